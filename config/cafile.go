@@ -1,0 +1,95 @@
+package config
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// maxPEMFile is far above the system bundles, which have about 250 KiB.
+const maxPEMFile = 8 << 20
+
+// buildRoots adds the certificates of the file to the system's. Nil: no file.
+// A file that gives nothing is a mistake: without it the system's roots alone
+// would be trusted, which is more than was asked for or fails later.
+func buildRoots(path string, wrong *mistakes) *x509.CertPool {
+	if path == "" {
+		return nil
+	}
+	content, problem := readPEMFile(path)
+	if problem != "" {
+		wrong.refuse("MONITE_CA_FILE", problem)
+		return nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if problem := addCertificates(roots, content); problem != "" {
+		wrong.refuse("MONITE_CA_FILE", problem)
+		return nil
+	}
+	return roots
+}
+
+// addCertificates is stricter than AppendCertsFromPEM, which skips what it
+// cannot read: a bundle that was cut off must not pass for a whole one.
+func addCertificates(roots *x509.CertPool, content []byte) (problem string) {
+	count := 0
+	for {
+		block, rest := pem.Decode(content)
+		if block == nil {
+			break
+		}
+		content = rest
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return "a certificate in it is broken"
+		}
+		roots.AddCert(certificate)
+		count++
+	}
+	switch {
+	case bytes.Contains(content, []byte("-----BEGIN")):
+		return "a certificate in it is broken"
+	case count == 0:
+		return "no certificate is in it"
+	}
+	return ""
+}
+
+// readPEMFile returns a problem that does not hold the path, which is a value.
+func readPEMFile(path string) (content []byte, problem string) {
+	// O_NONBLOCK: a named pipe must not hold up the start.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, "it is not a regular file"
+	}
+	content, err = io.ReadAll(io.LimitReader(file, maxPEMFile+1))
+	switch {
+	case err != nil:
+		return nil, reason(err)
+	case len(content) > maxPEMFile:
+		return nil, "it is larger than 8 MiB"
+	}
+	return content, ""
+}
+
+func reason(err error) string {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err.Error()
+	}
+	return "it cannot be read"
+}

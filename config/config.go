@@ -1,0 +1,96 @@
+package config
+
+import (
+	"crypto/x509"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// Config is the environment, read and found right. The defaults and ranges of
+// its fields are those of the variables; Table lists them. Only Load makes one;
+// it is not changed afterwards.
+type Config struct {
+	// Environment is sandbox, eu, us, or custom for an origin that is not
+	// one of Monite's.
+	Environment string
+	// Upstream is the origin: scheme and host, and a port if it is not the
+	// scheme's own. No path.
+	Upstream *url.URL
+	// APIVersion is a date such as 2024-05-25.
+	APIVersion string
+	// RootCAs are the system's roots and those of MONITE_CA_FILE. Nil: only
+	// the system's.
+	RootCAs *x509.CertPool
+	// ProxyFromEnv: HTTPS_PROXY and NO_PROXY count.
+	ProxyFromEnv bool
+
+	// Credentials are never empty.
+	Credentials Credentials
+	// GrantType is client_credentials or entity_user, the default grant.
+	GrantType string
+	// EntityUserID is a lower-case UUID, the default entity user. Empty: none,
+	// which GrantType entity_user excludes.
+	EntityUserID string
+	// EntityID is a lower-case UUID, the default entity. Empty: none.
+	EntityID string
+	// AllowedEntityIDs always holds EntityID.
+	AllowedEntityIDs AllowList
+	// AllowedEntityUserIDs always holds EntityUserID.
+	AllowedEntityUserIDs AllowList
+
+	// Listen is the data listener: on loopback unless AllowRemote.
+	Listen      Listen
+	AllowRemote bool
+	// AllowedHosts are exact Host names in lower case, without port and
+	// final dot; IP addresses in canonical form, without brackets. The
+	// loopback names and the bound address are not among them.
+	AllowedHosts []string
+	// Admin never overlaps with Listen.
+	Admin    Listen
+	ReadOnly bool
+
+	TokenTimeout    time.Duration // one mint
+	RefreshBefore   time.Duration // zero: no refresh ahead of expiry
+	HoldTimeout     time.Duration // zero: a request does not wait for a token
+	UpstreamTimeout time.Duration // to the response headers
+	ShutdownDelay   time.Duration // zero: drain at once
+	DrainTimeout    time.Duration // zero: cut requests off
+	MaxIdentities   int
+	MaxInFlight     int
+	MaxBodyBytes    int64
+	ReplayBodyBytes int64 // zero: no body is kept for a replay
+
+	QuitEndpoint bool
+	StatusPage   bool
+	LogLevel     string // trace, debug, info, warn, error
+	LogFormat    string // json, console
+
+	// Warnings are to be said aloud at the start. They hold no value.
+	Warnings []string
+
+	appToken          source
+	clientCertificate *clientCertificate // nil: none
+	settings          []Setting
+}
+
+// AppToken returns the token that apps have to send, the value of now. The zero
+// String: none is asked for. Once it is set it never becomes zero.
+func (c *Config) AppToken() secret.String { return c.appToken.current() }
+
+// Files returns the files that secrets came from, for a secret.Watcher.
+func (c *Config) Files() []*secret.File {
+	var files []*secret.File
+	for _, s := range []source{c.Credentials.id, c.Credentials.secret, c.appToken} {
+		if s.file != nil {
+			files = append(files, s.file)
+		}
+	}
+	return files
+}
+
+// Redacted returns every variable with its effective value, in the order of
+// the table. Secrets are "[redacted]" and ids shortened.
+func (c *Config) Redacted() []Setting { return slices.Clone(c.settings) }

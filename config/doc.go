@@ -1,0 +1,18 @@
+// Package config turns the environment into a Config that is already right:
+// whoever holds one need not validate anything, and never reads a variable.
+//
+// The walk of Load, one file each:
+//
+//	spec.go      the variables: name, default, meaning, accepted values (tags)
+//	load.go      environment -> spec, by envconfig, one round per mistake
+//	unknown.go   names with our prefix that we do not know: typos and strangers
+//	validate.go  spec -> Config; upstream.go, listen.go, hosts.go, ids.go,
+//	             cafile.go, clientcert.go and credentials.go each judge one concern
+//	redact.go    the effective values, for the check command
+//
+// All mistakes are reported at once (mistakes.go): one line for each, with the
+// variable's name and what it accepts. No value is ever part of a message,
+// because people paste secrets into the wrong variable.
+//
+// table.go writes the documentation of the variables from the same tags.
+package config

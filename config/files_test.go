@@ -1,0 +1,188 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// certificate returns a self-signed root in PEM.
+func certificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a test root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func TestCAFileIsAddedToTheRoots(t *testing.T) {
+	text := certificate(t)
+	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), "a comment\n"+text)
+	cfg := mustLoad(t, map[string]string{"MONITE_CA_FILE": path})
+	block, _ := pem.Decode([]byte(text))
+	root, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Verify(x509.VerifyOptions{Roots: cfg.RootCAs}); err != nil {
+		t.Errorf("the certificate of the file is not trusted: %v", err)
+	}
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		t.Skip("no system roots here")
+	}
+	want.AddCert(root)
+	if !cfg.RootCAs.Equal(want) {
+		t.Error("RootCAs are not the system's and the file's")
+	}
+}
+
+func TestCredentialsComeFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	pairs := map[string]string{
+		"MONITE_CLIENT_ID_FILE":     writeFile(t, filepath.Join(dir, "id"), "id-1\n"),
+		"MONITE_CLIENT_SECRET_FILE": writeFile(t, filepath.Join(dir, "secret"), "secret-1\r\n"),
+		"MONITE_APP_TOKEN_FILE":     writeFile(t, filepath.Join(dir, "token"), "token-1"),
+	}
+	cfg := mustLoad(t, pairs)
+	show := func() []string {
+		id, clientSecret := cfg.Credentials.Pair()
+		return []string{
+			id.Reveal(), clientSecret.Reveal(), cfg.Credentials.ID().Reveal(), cfg.Credentials.Secret().Reveal(), cfg.AppToken().Reveal(),
+		}
+	}
+	if diff := cmp.Diff([]string{"id-1", "secret-1", "id-1", "secret-1", "token-1"}, show()); diff != "" {
+		t.Errorf("at start (-want +got):\n%s", diff)
+	}
+	writeFile(t, filepath.Join(dir, "id"), "id-2\n")
+	writeFile(t, filepath.Join(dir, "secret"), "secret-2\n")
+	writeFile(t, filepath.Join(dir, "token"), "") // emptied: the guard must stay up
+	if w := (&secret.Watcher{Files: cfg.Files()}); !w.Check() || len(w.Files) != 3 {
+		t.Errorf("Check() of %d files saw no change", len(w.Files))
+	}
+	if diff := cmp.Diff([]string{"id-2", "secret-2", "id-2", "secret-2", "token-1"}, show()); diff != "" {
+		t.Errorf("after the change (-want +got):\n%s", diff)
+	}
+}
+
+func TestVariableAndFileMixFreely(t *testing.T) {
+	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "from-file")
+	cfg := mustLoad(t, map[string]string{"MONITE_CLIENT_SECRET_FILE": path})
+	id, clientSecret := cfg.Credentials.Pair()
+	if id.Reveal() != "an-id" || clientSecret.Reveal() != "from-file" || len(cfg.Files()) != 1 {
+		t.Errorf("Pair() = %s, %s, %d files, want an-id, from-file, 1", id.Reveal(), clientSecret.Reveal(), len(cfg.Files()))
+	}
+}
+
+func TestBothVariableAndFileIsAMistake(t *testing.T) {
+	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "x")
+	for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN"} {
+		_, err := load(t, map[string]string{name: "x", name + "_FILE": path})
+		want := []string{name + "_FILE: want only one of " + name + " and " + name + "_FILE to be set"}
+		if diff := cmp.Diff(want, lines(err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestBadSecretFileNamesTheVariableAndNotThePath(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct{ path, want string }{
+		{filepath.Join(dir, "none"), "no such file or directory"},
+		{dir, "it is a directory"},
+		{writeFile(t, filepath.Join(dir, "empty"), "\n"), "it is empty"},
+		{writeFile(t, filepath.Join(dir, "quoted"), "'x'"), "it has quotes around it"},
+		{writeFile(t, filepath.Join(dir, "large"), strings.Repeat("x", 70000)), "it is larger than 64 KiB"},
+		{strings.Repeat("x", 5000), "file name too long"},
+	}
+	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE", "MONITE_APP_TOKEN_FILE"} {
+		for _, tc := range tests {
+			_, err := load(t, map[string]string{name: tc.path})
+			want := name + ": want " + named(name).accepts + " (" + tc.want + ")"
+			if diff := cmp.Diff([]string{want}, lines(err)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func TestRedactedShowsThePathOfAFileAsTheSource(t *testing.T) {
+	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "from-file")
+	cfg := mustLoad(t, map[string]string{"MONITE_CLIENT_SECRET_FILE": path, "MONITE_APP_TOKEN": "x"})
+	got := map[string]Setting{}
+	for _, s := range cfg.Redacted() {
+		got[s.Name] = s
+	}
+	for _, want := range []Setting{
+		{"MONITE_CLIENT_ID", "[redacted]", "environment"},
+		{"MONITE_CLIENT_SECRET", "[redacted]", "file " + path},
+		{"MONITE_CLIENT_SECRET_FILE", path, "environment"},
+		{"MONITE_APP_TOKEN", "[redacted]", "environment"},
+		{"MONITE_APP_TOKEN_FILE", "", "default"},
+		{"MONITE_LOG_LEVEL", "info", "default"},
+	} {
+		if got[want.Name] != want {
+			t.Errorf("setting %+v, want %+v", got[want.Name], want)
+		}
+	}
+	if len(cfg.Redacted()) != len(variables) {
+		t.Errorf("%d settings, want every variable, %d", len(cfg.Redacted()), len(variables))
+	}
+}
+
+func TestUnreadableSecretFileIsAMistake(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "x")
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := load(t, map[string]string{"MONITE_CLIENT_SECRET_FILE": path})
+	if got := lines(err); len(got) != 1 || !strings.HasSuffix(got[0], "(permission denied)") {
+		t.Errorf("mistakes %q, want permission denied", got)
+	}
+}
+
+func TestBadCAFileIsAMistake(t *testing.T) {
+	dir := t.TempDir()
+	good := certificate(t)
+	tests := []struct{ name, path, want string }{
+		{"missing", filepath.Join(dir, "none"), "no such file or directory"},
+		{"directory", dir, "it is not a regular file"},
+		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "no certificate is in it"},
+		{"text", writeFile(t, filepath.Join(dir, "text"), "hello\n"), "no certificate is in it"},
+		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it"},
+		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "a certificate in it is broken"},
+		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "a certificate in it is broken"},
+	}
+	for _, tc := range tests {
+		_, err := load(t, map[string]string{"MONITE_CA_FILE": tc.path})
+		want := "MONITE_CA_FILE: want the path of a PEM file with at least one certificate (" + tc.want + ")"
+		if diff := cmp.Diff([]string{want}, lines(err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Listen is an address to listen on, as net.Listen takes it.
+type Listen struct {
+	Network string // "tcp" or "unix"
+	Address string // "127.0.0.1:8080", ":8080" (all interfaces), "/run/monite.sock"
+}
+
+// String gives it in the form of the variable.
+func (l Listen) String() string {
+	if l.Network == "unix" {
+		return "unix:" + l.Address
+	}
+	return l.Address
+}
+
+// Loopback reports whether only this host can reach it.
+func (l Listen) Loopback() bool {
+	if l.Network == "unix" {
+		return true
+	}
+	address, _, all := l.split()
+	return !all && address.IsLoopback()
+}
+
+// AllInterfaces reports whether it listens on every address of the host.
+func (l Listen) AllInterfaces() bool {
+	_, _, all := l.split()
+	return l.Network == "tcp" && all
+}
+
+// DialAddress returns what a program on the same host dials to reach it: an
+// address for all interfaces is dialled on loopback.
+func (l Listen) DialAddress() (network, address string) {
+	if l.Network == "unix" {
+		return l.Network, l.Address
+	}
+	ip, port, all := l.split()
+	switch {
+	case !all:
+		return l.Network, l.Address
+	case ip.Is6():
+		return l.Network, net.JoinHostPort("::1", port)
+	default:
+		return l.Network, net.JoinHostPort("127.0.0.1", port)
+	}
+}
+
+// split takes a tcp address apart. all: no host, 0.0.0.0 or [::].
+func (l Listen) split() (ip netip.Addr, port string, all bool) {
+	host, port, _ := net.SplitHostPort(l.Address)
+	ip, _ = netip.ParseAddr(host)
+	ip = ip.Unmap()
+	return ip, port, host == "" || ip.IsUnspecified()
+}
+
+// overlaps reports whether the two cannot both be listened on.
+func (l Listen) overlaps(other Listen) bool {
+	if l.Network != other.Network {
+		return false
+	}
+	if l.Network == "unix" {
+		return l.Address == other.Address
+	}
+	ip, port, all := l.split()
+	otherIP, otherPort, otherAll := other.split()
+	if port != otherPort || port == "0" {
+		return false
+	}
+	// 0.0.0.0 takes only IPv4; no host and [::] take both.
+	return ip == otherIP || all && (!ip.Is4() || otherIP.Is4() || !otherIP.IsValid()) ||
+		otherAll && (!otherIP.Is4() || ip.Is4() || !ip.IsValid())
+}
+
+// parseListen accepts host:port and unix:/path.
+func parseListen(text string) (Listen, bool) {
+	if path, isUnix := strings.CutPrefix(text, "unix:"); isUnix {
+		return parseSocket(path)
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return Listen{}, false
+	}
+	number, ok := parsePort(port)
+	if !ok {
+		return Listen{}, false
+	}
+	switch {
+	case host == "localhost":
+		// By number: an image without /etc/hosts would ask the DNS.
+		host = "127.0.0.1"
+	case host != "":
+		ip, err := netip.ParseAddr(host)
+		if err != nil || !isPrintable(host) {
+			return Listen{}, false
+		}
+		host = ip.String()
+	}
+	return Listen{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(number))}, true
+}
+
+// parseSocket accepts what fits sockaddr_un: 108 bytes with the closing NUL.
+func parseSocket(path string) (Listen, bool) {
+	clean := filepath.Clean(path)
+	if !filepath.IsAbs(path) || strings.HasSuffix(path, "/") || len(clean) > 107 || !isPrintable(path) {
+		return Listen{}, false
+	}
+	return Listen{Network: "unix", Address: clean}, true
+}
+
+// parsePort accepts one to five decimal digits up to 65535.
+func parsePort(text string) (int, bool) {
+	var n number
+	if len(text) > 5 || n.Decode(text) != nil || n > 65535 {
+		return 0, false
+	}
+	return int(n), true
+}
+
+// isPrintable reports whether text is ASCII without spaces and control bytes.
+func isPrintable(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// AdminAddr reads MONITE_ADMIN_ADDR alone, for the commands that talk to a
+// running sidecar and need no credentials. The error is an *Error.
+func AdminAddr() (Listen, error) {
+	v := named("MONITE_ADMIN_ADDR")
+	text := os.Getenv(v.name)
+	if text == "" {
+		text = v.fallback
+	}
+	listen, ok := parseListen(text)
+	if !ok {
+		return Listen{}, &Error{Mistakes: []Mistake{{Variable: v.name, Accepts: v.accepts}}}
+	}
+	return listen, nil
+}

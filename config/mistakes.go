@@ -1,0 +1,83 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// Error holds everything that is wrong with the environment.
+type Error struct {
+	Mistakes []Mistake // in the order of the table of variables, then by name
+}
+
+// Mistake is one variable that cannot be used. It never holds the value.
+type Mistake struct {
+	Variable string
+	Accepts  string // what is wanted instead
+}
+
+// Error gives one line for each mistake.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		lines[i] = m.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (m Mistake) String() string { return printable(m.Variable) + ": want " + m.Accepts }
+
+// mistakes collects. Only the first of each variable counts: what follows is
+// mostly a consequence.
+type mistakes struct{ found []Mistake }
+
+func (m *mistakes) has(name string) bool {
+	return slices.ContainsFunc(m.found, func(f Mistake) bool { return f.Variable == name })
+}
+
+// add notes that the variable wants something else than what it accepts in
+// general.
+func (m *mistakes) add(name, accepts string) {
+	if !m.has(name) {
+		m.found = append(m.found, Mistake{Variable: name, Accepts: accepts})
+	}
+}
+
+// refuse notes that the variable does not hold what it accepts; why is a fixed
+// text or empty.
+func (m *mistakes) refuse(name, why string) {
+	accepts := named(name).accepts
+	if why != "" {
+		accepts += " (" + why + ")"
+	}
+	m.add(name, accepts)
+}
+
+// err returns the mistakes in the order of the table, or nil.
+func (m *mistakes) err() error {
+	if len(m.found) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(m.found, func(a, b Mistake) int {
+		if by := position(a.Variable) - position(b.Variable); by != 0 {
+			return by
+		}
+		return strings.Compare(a.Variable, b.Variable)
+	})
+	return &Error{Mistakes: m.found}
+}
+
+// position is where the table has the variable; unknown ones come last.
+func position(name string) int {
+	for i, v := range variables {
+		if v.name == name {
+			return i
+		}
+	}
+	for i, v := range later {
+		if v.name == name {
+			return len(variables) + i
+		}
+	}
+	return len(variables) + len(later)
+}

@@ -1,0 +1,170 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Below, time is the bubble's: without fsnotify the Watcher
+// uses nothing but a timer.
+func noNotify() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
+
+func TestPollAloneWorksWhenNotifyCannotStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := mustOpen(t, path)
+	synctest.Test(t, func(t *testing.T) {
+		var got []Reload
+		w := &Watcher{Files: []*File{f}, OnReload: func(r Reload) { got = append(got, r) }, newNotify: noNotify}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = w.Run(ctx) })
+		defer func() { cancel(); running.Wait() }()
+		synctest.Wait()
+		if len(got) != 1 || got[0].WatchFailed == nil {
+			t.Fatalf("reports = %+v, want one that says that nothing is watched", got)
+		}
+		if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		if f.Current().Reveal() != "old" {
+			t.Errorf("the value changed before the poll")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if f.Current().Reveal() != "new" || len(got) != 2 || !changed(got[1]) {
+			t.Errorf("after 31 s: value %s, reports %+v, want the change", f.Current().Reveal(), got)
+		}
+	})
+}
+
+func TestLastingFailureIsReportedOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := mustOpen(t, path)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		failures := 0
+		w := &Watcher{Files: []*File{f}, OnReload: func(r Reload) { failures += len(r.Failed) }, newNotify: noNotify}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := w.Run(ctx); err != nil {
+			t.Errorf("Run() = %v, want nil", err)
+		}
+		if failures != 1 {
+			t.Errorf("%d reports of one lasting failure, want 1", failures)
+		}
+	})
+}
+
+func TestReadWaitsUntilTheDirectoryIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSettle(50 * time.Millisecond)
+		for range 10 {
+			s.restart()
+			select {
+			case <-s.timer.C:
+				t.Fatal("read while events came every 40 ms")
+			case <-time.After(40 * time.Millisecond):
+			}
+		}
+		last := time.Now()
+		<-s.timer.C
+		if waited := time.Since(last); waited != 10*time.Millisecond {
+			t.Errorf("read %v after the last event, want 50ms", waited+40*time.Millisecond)
+		}
+	})
+}
+
+func TestBusyDirectoryIsReadNevertheless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := newSettle(50 * time.Millisecond)
+		for range 1000 {
+			s.restart()
+			select {
+			case <-s.timer.C:
+				if waited := time.Since(start); waited != time.Second {
+					t.Errorf("first read after %v, want 1s", waited)
+				}
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		t.Error("events every 10 ms put the read off for ever")
+	})
+}
+
+func TestCheckReadsAtOnceAndWithoutRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := mustOpen(t, path)
+	reports := 0
+	w := &Watcher{Files: []*File{f}}
+	w.OnReload = func(Reload) {
+		reports++
+		w.Check() // must not deadlock
+	}
+	if w.Check() || reports != 0 {
+		t.Errorf("Check() of an unchanged file: %d reports, want false and none", reports)
+	}
+	if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !w.Check() || reports != 1 || f.Current().Reveal() != "new" {
+		t.Errorf("Check() after a change: %d reports, value %s, want true, 1, new", reports, f.Current().Reveal())
+	}
+}
+
+func TestReportsComeOneAtATimeFromManyChecks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("v"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := mustOpen(t, path)
+	var inside, reports int // not guarded: the race detector is part of the test
+	w := &Watcher{Files: []*File{f}, OnReload: func(Reload) {
+		inside++
+		if inside != 1 {
+			t.Errorf("%d callbacks at once", inside)
+		}
+		runtime.Gosched()
+		reports++
+		inside--
+	}}
+	var checks sync.WaitGroup
+	for i := range 8 {
+		checks.Go(func() {
+			for j := range 20 {
+				_ = os.WriteFile(path, fmt.Appendf(nil, "v%d-%d", i, j), 0o600)
+				w.Check()
+			}
+		})
+	}
+	checks.Wait()
+	w.reports.mu.Lock()
+	defer w.reports.mu.Unlock()
+	if reports == 0 || len(w.reports.waiting) != 0 {
+		t.Errorf("%d reports given, %d left over", reports, len(w.reports.waiting))
+	}
+}

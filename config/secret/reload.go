@@ -1,0 +1,124 @@
+package secret
+
+import "sync"
+
+// reading is what one read of a file gave.
+type reading struct {
+	value String
+	err   error
+}
+
+// reload reads every file and then lets all of them take their new values at
+// once. The caller holds w.reading.
+func (w *Watcher) reload() Reload {
+	for _, f := range w.Files {
+		f.turn.Lock()
+		defer f.turn.Unlock()
+	}
+	var report Reload
+	readings, ok := readAlike(w.Files)
+	if !ok {
+		return report
+	}
+	swap.Lock()
+	defer swap.Unlock()
+	if w.failing == nil {
+		w.failing = map[*File]string{}
+	}
+	for i, f := range w.Files {
+		if err := readings[i].err; err != nil {
+			if text := err.Error(); w.failing[f] != text {
+				w.failing[f] = text
+				report.Failed = append(report.Failed, err)
+			}
+			continue
+		}
+		if _, failed := w.failing[f]; failed {
+			delete(w.failing, f)
+			report.Recovered = append(report.Recovered, f)
+		}
+		if f.take(readings[i].value) {
+			report.Changed = append(report.Changed, f)
+		}
+	}
+	return report
+}
+
+// readAlike reads the files until two rounds agree. One round is not enough: it
+// may read the id, then the directory is swapped, then it reads the secret, and
+// a mint with that pair would be refused. Not ok: the files never rest; the
+// events of the next change are on their way.
+func readAlike(files []*File) (readings []reading, ok bool) {
+	last := readAll(files)
+	for range 10 {
+		next := readAll(files)
+		if alike(last, next) {
+			return next, true
+		}
+		last = next
+	}
+	return nil, false
+}
+
+func alike(a, b []reading) bool {
+	for i := range a {
+		if !a[i].value.Equal(b[i].value) || (a[i].err == nil) != (b[i].err == nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func readAll(files []*File) []reading {
+	readings := make([]reading, len(files))
+	for i, f := range files {
+		readings[i].value, readings[i].err = f.read()
+	}
+	return readings
+}
+
+// reports hands reports to a callback in order, one at a time, and without a
+// lock held while it runs: whoever finds nobody delivering delivers, what
+// others add meanwhile included.
+type reports struct {
+	mu         sync.Mutex // guards the fields below
+	waiting    []Reload
+	delivering bool
+}
+
+func (r *reports) add(report Reload) {
+	if report.empty() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, report)
+}
+
+func (r *reports) deliver(to func(Reload)) {
+	for {
+		report, ok := r.next()
+		if !ok {
+			return
+		}
+		if to != nil {
+			to(report)
+		}
+		r.mu.Lock()
+		r.delivering = false
+		r.mu.Unlock()
+	}
+}
+
+// next takes the oldest report, unless somebody else is delivering.
+func (r *reports) next() (Reload, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.delivering || len(r.waiting) == 0 {
+		return Reload{}, false
+	}
+	report := r.waiting[0]
+	r.waiting = r.waiting[1:]
+	r.delivering = true
+	return report, true
+}

@@ -1,0 +1,104 @@
+// Package secret holds values that must never be seen: client ids and
+// secrets, access tokens, app tokens.
+//
+// A String is made once, from the first byte read (an environment variable, a
+// file, a token endpoint's answer), and travels as a String from then on.
+// Whatever prints, marshals or logs it gets "[redacted]". Reveal is the only
+// way back to the text; a test counts its callers.
+//
+// A File is a secret that lives in a file: it always has a value, the last good
+// one. A Watcher reloads files when they change, all of them before it tells
+// anybody, so that an id and a secret that were swapped together are seen
+// together. Check says what is wrong with a value without showing it.
+package secret
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const redacted = "[redacted]"
+
+// String is a string that cannot be printed. The zero value is empty.
+//
+// It is comparable with == only by identity of the pointer inside; use Equal.
+type String struct {
+	// A pointer and not a string: fmt prints the unexported fields of a struct
+	// that holds a String by reflection, without asking its methods, and then
+	// an address is all that it can show.
+	value *string
+}
+
+// New makes text secret. Empty text gives the zero String.
+func New(text string) String {
+	if text == "" {
+		return String{}
+	}
+	return String{value: &text}
+}
+
+// Reveal returns the text. It has two callers: the mint body in tokenendpoint
+// and the Authorization field of the outgoing request in proxy.
+func (s String) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
+
+// IsZero reports whether there is no text.
+func (s String) IsZero() bool { return s.value == nil }
+
+// Len returns the number of bytes, which is not a secret.
+func (s String) Len() int {
+	if s.value == nil {
+		return 0
+	}
+	return len(*s.value)
+}
+
+// In reports whether text holds the secret. Nothing is in a zero String.
+func (s String) In(text string) bool {
+	return s.value != nil && len(text) >= len(*s.value) && strings.Contains(text, *s.value)
+}
+
+// Equal compares the texts in a time that depends on neither.
+func (s String) Equal(other String) bool {
+	if s.value == other.value {
+		return true
+	}
+	// Hashing first makes both sides the same length.
+	a, b := sha256.Sum256([]byte(s.Reveal())), sha256.Sum256([]byte(other.Reveal()))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// String implements fmt.Stringer: "[redacted]", or "" for the zero String.
+func (s String) String() string {
+	if s.value == nil {
+		return ""
+	}
+	return redacted
+}
+
+// GoString implements fmt.GoStringer.
+func (s String) GoString() string { return s.String() }
+
+// Format implements fmt.Formatter, so that no verb reaches the text, not even
+// %x or %d.
+func (s String) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, s.String()) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON, YAML and zerolog.
+func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// MarshalJSON implements json.Marshaler.
+func (s String) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
+
+// Decode implements envconfig.Decoder. It never fails: envconfig quotes the
+// value in its errors.
+func (s *String) Decode(text string) error {
+	*s = New(text)
+	return nil
+}

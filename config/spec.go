@@ -1,0 +1,139 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// spec is what envconfig fills. Its tags are the only list of variables:
+//
+//	envconfig  the whole name. The tag holds it with its prefix, and Process is
+//	           given none, because envconfig also reads the bare tag: with
+//	           `PORT` and a prefix, a plain PORT would be ours.
+//	default    the value when unset or empty
+//	otherwise  what the table says of the default where it is not a plain value
+//	desc       the meaning: the table, the help, the README
+//	accepts    what is accepted, without the word "want"
+//	min, max   the range of a number or duration, from which accepts is made
+//
+// The order is that of the table and of the reported mistakes.
+type spec struct {
+	ClientID         secret.String `envconfig:"MONITE_CLIENT_ID" otherwise:"required" desc:"client id of your Monite credentials" accepts:"the client id of your Monite credentials: printable ASCII without spaces, at most 8192 bytes"`
+	ClientIDFile     string        `envconfig:"MONITE_CLIENT_ID_FILE" desc:"a file that holds the client id; read again when it changes" accepts:"the path of a readable file that holds the client id and nothing else"`
+	ClientSecret     secret.String `envconfig:"MONITE_CLIENT_SECRET" otherwise:"required" desc:"client secret of your Monite credentials" accepts:"the client secret of your Monite credentials: printable ASCII without spaces, at most 8192 bytes"`
+	ClientSecretFile string        `envconfig:"MONITE_CLIENT_SECRET_FILE" desc:"a file that holds the client secret; read again when it changes" accepts:"the path of a readable file that holds the client secret and nothing else"`
+
+	Environment            string `envconfig:"MONITE_ENVIRONMENT" otherwise:"sandbox, or what the host of MONITE_API_URL says, else custom" desc:"which Monite: picks the upstream origin" accepts:"sandbox, eu or us"`
+	APIURL                 string `envconfig:"MONITE_API_URL" otherwise:"from MONITE_ENVIRONMENT" desc:"the upstream origin itself; a trailing /v1 is dropped" accepts:"an origin such as https://api.sandbox.monite.com, without user, path (but /v1), query or fragment"`
+	AllowPlaintextUpstream bool   `envconfig:"MONITE_ALLOW_PLAINTEXT_UPSTREAM" default:"false" desc:"allows http:// to an upstream that is not on this host: secrets and tokens travel in the clear" accepts:"true or false"`
+	APIVersion             string `envconfig:"MONITE_API_VERSION" default:"2024-05-25" desc:"x-monite-version, added where the app sent none, and used to get tokens" accepts:"a date such as 2024-05-25"`
+
+	GrantType            string `envconfig:"MONITE_GRANT_TYPE" default:"client_credentials" desc:"the default grant; entity_user needs MONITE_ENTITY_USER_ID" accepts:"client_credentials or entity_user"`
+	EntityUserID         string `envconfig:"MONITE_ENTITY_USER_ID" desc:"the default entity user" accepts:"a UUID"`
+	EntityID             string `envconfig:"MONITE_ENTITY_ID" desc:"the default x-monite-entity-id" accepts:"a UUID"`
+	AllowedEntityIDs     string `envconfig:"MONITE_ALLOWED_ENTITY_IDS" otherwise:"only the default" desc:"the entities that apps may name, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
+	AllowedEntityUserIDs string `envconfig:"MONITE_ALLOWED_ENTITY_USER_IDS" otherwise:"only the default" desc:"the entity users that apps may act as, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
+
+	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
+	AppToken     secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
+	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
+	AllowedHosts string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
+	AdminAddr    string        `envconfig:"MONITE_ADMIN_ADDR" default:"127.0.0.1:8081" desc:"health, metrics, status" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	ReadOnly     bool          `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
+	CAFile       string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
+	CertFile     string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
+	KeyFile      string        `envconfig:"MONITE_UPSTREAM_KEY_FILE" otherwise:"none" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_UPSTREAM_CERT_FILE"`
+	ProxyFromEnv bool          `envconfig:"MONITE_PROXY_FROM_ENV" default:"false" desc:"honour HTTPS_PROXY and NO_PROXY" accepts:"true or false"`
+
+	TokenTimeout    time.Duration `envconfig:"MONITE_TOKEN_TIMEOUT" default:"10s" desc:"limit for getting one token" min:"50ms" max:"5m"`
+	RefreshBefore   time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
+	HoldTimeout     time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
+	MaxIdentities   number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
+	MaxInFlight     number        `envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
+	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
+	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`
+	UpstreamTimeout time.Duration `envconfig:"MONITE_UPSTREAM_TIMEOUT" default:"60s" desc:"limit for the upstream's response headers; streaming has an idle limit and no total one" min:"50ms" max:"1h"`
+	ShutdownDelay   time.Duration `envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
+	DrainTimeout    time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
+
+	QuitEndpoint bool   `envconfig:"MONITE_QUIT_ENDPOINT" default:"false" desc:"allows the shutdown command and POST /quitquitquit on the admin listener" accepts:"true or false"`
+	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
+	LogFormat    string `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
+	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"reserved for the page on the admin listener, which this version does not have" accepts:"true or false"`
+}
+
+// later are variables that a later version will understand. To ignore them
+// would be unsafe: who sets them relies on them. The value is the one setting
+// that says what this version does anyway.
+var later = []struct{ name, harmless string }{
+	{"MONITE_IDENTITIES_FILE", ""},
+	{"MONITE_TOKEN_HANDLES", "false"},
+	{"MONITE_VEND_ADDR", ""},
+	{"MONITE_LISTENER", "std"},
+	{"MONITE_AUDIT_LOG", ""},
+	{"MONITE_REDIS_URL", ""},
+}
+
+// number is a whole number in decimal digits. A plain int64 would let envconfig
+// read 010 as eight and 1_000 as a thousand.
+type number int64
+
+// Decode implements envconfig.Decoder.
+func (n *number) Decode(text string) error {
+	value := int64(0)
+	if text == "" || len(text) > 15 {
+		return errors.New("not a number of at most 15 digits")
+	}
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' {
+			return errors.New("not decimal digits")
+		}
+		value = value*10 + int64(c-'0')
+	}
+	*n = number(value)
+	return nil
+}
+
+// variable is one field of spec, as its tags describe it.
+type variable struct {
+	name, fallback, otherwise, desc, accepts string
+	min, max                                 string
+	field                                    int
+}
+
+// variables are those of spec, in its order.
+var variables = readTags(reflect.TypeFor[spec]())
+
+func readTags(t reflect.Type) []variable {
+	var all []variable
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		v := variable{
+			name: tag.Get("envconfig"), fallback: tag.Get("default"), otherwise: tag.Get("otherwise"),
+			desc: tag.Get("desc"), accepts: tag.Get("accepts"), min: tag.Get("min"), max: tag.Get("max"), field: i,
+		}
+		switch {
+		case v.min == "":
+		case t.Field(i).Type == reflect.TypeFor[time.Duration]():
+			v.accepts = "a duration from " + v.min + " to " + v.max + ", such as 10s"
+		default:
+			v.accepts = "a whole number from " + v.min + " to " + v.max
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// named returns the variable of that name, which spec must have.
+func named(name string) variable {
+	for _, v := range variables {
+		if v.name == name {
+			return v
+		}
+	}
+	panic("config: no variable " + name)
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// The hosts that Monite publishes, by environment.
+var knownHosts = []struct{ environment, host string }{
+	{"sandbox", "api.sandbox.monite.com"},
+	{"eu", "api.monite.com"},
+	{"us", "us.api.monite.com"},
+}
+
+// custom is the environment of an upstream that is not one of Monite's.
+const custom = "custom"
+
+func environmentOf(host string) string {
+	for _, k := range knownHosts {
+		if k.host == host {
+			return k.environment
+		}
+	}
+	return custom
+}
+
+func hostOf(environment string) (host string, ok bool) {
+	for _, k := range knownHosts {
+		if k.environment == environment {
+			return k.host, true
+		}
+	}
+	return "", false
+}
+
+// buildUpstream decides the environment and the origin. Credentials of one
+// environment sent to another one are leaked to it, so the two variables have
+// to agree.
+func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *url.URL) {
+	environment = parsed.Environment
+	host, known := hostOf(environment)
+	if environment != "" && !known {
+		wrong.refuse("MONITE_ENVIRONMENT", "")
+		environment = ""
+	}
+	if parsed.APIURL == "" {
+		if environment == "" {
+			environment = "sandbox"
+			host, _ = hostOf(environment)
+		}
+		return environment, &url.URL{Scheme: "https", Host: host}
+	}
+	origin, problem := parseOrigin(parsed.APIURL)
+	if problem != "" {
+		wrong.refuse("MONITE_API_URL", problem)
+		return environment, nil
+	}
+	if origin.Scheme == "http" && !isLoopbackHost(origin.Hostname()) && !parsed.AllowPlaintextUpstream {
+		wrong.add("MONITE_API_URL", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true")
+	}
+	switch actual := environmentOf(origin.Hostname()); {
+	case environment == "":
+		environment = actual
+	case actual != custom && actual != environment:
+		wrong.add("MONITE_ENVIRONMENT", "the environment that the host of MONITE_API_URL belongs to, or only one of the two variables")
+	}
+	return environment, origin
+}
+
+// parseOrigin reads an origin (RFC 6454 section 4) and returns it with its host
+// in lower case and without a default port. problem is a fixed text, empty if
+// all is well.
+func parseOrigin(text string) (origin *url.URL, problem string) {
+	if !isPrintable(text) {
+		return nil, "it has a space or a byte that is not printable ASCII in it"
+	}
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, "it is not a URL"
+	case parsed.Scheme != "https" && parsed.Scheme != "http":
+		return nil, "it does not begin with https://"
+	case parsed.User != nil:
+		return nil, "it has a user in it"
+	// url.Parse drops an empty fragment, so the text is asked.
+	case strings.ContainsAny(text, "?#"):
+		return nil, "it has a query or a fragment"
+	case parsed.Opaque != "" || parsed.Hostname() == "":
+		return nil, "it has no host"
+	}
+	switch parsed.EscapedPath() {
+	case "", "/", "/v1", "/v1/":
+	default:
+		return nil, "it has a path other than /v1"
+	}
+	host, ok := originHost(parsed)
+	if !ok {
+		return nil, "its host or port is not valid"
+	}
+	return &url.URL{Scheme: parsed.Scheme, Host: host}, ""
+}
+
+func originHost(parsed *url.URL) (string, bool) {
+	host := strings.ToLower(strings.TrimSuffix(parsed.Hostname(), "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		// A zone id in a host has fooled proxy rules before (CVE-2025-22870).
+		if ip.Zone() != "" {
+			return "", false
+		}
+		host = ip.String()
+	} else if !isHostName(host) {
+		return "", false
+	}
+	port := parsed.Port()
+	if port == "" {
+		return bracket(host), !strings.HasSuffix(parsed.Host, ":")
+	}
+	if number, ok := parsePort(port); !ok || number == 0 {
+		return "", false
+	}
+	if port == "443" && parsed.Scheme == "https" || port == "80" && parsed.Scheme == "http" {
+		return bracket(host), true
+	}
+	return net.JoinHostPort(host, port), true
+}
+
+func bracket(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+func isLoopbackHost(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}

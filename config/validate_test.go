@@ -1,0 +1,131 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestVariablesHaveToAgree(t *testing.T) {
+	const plaintext = "MONITE_ALLOW_PLAINTEXT_UPSTREAM"
+	tests := []struct {
+		name  string
+		pairs map[string]string
+		want  []string
+	}{
+		{"url of another environment", map[string]string{"MONITE_ENVIRONMENT": "sandbox", "MONITE_API_URL": "https://api.monite.com"},
+			[]string{"MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to, or only one of the two variables"}},
+		{"also on another port", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_API_URL": "https://us.api.monite.com.:8443/v1"},
+			[]string{"MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to, or only one of the two variables"}},
+		{"url of the same environment", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_API_URL": "https://api.monite.com/v1"}, nil},
+		{"url of nobody", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_API_URL": "https://monite.internal"}, nil},
+		{"plaintext that is allowed", map[string]string{plaintext: "true", "MONITE_API_URL": "http://sim:9000"}, nil},
+		{"entity_user without a user", map[string]string{"MONITE_GRANT_TYPE": "entity_user"},
+			[]string{"MONITE_ENTITY_USER_ID: want a UUID (needed because MONITE_GRANT_TYPE is entity_user)"}},
+		{"a user without entity_user", map[string]string{"MONITE_ENTITY_USER_ID": idA}, nil},
+		{"remote that is allowed", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8080"}, nil},
+		{"admin inside a remote data listener", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8081"},
+			[]string{"MONITE_ADMIN_ADDR: want another address than that of MONITE_LISTEN_ADDR"}},
+		{"two random ports", map[string]string{"MONITE_LISTEN_ADDR": "127.0.0.1:0", "MONITE_ADMIN_ADDR": "127.0.0.1:0"}, nil},
+		{"one socket for both", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_ADMIN_ADDR": "unix:/run/./a.sock"},
+			[]string{"MONITE_ADMIN_ADDR: want another address than that of MONITE_LISTEN_ADDR"}},
+		{"IPv4 and IPv6 apart", map[string]string{"MONITE_LISTEN_ADDR": "[::1]:8080", "MONITE_ADMIN_ADDR": "0.0.0.0:8080"}, nil},
+	}
+	for _, tc := range tests {
+		_, err := load(t, tc.pairs)
+		if diff := cmp.Diff(tc.want, lines(err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestEnvironmentFollowsTheURL(t *testing.T) {
+	tests := []struct{ environment, url, wantEnvironment, wantUpstream string }{
+		{"", "", "sandbox", "https://api.sandbox.monite.com"},
+		{"eu", "", "eu", "https://api.monite.com"},
+		{"us", "", "us", "https://us.api.monite.com"},
+		{"", "https://API.monite.com:443/v1/", "eu", "https://api.monite.com"},
+		{"", "https://us.api.monite.com", "us", "https://us.api.monite.com"},
+		{"", "https://api.sandbox.monite.com/v1", "sandbox", "https://api.sandbox.monite.com"},
+		{"", "http://127.0.0.1:9000", "custom", "http://127.0.0.1:9000"},
+		{"sandbox", "http://127.0.0.1:9000", "sandbox", "http://127.0.0.1:9000"},
+	}
+	for _, tc := range tests {
+		cfg := mustLoad(t, map[string]string{"MONITE_ENVIRONMENT": tc.environment, "MONITE_API_URL": tc.url})
+		if cfg.Environment != tc.wantEnvironment || cfg.Upstream.String() != tc.wantUpstream || cfg.Upstream.Path != "" {
+			t.Errorf("%q, %q: %s, %s, want %s, %s", tc.environment, tc.url, cfg.Environment, cfg.Upstream, tc.wantEnvironment, tc.wantUpstream)
+		}
+	}
+}
+
+func TestDangersAreSaidAloud(t *testing.T) {
+	tests := []struct {
+		name  string
+		pairs map[string]string
+		want  []string // how the warnings begin
+	}{
+		{"nothing dangerous", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_ALLOW_REMOTE": "true"}, nil},
+		{"any entity", map[string]string{"MONITE_ALLOWED_ENTITY_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_IDS is *"}},
+		{"any user", map[string]string{"MONITE_ALLOWED_ENTITY_USER_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_USER_IDS is *"}},
+		{"remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1"},
+			[]string{"MONITE_ALLOW_REMOTE: the data listener is open to other hosts, and without MONITE_APP_TOKEN"}},
+		{"remote with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1", "MONITE_APP_TOKEN": "x"},
+			[]string{"MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels"}},
+		{"all interfaces", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":1"},
+			[]string{"MONITE_ALLOW_REMOTE", "MONITE_ALLOWED_HOSTS is empty"}},
+		{"all interfaces with hosts", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":1", "MONITE_ALLOWED_HOSTS": "app"},
+			[]string{"MONITE_ALLOW_REMOTE"}},
+		{"plaintext", map[string]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM": "true", "MONITE_API_URL": "http://sim:1"},
+			[]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM"}},
+		{"plaintext on loopback", map[string]string{"MONITE_API_URL": "http://localhost:1"}, nil},
+	}
+	for _, tc := range tests {
+		got := mustLoad(t, tc.pairs).Warnings
+		same := len(got) == len(tc.want)
+		for i := range min(len(got), len(tc.want)) {
+			same = same && strings.HasPrefix(got[i], tc.want[i])
+		}
+		if !same {
+			t.Errorf("%s: warnings %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestAllowListHoldsTheDefaultAndComparesAnyCase(t *testing.T) {
+	cfg := mustLoad(t, map[string]string{"MONITE_ENTITY_ID": idA, "MONITE_ALLOWED_ENTITY_IDS": strings.ToUpper(idB), "MONITE_ALLOWED_ENTITY_USER_IDS": "*"})
+	tests := []struct {
+		name string
+		list AllowList
+		id   string
+		want bool
+	}{
+		{"the default", cfg.AllowedEntityIDs, idA, true},
+		{"a listed one", cfg.AllowedEntityIDs, idB, true},
+		{"in upper case", cfg.AllowedEntityIDs, strings.ToUpper(idA), true},
+		{"another", cfg.AllowedEntityIDs, idC, false},
+		{"none", cfg.AllowedEntityIDs, "", false},
+		{"any", cfg.AllowedEntityUserIDs, idC, true},
+		{"any, but no id", cfg.AllowedEntityUserIDs, "*", false},
+		{"any, but empty", cfg.AllowedEntityUserIDs, "", false},
+		{"zero list", AllowList{}, idA, false},
+	}
+	for _, tc := range tests {
+		if got := tc.list.Contains(tc.id); got != tc.want {
+			t.Errorf("%s: Contains(%q) = %v, want %v", tc.name, tc.id, got, tc.want)
+		}
+	}
+	if cfg.AllowedEntityIDs.Any() || !cfg.AllowedEntityUserIDs.Any() {
+		t.Error("Any() is true for a list or false for *")
+	}
+	if diff := cmp.Diff([]string{idA, idB}, cfg.AllowedEntityIDs.IDs()); diff != "" {
+		t.Errorf("IDs() (-want +got):\n%s", diff)
+	}
+}
+
+func TestAllowListWithoutDefaultAllowsNone(t *testing.T) {
+	cfg := mustLoad(t, nil)
+	if cfg.AllowedEntityIDs.Contains(idA) || cfg.AllowedEntityIDs.Any() || len(cfg.AllowedEntityIDs.IDs()) != 0 {
+		t.Error("an unset allow-list allows something")
+	}
+}
