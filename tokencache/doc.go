@@ -1,0 +1,23 @@
+// Package tokencache keeps one access token per grant and sees to it that
+// nobody waits for one that could have been fetched earlier, and that nobody
+// fetches one twice. It knows time and concurrency, and nothing of HTTP or JSON.
+//
+// The walk of a token, in file order:
+//
+//   - grant.go: a Grant is what a token is minted for, and the key.
+//   - minted.go: what came back, immutable. Its age, by whichever clock says
+//     older, makes it fresh, stale or expired.
+//   - failure.go: what did not come back, immutable, and when to try again.
+//   - table.go: grant -> entry, read without a lock, bounded, least recently
+//     used out first.
+//   - cache.go: Token. A fresh or a stale token is one look-up; without one the
+//     caller waits for the mint that is under way, or for the next try if that
+//     is near, and leaves on its own context.
+//   - mint.go: the one mint per grant, on the cache's own context, and what its
+//     outcome changes.
+//   - run.go: Run refreshes ahead of expiry the grants that were used lately,
+//     and owns every mint: when it has returned, none is left.
+//   - status.go: what the metrics and the status endpoint show.
+//
+// Without Run the cache is lazy, and still right.
+package tokencache

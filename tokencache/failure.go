@@ -1,0 +1,135 @@
+package tokencache
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reason is why there is no token. It is a metric label and a log field.
+type Reason string
+
+// The reasons. A Fetcher returns the first five.
+const (
+	Rejected    Reason = "rejected"    // the endpoint refused this grant: 400, 401, 403, 422
+	Throttled   Reason = "throttled"   // 429: it wants no mint of this client id for a while
+	Unavailable Reason = "unavailable" // no connection, a 5xx, anything else
+	Malformed   Reason = "malformed"   // an answer that is not a token
+	TimedOut    Reason = "timeout"     // no answer in time
+	Full        Reason = "full"        // every entry is being minted
+)
+
+// FetchError is what a Fetcher returns when there is no token.
+type FetchError struct {
+	Reason Reason
+	// Status of the token endpoint's answer. 0: there was none.
+	Status int
+	// RetryAfter is what the endpoint asked for. 0: it asked for nothing.
+	RetryAfter time.Duration
+	// Err holds no secret and nothing that the endpoint wrote. May be nil.
+	Err error
+}
+
+func (e *FetchError) Error() string {
+	text := "token endpoint: " + string(e.Reason)
+	if e.Status != 0 {
+		text += fmt.Sprintf(" (status %d)", e.Status)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *FetchError) Unwrap() error { return e.Err }
+
+// Error is what Token returns when no token came within the hold timeout.
+type Error struct {
+	GrantType GrantType
+	Reason    Reason
+	// RetryAfter is when the next try is due. 0 with Rejected: trying again does
+	// not help until somebody changes the credentials or the user.
+	RetryAfter time.Duration
+	Cause      error
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("no %s token: %s", e.GrantType, e.Reason)
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// ErrClosed is what Token returns for a grant without a token once Run ended.
+var ErrClosed = errors.New("token cache is closed")
+
+const (
+	firstBackoff = 250 * time.Millisecond
+	// demandBackoff is the longest pause between two tries while somebody asks:
+	// an endpoint that is back is noticed within a second.
+	demandBackoff = 750 * time.Millisecond
+	// aheadBackoff is the longest pause between two tries while nobody waits.
+	aheadBackoff = 30 * time.Second
+	// rejectedBackoff .. aheadBackoff: a refused grant is not hammered.
+	rejectedBackoff = 5 * time.Second
+	// sameOutage is how long after the next try was due a failure still belongs
+	// to the same outage. It must be longer than a mint can take.
+	sameOutage = 6 * time.Minute
+	// maxRetryAfter bounds what is believed of Retry-After.
+	maxRetryAfter = 60 * time.Second
+)
+
+// failure is the last unsuccessful mint of a grant. It is never changed after
+// it was stored; a success removes it.
+type failure struct {
+	err      *FetchError
+	since    int64 // monotonic: when the first failure in a row ended
+	attempts int   // failures in a row
+	// The earliest next try, monotonic: for a caller who waits, and for a refresh
+	// ahead that nobody waits for. Never below Retry-After.
+	demandAt, aheadAt int64
+}
+
+// newFailure follows previous (nil if the mint before was a success). jitter is
+// in [0, 1).
+func newFailure(err *FetchError, previous *failure, now int64, jitter float64) *failure {
+	f := &failure{err: err, since: now, attempts: 1}
+	if previous != nil && now-previous.aheadAt < int64(sameOutage) {
+		f.since, f.attempts = previous.since, previous.attempts+1
+	}
+	if err.Reason == Rejected {
+		pause := double(rejectedBackoff, f.attempts, aheadBackoff*4/5) // and a quarter of it as jitter
+		pause = max(pause+time.Duration(jitter*float64(pause)/4), retryAfter(err))
+		f.demandAt = now + int64(pause)
+		f.aheadAt = f.demandAt
+		return f
+	}
+	spread := func(pause time.Duration) int64 {
+		pause = pause/2 + time.Duration(jitter*float64(pause)/2)
+		return now + int64(max(pause, retryAfter(err)))
+	}
+	f.demandAt = spread(double(firstBackoff, f.attempts, demandBackoff))
+	f.aheadAt = spread(double(firstBackoff, f.attempts, aheadBackoff))
+	return f
+}
+
+func retryAfter(err *FetchError) time.Duration {
+	asked := min(max(err.RetryAfter, 0), maxRetryAfter)
+	if err.Reason == Throttled {
+		asked = max(asked, minInterval)
+	}
+	return asked
+}
+
+// double returns first doubled (attempts-1) times, at most limit.
+func double(first time.Duration, attempts int, limit time.Duration) time.Duration {
+	for range attempts - 1 {
+		if first *= 2; first >= limit {
+			return limit
+		}
+	}
+	return min(first, limit)
+}

@@ -1,0 +1,108 @@
+package tokencache
+
+import (
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+const (
+	// maxLifetime bounds what is believed of expires_in.
+	maxLifetime = 24 * time.Hour
+	// minInterval is the least time between two mints of a grant, whatever the
+	// endpoint says of the lifetime and however often upstream answers 401.
+	minInterval = time.Second
+)
+
+// instant is a moment on two clocks. The monotonic one stands still while the
+// machine sleeps, the wall clock jumps when somebody sets it; neither alone
+// tells how old a token is.
+type instant struct {
+	mono int64 // ns since the cache was made
+	wall int64 // ns since 1970
+}
+
+type clock struct{ base time.Time }
+
+func (c clock) now() instant {
+	t := time.Now()
+	return instant{mono: int64(t.Sub(c.base)), wall: t.UnixNano()}
+}
+
+// state is what a token is good for. RFC 9111 uses the first two words alike.
+type state uint8
+
+const (
+	fresh   state = iota // serve it
+	stale                // serve it, and refresh it in the background
+	expired              // do not serve it
+)
+
+func (s state) String() string { return [...]string{"fresh", "stale", "expired"}[s] }
+
+// minted is one successful mint. It is never changed after it was stored.
+type minted struct {
+	token     secret.String
+	start     instant       // before the mint was sent: the lifetime counts from here
+	storedAt  int64         // monotonic: when the answer was here
+	lifetime  time.Duration // from start
+	refreshAt time.Duration // from start; equal to lifetime if never ahead
+	// successor of a token that was refused in its first second
+	successor bool
+}
+
+// newMinted decides how long a token is used. jitter is in [0, 1).
+//
+// For example: expires_in 1800 s and refreshBefore 5 m give a refresh between
+// 25 and 26 minutes; expires_in 60 s gives one between 30 and 36 s.
+func newMinted(token Token, start, stored instant, refreshBefore time.Duration, jitter float64) *minted {
+	took := time.Duration(stored.mono - start.mono)
+	lifetime := min(token.ExpiresIn, maxLifetime)
+	ahead := true
+	if lifetime < took+minInterval {
+		// Nothing, a negative number, or less than the mint itself took. Those who
+		// wait are served, and a second passes before the next mint.
+		lifetime, ahead = took+minInterval, false
+	}
+	m := &minted{token: token.AccessToken, start: start, storedAt: stored.mono, lifetime: lifetime, refreshAt: lifetime}
+	if ahead {
+		lead := min(refreshBefore, lifetime/2)
+		m.refreshAt = lifetime - lead + time.Duration(float64(lead)*jitter/5)
+		// The refresh must not fall into the second in which no mint is made.
+		m.refreshAt = min(max(m.refreshAt, took+minInterval), lifetime)
+	}
+	return m
+}
+
+// age is by the clock that says older: after a suspend that is the wall clock,
+// after the wall clock was set back it is the monotonic one.
+func (m *minted) age(now instant) time.Duration {
+	return time.Duration(max(now.mono-m.start.mono, now.wall-m.start.wall))
+}
+
+func (m *minted) state(now instant) state {
+	switch age := m.age(now); {
+	case age >= m.lifetime:
+		return expired
+	case age >= m.refreshAt:
+		return stale
+	default:
+		return fresh
+	}
+}
+
+// left is how long the token still lives.
+func (m *minted) left(now instant) time.Duration { return m.lifetime - m.age(now) }
+
+// refreshDue is the monotonic moment of the refresh, if the clocks agree.
+func (m *minted) refreshDue() int64 { return m.start.mono + int64(m.refreshAt) }
+
+// young reports whether less than a second has passed since the mint: too soon
+// for another, whoever asks for it.
+func (m *minted) young(now instant) bool { return now.mono-m.storedAt < int64(minInterval) }
+
+// usedLately reports whether a grant last used at the monotonic moment used is
+// worth a refresh: somebody used it in the second half of the time until then.
+func (m *minted) usedLately(used int64) bool {
+	return used >= m.start.mono+int64(m.refreshAt/2)
+}

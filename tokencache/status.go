@@ -1,0 +1,55 @@
+package tokencache
+
+import "time"
+
+// Status is what can be shown of one grant. It holds no token.
+type Status struct {
+	Grant Grant
+	// State is fresh, stale, expired, or missing.
+	State string
+	// Age and Left of the token; RefreshIn is negative once the refresh is due.
+	// All 0 if missing.
+	Age, Left, RefreshIn time.Duration
+	// Idle is how long nobody asked for it.
+	Idle            time.Duration
+	Mints, Failures int64
+	// LastFailure is nil if the last mint was a success. RetryIn is when the next
+	// try is due.
+	LastFailure *FetchError
+	RetryIn     time.Duration
+	Warm        bool
+}
+
+// Status returns every cached grant, in no order.
+func (c *Cache) Status() []Status {
+	now := c.clock.now()
+	var all []Status
+	for e := range c.table.all {
+		s := Status{
+			Grant: e.grant, State: "missing", Warm: e.warm,
+			Idle:  time.Duration(now.mono - e.lastUsed.Load()),
+			Mints: e.mints.Load(), Failures: e.failures.Load(),
+		}
+		if m := e.current.Load(); m != nil {
+			s.State = m.state(now).String()
+			s.Age, s.Left = m.age(now), max(m.left(now), 0)
+			s.RefreshIn = m.refreshAt - s.Age
+		}
+		if f := e.failure.Load(); f != nil {
+			s.LastFailure = f.err
+			s.RetryIn = max(time.Duration(f.demandAt-now.mono), 0)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// Warmed reports whether every warm grant has had a token.
+func (c *Cache) Warmed() bool {
+	for e := range c.table.all {
+		if e.warm && e.mints.Load() == 0 {
+			return false
+		}
+	}
+	return true
+}

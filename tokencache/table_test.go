@@ -1,0 +1,247 @@
+package tokencache
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func (t *table) count() (n int) {
+	for range t.all {
+		n++
+	}
+	return n
+}
+
+func small(s *endpoint, entries int) Config {
+	config := settings(s)
+	config.MaxEntries = entries
+	return config
+}
+
+func TestNumberOfGrantsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, small(s, 10))
+		for n := range 1000 {
+			s.get(t, c, user(n))
+			if got := c.table.count(); got > 10 || got != c.table.size {
+				t.Fatalf("%d entries, size %d, want at most 10", got, c.table.size)
+			}
+		}
+	})
+}
+
+func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, small(s, 4))
+		for _, n := range []int{1, 2, 3, 4, 2, 1, 4} {
+			s.get(t, c, user(n))
+			time.Sleep(time.Second)
+		}
+		s.get(t, c, user(5)) // in the place of 3
+		time.Sleep(time.Second)
+		s.get(t, c, user(6)) // of 2
+		for n, kept := range map[int]bool{1: true, 2: false, 3: false, 4: true, 5: true, 6: true} {
+			if got := c.table.get(user(n)) != nil; got != kept {
+				t.Errorf("grant %d kept = %v, want %v", n, got, kept)
+			}
+		}
+	})
+}
+
+func TestEntryWithoutTokenGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		s.refused[user(3)] = errRejected
+		c := open(t, small(s, 3))
+		for n := 1; n <= 3; n++ {
+			_, _ = c.Token(t.Context(), user(n))
+			time.Sleep(time.Second)
+		}
+		s.get(t, c, user(4)) // in the place of 3, which was used last
+		if c.table.get(user(1)) == nil || c.table.get(user(2)) == nil || c.table.get(user(3)) != nil {
+			t.Error("a refused grant pushed out one that holds a token")
+		}
+	})
+}
+
+func TestHotGrantSurvivesAScan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scan := 100_000
+		if underRace {
+			scan /= 10
+		}
+		s := newEndpoint(0, time.Hour)
+		c := open(t, small(s, 32))
+		s.get(t, c, partner)
+		for n := range scan {
+			if n%10 == 0 {
+				s.get(t, c, partner)
+				time.Sleep(60 * ms) // longer than the granularity of the last use
+			}
+			if _, err := c.Token(t.Context(), user(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.mints() < scan || len(s.mintsOf(partner)) > 1 {
+			t.Errorf("%d mints of the hot grant in 10 minutes, want 1", len(s.mintsOf(partner)))
+		}
+	})
+}
+
+func TestWarmGrantsAreNeverEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		config := small(s, 3)
+		config.Warm = []Grant{partner, user(0), partner}
+		c := open(t, config)
+		for n := range 100 {
+			s.get(t, c, user(n))
+			time.Sleep(time.Second)
+		}
+		if c.table.get(partner) == nil || c.table.get(user(0)) == nil || c.table.count() != 3 {
+			t.Errorf("%d entries, a warm grant was evicted", c.table.count())
+		}
+	})
+}
+
+func TestMoreWarmGrantsThanEntriesAreAllKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		config := small(s, 2)
+		config.Warm = []Grant{user(1), user(2), user(3)}
+		c := open(t, config)
+		start(t, c)
+		time.Sleep(time.Second)
+		_, err := c.Token(t.Context(), user(4))
+		if e, ok := errors.AsType[*Error](err); !c.Warmed() || !ok || e.Reason != Full {
+			t.Errorf("Warmed() = %v, Token of another = %v, want true, Full", c.Warmed(), err)
+		}
+	})
+}
+
+func TestFullOfMintsRefusesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(time.Second, 30*time.Minute)
+		c := open(t, small(s, 3))
+		var callers sync.WaitGroup
+		for n := range 3 {
+			callers.Go(func() { s.get(t, c, user(n)) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		_, err := c.Token(t.Context(), user(9))
+		if e, ok := errors.AsType[*Error](err); !ok || e.Reason != Full || e.RetryAfter < time.Second || time.Since(began) != 0 {
+			t.Errorf("Token() = %v after %v, want Full at once", err, time.Since(began))
+		}
+		callers.Wait()
+		s.get(t, c, user(9))
+	})
+}
+
+// All who waited have left, and others need the room: the token that is being
+// minted is still found when it comes.
+func TestGrantIsNotEvictedDuringItsMint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(8*time.Second, 30*time.Minute) // longer than a caller waits
+		var c *Cache
+		config := small(s, 2)
+		config.OnMint = func(m Mint) {
+			if e := c.table.get(m.Grant); e == nil || e.current.Load() == nil {
+				t.Errorf("the token of %v is lost", m.Grant)
+			}
+		}
+		c = open(t, config)
+		for n := range 8 {
+			_, _ = c.Token(t.Context(), user(n))
+			time.Sleep(100 * ms)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestEqualGrantsShareAndOthersDoNot(t *testing.T) {
+	types := []GrantType{ClientCredentials, EntityUser, "", "client_credentials ", "entity_user x", "entity", `entity_user""`, `entity_user\`}
+	ids := []string{"", " ", "x", "x ", " x", "_user", "x y", "\x00", "\x00x", "é", "e\u0301", "\xff", "\xfe", `"`, `""x`, `\`, "a:b", "a/b", "A", "a"}
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		id := make([]byte, random.IntN(12))
+		for i := range id {
+			id[i] = ` "\x_:/é`[random.IntN(9)]
+		}
+		ids = append(ids, string(id))
+	}
+	keys, owner := map[string]Grant{}, map[*entry]Grant{}
+	var c table
+	for _, grantType := range types {
+		for _, id := range ids {
+			grant := Grant{grantType, id}
+			e := c.pin(grant, 1<<20, instant{})
+			if other, taken := owner[e]; taken && other != grant {
+				t.Fatalf("%q and %q share an entry", grant, other)
+			}
+			if other, taken := keys[e.key]; taken && other != grant {
+				t.Fatalf("%q and %q share a flight", grant, other)
+			}
+			owner[e], keys[e.key] = grant, grant
+			if c.get(grant) != e {
+				t.Fatalf("%q is not found", grant)
+			}
+		}
+	}
+}
+
+// The last four characters choose the shard; here they are all the same.
+func TestGrantsOfOneShardDoNotShareTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(ms, 30*time.Minute)
+		c := open(t, small(s, 2000))
+		var callers sync.WaitGroup
+		for round := range 3 {
+			for n := range 400 {
+				grant := Grant{EntityUser, fmt.Sprintf("%08x-0000-4000-8000-00000000beef", n)}
+				callers.Go(func() {
+					if _, number := s.get(t, c, grant); number != 1 {
+						t.Errorf("round %d: token %d, want 1", round, number)
+					}
+				})
+			}
+			callers.Wait()
+		}
+		if s.mints() != 400 || c.table.count() != 400 {
+			t.Errorf("%d mints, %d entries, want 400, 400", s.mints(), c.table.count())
+		}
+	})
+}
+
+func TestTableUnderConcurrentUse(t *testing.T) {
+	var c table
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(7, uint64(w)))
+			for range 1000 {
+				grant := user(random.IntN(60))
+				if e := c.pin(grant, 20, instant{mono: random.Int64()}); e != nil {
+					if e.grant != grant {
+						t.Errorf("pin(%v) gave %v", grant, e.grant)
+					}
+					if found := c.get(grant); found != e {
+						t.Errorf("a pinned entry was evicted")
+					}
+					e.pins.Add(-1)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if c.count() != c.size || c.size > 20 {
+		t.Errorf("%d entries, size %d, want at most 20", c.count(), c.size)
+	}
+}

@@ -1,0 +1,9 @@
+// Package tokenendpoint does one exchange with Monite's POST /v1/auth/token:
+// a mint. Monite's wire format is not OAuth's: the request is JSON, the client
+// authenticates in the body, and entity_user is a grant type of its own.
+//
+// The answer is hostile input. It is read up to a limit, never decompressed,
+// a redirect is never followed, and parseResponse is strict where a mistake
+// could harm: a token that is not a bearer token by RFC 6750 section 2.1 never
+// reaches a header.
+package tokenendpoint

@@ -1,0 +1,141 @@
+package tokenendpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+const (
+	// maxToken bounds an access token. Upstream's header limit is not known; 8 KiB
+	// is what most servers take for one field.
+	maxToken = 8 << 10
+	// assumedLifetime serves where expires_in is missing or no number. RFC 6749
+	// section 5.1 only recommends the field; Monite's is required.
+	assumedLifetime = time.Minute
+	// maxExpiresIn keeps an absurd number from overflowing. The cache believes less.
+	maxExpiresIn = 365 * 24 * time.Hour
+)
+
+// parseResponse reads the body of a 200: a JSON object with access_token, and
+// with expires_in and token_type where present. Names are matched exactly, and
+// a repeated name is an error: encoding/json would take the last one, and
+// another reader the first.
+func parseResponse(body []byte) (tokencache.Token, error) {
+	fields, err := objectFields(body)
+	if err != nil {
+		return tokencache.Token{}, err
+	}
+	var text string
+	if raw, ok := fields["access_token"]; !ok || json.Unmarshal(raw, &text) != nil {
+		return tokencache.Token{}, errors.New("no access_token text in the answer")
+	}
+	if err := checkBearer(text); err != nil {
+		return tokencache.Token{}, err
+	}
+	if raw, ok := fields["token_type"]; ok && string(raw) != "null" {
+		var tokenType string
+		// RFC 6749 section 5.1: the type is case-insensitive.
+		if json.Unmarshal(raw, &tokenType) != nil || !strings.EqualFold(tokenType, "bearer") {
+			return tokencache.Token{}, errors.New("token_type is not bearer")
+		}
+	}
+	return tokencache.Token{AccessToken: secret.New(text), ExpiresIn: parseExpiresIn(fields["expires_in"])}, nil
+}
+
+// objectFields splits one JSON object, and nothing after it, into its fields.
+func objectFields(body []byte) (map[string]json.RawMessage, error) {
+	errNotObject := errors.New("the answer is not one JSON object")
+	if !json.Valid(body) {
+		return nil, errNotObject
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, errNotObject
+	}
+	fields := map[string]json.RawMessage{}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, errNotObject
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, errNotObject
+		}
+		key, _ := name.(string)
+		if _, twice := fields[key]; twice {
+			return nil, errors.New("a field occurs twice in the answer")
+		}
+		fields[key] = value
+	}
+	return fields, nil
+}
+
+// checkBearer accepts what RFC 6750 section 2.1 calls b64token, so that the
+// text is safe in a header field.
+func checkBearer(text string) error {
+	if text == "" || len(text) > maxToken {
+		return errors.New("access_token is empty or longer than 8 KiB")
+	}
+	trimmed := strings.TrimRight(text, "=")
+	if trimmed == "" {
+		return errors.New("access_token has characters that no bearer token has")
+	}
+	for i := range len(trimmed) {
+		c := trimmed[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("-._~+/", rune(c)) {
+			return errors.New("access_token has characters that no bearer token has")
+		}
+	}
+	return nil
+}
+
+// parseExpiresIn takes seconds as a JSON number or as a string that holds one.
+// A fraction is dropped. A lifetime that is there and not positive gives 0.
+func parseExpiresIn(raw json.RawMessage) time.Duration {
+	text := string(raw)
+	var quoted string
+	if json.Unmarshal(raw, &quoted) == nil {
+		text = strings.TrimSpace(quoted)
+	}
+	// ParseFloat also takes what is no number in JSON: Inf, 0x1p4, 1_800.
+	if !json.Valid([]byte(text)) {
+		return assumedLifetime
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return assumedLifetime
+	}
+	seconds = math.Floor(seconds)
+	if seconds <= 0 {
+		return 0
+	}
+	if seconds >= maxExpiresIn.Seconds() {
+		return maxExpiresIn
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// parseRetryAfter reads delay-seconds or an HTTP date (RFC 9110 section
+// 10.2.3). What is no such thing, or past, gives 0.
+func parseRetryAfter(text string, now time.Time) time.Duration {
+	text = strings.TrimSpace(text)
+	// Out of range gives the largest number, which is what was meant.
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(maxExpiresIn/time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(text); err == nil {
+		return min(max(date.Sub(now), 0), maxExpiresIn)
+	}
+	return 0
+}
