@@ -1,0 +1,180 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+var errGone = errors.New("app is gone")
+
+// wantCancelled checks the error, and that nothing stays open.
+func wantCancelled(t *testing.T, tr *Transport, err error, op Op, outcome Outcome) {
+	t.Helper()
+	e := wantError(t, err, op, outcome)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, errGone) || e.Timeout {
+		t.Errorf("err = %v, Timeout %v, want context.Canceled with its cause", e, e.Timeout)
+	}
+	eventually(t, "connection is closed", func() bool { return tr.Stats().Open == 0 })
+}
+
+func TestCancelBeforeStart(t *testing.T) {
+	o := listen(t, nil, answering(okEmpty))
+	tr := transport(t, o)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errGone)
+	body := stream("x")
+	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", body, 1))
+	wantCancelled(t, tr, err, OpConnLimit, NotSent)
+	if n := body.closed.Load(); n != 1 {
+		t.Errorf("body closed %d times, want 1", n)
+	}
+}
+
+func TestCancelDuringDial(t *testing.T) {
+	o := listen(t, nil, answering(okEmpty))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	tr := transport(t, o, func(tr *Transport) {
+		tr.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			cancel(errGone)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+	wantCancelled(t, tr, err, OpDial, NotSent)
+}
+
+func TestCancelDuringHandshake(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	o := listen(t, nil, func(p *peer) {
+		_, _ = p.br.ReadByte()
+		cancel(errGone)
+		p.untilCut()
+	})
+	o.url.Scheme = "https"
+	tr := transport(t, o)
+	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+	wantCancelled(t, tr, err, OpTLS, NotSent)
+}
+
+func TestCancelWhileWaitingForAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := make(chan struct{})
+	o := listen(t, nil, func(p *peer) {
+		_, _, _ = p.request()
+		cancel(errGone)
+		p.untilCut()
+		close(gone)
+	})
+	tr := transport(t, o)
+	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+	wantCancelled(t, tr, err, OpRead, Unknown)
+	<-gone
+}
+
+func TestCancelDuringUpload(t *testing.T) {
+	for name, body := range map[string]interface {
+		io.ReadCloser
+	}{"writing": &endless{}, "reading": &blockedBody{closed: make(chan struct{})}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			o := listen(t, nil, func(p *peer) {
+				_, _ = http.ReadRequest(p.br)
+				cancel(errGone)
+				if name == "reading" {
+					p.untilCut()
+				}
+				// "writing": the window fills, and stays full until the end
+				<-ctx.Done()
+				p.untilCut()
+			})
+			tr := transport(t, o)
+			_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", body, -1))
+			e := wantError(t, err, err.(*Error).Op, Unknown)
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("err = %v, want context.Canceled", e)
+			}
+			if b, ok := body.(*blockedBody); ok {
+				<-b.closed
+			}
+		})
+	}
+}
+
+// blockedBody blocks in Read until Close.
+type blockedBody struct{ closed chan struct{} }
+
+func (b *blockedBody) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrClosedPipe }
+func (b *blockedBody) Close() error             { close(b.closed); return nil }
+
+func TestCancelWhileReadingBody(t *testing.T) {
+	o := listen(t, nil, func(p *peer) {
+		_, _, _ = p.request()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello")
+		p.untilCut()
+	})
+	tr := transport(t, o)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	resp, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	cancel(errGone)
+	_, err = resp.Body.Read(make([]byte, 1))
+	wantCancelled(t, tr, err, OpRead, Unknown)
+	resp.Body.Close()
+}
+
+func TestCloseUnblocksRead(t *testing.T) {
+	o := listen(t, nil, func(p *peer) {
+		_, _, _ = p.request()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+		p.untilCut()
+	})
+	tr := transport(t, o)
+	resp, err := tr.RoundTrip(get(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := resp.Body.Read(make([]byte, 1))
+		done <- err
+	}()
+	resp.Body.Close()
+	wantError(t, <-done, OpRead, Unknown)
+}
+
+// Cancelling after the end must not hurt the connection, which by then serves
+// another request.
+func TestCancelAfterEndLeavesConnectionAlone(t *testing.T) {
+	o := listen(t, nil, answering(okBody("hello")))
+	tr := transport(t, o)
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		mustDo(t, tr, newRequest(ctx, o, "POST", "/", nil, 0))
+		cancel()
+	}
+	if got := o.accepted.Load(); got != 1 {
+		t.Errorf("connections = %d, want 1", got)
+	}
+}
+
+func TestContextDeadlineIsATimeout(t *testing.T) {
+	o := listen(t, nil, func(p *peer) { _, _, _ = p.request(); p.untilCut() })
+	tr := transport(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+	if e := wantError(t, err, OpRead, Unknown); !e.Timeout || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("err = %v, Timeout %v, want a time-out", e, e.Timeout)
+	}
+}

@@ -1,0 +1,35 @@
+// Package upstream is an http.RoundTripper to one origin over HTTP/1.1
+// connections of its own. It exists because upstream moves money and knows no
+// idempotency keys: http.Transport repeats some requests by itself; here a
+// round trip is one attempt, and every error says whether upstream may have
+// acted on it.
+//
+// The walk of a request:
+//
+//  1. Transport.RoundTrip (transport.go) makes an exchange (exchange.go). The
+//     head, and a small body that is in memory, are written into a buffer
+//     (write.go). All that can be wrong with a request is found here, before
+//     any connection is touched.
+//  2. pool.get (pool.go) gives an idle connection whose socket is silent
+//     (peek_unix.go), or a slot in which to dial: TCP, CONNECT through a proxy
+//     if there is one, TLS (dial.go). Above MaxConns requests wait in order.
+//  3. The buffer leaves in one write. A streamed body follows on a goroutine of
+//     its own (upload.go), so that an early answer is seen.
+//  4. The caller's goroutine reads the answer (read.go): interim answers are
+//     skipped, the standard library parses, the framing is looked at once more.
+//  5. The exchange becomes the answer's body. At its true end the connection
+//     goes back to the pool; at anything else it is closed, and Read says so.
+//
+// What is never done: a second attempt, a redirect, decompression, a cookie,
+// HTTP/2, reading the environment.
+//
+// How NotSent is known: wire (conn.go) sits below TLS and counts the bytes that
+// the kernel accepted since the request began. Zero is NotSent; one is Unknown,
+// since nobody can tell what upstream made of it.
+//
+// Who closes what: an exchange owns its connection from connect to release or
+// drop, and drop closes the socket. Cancellation closes the socket too, from
+// another goroutine; whatever blocks on it returns, and the exchange's own
+// goroutine does the rest. An upload is waited for, except inside the caller's
+// own body Read.
+package upstream

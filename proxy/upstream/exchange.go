@@ -1,0 +1,222 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// exchange is one round trip: it owns a connection from connect to release or
+// drop. It is also the body of the answer (read.go).
+type exchange struct {
+	t     *Transport
+	req   *http.Request
+	ctx   context.Context //nolint:containedctx // the request's, for as long as the answer's body
+	trace *Trace
+
+	c        *conn
+	reused   bool
+	base     int64       // wire.written when the request began
+	stop     func() bool // forgets the cancellation of ctx
+	up       *upload     // nil: the body went with the head
+	wrote    bool        // head and small body are with the kernel
+	writeErr error
+
+	keep bool          // the answer allows another request
+	src  io.ReadCloser // the standard library's body
+	toGo int64         // bytes left; -1: not known
+	mu   sync.Mutex    // one Read at a time
+	end  atomic.Int32  // how the body ended
+	err  error         // what Read returns from then on; guarded by mu
+}
+
+func (x *exchange) run() (*http.Response, *Error) {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	kind, length, err := x.prepare(buf)
+	if err != nil {
+		x.closeRequestBody()
+		return nil, err
+	}
+	if err := x.connect(); err != nil {
+		if kind != bodySmall {
+			x.closeRequestBody()
+		}
+		return nil, err
+	}
+	x.send(*buf, kind, length)
+	if x.writeErr != nil && (x.written() == 0 || x.ctx.Err() != nil) {
+		return nil, x.fail(OpWrite, x.writeErr)
+	}
+	return x.receive()
+}
+
+// prepare puts the head, and a small body, into buf: everything that can be
+// wrong with a request is found before a connection is touched.
+func (x *exchange) prepare(buf *[]byte) (bodyKind, int64, *Error) {
+	refuse := func(op Op, err error) (bodyKind, int64, *Error) {
+		return noBody, 0, &Error{Op: op, Outcome: NotSent, Err: err}
+	}
+	if err := x.t.checkOrigin(x.req); err != nil {
+		return refuse(OpRequest, err)
+	}
+	kind, length, err := frame(x.req)
+	if err != nil {
+		return refuse(OpBody, err)
+	}
+	b, err := appendHead(*buf, x.req, kind, length)
+	if err != nil {
+		return refuse(OpRequest, err)
+	}
+	if kind == bodySmall {
+		if b, err = appendSmallBody(b, x.req.Body, length); err != nil {
+			return refuse(OpBody, err)
+		}
+		x.closeRequestBody()
+	}
+	*buf = b
+	return kind, length, nil
+}
+
+func (x *exchange) closeRequestBody() {
+	if x.req.Body != nil {
+		_ = x.req.Body.Close()
+	}
+}
+
+// connect takes a connection from the pool, or makes one on the request's
+// context.
+func (x *exchange) connect() *Error {
+	if x.ctx.Err() != nil {
+		return x.unsent(OpConnLimit, contextError(x.ctx))
+	}
+	c, err := x.t.pool.get(x.ctx, x.t.limits.header)
+	if err != nil {
+		return x.unsent(OpConnLimit, err)
+	}
+	if c == nil {
+		start := time.Now()
+		var failed *stepError
+		c, failed = x.t.dialer.connect(x.ctx)
+		if x.trace != nil {
+			x.trace.DialDuration = time.Since(start)
+		}
+		if failed != nil {
+			x.t.pool.dialFailed()
+			if x.ctx.Err() != nil {
+				failed.err = contextError(x.ctx)
+			}
+			return x.unsent(failed.op, failed.err)
+		}
+		x.t.pool.dialled()
+	}
+	x.c = c
+	if x.reused = c.served; x.reused {
+		x.t.pool.reused()
+	}
+	c.served = true
+	c.begin(x.t.limits.headBytes)
+	x.base = c.wire.written.Load()
+	if x.ctx.Done() != nil {
+		// Closing and not a deadline: an upload moves deadlines, and a cancelled
+		// exchange never gives its connection back.
+		x.stop = context.AfterFunc(x.ctx, func() { _ = c.wire.Close() })
+	}
+	return nil
+}
+
+func (x *exchange) unsent(op Op, err error) *Error {
+	return &Error{Op: op, Outcome: NotSent, Timeout: isTimeout(err), Err: err}
+}
+
+// written is the number of bytes that the kernel accepted of this request.
+func (x *exchange) written() int64 { return x.c.wire.written.Load() - x.base }
+
+func (x *exchange) send(head []byte, kind bodyKind, length int64) {
+	l := x.t.limits
+	streamed := kind == bodyLength || kind == bodyChunks
+	if _, err := x.c.nc.Write(head); err != nil {
+		x.writeErr = err
+		if streamed {
+			x.closeRequestBody()
+		}
+		// Upstream may have answered before it closed.
+		x.c.wire.awaitHead(lastWords)
+		return
+	}
+	x.wrote = true
+	if streamed {
+		x.up = startUpload(x.c, x.req, length, l)
+		return
+	}
+	x.c.wire.awaitHead(l.header)
+}
+
+// fail ends the exchange because of err and makes the error to return.
+func (x *exchange) fail(op Op, err error) *Error {
+	if x.writeErr != nil {
+		op, err = OpWrite, x.writeErr
+	}
+	if x.up != nil {
+		if isTimeout(err) && !x.up.ended() {
+			// It is the upload that stands still, not the answer.
+			op = OpWrite
+			if x.up.reading.Load() {
+				op = OpBody
+			}
+		}
+		x.up.abort()
+		if upOp, upErr := x.up.failure(); upErr != nil {
+			op, err = upOp, upErr
+		}
+	}
+	if x.ctx.Err() != nil && op != OpBody {
+		err = contextError(x.ctx)
+	}
+	e := &Error{Op: op, Outcome: Unknown, Timeout: isTimeout(err), Reused: x.reused, Err: err}
+	if x.written() == 0 {
+		e.Outcome = NotSent
+	}
+	x.fillTrace()
+	x.drop()
+	return e
+}
+
+// drop closes the connection.
+func (x *exchange) drop() {
+	if x.stop != nil {
+		x.stop()
+	}
+	if x.up != nil {
+		x.up.abort()
+	}
+	x.t.pool.discard(x.c)
+}
+
+// release gives the connection back when the answer has been read to its end,
+// if nothing speaks against it.
+func (x *exchange) release() {
+	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete()) && x.c.atRest() && time.Now().Before(x.c.retire)
+	// A cancellation that has begun is about to close the connection, perhaps
+	// only after the next request has started on it. stop says so.
+	if fit && (x.stop == nil || x.stop()) {
+		x.t.pool.put(x.c)
+		return
+	}
+	x.drop()
+}
+
+// fillTrace must come before the connection is given away: its count goes on
+// with the next request.
+func (x *exchange) fillTrace() {
+	if x.trace == nil {
+		return
+	}
+	x.trace.ConnReused = x.reused
+	x.trace.WroteBytes = x.written()
+	x.trace.WroteAll = x.wrote && (x.up == nil || x.up.ended() && x.up.err == nil)
+	x.trace = nil // RoundTrip is about to return; from then on it is the caller's
+}

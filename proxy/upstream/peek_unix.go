@@ -1,0 +1,52 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package upstream
+
+import (
+	"syscall"
+	"time"
+)
+
+// liveness looks into the receive queue of an idle socket without taking
+// anything out and without blocking.
+type liveness struct {
+	raw   syscall.RawConn
+	look  func(fd uintptr) // made once per connection: a closure per look would allocate
+	quiet bool
+	byte1 [1]byte
+}
+
+func (l *liveness) init(conn any) {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	l.raw = raw
+	l.look = func(fd uintptr) {
+		for {
+			_, _, err := syscall.Recvfrom(int(fd), l.byte1[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+			if err == syscall.EINTR { //nolint:errorlint // a bare errno
+				continue
+			}
+			// Only "nothing there" is good. Data, FIN (0 bytes, no error) and
+			// RST all mean that the next answer would not be ours.
+			l.quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK //nolint:errorlint // a bare errno
+			return
+		}
+	}
+}
+
+// ok reports whether the socket has neither data nor an end to deliver.
+func (l *liveness) ok(idle time.Duration) bool {
+	if l.raw == nil {
+		return idle < blindIdle
+	}
+	l.quiet = false
+	// Control and not Read: Read would refuse because of a read deadline that
+	// passed while the connection was idle.
+	return l.raw.Control(l.look) == nil && l.quiet
+}

@@ -1,0 +1,285 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// authority signs certificates for the tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+var ca = sync.OnceValue(newAuthority)
+
+func newAuthority() *authority {
+	a := &authority{pool: x509.NewCertPool()}
+	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, _ := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	a.cert, _ = x509.ParseCertificate(der)
+	a.pool.AddCert(a.cert)
+	return a
+}
+
+func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "origin"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if change != nil {
+		change(template)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func serverTLS(t testing.TB) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{ca().issue(t, nil)}}
+}
+
+// trusting makes the transport trust the test authority.
+func trusting(tr *Transport) { tr.TLS = &tls.Config{RootCAs: ca().pool} }
+
+func TestTLSIsVerified(t *testing.T) {
+	self := func(t *testing.T) *tls.Config {
+		return &tls.Config{Certificates: []tls.Certificate{newAuthority().issue(t, nil)}}
+	}
+	issued := func(change func(*x509.Certificate)) func(t *testing.T) *tls.Config {
+		return func(t *testing.T) *tls.Config {
+			return &tls.Config{Certificates: []tls.Certificate{ca().issue(t, change)}}
+		}
+	}
+	changed := func(change func(*tls.Config)) func(t *testing.T) *tls.Config {
+		return func(t *testing.T) *tls.Config { c := serverTLS(t); change(c); return c }
+	}
+	for _, tc := range []struct {
+		name   string
+		config func(t *testing.T) *tls.Config
+	}{
+		{"expired", issued(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })},
+		{"wrong host", issued(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} })},
+		{"client certificate", issued(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })},
+		{"unknown authority", self},
+		{"TLS 1.1", changed(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })},
+		{"other protocol", changed(func(c *tls.Config) { c.NextProtos = []string{"smtp"} })},
+		{"wants a client certificate", changed(func(c *tls.Config) {
+			c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
+		})},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := listen(t, tc.config(t), answering(okEmpty))
+			tr := transport(t, o, trusting)
+			// Neither may weaken anything.
+			tr.TLS.InsecureSkipVerify = true
+			tr.TLS.MinVersion = tls.VersionTLS10
+			_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", nil, 0))
+			wantError(t, err, OpTLS, NotSent)
+			if got := o.executed.Load(); got != 0 {
+				t.Errorf("executed = %d, want 0", got)
+			}
+			if s := tr.Stats(); s.Open != 0 || s.DialFailed != 1 {
+				t.Errorf("Stats() = %+v, want nothing open, one failed dial", s)
+			}
+		})
+	}
+}
+
+func TestTLSRoundTripsAndReuse(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := serverTLS(t)
+		config.MaxVersion, config.NextProtos = version, []string{"h2", "http/1.1"}
+		o := listen(t, config, answering(okBody("hello")))
+		tr := transport(t, o, trusting)
+		for range 5 {
+			resp, body := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", stream("x"), -1))
+			if body != "hello" || resp.TLS.Version != version || resp.TLS.NegotiatedProtocol != "http/1.1" {
+				t.Errorf("body %q over %x, %q", body, resp.TLS.Version, resp.TLS.NegotiatedProtocol)
+			}
+		}
+		if got := o.accepted.Load(); got != 1 {
+			t.Errorf("TLS %x: connections = %d, want 1", version, got)
+		}
+	}
+}
+
+func TestTLSSessionIsResumed(t *testing.T) {
+	o := listen(t, serverTLS(t), answering(okBody("hello")))
+	tr := transport(t, o, trusting)
+	for i := range 3 {
+		resp, _ := mustDo(t, tr, get(t, o))
+		if resp.TLS.DidResume != (i > 0) {
+			t.Errorf("connection %d: DidResume = %v", i+1, resp.TLS.DidResume)
+		}
+		tr.CloseIdleConnections()
+	}
+}
+
+// Stray bytes after an answer may hide in crypto/tls, where neither our buffer
+// nor the kernel knows of them.
+func TestBytesAfterAnswerHiddenInTLS(t *testing.T) {
+	evil := "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+	big := strings.Repeat("x", 12_000)
+	for _, tc := range []struct {
+		name    string
+		records []string
+	}{
+		{"same record", []string{okBody("hello") + evil}},
+		{"same record, larger than the buffer", []string{okBody(big) + evil}},
+		{"next record", []string{okBody("hello"), evil}},
+		{"close_notify in the same segment", []string{okBody("hello"), ""}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := listen(t, nil, func(p *peer) {
+				held := &heldConn{Conn: p.tcp}
+				config := serverTLS(t)
+				config.SessionTicketsDisabled = true
+				config.DynamicRecordSizingDisabled = true
+				tc2 := tls.Server(held, config)
+				br := bufio.NewReader(tc2)
+				if _, err := http.ReadRequest(br); err != nil {
+					return
+				}
+				held.hold = true
+				for _, record := range tc.records {
+					if record == "" {
+						_ = tc2.CloseWrite()
+						continue
+					}
+					_, _ = io.WriteString(tc2, record)
+				}
+				_ = p.tcp.SetWriteDeadline(time.Time{}) // CloseWrite has set one
+				_, _ = p.tcp.Write(held.held.Bytes())   // all in one segment
+				_, _ = io.Copy(io.Discard, p.tcp)
+			})
+			o.url.Scheme = "https"
+			tr := transport(t, o, trusting)
+			_, body := mustDo(t, tr, get(t, o))
+			if strings.Contains(body, "evil") {
+				t.Errorf("body = %q", body)
+			}
+			if s := tr.Stats(); s.Idle != 0 {
+				t.Errorf("Idle = %d, want the connection thrown away", s.Idle)
+			}
+		})
+	}
+}
+
+// heldConn keeps what is written back.
+type heldConn struct {
+	net.Conn
+	hold bool
+	held bytes.Buffer
+}
+
+func (c *heldConn) Write(p []byte) (int, error) {
+	if c.hold {
+		return c.held.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func TestTLSEndWithoutCloseNotifyIsTruncation(t *testing.T) {
+	for _, polite := range []bool{true, false} {
+		o := listen(t, serverTLS(t), func(p *peer) {
+			_, _, _ = p.request()
+			p.say("HTTP/1.1 200 OK\r\n\r\nhello")
+			if polite {
+				_ = p.Conn.(*tls.Conn).CloseWrite()
+			} else {
+				_ = p.tcp.CloseWrite()
+			}
+			p.untilCut()
+		})
+		tr := transport(t, o, trusting)
+		_, body, err := do(tr, get(t, o))
+		if body != "hello" && polite {
+			t.Errorf("body = %q, want hello", body)
+		}
+		if polite && err != nil {
+			t.Errorf("with close_notify: %v, want a clean end", err)
+		}
+		if !polite {
+			wantError(t, err, OpRead, Unknown)
+		}
+	}
+}
+
+func TestTLSCutMidRequestIsUnknown(t *testing.T) {
+	o := listen(t, serverTLS(t), func(p *peer) {
+		_, _ = p.br.ReadByte()
+		p.cut(true)
+	})
+	tr := transport(t, o, trusting)
+	_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", mem("x"), 1))
+	wantError(t, err, OpRead, Unknown)
+}
+
+func TestIdleConnectionEndsWithCloseNotify(t *testing.T) {
+	lastRecord := make(chan byte, 1)
+	config := serverTLS(t)
+	config.MaxVersion = tls.VersionTLS12 // where an alert is visible from outside
+	o := listen(t, nil, func(p *peer) {
+		var raw bytes.Buffer
+		p.Conn = tls.Server(&teeConn{p.tcp, &raw}, config)
+		p.br = bufio.NewReader(p.Conn)
+		_, _, _ = p.request()
+		p.say(okEmpty)
+		p.untilCut()
+		var kind byte
+		for raw.Len() >= 5 {
+			header := raw.Next(5)
+			kind = header[0]
+			raw.Next(int(header[3])<<8 | int(header[4]))
+		}
+		lastRecord <- kind
+	})
+	o.url.Scheme = "https"
+	tr := transport(t, o, trusting)
+	mustDo(t, tr, get(t, o))
+	tr.CloseIdleConnections()
+	if kind := <-lastRecord; kind != 21 {
+		t.Errorf("last record has type %d, want 21, an alert", kind)
+	}
+}
+
+// teeConn keeps a copy of what is read.
+type teeConn struct {
+	net.Conn
+	read *bytes.Buffer
+}
+
+func (c *teeConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read.Write(p[:n])
+	return n, err
+}

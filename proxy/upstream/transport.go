@@ -1,0 +1,185 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Transport is an http.RoundTripper to one origin. The exported fields are its
+// configuration: set them before the first use and leave them alone afterwards.
+// A zero value means the default. Safe for concurrent use. There is nothing to
+// close but idle connections (CloseIdleConnections).
+type Transport struct {
+	// Origin is the scheme (http, https) and host of upstream: the only place
+	// that is ever dialled. Required. A request whose URL names another host or
+	// scheme is refused.
+	Origin *url.URL
+
+	// TLS is the base of the client's configuration: roots, client
+	// certificates. It is cloned. MinVersion is at least 1.2; ServerName,
+	// NextProtos and ClientSessionCache are set by Transport, and
+	// InsecureSkipVerify is always off. Nil: system roots.
+	TLS *tls.Config
+
+	// Proxy returns the forward proxy for the origin, nil for none; it is asked
+	// per dial. Only http and https proxies, only by CONNECT, only to an https
+	// origin. Userinfo of the URL becomes Proxy-Authorization. Nil: direct. No
+	// environment variable is read here.
+	Proxy func(*url.URL) (*url.URL, error)
+
+	// DialTimeout bounds each step of making a connection: lookup and connect,
+	// CONNECT, TLS handshake. Default 5s.
+	DialTimeout time.Duration
+
+	// ResponseHeaderTimeout bounds the wait from the last byte of the request
+	// to the end of the answer's head, interim answers included; and the wait
+	// for one of MaxConns. Default 60s. This and ProgressTimeout fire up to a
+	// sixteenth late.
+	ResponseHeaderTimeout time.Duration
+
+	// ProgressTimeout bounds the time between two bytes of a body, either way,
+	// the caller's own body Read included. There is no total limit. Default 60s.
+	ProgressTimeout time.Duration
+
+	// IdleTimeout closes a connection unused for that long; keep it below
+	// upstream's. Default 30s.
+	IdleTimeout time.Duration
+
+	// MaxConnAge is the age from which a connection takes no new request, so
+	// that changes of DNS and deploys are followed; up to a fifth less, at
+	// random. Default 60s.
+	MaxConnAge time.Duration
+
+	// MaxConns bounds the open connections; above it requests wait, first come
+	// first served. Default 1024.
+	MaxConns int
+
+	// MaxIdleConns bounds the idle ones. Default 128.
+	MaxIdleConns int
+
+	// MaxResponseHeaderBytes bounds the answer's head, interim answers
+	// included. Default 256 KiB.
+	MaxResponseHeaderBytes int64
+
+	// Dial opens a TCP connection. Nil: a net.Dialer, with happy eyeballs and
+	// keep-alive. A connection that is no syscall.Conn cannot be checked before
+	// reuse; it is then reused only within two seconds.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	once     sync.Once
+	setupErr error
+	dialer   dialer
+	pool     pool
+	limits   limits
+}
+
+type limits struct {
+	header, progress time.Duration
+	headBytes        int64
+}
+
+func (t *Transport) setup() {
+	t.limits = limits{
+		header:    orDefault(t.ResponseHeaderTimeout, 60*time.Second),
+		progress:  orDefault(t.ProgressTimeout, 60*time.Second),
+		headBytes: orDefault(t.MaxResponseHeaderBytes, 256<<10),
+	}
+	t.pool.maxOpen = orDefault(t.MaxConns, 1024)
+	t.pool.maxIdle = orDefault(t.MaxIdleConns, 128)
+	t.pool.idleTimeout = orDefault(t.IdleTimeout, 30*time.Second)
+
+	if t.Origin == nil || t.Origin.Hostname() == "" || (t.Origin.Scheme != "http" && t.Origin.Scheme != "https") {
+		t.setupErr = errNoOrigin
+		return
+	}
+	origin := *t.Origin
+	t.dialer = dialer{
+		origin:     &origin,
+		addr:       hostPort(&origin),
+		proxy:      t.Proxy,
+		dial:       t.Dial,
+		timeout:    orDefault(t.DialTimeout, 5*time.Second),
+		progress:   t.limits.progress,
+		maxConnAge: orDefault(t.MaxConnAge, 60*time.Second),
+	}
+	if t.dialer.dial == nil {
+		t.dialer.dial = (&net.Dialer{}).DialContext
+	}
+	if origin.Scheme == "https" {
+		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
+		// Roots only: client certificates and pins are meant for the origin.
+		var roots tls.Config
+		if t.TLS != nil {
+			roots.RootCAs, roots.Time = t.TLS.RootCAs, t.TLS.Time
+		}
+		t.dialer.proxyTLS = clientTLS(&roots, "")
+	}
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// RoundTrip sends req once and returns the answer's head; its body streams.
+// There is no second attempt of any kind. Every error is an *Error.
+//
+// A body of up to 64 KiB whose type has a Len() int method (the unread bytes,
+// all in memory) leaves with the head in one write, without a goroutine.
+// io.NopCloser hides that method. Any other body is streamed: with a
+// Content-Length if req.ContentLength > 0, else chunked. Request trailers are
+// not sent, and framing and hop-by-hop fields of req.Header are left out.
+//
+// The request body is closed exactly once: before RoundTrip returns, or, when
+// upstream answers before it has taken all of a streamed body, by the goroutine
+// that still sends it. That goroutine ends when the body has been sent, or when
+// the answer's body is closed or read to its end. If the body's Read blocks at
+// that moment, Close is called on it while Read is under way (as net/http does
+// over HTTP/2); if that does not end the Read, the caller must, for example by
+// a read deadline on the app's connection.
+//
+// The last bytes of a body with a ContentLength are held back until its Read
+// has returned io.EOF, so that a body that is longer than announced leaves an
+// incomplete request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	t.once.Do(t.setup)
+	x := &exchange{t: t, req: req, ctx: req.Context(), trace: traceOf(req.Context())}
+	resp, err := x.run()
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (t *Transport) CloseIdleConnections() {
+	t.once.Do(t.setup)
+	t.pool.closeIdle()
+}
+
+// Stats returns counts of connections.
+func (t *Transport) Stats() Stats { return t.pool.snapshot() }
+
+// checkOrigin refuses a request that means another place: it would be sent to
+// the origin with the origin's credentials.
+func (t *Transport) checkOrigin(req *http.Request) error {
+	switch u := req.URL; {
+	case t.setupErr != nil:
+		return t.setupErr
+	case u == nil:
+		return errNoURL
+	case !strings.EqualFold(u.Host, t.dialer.origin.Host):
+		return errOtherHost
+	case u.Scheme != "" && u.Scheme != t.dialer.origin.Scheme:
+		return errOtherScheme
+	}
+	return nil
+}
