@@ -1,0 +1,75 @@
+package monitetest
+
+import (
+	"net/http"
+	"time"
+)
+
+// Credentials are one pair that the token endpoint accepts.
+type Credentials struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+}
+
+// Config says how a Simulator behaves. The zero value is a Monite without a
+// rate limit, with the demo credentials and tokens that live for 30 minutes.
+type Config struct {
+	// ClientID and ClientSecret are the accepted pair. Empty means
+	// DemoClientID and DemoClientSecret, each on its own.
+	ClientID, ClientSecret string
+
+	// ExtraCredentials are further accepted pairs, as Monite has during a
+	// rotation. Each client id has its own rate limit.
+	ExtraCredentials []Credentials
+
+	// TokenLifetime is how long an access token lives. Zero means 30 minutes.
+	// What is below a second still ends on time, and says expires_in 0.
+	TokenLifetime time.Duration
+
+	// ExpiredStatus is the answer to an expired token: 401 (also zero), or 400
+	// for the older dialect. The body is the same in both.
+	ExpiredStatus int
+
+	// RateLimit is the number of requests per second and client id, the token
+	// endpoint included. Zero means none; then no RateLimit header is sent.
+	RateLimit int
+
+	// Latency is added to every answer of the API. Zero means none.
+	Latency time.Duration
+
+	// StreamInterval is the pause between the pieces of a streamed answer.
+	// Zero means 50 ms, below zero none.
+	StreamInterval time.Duration
+
+	// KeepRequests is how many received requests Requests can show. Zero
+	// means 1024; below zero, none is kept.
+	KeepRequests int
+
+	// Now tells the time. Nil means time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.ClientID == "" {
+		c.ClientID = DemoClientID
+	}
+	if c.ClientSecret == "" {
+		c.ClientSecret = DemoClientSecret
+	}
+	if c.TokenLifetime == 0 {
+		c.TokenLifetime = 30 * time.Minute
+	}
+	if c.ExpiredStatus == 0 {
+		c.ExpiredStatus = http.StatusUnauthorized
+	}
+	if c.StreamInterval == 0 {
+		c.StreamInterval = 50 * time.Millisecond
+	}
+	if c.KeepRequests == 0 {
+		c.KeepRequests = 1024
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
