@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// accessLog is the outermost step: whatever happens to a request, it ends here,
+// in one line and one Record.
+type accessLog struct {
+	next    http.Handler
+	log     zerolog.Logger
+	observe func(*Record) // may be nil
+}
+
+func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	record := &Record{
+		Start:     time.Now(),
+		RequestID: requestID(in.Header["X-Request-Id"]),
+		Method:    methodLabel(in.Method),
+		Route:     otherRoute,
+	}
+	w.Header().Set("X-Request-Id", record.RequestID)
+	defer func() {
+		r := recover()
+		if r == nil {
+			a.end(record)
+			return
+		}
+		if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			// Not a fault: it is how a cut-off answer stays visible to the app.
+			a.end(record)
+			panic(http.ErrAbortHandler)
+		}
+		// The value of a panic may hold anything, secrets too: its type is enough.
+		a.log.Error().Str("request_id", record.RequestID).Str("panic", fmt.Sprintf("%T", r)).
+			Bytes("stack", debug.Stack()).Msg("panic in the handler")
+		if record.Status != 0 {
+			a.end(record)
+			panic(http.ErrAbortHandler)
+		}
+		writeProblem(w, in, classify(errors.New("panic"), record), record)
+		a.end(record)
+	}()
+	a.next.ServeHTTP(w, in.WithContext(withRecord(in.Context(), record)))
+}
+
+func (a *accessLog) end(record *Record) {
+	record.Duration = time.Since(record.Start)
+	if a.observe != nil {
+		a.observe(record)
+	}
+	line := a.log.WithLevel(level(record))
+	if !line.Enabled() || level(record) < a.log.GetLevel() {
+		return
+	}
+	line = line.Str("request_id", record.RequestID).
+		Str("method", record.Method).
+		Str("route", record.Route).
+		Int("status", record.Status).
+		Str("origin", record.Origin).
+		Float64("duration_ms", milliseconds(record.Duration))
+	if record.ErrorType != "" {
+		line = line.Str("error_type", record.ErrorType)
+	}
+	if record.Outcome != "" {
+		line = line.Str("outcome", string(record.Outcome))
+	}
+	if record.GrantType != "" {
+		line = line.Str("grant_type", record.GrantType).Float64("token_wait_ms", milliseconds(record.TokenWait))
+	}
+	if record.Sent {
+		line = line.Float64("upstream_ms", milliseconds(record.UpstreamTime))
+	}
+	if record.Replay != "" {
+		line = line.Str("replay", record.Replay)
+	}
+	if record.Retried {
+		line = line.Bool("retried", true)
+	}
+	if record.UpstreamRequestID != "" {
+		line = line.Str("upstream_request_id", record.UpstreamRequestID)
+	}
+	if record.Aborted {
+		line = line.Bool("aborted", true)
+	}
+	if record.Err != nil {
+		line = line.AnErr("cause", record.Err)
+	}
+	line.Int64("request_bytes", record.RequestBytes).Int64("response_bytes", record.ResponseBytes).Msg("request")
+}
+
+// level: what the operator of the sidecar must look at is an error, what
+// upstream did wrong a warning, an app that went away is of no interest.
+func level(record *Record) zerolog.Level {
+	switch {
+	case record.Status == statusClientGone && record.Outcome == Unknown && record.Method != http.MethodGet && record.Method != http.MethodHead:
+		return zerolog.WarnLevel // somebody may have to find out what became of it
+	case record.Status == statusClientGone:
+		return zerolog.DebugLevel
+	case record.Status >= 500 && record.Origin == OriginProxy:
+		return zerolog.ErrorLevel
+	case record.Status >= 500 || record.Aborted:
+		return zerolog.WarnLevel
+	default:
+		return zerolog.InfoLevel
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// requestID keeps the app's id if it is one short printable value.
+func requestID(given []string) string {
+	if len(given) == 1 && len(given[0]) > 0 && len(given[0]) <= 128 && printable(given[0]) {
+		return given[0]
+	}
+	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+}
+
+// printable: visible ASCII only.
+func printable(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

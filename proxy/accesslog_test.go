@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+var logFields = []string{
+	"level", "message", "request_id", "method", "route", "status", "origin", "duration_ms", "error_type", "outcome", "grant_type", "token_wait_ms", "upstream_ms", "replay", "retried", "upstream_request_id", "aborted", "cause", "request_bytes", "response_bytes",
+	"panic", "stack",
+}
+
+var nasty = []string{"a\nb", "a\r\n{\"level\":\"fatal\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\x00", "\x7f", `"},{"x":"`, `\n`, "\xff\xfe", strings.Repeat("x", 5000), "<script>", "%0a%1b", "\u202eevil", "\ufeff"}
+
+// What came in over the wire cannot say these; what calls the handler could.
+func TestEveryLineOfTheLogIsOneJSONObject(t *testing.T) {
+	var log lockedBuffer
+	config := Config{
+		Origin: &url.URL{Scheme: "http", Host: "x"}, Tokens: &tokenBook{}, APIVersion: "2024-05-25", MaxInFlight: 10, MaxBodyBytes: 100, Policy: policies["open"], Log: zerolog.New(&log).Level(zerolog.TraceLevel),
+		Upstream: tripFunc(func(out *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{"X-Request-Id": out.Header["X-Theirs"]}, Body: http.NoBody}, nil
+		}),
+	}
+	h := New(config)
+	requests := 0
+	for _, text := range nasty {
+		for _, change := range []func(*http.Request){
+			func(in *http.Request) { in.RequestURI = "/v1/" + text }, func(in *http.Request) { in.RequestURI = "/v1/x?" + text }, func(in *http.Request) { in.Method = text }, func(in *http.Request) { in.Host = text },
+			func(in *http.Request) { in.Header["X-Request-Id"] = []string{text} }, func(in *http.Request) { in.Header["X-Theirs"] = []string{text} }, func(in *http.Request) { in.Header[text] = []string{text} },
+			func(in *http.Request) { in.Header[headerEntity] = []string{text} }, func(in *http.Request) { in.Header["Origin"] = []string{text} }, func(in *http.Request) { in.Header["Connection"] = []string{text} }, func(in *http.Request) { in.Header["X-Monite-Version"] = []string{text} },
+			func(in *http.Request) { in.URL = &url.URL{Path: "/" + text}; in.RequestURI = text },
+		} {
+			in := httptest.NewRequest("GET", "/v1/payables", nil)
+			in.Host, in.RequestURI = "localhost", "/v1/payables"
+			change(in)
+			requests++
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, in)
+			if w.Code != 200 && !json.Valid(w.Body.Bytes()) && in.Method != "HEAD" {
+				t.Errorf("%q: answer %d %q", text, w.Code, w.Body)
+			}
+		}
+	}
+	lines := checkLines(t, log.String())
+	if lines != requests {
+		t.Errorf("%d lines for %d requests", lines, requests)
+	}
+	t.Logf("%d requests", requests)
+}
+
+// checkLines checks each line, and returns the number of "request" lines.
+func checkLines(t *testing.T, log string) (requests int) {
+	t.Helper()
+	scanner := bufio.NewScanner(strings.NewReader(log))
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		line := scanner.Text()
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%v: %q", err, line)
+		}
+		for name := range fields {
+			if !slices.Contains(logFields, name) {
+				t.Errorf("unknown field %q in %q", name, line)
+			}
+		}
+		for _, c := range line {
+			if c < ' ' || c == 0x7f || c == 0x1b || c == '\u2028' || c == '\u2029' || c == '\u202e' {
+				t.Errorf("%U in %q", c, line)
+			}
+		}
+		if fields["message"] == "request" {
+			requests++
+		}
+	}
+	return requests
+}
+
+// spellings are the ways in which a value could have got out.
+func spellings(canary string) []string {
+	half := canary[:len(canary)/2]
+	return []string{canary, half, base64.StdEncoding.EncodeToString([]byte(canary)), base64.RawURLEncoding.EncodeToString([]byte(canary)), hex.EncodeToString([]byte(canary)), strings.ToUpper(hex.EncodeToString([]byte(canary))), url.QueryEscape(canary), url.PathEscape(canary), strings.ToUpper(canary)}
+}
+
+type canaryTokens struct {
+	tokenBook
+	text string
+}
+
+func (c *canaryTokens) Token(ctx context.Context, grant tokencache.Grant) (secret.String, error) {
+	if _, err := c.tokenBook.Token(ctx, grant); err != nil {
+		return secret.String{}, err
+	}
+	return secret.New(c.text), nil
+}
+
+// At trace level, through good and bad ends: nothing of the request or of the
+// token is in the log, nor in an answer of ours.
+func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
+	canaries := map[string]string{
+		"token": "c4n4ry/token+value==", "query": "c4n4ryquery&=", "path": "c4n4rypath", "header": "c4n4ryheader", "body": "c4n4rybody", "answer": "c4n4ryanswer", "app token": "c4n4ryapptoken", "cookie": "c4n4rycookie", "host": "c4n4ryhost",
+	}
+	o := listen(t, func(p *peer) {
+		for {
+			in, _, err := p.request()
+			if err != nil {
+				return
+			}
+			switch {
+			case strings.HasSuffix(in.URL.Path, "/broken"):
+				return
+			case strings.HasSuffix(in.URL.Path, "/garbage"):
+				p.say("HTTP/1.1 200 OK\r\nBroken " + canaries["answer"] + in.Header.Get("Authorization") + "\r\n\r\n")
+				return
+			case strings.HasSuffix(in.URL.Path, "/cut"):
+				p.say("HTTP/1.1 200 OK\r\nX-A: " + canaries["answer"] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + canaries["answer"] + "\r\n")
+				return
+			case strings.HasSuffix(in.URL.Path, "/slow"):
+				p.untilCut()
+				return
+			case strings.HasSuffix(in.URL.Path, "/401"):
+				p.say(answer(401, "application/json", `{"error":{"message":"`+canaries["answer"]+in.Header.Get("Authorization")+`"}}`))
+			default:
+				p.say(answer(200, "a/b", canaries["answer"]))
+			}
+		}
+	})
+	r := newRig(t, o.url, shortTimeouts)
+	r.handler.config.Tokens = &canaryTokens{text: canaries["token"]}
+	var ours strings.Builder
+	for _, end := range []string{"good", "broken", "garbage", "cut", "slow", "401", "..", "auth", "%zz", "a;b"} {
+		for _, fields := range [][]string{nil, {"Origin: " + canaries["header"]}, {"Connection: " + canaries["header"]}, {"X-Monite-Version: " + canaries["header"]}, {headerEntity + ": " + canaries["header"]}, {"X-Request-Id: " + canaries["header"] + " x"}, {"Transfer-Encoding: chunked"}, {"Upgrade: " + canaries["header"]}} {
+			if end == "slow" && fields != nil {
+				continue
+			}
+			body := canaries["body"]
+			if len(fields) > 0 && strings.HasPrefix(fields[0], "Transfer") {
+				body = "3\r\nabc\r\n" + body + "\r\n"
+			} else {
+				fields = append(fields, "Content-Length: 10")
+			}
+			a := r.dial()
+			a.say(head("POST", "/v1/payables/"+canaries["path"]+"/"+end+"?q="+url.QueryEscape(canaries["query"])+"&"+canaries["query"], append(fields, "X-H: "+canaries["header"], "Cookie: "+canaries["cookie"], "Authorization: Bearer "+canaries["header"], "X-Monite-Proxy-Token: "+canaries["app token"])...) + "\r\n" + body)
+			response, text, err := a.answer("POST")
+			if err == nil && response.Header.Get("Proxy-Status") != "" {
+				ours.WriteString(text)
+				_ = response.Header.Write(&ours)
+			}
+			_ = a.Close()
+		}
+	}
+	for _, raw := range []string{"GARBAGE " + canaries["header"] + "\r\n\r\n", "GET /" + canaries["path"] + " HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: " + canaries["host"] + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nbad " + canaries["header"] + "\r\n\r\n"} {
+		a := r.dial()
+		a.say(raw)
+		_, _ = io.ReadAll(a.br)
+	}
+	eventually(t, "every request has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
+	log := r.log.String()
+	if checkLines(t, log) < 60 {
+		t.Errorf("too few lines: %s", log)
+	}
+	for name, canary := range canaries {
+		for _, spelling := range spellings(canary) {
+			if strings.Contains(log, spelling) {
+				i := strings.Index(log, spelling)
+				t.Errorf("the %s is in the log: ...%s", name, log[max(0, i-300):i+40])
+			}
+			if strings.Contains(ours.String(), spelling) {
+				t.Errorf("the %s is in an answer of ours", name)
+			}
+		}
+	}
+	for _, id := range []string{entityA, userA} {
+		if strings.Contains(log, id) {
+			t.Errorf("the id %s is in the log", id)
+		}
+	}
+}
+
+func TestLevelOfALine(t *testing.T) {
+	for _, c := range []struct {
+		record Record
+		want   zerolog.Level
+	}{
+		{Record{Status: 200, Origin: OriginUpstream}, zerolog.InfoLevel}, {Record{Status: 404, Origin: OriginUpstream}, zerolog.InfoLevel}, {Record{Status: 500, Origin: OriginUpstream}, zerolog.WarnLevel}, {Record{Status: 200, Origin: OriginUpstream, Aborted: true}, zerolog.WarnLevel},
+		{Record{Status: 403, Origin: OriginProxy}, zerolog.InfoLevel}, {Record{Status: 502, Origin: OriginProxy}, zerolog.ErrorLevel}, {Record{Status: statusClientGone, Origin: OriginProxy}, zerolog.DebugLevel},
+	} {
+		if got := level(&c.record); got != c.want {
+			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
+		}
+		var log lockedBuffer
+		(&accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}).end(&c.record)
+		if got := log.String() != ""; got != (c.want >= zerolog.WarnLevel) {
+			t.Errorf("%+v at warn: %q", c.record, log.String())
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+)
+
+func BenchmarkGuardAndResolve(b *testing.B) {
+	for name, fields := range map[string][]string{
+		"bare":   {"Accept: application/json"},
+		"usual":  {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", headerEntity + ": " + entityA, "Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
+		"a user": {"Accept: application/json", "User-Agent: axios/1.7", headerEntityUser + ": " + userA, headerEntity + ": " + entityA, "Connection: keep-alive"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(get("/v1/payables/"+entityA+"/approve_payment_operation?limit=5", fields...))))
+			if err != nil {
+				b.Fatal(err)
+			}
+			g, policy := testGuard(), policies["allow"]
+			path, _, _ := strings.Cut(in.RequestURI, "?")
+			b.ReportAllocs()
+			for b.Loop() {
+				if p := g.check(in, path); p != nil {
+					b.Fatal(p)
+				}
+				if _, p := policy.resolve(in.Header); p != nil {
+					b.Fatal(p)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPathWithLetters(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if !accepted("/v1/payables/x/Z%C3%BCrich%20S%C3%BCd") {
+			b.Fatal("refused")
+		}
+	}
+}
+
+// BenchmarkHandler is a whole request over loopback, both ways; the app and
+// upstream are in it and do as little as they can.
+func BenchmarkHandler(b *testing.B) {
+	for name, c := range map[string]struct{ request, answer string }{
+		"GET":         {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
+		"POST 1 KiB":  {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
+		"GET chunked": {get("/v1/payables"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"},
+		"refused":     {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
+	} {
+		b.Run(name, func(b *testing.B) {
+			o := listen(b, answering(c.answer))
+			r := newRig(b, o.url, func(c *Config, _ *upstream.Transport) {
+				c.Observe, c.Log = nil, zerolog.New(io.Discard)
+			})
+			conn, err := net.Dial("tcp", r.addr)
+			if err != nil {
+				b.Fatal(err)
+			}
+			br := bufio.NewReader(conn)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := io.WriteString(conn, c.request); err != nil {
+					b.Fatal(err)
+				}
+				response, err := http.ReadResponse(br, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, response.Body); err != nil {
+					b.Fatal(err)
+				}
+				if response.Close {
+					_ = conn.Close()
+					if conn, err = net.Dial("tcp", r.addr); err != nil {
+						b.Fatal(err)
+					}
+					br.Reset(conn)
+				}
+			}
+			_ = conn.Close()
+		})
+	}
+}

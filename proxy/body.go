@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// progressTimeout is how long a body may stand still, either way. A body has no
+// total limit: uploads and answers may take their time.
+const progressTimeout = 60 * time.Second
+
+// maxDiscard bounds what is read, within lingerTimeout, of a body that nobody
+// wants.
+const maxDiscard = 64 << 20
+
+// requestBody is the body of one app request: either kept, and then it can be
+// sent again, or streamed, and then it cannot.
+type requestBody struct {
+	kept   []byte
+	stream *streamedBody // nil if kept
+	length int64         // -1: not known
+}
+
+// openBody reads a body of known length up to limit; a longer one, or one of
+// unknown length, streams.
+func openBody(w http.ResponseWriter, in *http.Request, limit, maxBytes int64) (*requestBody, error) {
+	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
+		return &requestBody{}, nil
+	}
+	control := http.NewResponseController(w)
+	stream := &streamedBody{body: in.Body, control: control, left: maxBytes}
+	if in.ContentLength < 0 || in.ContentLength > limit {
+		// Without this net/http reads the rest of the request before the first byte
+		// of an answer that comes early.
+		_ = control.EnableFullDuplex()
+		return &requestBody{stream: stream, length: in.ContentLength}, nil
+	}
+	kept := make([]byte, in.ContentLength)
+	if _, err := io.ReadFull(stream, kept); err != nil {
+		return nil, bodyProblem(err, NotSent)
+	}
+	if !stream.done.Load() {
+		// The read that finds the end lets net/http watch the connection again.
+		_, _ = stream.Read(make([]byte, 1))
+	}
+	return &requestBody{kept: kept, length: in.ContentLength}, nil
+}
+
+// replayable reports whether reader can be called again.
+func (b *requestBody) replayable() bool { return b.stream == nil }
+
+// reader returns the body for one attempt.
+func (b *requestBody) reader() io.ReadCloser {
+	switch {
+	case b.stream != nil:
+		return b.stream
+	case len(b.kept) == 0:
+		return http.NoBody
+	default:
+		return keptReader{bytes.NewReader(b.kept)}
+	}
+}
+
+// keptReader shows its Len, so that upstream writes head and body at once.
+type keptReader struct{ *bytes.Reader }
+
+func (keptReader) Close() error { return nil }
+
+// What can be wrong with the app's body.
+var (
+	errTooLarge      = errors.New("request body too large")
+	errBodyMalformed = errors.New("the app's body is malformed")
+	errBodyCut       = errors.New("the app's body ended early")
+	errBodyStalled   = errors.New("the app's body stood still")
+	errAbandoned     = errors.New("the request is over")
+)
+
+// streamedBody passes the app's body on, with a limit on its size and on its
+// pauses, and remembers how it ended: upstream's error alone does not tell whose
+// fault it was. It is read by one goroutine at a time.
+type streamedBody struct {
+	control *http.ResponseController
+	mu      sync.Mutex // held by Read; guards the next three
+	body    io.Reader
+	left    int64
+	touched time.Time // when the read deadline was last moved
+	read    atomic.Int64
+	done    atomic.Bool // the end, or an error, was seen
+	failure atomic.Pointer[error]
+	// abandoned: from now on the read deadline is abandon's. Without it a Read
+	// that is just beginning or ending could move it, and what reads next, this
+	// body or net/http on its way out, would wait for an app that is silent.
+	abandoned atomic.Bool
+}
+
+func (s *streamedBody) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.abandoned.Load() {
+		return 0, errAbandoned
+	}
+	if s.done.Load() {
+		if err := s.failure.Load(); err != nil {
+			return 0, *err
+		}
+		return 0, io.EOF
+	}
+	// Moving a deadline costs a lock and a timer: seldom is enough.
+	if now := time.Now(); now.Sub(s.touched) > progressTimeout/16 {
+		s.touched = now
+		s.setDeadline(now.Add(progressTimeout))
+	}
+	if int64(len(p)) > s.left+1 {
+		p = p[:s.left+1] // one byte more than allowed tells "too large" from "all"
+	}
+	n, err := s.body.Read(p)
+	s.read.Add(int64(n))
+	if s.left -= int64(n); s.left < 0 {
+		n, err = 0, errTooLarge
+	}
+	if err != nil {
+		// The deadline must not outlive the body: net/http goes on reading to see
+		// whether the app is still there.
+		s.setDeadline(time.Time{})
+		if err != io.EOF {
+			s.failure.Store(&err)
+		}
+		s.done.Store(true)
+	}
+	return n, err
+}
+
+// Close leaves the app's body to net/http.
+func (s *streamedBody) Close() error { return nil }
+
+// problem is the answer if the app's body was the reason, or nil.
+func (s *streamedBody) problem(outcome Outcome) error {
+	if failure := s.failure.Load(); failure != nil {
+		return bodyProblem(*failure, outcome)
+	}
+	return nil
+}
+
+// settle waits for the Read in which net/http ended the request's context: it
+// does so before that Read returns and says how the body ended.
+func (s *streamedBody) settle() {
+	_ = s.control.SetReadDeadline(time.Now().Add(lingerTimeout)) // should it have ended for another reason
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}
+
+func bodyProblem(err error, outcome Outcome) error {
+	if errors.Is(err, errTooLarge) {
+		return &failed{problem: &problemBodyTooLarge, outcome: outcome}
+	}
+	// The parsers of chunks and trailers quote what they could not parse.
+	cause := errBodyMalformed
+	switch netErr, ok := errors.AsType[net.Error](err); {
+	case ok && netErr.Timeout():
+		cause = errBodyStalled
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), ok:
+		cause = errBodyCut
+	}
+	return &failed{problem: &problemBodyRead, outcome: outcome, cause: cause}
+}
+
+// setDeadline leaves the deadline alone once abandon has set it. To look
+// afterwards closes the gap: either this sees abandoned, or abandon comes last.
+func (s *streamedBody) setDeadline(at time.Time) {
+	if s.abandoned.Load() {
+		return
+	}
+	_ = s.control.SetReadDeadline(at)
+	if s.abandoned.Load() {
+		_ = s.control.SetReadDeadline(time.Now().Add(lingerTimeout))
+	}
+}
+
+// abandon ends the reading of a body that nobody wants; the connection is of no
+// further use. A Read that is under way gets a moment: net/http aborts the one
+// that it finds, forgets the deadline, and goes on to read what is left, from
+// an app that may be silent for ever. Not at once, because a connection closed
+// with unread bytes is reset, and an app that still writes loses the answer.
+func (s *streamedBody) abandon() {
+	if s.whole() {
+		return
+	}
+	s.abandoned.Store(true)
+	_ = s.control.SetReadDeadline(time.Now().Add(lingerTimeout))
+	s.mu.Lock() // wait for the Read
+	defer s.mu.Unlock()
+	// net/http reads only some of what is left, and none of it if the app has
+	// said that it closes the connection.
+	_, _ = io.CopyN(io.Discard, s.body, maxDiscard)
+}
+
+// size is the number of body bytes read from the app so far.
+func (b *requestBody) size() int64 {
+	if b.stream == nil {
+		return int64(len(b.kept))
+	}
+	return b.stream.read.Load()
+}
+
+// whole reports whether the body was read to its good end.
+func (s *streamedBody) whole() bool { return s.done.Load() && s.failure.Load() == nil }
+
+// unfinished reports whether there is an answer although the body was not read
+// to its end.
+func (b *requestBody) unfinished() bool { return b.stream != nil && !b.stream.whole() }

@@ -1,0 +1,23 @@
+// Package proxy turns one app request into one authenticated upstream request,
+// and its answer into the app's answer.
+//
+// The walk of a request; a file is a step, and the order here is the order
+// there:
+//
+//	 0  server.go     the net/http server on the data listener
+//	 1  accesslog.go  request id, one log line at the end, panics
+//	 2  guard.go      what may come in at all (host.go, path.go); refuses with
+//	                  the problems of errors.go, before anything is minted or sent
+//	 3  handler.go    chi: what else is served, and /* to forward
+//	 4  identity.go   whose token and which entity: from configuration and headers
+//	 5  body.go       kept for a replay if small, else streamed
+//	 6  rewrite.go    the Out request: delete first, then set
+//	 7  transport.go  the credential step: token, send, at most one replay
+//	    retry.go      at most one more try where nothing can happen twice
+//	 8  upstream/     the connection: sent once, and the outcome known
+//	 9  response.go   the answer, streamed
+//	10  errors.go     the only map from an error to an answer
+//
+// record.go holds what is known of a request so far; route.go names it by
+// Monite's published path template, the only name that logs and metrics use.
+package proxy

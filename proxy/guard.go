@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// allowedMethods are what is forwarded, as the Allow field lists them.
+const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
+
+const maxTargetBytes = 16 << 10
+
+// guard decides what may come in at all. It stands outside the router, so that
+// no path gets past it, and before everything that costs: a refused request
+// mints nothing and sends nothing. It refuses; it never repairs, because what
+// it would repair, upstream may understand otherwise.
+type guard struct {
+	next         http.Handler
+	hosts        map[string]bool // further names of this proxy, lower case
+	bound        netip.Addr      // of the listener, if that is one address
+	appToken     func() secret.String
+	readOnly     bool
+	maxBodyBytes int64
+	maxInFlight  int64
+	inFlight     atomic.Int64
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	record := recordFrom(in.Context())
+	path, _, _ := strings.Cut(in.RequestURI, "?")
+	record.Route = RouteTemplate(path)
+	if p := g.check(in, path); p != nil {
+		writeProblem(w, in, refuse(p), record)
+		return
+	}
+	if g.inFlight.Add(1) > g.maxInFlight {
+		g.inFlight.Add(-1)
+		writeProblem(w, in, &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}, record)
+		return
+	}
+	defer g.inFlight.Add(-1)
+	g.next.ServeHTTP(w, in)
+}
+
+// check returns why the request is refused, or nil. The order is the order of
+// the answers: who asks, then what is asked.
+func (g *guard) check(in *http.Request, path string) *problem {
+	switch {
+	case fromBrowser(in): // before the method: a preflight learns that it is refused
+		return &problemBrowser
+	case !methodAllowed(in.Method):
+		return &problemMethod
+	case len(in.RequestURI) > maxTargetBytes:
+		return &problemTargetTooLong
+	case headTooLarge(in.Header):
+		return &problemHeaderTooLarge
+	case !targetSafe(in.RequestURI) || !pathSafe(path):
+		return &problemTarget
+	case !g.hostAllowed(in.Host, in):
+		return &problemHost
+	case len(in.Header["Upgrade"]) > 0 || len(in.Header["Http2-Settings"]) > 0:
+		return &problemUpgrade
+	case !connectionOptionsAllowed(in.Header["Connection"]):
+		return &problemHeader
+	case !g.appTokenRight(in.Header):
+		return &problemAppToken
+	case pathTouchesAuth(path):
+		return &problemRoute
+	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
+		return &problemReadOnly
+	case !versionAllowed(in.Header["X-Monite-Version"]):
+		return &problemHeader
+	case in.ContentLength > g.maxBodyBytes:
+		return &problemBodyTooLarge
+	}
+	return nil
+}
+
+func methodAllowed(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// methodLabel keeps made-up methods out of logs and metrics.
+func methodLabel(method string) string {
+	if methodAllowed(method) {
+		return method
+	}
+	return "other"
+}
+
+func headTooLarge(header http.Header) bool {
+	fields, bytes := 0, 0
+	for name, values := range header {
+		fields += len(values)
+		for _, value := range values {
+			bytes += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return fields > maxHeaderFields || bytes > maxHeaderBytes
+}
+
+// fromBrowser: a page that somebody looks at must not spend the company's
+// money. Browsers mark what they send: by Origin, and by Sec-Fetch-Site with
+// everything that goes to a loopback address.
+//
+// Node's fetch sends a lone "Sec-Fetch-Mode: cors", and Node is no browser; a
+// browser never sends it without Sec-Fetch-Site.
+func fromBrowser(in *http.Request) bool {
+	for name, values := range in.Header {
+		if !strings.HasPrefix(name, "Sec-Fetch-") {
+			continue
+		}
+		if name != "Sec-Fetch-Mode" || len(values) != 1 || values[0] != "cors" {
+			return true
+		}
+	}
+	origins := in.Header["Origin"]
+	if len(origins) == 0 {
+		return len(in.Header["Access-Control-Request-Method"]) > 0 ||
+			len(in.Header["Access-Control-Request-Private-Network"]) > 0
+	}
+	// Foreign is every origin but the proxy's own, under the name that Host says
+	// and that the Host check has seen.
+	return len(origins) > 1 || !strings.EqualFold(origins[0], "http://"+in.Host)
+}
+
+// connectionOptionsAllowed: an option names fields that the next hop must
+// remove (RFC 9110 section 7.6.1). Nobody may have ours removed.
+func connectionOptionsAllowed(values []string) bool {
+	for _, value := range values {
+		for option := range strings.SplitSeq(value, ",") {
+			switch strings.ToLower(strings.Trim(option, " \t")) {
+			case "close", "keep-alive", "te", "":
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (g *guard) appTokenRight(header http.Header) bool {
+	if g.appToken == nil {
+		return true
+	}
+	want := g.appToken()
+	if want.IsZero() {
+		return true
+	}
+	given := header["X-Monite-Proxy-Token"]
+	return len(given) == 1 && want.Equal(secret.New(given[0]))
+}
+
+// versionAllowed: none, or one date. Upstream parses it as one and fails on
+// anything else.
+func versionAllowed(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	return len(values) == 1 && isDate(values[0])
+}
+
+func isDate(text string) bool {
+	if len(text) != len("2024-05-25") {
+		return false
+	}
+	for i := range len(text) {
+		if i == 4 || i == 7 {
+			if text[i] != '-' {
+				return false
+			}
+		} else if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// localAddr is the address at which the app reached us; invalid on a unix socket.
+func localAddr(in *http.Request) netip.Addr {
+	if addr, ok := in.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return addr.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// guardRow is one request, as it stands on the wire, and the type of the
+// refusal; "" passes.
+type guardRow struct{ name, request, want string }
+
+func row(want, method, target string, fields ...string) guardRow {
+	return guardRow{fmt.Sprintf("%s %.60s %q", method, target, fields), head(method, target, fields...) + "\r\n", want}
+}
+
+func browserRows() []guardRow {
+	const no = "proxy_browser_refused"
+	pass := func(fields ...string) guardRow { return row("", "GET", "/v1/payables", fields...) }
+	get := func(fields ...string) guardRow { return row(no, "GET", "/v1/payables", fields...) }
+	post := func(fields ...string) guardRow {
+		return row(no, "POST", "/v1/payables/x/cancel", append(fields, "Content-Length: 0")...)
+	}
+	preflight := func(fields ...string) guardRow { return row(no, "OPTIONS", "/v1/payables", fields...) }
+	return []guardRow{
+		get("Origin: https://evil.example"), get("Origin: null"), get("Origin: "), get("Origin: http://localhost:3000"), get("Origin: https://localhost"), get("Origin: http://127.0.0.1"),
+		get("Origin: http://localhost.evil.example"), get("Origin: http://localhost@evil.example"), get("Origin: localhost"), get("Origin: http://localhost/"), get("Origin: file://"), get("Origin: chrome-extension://abc"),
+		get("Origin: http://localhost", "Origin: http://localhost"), get("Origin: http://localhost", "Origin: https://evil.example"), get("Origin: http://localhost, https://evil.example"),
+		get("origin: https://evil.example"), get("ORIGIN: null"),
+		get("Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Site: same-origin"), get("Sec-Fetch-Site: same-site"), get("Sec-Fetch-Site: none"), get("Sec-Fetch-Site: "), get("sec-fetch-site: cross-site"),
+		get("Sec-Fetch-Mode: no-cors"), get("Sec-Fetch-Mode: navigate"), get("Sec-Fetch-Mode: websocket"), get("Sec-Fetch-Mode: same-origin"), get("Sec-Fetch-Mode: "), get("Sec-Fetch-Mode: CORS"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Mode: cors"), get("Sec-Fetch-Mode: cors, cors"),
+		get("Sec-Fetch-Dest: image"), get("Sec-Fetch-User: ?1"), get("Sec-Fetch-Storage-Access: none"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"), get("Sec-Fetch-Mode: cors", "Origin: https://evil.example"),
+		get("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
+		post("Origin: null", "Content-Type: text/plain"), post("Origin: https://evil.example", "Content-Type: application/x-www-form-urlencoded"), post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"), post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1"),
+		preflight("Origin: https://evil.example", "Access-Control-Request-Method: POST"), preflight("Origin: http://localhost:3000", "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-monite-entity-id"),
+		preflight("Origin: https://evil.example", "Access-Control-Request-Private-Network: true"), preflight("Access-Control-Request-Method: POST"), preflight("Access-Control-Request-Private-Network: true"),
+		row(no, "HEAD", "/v1/payables", "Origin: https://evil.example"), row(no, "TRACE", "/v1/payables", "Origin: https://evil.example"), row(no, "GET", "/v1/auth/token", "Sec-Fetch-Site: cross-site"),
+
+		pass(), pass("Sec-Fetch-Mode: cors"), pass("sec-fetch-mode: cors"), pass("Origin: http://localhost"), pass("Origin: HTTP://LOCALHOST"), pass("User-Agent: Mozilla/5.0"), pass("Referer: http://x/"), pass("Accept: text/html"), pass("Sec-Purpose: x"),
+	}
+}
+
+func refusalRows() []guardRow {
+	rows := browserRows()
+	for _, method := range []string{"OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "Post", "PURGE", "QUERY", "X-Y$", "LOCK", "COPY", "LINK", "MKCOL"} {
+		rows = append(rows, row("proxy_method_refused", method, "/v1/payables"))
+	}
+	rows = append(rows, row("proxy_method_refused", "OPTIONS", "*"), row("proxy_method_refused", "CONNECT", "evil.example:443"))
+	for _, method := range []string{"GET", "HEAD", "DELETE"} {
+		rows = append(rows, row("", method, "/v1/payables"))
+	}
+	for _, method := range []string{"POST", "PUT", "PATCH"} {
+		rows = append(rows, row("", method, "/v1/payables", "Content-Length: 0"))
+	}
+	for _, target := range []string{"http://evil.example/v1/payables", "http://localhost/v1/payables", "https://api.monite.com/", "//evil.example/v1", "*", "/v1/./x", "/v1/../x", "/v1//x", `/v1\x`, "/v1/a;b", "/v1/%2e%2e/x", "/v1/a%2fb", "/v1/x#frag", "/v1/%c3%bc", "/v1/x/y/%ff"} {
+		rows = append(rows, row("proxy_bad_request_target", "GET", target))
+	}
+	for _, target := range []string{"/v1/auth/token", "/v1/auth/revoke", "/v1/AUTH/Token", "/v1/%61uth/token", "/auth/token", "/v1/auth", "/v1/auth/token?x=1", "/v1/auth%20/token", "/v1/auth./token"} {
+		rows = append(rows, row("proxy_route_refused", "POST", target, "Content-Length: 0"), row("proxy_route_refused", "GET", target))
+	}
+	long := strings.Repeat("a", maxTargetBytes)
+	rows = append(rows, row("proxy_target_too_long", "GET", "/"+long), row("proxy_target_too_long", "GET", "/v1/x?"+long), row("", "GET", "/"+long[:maxTargetBytes-1]), row("", "GET", "/v1?"+long[:maxTargetBytes-4]))
+
+	many := make([]string, maxHeaderFields+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("X-F-%d: 1", i)
+	}
+	same := make([]string, maxHeaderFields+1)
+	for i := range same {
+		same[i] = "X-Same: 1"
+	}
+	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...), row("proxy_header_too_large", "GET", "/v1/x", same...),
+		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)), row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
+	for _, value := range []string{"websocket", "h2c", "", "TLS/1.0"} {
+		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: "+value))
+	}
+	rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
+	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding"} {
+		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
+	}
+	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive"} {
+		rows = append(rows, row("", "GET", "/v1/x", "Connection: "+value))
+	}
+	for _, value := range []string{"", "latest", "2024-5-25", "2024-05-25T00:00", "2024/05/25", "2024-05-25, 2024-01-31", "20240525", "2024-05-2x", "x024-05-25", "2024-05-255"} {
+		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "X-Monite-Version: "+value))
+	}
+	return append(rows, row("proxy_bad_header", "GET", "/v1/x", "X-Monite-Version: 2024-05-25", "x-monite-version: 2024-05-25"), row("", "GET", "/v1/x", "X-Monite-Version: 2024-01-31"),
+		row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 1048577"), row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 9223372036854775807"))
+}
+
+func identityRows() []guardRow {
+	var rows []guardRow
+	for _, c := range resolveRows() {
+		if c.policy == "allow" && c.want != nil {
+			var fields []string
+			for i := 0; i < len(c.fields); i += 2 {
+				fields = append(fields, c.fields[i]+": "+c.fields[i+1])
+			}
+			rows = append(rows, row(c.want.kind, "GET", "/v1/payables", fields...))
+		}
+	}
+	return rows
+}
+
+func TestGuardRefusesAndPasses(t *testing.T) {
+	g := testGuard()
+	rows := refusalRows()
+	if n := len(browserRows()); n < 50 {
+		t.Fatalf("%d browser rows", n)
+	}
+	for _, c := range rows {
+		in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(c.request)))
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		path, _, _ := strings.Cut(in.RequestURI, "?")
+		got := ""
+		if p := g.check(in, path); p != nil {
+			got = p.kind
+		}
+		if got != c.want {
+			t.Errorf("%s: check = %q, want %q", c.name, got, c.want)
+		}
+	}
+	t.Logf("%d rows, %d of them browsers", len(rows), len(browserRows()))
+}
+
+func TestAppTokenIsExactlyOneRightValue(t *testing.T) {
+	const right = "s3cret-app-token"
+	for _, c := range []struct {
+		name  string
+		want  secret.String
+		given []string
+		ok    bool
+	}{
+		{"none wanted, none given", secret.String{}, nil, true}, {"none wanted, one given", secret.String{}, []string{"x"}, true},
+		{"right", secret.New(right), []string{right}, true},
+		{"missing", secret.New(right), nil, false}, {"empty", secret.New(right), []string{""}, false}, {"blank", secret.New(right), []string{" "}, false}, {"wrong", secret.New(right), []string{"x"}, false},
+		{"prefix", secret.New(right), []string{right[:5]}, false}, {"longer", secret.New(right), []string{right + "x"}, false}, {"other case", secret.New(right), []string{strings.ToUpper(right)}, false},
+		{"twice", secret.New(right), []string{right, right}, false}, {"right and wrong", secret.New(right), []string{right, "x"}, false}, {"wrong and right", secret.New(right), []string{"x", right}, false},
+		{"list", secret.New(right), []string{right + ", " + right}, false}, {"Bearer", secret.New(right), []string{"Bearer " + right}, false}, {"blanks around", secret.New(right), []string{" " + right + " "}, false},
+		{"redacted", secret.New(right), []string{"[redacted]"}, false},
+	} {
+		g := &guard{appToken: func() secret.String { return c.want }}
+		header := http.Header{}
+		if c.given != nil {
+			header["X-Monite-Proxy-Token"] = c.given
+		}
+		if got := g.appTokenRight(header); got != c.ok {
+			t.Errorf("%s: %v, want %v", c.name, got, c.ok)
+		}
+	}
+	if !(&guard{}).appTokenRight(nil) {
+		t.Error("no function: refused")
+	}
+}
+
+func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
+	g := testGuard()
+	g.readOnly = true
+	for method, want := range map[string]*problem{
+		"GET": nil, "HEAD": nil, "POST": &problemReadOnly, "PUT": &problemReadOnly, "PATCH": &problemReadOnly, "DELETE": &problemReadOnly, "OPTIONS": &problemMethod, "get": &problemMethod,
+	} {
+		in := &http.Request{Method: method, RequestURI: "/v1/x", Host: "localhost", Header: http.Header{}}
+		if got := g.check(in, "/v1/x"); got != want {
+			t.Errorf("%s: %v, want %v", method, got, want)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	// Origin is upstream's scheme and host: the only place that is ever called.
+	Origin *url.URL
+	Tokens TokenSource
+	// Upstream sends one request to Origin, once.
+	Upstream http.RoundTripper
+	// APIVersion is added as X-Monite-Version where the app sent none: a date.
+	APIVersion string
+	Policy     Policy
+	// AllowedHosts are further names in Host, as HostName returns them. The
+	// loopback names are always allowed.
+	AllowedHosts []string
+	// Bound is the address of the listener; the zero value if it is a unix socket.
+	Bound netip.Addr
+	// AppToken returns what apps must send in X-Monite-Proxy-Token; nil or an
+	// empty one: nothing.
+	AppToken func() secret.String
+	// ReadOnly refuses all but GET and HEAD.
+	ReadOnly bool
+	// MaxInFlight requests, 503 above it. At least 1.
+	MaxInFlight int64
+	// MaxBodyBytes of a request, 413 above it. 0: no body at all.
+	MaxBodyBytes int64
+	// ReplayBodyBytes is the size up to which a body of known length is kept, so
+	// that it can be sent again after an auth rejection. 0: none is.
+	ReplayBodyBytes int64
+	Log             zerolog.Logger
+	// Observe is called at the end of each request. May be nil.
+	Observe func(*Record)
+}
+
+// Handler serves the data listener. Use New.
+type Handler struct {
+	config   Config
+	guard    *guard
+	retry    *retry
+	outer    http.Handler
+	draining atomic.Bool
+}
+
+// New makes a Handler. It panics if Origin, Tokens or Upstream is missing.
+func New(config Config) *Handler {
+	if config.Origin == nil || config.Tokens == nil || config.Upstream == nil {
+		panic("proxy: Config needs Origin, Tokens and Upstream")
+	}
+	h := &Handler{config: config, retry: newRetry(config.Upstream)}
+
+	router := chi.NewRouter()
+	router.Handle("/*", http.HandlerFunc(h.forward))
+
+	h.guard = &guard{
+		next:         router,
+		hosts:        map[string]bool{},
+		bound:        config.Bound,
+		appToken:     config.AppToken,
+		readOnly:     config.ReadOnly,
+		maxBodyBytes: config.MaxBodyBytes,
+		maxInFlight:  config.MaxInFlight,
+	}
+	for _, host := range config.AllowedHosts {
+		h.guard.hosts[host] = true
+	}
+	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe}
+	return h
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	// net/http leaves the deadline of the request before in force.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	if h.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	h.outer.ServeHTTP(w, in)
+}
+
+// Drain has every answer from now on say that its connection ends, so that no
+// app sends its next request on one that is about to be closed.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// InFlight is the number of requests past the guard.
+func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
+
+// forward is the walk from the identity to the answer.
+func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
+	record := recordFrom(in.Context())
+	identity, problem := h.config.Policy.resolve(in.Header)
+	if problem != nil {
+		writeProblem(w, in, refuse(problem), record)
+		return
+	}
+	record.GrantType = string(identity.Grant.Type)
+
+	body, err := openBody(w, in, h.config.ReplayBodyBytes, h.config.MaxBodyBytes)
+	if err != nil {
+		writeProblem(w, in, classify(err, record), record)
+		return
+	}
+	if body.stream != nil {
+		// Whoever still reads the app's body when the answer is done must stop
+		// before net/http takes the connection back.
+		defer body.stream.abandon()
+	}
+	step := &credentialStep{
+		tokens: h.config.Tokens, next: attempt{h.retry, body, record},
+		grant: identity.Grant, body: body, record: record,
+	}
+	//nolint:bodyclose // writeResponse closes it
+	response, err := step.RoundTrip(h.rewrite(in.Context(), in, identity, body, record))
+	record.RequestBytes = body.size()
+	if h.draining.Load() { // since this request began
+		w.Header().Set("Connection", "close")
+	}
+	if err != nil {
+		if body.stream != nil {
+			if in.Context().Err() != nil {
+				body.stream.settle()
+			}
+			if problem := body.stream.problem(Unknown); problem != nil && record.Sent {
+				err = problem
+			}
+		}
+		unfinished := body.unfinished()
+		if unfinished {
+			w.Header().Set("Connection", "close")
+		}
+		writeProblem(w, in, classify(err, record), record)
+		if unfinished {
+			_ = http.NewResponseController(w).Flush() // before the upload is waited for
+		}
+		return
+	}
+	h.writeResponse(w, in, response, body.unfinished(), record)
+}

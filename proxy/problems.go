@@ -1,0 +1,127 @@
+package proxy
+
+import "net/http"
+
+// hintUnknown follows the hint of every answer whose outcome is unknown.
+const hintUnknown = "Upstream may have acted on this request: read the resource before sending it again."
+
+// The problems, by status. Types are fixed by contract: apps branch on them.
+var (
+	problemTarget = problem{http.StatusBadRequest, "proxy_bad_request_target",
+		"The request target is not one that can be forwarded safely.",
+		"Use an origin-form target such as /v1/payables, without empty, dot or doubly encoded segments, backslash, semicolon or fragment.",
+		"http_request_error"}
+	problemHeader = problem{http.StatusBadRequest, "proxy_bad_header",
+		"A header field is repeated or has a value that cannot be forwarded.",
+		"Send X-Monite-Version once, as a date, and no Connection options but close, keep-alive and te.",
+		"http_request_error"}
+	problemInvalidIdentity = problem{http.StatusBadRequest, "proxy_invalid_identity",
+		"An identity header is not a UUID, or is not spelled with hyphens.",
+		"Send X-Monite-Entity-Id and X-Monite-Entity-User-Id as UUIDs, or leave them out for the configured default.",
+		"http_request_error"}
+	problemDuplicateIdentity = problem{http.StatusBadRequest, "proxy_duplicate_identity",
+		"An identity header occurs more than once.",
+		"Send each of X-Monite-Entity-Id, X-Monite-Entity-User-Id and X-Monite-Identity at most once.",
+		"http_request_error"}
+	problemBodyRead = problem{http.StatusBadRequest, "proxy_body_read",
+		"The request body could not be read to its end.",
+		"Check that the app sends the whole body, with a Content-Length that is true or well-formed chunks, and does not pause for a minute.",
+		"http_request_error"}
+	problemAppToken = problem{http.StatusUnauthorized, "proxy_app_token",
+		"The app token of the proxy is missing or wrong.",
+		"Send the value of MONITE_APP_TOKEN in X-Monite-Proxy-Token.",
+		"http_request_denied"}
+	problemEntity = problem{http.StatusForbidden, "proxy_entity_not_allowed",
+		"This entity is not one that the app may name.",
+		"The operator allows entities by MONITE_ENTITY_ID and MONITE_ALLOWED_ENTITY_IDS.",
+		"http_request_denied"}
+	problemEntityUser = problem{http.StatusForbidden, "proxy_entity_user_not_allowed",
+		"This entity user is not one that the app may act as.",
+		"The operator allows entity users by MONITE_ENTITY_USER_ID and MONITE_ALLOWED_ENTITY_USER_IDS.",
+		"http_request_denied"}
+	problemBrowser = problem{http.StatusForbidden, "proxy_browser_refused",
+		"Requests from web pages are refused.",
+		"Call the proxy from the app's server, never from a browser.",
+		"http_request_denied"}
+	problemRoute = problem{http.StatusForbidden, "proxy_route_refused",
+		"This path is not forwarded.",
+		"Tokens are minted by the proxy: leave out the call to the token endpoint.",
+		"http_request_denied"}
+	problemReadOnly = problem{http.StatusForbidden, "proxy_read_only",
+		"The proxy is read-only.",
+		"Only GET and HEAD are forwarded while MONITE_READ_ONLY is true.",
+		"http_request_denied"}
+	problemUnknownIdentity = problem{http.StatusForbidden, "proxy_unknown_identity",
+		"X-Monite-Identity names no configured identity.",
+		"Leave the header out, or have the operator configure the identity.",
+		"http_request_denied"}
+	problemMethod = problem{http.StatusMethodNotAllowed, "proxy_method_refused",
+		"This method is not forwarded.",
+		"Use GET, HEAD, POST, PUT, PATCH or DELETE.",
+		"http_request_denied"}
+	problemBodyTooLarge = problem{http.StatusRequestEntityTooLarge, "proxy_body_too_large",
+		"The request body is larger than the proxy forwards.",
+		"The limit is MONITE_MAX_BODY_BYTES.",
+		"http_request_denied"}
+	problemTargetTooLong = problem{http.StatusRequestURITooLong, "proxy_target_too_long",
+		"The request target is longer than 16 KiB.",
+		"Send fewer or shorter query parameters.",
+		"http_request_denied"}
+	problemHost = problem{http.StatusMisdirectedRequest, "proxy_host_not_allowed",
+		"The Host of the request is not a name of this proxy.",
+		"Call it as localhost or 127.0.0.1, or have the operator add the name to MONITE_ALLOWED_HOSTS.",
+		"http_request_denied"}
+	problemHeaderTooLarge = problem{http.StatusRequestHeaderFieldsTooLarge, "proxy_header_too_large",
+		"The request header has more than 128 fields or more than 64 KiB.",
+		"Send fewer or shorter header fields.",
+		"http_request_denied"}
+	problemUpgrade = problem{http.StatusNotImplemented, "proxy_upgrade_refused",
+		"Protocol upgrades are not forwarded.",
+		"Send plain HTTP/1.1 requests without an Upgrade field; some clients need HTTP/2 switched off for http:// URLs.",
+		"http_upgrade_failed"}
+
+	problemInternal = problem{http.StatusInternalServerError, "proxy_internal_error",
+		"The proxy failed on this request.",
+		"This is a fault of the proxy: its log has the details under this request id.",
+		"proxy_internal_error"}
+	problemTokenRejected = problem{http.StatusBadGateway, "proxy_token_rejected",
+		"The token endpoint refused the partner credentials (grant client_credentials).",
+		"The operator should check the client id, the client secret and the environment.",
+		"destination_unavailable"}
+	problemUserTokenRejected = problem{http.StatusBadGateway, "proxy_token_rejected",
+		"The token endpoint refused a token for this entity user (grant entity_user).",
+		"The entity user may be unknown, deleted or of another environment; or the credentials are wrong.",
+		"destination_unavailable"}
+	problemUpstreamUnreachable = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
+		"No connection to upstream could be made.",
+		"The request was not sent. The operator should check the network, MONITE_API_URL and the proxy's log.",
+		"destination_unavailable"}
+	problemUpstreamName = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
+		"The name of upstream could not be resolved.",
+		"The request was not sent. The operator should check DNS and MONITE_API_URL.",
+		"dns_error"}
+	problemUpstreamCertificate = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
+		"Upstream's certificate is not trusted.",
+		"The request was not sent. The operator should check MONITE_API_URL and MONITE_CA_FILE.",
+		"tls_certificate_error"}
+	problemUpstreamBroken = problem{http.StatusBadGateway, "proxy_upstream_broken",
+		"The connection to upstream broke before a complete answer.",
+		"The proxy's log has the cause.",
+		"connection_terminated"}
+	problemTokenUnavailable = problem{http.StatusServiceUnavailable, "proxy_token_unavailable",
+		"There is no access token now, because the token endpoint gives none.",
+		"Try again after Retry-After; the proxy keeps trying. The admin listener's /readyz?verbose and the log name the cause.",
+		"destination_unavailable"}
+	problemOverloaded = problem{http.StatusServiceUnavailable, "proxy_overloaded",
+		"Too many requests are in flight.",
+		"Try again later, or raise MONITE_MAX_IN_FLIGHT.",
+		"connection_limit_reached"}
+	problemDraining = problem{http.StatusServiceUnavailable, "proxy_draining",
+		"The proxy is shutting down.",
+		"Try again on a new connection.",
+		"destination_unavailable"}
+	problemUpstreamTimeout = problem{http.StatusGatewayTimeout, "proxy_upstream_timeout",
+		"Upstream did not answer in time.",
+		"The limit to the answer's head is MONITE_UPSTREAM_TIMEOUT.",
+		"http_response_timeout"}
+)

@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// writeResponse passes upstream's answer on, with immediate flush. If it cannot
+// be passed on whole, it panics with http.ErrAbortHandler: a clean end would
+// make a truncated answer look complete.
+func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, response *http.Response, closeAfter bool, record *Record) {
+	defer func() { _ = response.Body.Close() }()
+	record.Status, record.Origin = response.StatusCode, OriginUpstream
+	record.UpstreamRequestID = safeID(response.Header.Get("X-Request-Id"))
+
+	header := w.Header()
+	listed := connectionFields(response.Header["Connection"])
+	for name, values := range response.Header {
+		if !keptHere(name) && !listed[name] {
+			header[name] = values
+		}
+	}
+	if record.UpstreamRequestID != "" && record.UpstreamRequestID != record.RequestID {
+		header.Set("X-Monite-Proxy-Upstream-Request-Id", record.UpstreamRequestID)
+	}
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil // or net/http guesses one
+	}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if at := header.Get(name); at != "" {
+			header.Set(name, h.ownLocation(at))
+		}
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	if closeAfter {
+		header.Set("Connection", "close")
+	}
+	w.WriteHeader(response.StatusCode)
+	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
+		// A stream may begin with a pause, and the app may wait for its head.
+		_ = http.NewResponseController(w).Flush()
+	}
+	n, err := copyFlushing(w, response)
+	record.ResponseBytes = n
+	if err != nil {
+		record.Aborted, record.Err = true, err
+		resetIfUndelimited(in, response.ContentLength)
+		panic(http.ErrAbortHandler)
+	}
+	if closeAfter {
+		_ = http.NewResponseController(w).Flush() // before what is left of the upload is waited for
+	}
+}
+
+// keptHere are the fields of an answer that do not reach the app: those of the
+// connection, those that would change what a browser or another client does
+// with this host, and those by which upstream could speak in our name.
+func keptHere(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Status",
+		"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Public-Key-Pins",
+		"Public-Key-Pins-Report-Only", "Clear-Site-Data", "Nel", "Report-To", "Reporting-Endpoints", "Refresh",
+		"X-Request-Id":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "X-Monite-Proxy-")
+}
+
+// connectionFields returns the fields that upstream's Connection names: they
+// end here too (RFC 9110 section 7.6.1).
+func connectionFields(values []string) map[string]bool {
+	var fields map[string]bool
+	for _, value := range values {
+		for option := range strings.SplitSeq(value, ",") {
+			name := http.CanonicalHeaderKey(strings.Trim(option, " \t"))
+			// What frames or describes the answer is not upstream's to remove.
+			if name == "" || name == "Close" || name == "Content-Length" || name == "Content-Type" || name == "Content-Encoding" {
+				continue
+			}
+			if fields == nil {
+				fields = map[string]bool{}
+			}
+			fields[name] = true
+		}
+	}
+	return fields
+}
+
+// ownLocation points a reference to upstream back at us, as a path: the app
+// would otherwise go to upstream itself, without a token. The scheme does not
+// count: behind its TLS gateway upstream may think that it speaks plain http.
+func (h *Handler) ownLocation(reference string) string {
+	at, err := url.Parse(reference)
+	if err != nil || at.Host == "" || !strings.EqualFold(at.Host, h.config.Origin.Host) && !strings.EqualFold(at.Hostname(), h.config.Origin.Host) {
+		return reference
+	}
+	// By cutting, not by printing the parsed URL: the rest keeps its bytes.
+	_, rest, _ := strings.Cut(reference, "//")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	// "//host" would be another host again, and some take a backslash for a slash.
+	return "/" + strings.TrimLeft(rest, `/\`)
+}
+
+// safeID keeps upstream's request id out of our log and header if it is odd.
+func safeID(id string) string {
+	if len(id) > 128 || !printable(id) {
+		return ""
+	}
+	return id
+}
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyFlushing copies the body and flushes whatever is there while more is to
+// come. A full answer in one read needs no flush: net/http sends it at the end.
+func copyFlushing(w http.ResponseWriter, response *http.Response) (total int64, err error) {
+	buffer := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buffer)
+	control := http.NewResponseController(w)
+	touched := time.Now()
+	for {
+		n, readErr := response.Body.Read(buffer[:])
+		if n > 0 {
+			if now := time.Now(); now.Sub(touched) > progressTimeout/16 {
+				touched = now
+				_ = control.SetWriteDeadline(now.Add(progressTimeout))
+			}
+			written, err := w.Write(buffer[:n])
+			total += int64(written)
+			if err != nil {
+				return total, err
+			}
+		}
+		switch {
+		case readErr == io.EOF:
+			return total, nil
+		case readErr != nil:
+			return total, readErr
+		case total != response.ContentLength:
+			if err := control.Flush(); err != nil {
+				return total, err
+			}
+		}
+	}
+}

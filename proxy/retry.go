@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+)
+
+// retry sends a request once more where nothing can happen twice:
+//
+//   - GET and HEAD, when the connection broke before an answer;
+//   - anything, when the connection had served before and provably no byte of
+//     this request left.
+//
+// Never after a time-out, never a body that cannot be sent again, and no more
+// than one in ten requests, so that a broken upstream gets no double load.
+type retry struct {
+	next http.RoundTripper
+	// saved counts tenths of a retry: each request saves one, a retry costs ten.
+	saved atomic.Int64
+}
+
+const (
+	retryCost = 10
+	maxSaved  = 10 * retryCost
+)
+
+func newRetry(next http.RoundTripper) *retry {
+	r := &retry{next: next}
+	r.saved.Store(maxSaved)
+	return r
+}
+
+// attempt is what the credential step hands over for one request.
+type attempt struct {
+	*retry
+	body   *requestBody
+	record *Record
+}
+
+func (a attempt) RoundTrip(out *http.Request) (*http.Response, error) {
+	if a.saved.Load() < maxSaved {
+		a.saved.Add(1)
+	}
+	response, err := a.next.RoundTrip(out)
+	if err == nil || a.record.Retried || !a.body.replayable() || out.Context().Err() != nil ||
+		!worthRetry(out.Method, err) || !a.spend() {
+		return response, err
+	}
+	a.record.Retried = true // once per request, a replay after an auth rejection included
+	a.record.unsure = a.record.unsure || mayHaveActed(err)
+	again := out.WithContext(out.Context())
+	again.Body = a.body.reader()
+	response, last := a.next.RoundTrip(again)
+	if mayHaveActed(err) && last != nil && !mayHaveActed(last) {
+		// That the second attempt never left is no news of the first, which may
+		// have been executed: the first error decides the answer.
+		return nil, fmt.Errorf("%w; then %w", err, last)
+	}
+	return response, last
+}
+
+func (r *retry) spend() bool {
+	for {
+		saved := r.saved.Load()
+		if saved < retryCost {
+			return false
+		}
+		if r.saved.CompareAndSwap(saved, saved-retryCost) {
+			return true
+		}
+	}
+}
+
+func mayHaveActed(err error) bool {
+	broken, ok := errors.AsType[*upstream.Error](err)
+	return ok && broken.Outcome != upstream.NotSent
+}
+
+func worthRetry(method string, err error) bool {
+	broken, ok := errors.AsType[*upstream.Error](err)
+	switch {
+	case !ok || broken.Timeout:
+		return false
+	case broken.Outcome == upstream.NotSent:
+		return broken.Reused
+	default:
+		return method == http.MethodGet || method == http.MethodHead
+	}
+}

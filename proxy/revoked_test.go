@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
+)
+
+type demoPair struct{}
+
+func (demoPair) Pair() (id, clientSecret secret.String) {
+	return secret.New(monitetest.DemoClientID), secret.New(monitetest.DemoClientSecret)
+}
+
+// simulated is a rig on the simulator, with the real token cache.
+func simulated(t testing.TB, config monitetest.Config) (*rig, *monitetest.Simulator) {
+	sim := monitetest.New(config)
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	origin, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, origin, func(c *Config, tr *upstream.Transport) {
+		c.Tokens = tokencache.New(tokencache.Config{
+			Fetcher:     &tokenendpoint.Endpoint{Origin: origin, APIVersion: "2024-05-25", Credentials: demoPair{}, Transport: tr},
+			HoldTimeout: 5 * time.Second,
+		})
+		c.Policy.EntityID = monitetest.DemoEntityID
+		c.Policy.EntityUsers = idSet{monitetest.DemoEntityUserID: true, monitetest.DemoViewerUserID: true}
+	})
+	return r, sim
+}
+
+// older waits until a token that was just minted is no longer young: a second,
+// and the cache has a clock of its own.
+func older(t testing.TB) {
+	t.Helper()
+	select {
+	case <-time.After(1100 * time.Millisecond):
+	case <-t.Context().Done():
+	}
+}
+
+func TestRevokedTokenUnder200RequestsCostsOneMint(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 400} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			r, sim := simulated(t, monitetest.Config{ExpiredStatus: status})
+			if response, body := r.do("GET", "/v1/payables", ""); response.StatusCode != 200 {
+				t.Fatalf("%d %s", response.StatusCode, body)
+			}
+			older(t)
+			before := sim.Stats()
+			if status == 401 {
+				sim.RevokeAll()
+			} else {
+				sim.ExpireAll()
+			}
+			var all sync.WaitGroup
+			for i := range 200 {
+				all.Go(func() {
+					method, target, body := "GET", "/v1/payables", ""
+					if i%2 == 0 {
+						method, target, body = "POST", "/v1/payables", `{"currency":"EUR"}`
+					}
+					in, _ := http.NewRequest(method, r.url+target, strings.NewReader(body))
+					in.Header.Set("Content-Type", "application/json")
+					in.Header.Set("X-Sim-Nonce", fmt.Sprint("n", i))
+					response, err := r.client.Do(in)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer response.Body.Close()
+					if text, _ := io.ReadAll(response.Body); response.StatusCode >= 300 {
+						t.Errorf("%s: %d %s", method, response.StatusCode, text)
+					}
+				})
+			}
+			all.Wait()
+			stats := sim.Stats()
+			if got := stats.Mints - before.Mints; got != 1 {
+				t.Errorf("%d mints more, want 1", got)
+			}
+			for i := range 200 {
+				want := 1 - i%2
+				if got := stats.Executed[fmt.Sprint("n", i)]; got != want {
+					t.Errorf("request %d was executed %d times, want %d", i, got, want)
+				}
+			}
+			if stats.Replays == 0 {
+				t.Error("nothing was replayed: this proves nothing")
+			}
+			t.Logf("%d replays", stats.Replays)
+		})
+	}
+}
+
+// Roles are upstream's affair: a viewer gets the 403 of upstream, and nothing
+// is tried with another token.
+func TestViewerIsNotPromoted(t *testing.T) {
+	r, sim := simulated(t, monitetest.Config{})
+	response, body := r.do("POST", "/v1/payables", `{"currency":"EUR"}`, headerEntityUser, monitetest.DemoViewerUserID, "Content-Type", "application/json")
+	if response.StatusCode != http.StatusForbidden || response.Header.Get("Proxy-Status") != "" {
+		t.Errorf("answer = %d %s", response.StatusCode, body)
+	}
+	if stats := sim.Stats(); stats.Writes != 0 || stats.MintsByType["client_credentials"] != 0 || stats.Mints != 1 {
+		t.Errorf("stats = %+v", stats)
+	}
+}
+
+func TestTokenEndpointThatIsDownIsSaidAndHealed(t *testing.T) {
+	r, sim := simulated(t, monitetest.Config{})
+	sim.Inject(monitetest.Fault{Path: "token", Times: 1, Status: 429, Header: map[string]string{"Retry-After": "30"}})
+	response, body := r.do("POST", "/v1/counterparts", "{}")
+	checkOurs(t, response, body, &problemTokenUnavailable, NotSent, "")
+	if response.Header.Get("Retry-After") != "30" || sim.Stats().Writes != 0 {
+		t.Errorf("Retry-After = %q", response.Header.Get("Retry-After"))
+	}
+}
+
+// The bytes that reach upstream, with its own eyes.
+func TestWhatUpstreamSees(t *testing.T) {
+	r, sim := simulated(t, monitetest.Config{})
+	a := r.dial()
+	for _, target := range fidelityTargets {
+		a.say(head("GET", target, "Authorization: Bearer canary", "Cookie: canary", "X-Forwarded-For: canary", "X-Monite-Proxy-Token: canary", "TE: canary", "X-HTTP-Method-Override: canary", "Accept-Encoding: br", "x-custom: kept") + "\r\n")
+		if _, _, err := a.answer("GET"); err != nil {
+			t.Fatalf("%s: %v", target, err)
+		}
+	}
+	a.say(head("POST", "/v1/counterparts", "Transfer-Encoding: chunked", "Trailer: X-Canary") + "\r\n2\r\n{}\r\n0\r\nX-Canary: canary\r\n\r\n")
+	if _, _, err := a.answer("POST"); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, seen := range sim.Requests() {
+		if seen.Target == "/v1/auth/token" {
+			continue
+		}
+		if n < len(fidelityTargets) && seen.Target != fidelityTargets[n] {
+			t.Errorf("target = %s, want %s", seen.Target, fidelityTargets[n])
+		}
+		n++
+		if strings.Contains(fmt.Sprint(seen.Header, seen.Trailer), "canary") || len(seen.Trailer) > 0 {
+			t.Errorf("%s: %v, trailer %v", seen.Target, seen.Header, seen.Trailer)
+		}
+		if len(seen.Header["Authorization"]) != 1 || len(seen.Header[headerEntity]) != 1 || len(seen.Header["X-Monite-Version"]) != 1 || seen.Host != r.handler.config.Origin.Host {
+			t.Errorf("%s: %v, Host %s", seen.Target, seen.Header, seen.Host)
+		}
+		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "br" || seen.Header.Get("X-Custom") != "kept" || len(seen.Header["User-Agent"]) > 0) {
+			t.Errorf("%s: %v", seen.Target, seen.Header)
+		}
+	}
+	if n != len(fidelityTargets)+1 {
+		t.Errorf("%d requests, want %d", n, len(fidelityTargets)+1)
+	}
+}

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// rewrite makes the Out request. It cannot fail: what could go wrong was
+// refused before. Path and query are the bytes that came in.
+func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identity, body *requestBody, record *Record) *http.Request {
+	path, query, hasQuery := strings.Cut(in.RequestURI, "?")
+	out := (&http.Request{
+		Method: in.Method,
+		URL: &url.URL{
+			Scheme: h.config.Origin.Scheme, Host: h.config.Origin.Host,
+			// Opaque is written as it is; Path would be decoded and encoded again.
+			Opaque: path, RawQuery: query, ForceQuery: hasQuery,
+		},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Host:          h.config.Origin.Host,
+		Header:        make(http.Header, len(in.Header)+4),
+		Body:          body.reader(),
+		ContentLength: body.length,
+	}).WithContext(ctx)
+
+	// Delete first, then set: Caddy's CVE-2026-30851 was a field that survived
+	// because there was nothing to replace it with. Trailers are not forwarded.
+	for name, values := range in.Header {
+		if !refusedField(name) {
+			out.Header[name] = values
+		}
+	}
+	if identity.EntityID != "" {
+		out.Header[headerEntity] = []string{identity.EntityID}
+	}
+	if len(out.Header["X-Monite-Version"]) == 0 {
+		out.Header["X-Monite-Version"] = []string{h.config.APIVersion}
+	}
+	out.Header["X-Request-Id"] = []string{record.RequestID}
+	return out
+}
+
+// plainName returns the name for which some upstream might take this one: a
+// CGI-like one makes the same variable of "_", "." and "-" (oauth2-proxy
+// CVE-2025-64484, Traefik CVE-2026-54763). twin: it is spelled otherwise.
+func plainName(name string) (plain string, twin bool) {
+	isOther := func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	if strings.IndexFunc(name, isOther) < 0 && !strings.HasSuffix(name, "-") {
+		return name, false
+	}
+	plain = strings.Map(func(r rune) rune {
+		if isOther(r) {
+			return '-'
+		}
+		return r
+	}, name)
+	return http.CanonicalHeaderKey(strings.TrimRight(plain, "-")), true
+}
+
+// refusedField reports whether a request field stays here, in whatever spelling.
+func refusedField(name string) bool {
+	plain, twin := plainName(name)
+	name = plain
+	switch name {
+	// Of this connection (RFC 9110 section 7.6.1); framing is made anew.
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Http2-Settings", "Expect", "Content-Length", "Host",
+		// Credentials and identity: ours are set, or none.
+		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie",
+		headerEntity, headerEntityUser, headerIdentity, "X-Request-Id",
+		// What would tell upstream to take the request for another one.
+		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
+		"X-Rewrite-Url", "X-Envoy-Original-Path",
+		"X-Http-Method", "X-Http-Method-Override", "X-Http-Path-Override", "X-Method-Override",
+		// Of browsers.
+		"Origin":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") ||
+		strings.HasPrefix(name, "X-Original-") ||
+		strings.HasPrefix(name, "X-Monite-Proxy-") ||
+		strings.HasPrefix(name, "Sec-Fetch-") ||
+		strings.HasPrefix(name, "Access-Control-Request-") ||
+		twin && strings.HasPrefix(name, "X-Monite-")
+}

@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// forwarding tells of a field of the app whether upstream gets it.
+var forwardedFields = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Content-Type", "Content-Encoding", "Content-Language", "Content-Md5", "Digest", "If-Match", "If-None-Match", "If-Modified-Since", "Range", "Referer", "User-Agent", "Via", "Pragma",
+	"Idempotency-Key", "X-Idempotency-Key", "Traceparent", "Tracestate", "Baggage", "X-Custom", "X_custom", "X_Monit", "X-Monitee", "Authorizations", "Content_type", "Date", "Warning", "X-Correlation-Id", "Prefer",
+}
+
+var keptFields = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect", "Content-Length", "Host",
+	"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-User", "X-Forwarded-Client-Cert",
+	"X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host", "X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+	"X-Monite-Proxy-Token", "X-Monite-Proxy-Anything", "Origin", "Sec-Fetch-Mode", "Access-Control-Request-Method", "Access-Control-Request-Headers",
+	headerEntity, headerEntityUser, headerIdentity, "X-Request-Id",
+}
+
+func twinsOf(name string) []string {
+	lower := strings.ToLower(name)
+	twins := []string{strings.ReplaceAll(lower, "-", "_"), strings.ToUpper(strings.ReplaceAll(name, "-", "_")), strings.Replace(name, "-", "_", 1)}
+	return slices.DeleteFunc(twins, func(twin string) bool { return !strings.Contains(twin, "_") })
+}
+
+func testRewriter(t *testing.T) *Handler {
+	return &Handler{config: Config{Origin: &url.URL{Scheme: "https", Host: "api.monite.com"}, APIVersion: "2024-05-25"}}
+}
+
+func TestRewriteKeepsBackWhatIsNotTheAppsToSay(t *testing.T) {
+	h := testRewriter(t)
+	rows := 0
+	check := func(name string, forwarded bool) {
+		rows++
+		in := &http.Request{Method: "GET", RequestURI: "/v1/x", Host: "localhost", Header: wireHeader([]string{name, "canary"})}
+		out := h.rewrite(t.Context(), in, Identity{partner, entityA}, &requestBody{}, &Record{RequestID: "ours"})
+		found := false
+		for field, values := range out.Header {
+			if slices.Contains(values, "canary") {
+				found = true
+				if field != http.CanonicalHeaderKey(name) {
+					t.Errorf("%s: became %s", name, field)
+				}
+			}
+		}
+		if found != forwarded {
+			t.Errorf("%s: reached upstream = %v, want %v", name, found, forwarded)
+		}
+		if got := out.Header["X-Request-Id"]; !slices.Equal(got, []string{"ours"}) {
+			t.Errorf("%s: X-Request-Id = %q", name, got)
+		}
+		if got := out.Header[headerEntity]; !slices.Equal(got, []string{entityA}) {
+			t.Errorf("%s: entity header = %q", name, got)
+		}
+	}
+	for _, name := range forwardedFields {
+		check(name, true)
+	}
+	for _, name := range keptFields {
+		check(name, false)
+		for _, twin := range twinsOf(name) {
+			check(twin, false)
+		}
+	}
+	for _, twin := range []string{"X_Monite_Version", "X-Monite_Version", "x_monite-anything", "X_MONITE_PROXY_TOKEN"} {
+		check(twin, false)
+	}
+	t.Logf("%d rows", rows)
+}
+
+// Whatever came in, one entity header goes out, or none, and no credentials.
+func TestRewriteSetsExactlyOneEntityHeader(t *testing.T) {
+	h := testRewriter(t)
+	for _, c := range []struct {
+		entity string
+		want   []string
+	}{{entityB, []string{entityB}}, {"", nil}} {
+		header := http.Header{headerEntity: {entityA, "x"}, "Authorization": {"Bearer a", "Basic b"}, "Cookie": {"a=b"}, "Proxy-Authorization": {"x"}, "Authorization_": {"keeps"}, "x-monite-entity-id": {entityA}}
+		out := h.rewrite(t.Context(), &http.Request{Method: "GET", RequestURI: "/v1/x", Header: header}, Identity{partner, c.entity}, &requestBody{}, &Record{})
+		if got := out.Header[headerEntity]; !slices.Equal(got, c.want) {
+			t.Errorf("entity header = %q, want %q", got, c.want)
+		}
+		for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
+			if len(out.Header[name]) > 0 {
+				t.Errorf("%s survives", name)
+			}
+		}
+		if len(header[headerEntity]) != 2 {
+			t.Error("the request that came in was changed")
+		}
+	}
+}
+
+func TestVersionIsAddedOnlyWhereTheAppSentNone(t *testing.T) {
+	h := testRewriter(t)
+	for given, want := range map[string]string{"": "2024-05-25", "2024-01-31": "2024-01-31"} {
+		header := http.Header{}
+		if given != "" {
+			header.Set("x-monite-version", given)
+		}
+		out := h.rewrite(t.Context(), &http.Request{Method: "GET", RequestURI: "/v1/x", Header: header}, Identity{}, &requestBody{}, &Record{})
+		if got := out.Header["X-Monite-Version"]; !slices.Equal(got, []string{want}) {
+			t.Errorf("given %q: version = %q, want %q", given, got, want)
+		}
+	}
+}
+
+// fidelityTargets reach upstream byte for byte.
+var fidelityTargets = []string{
+	"/", "/?", "/v1/payables", "/v1/payables/", "/v1/payables?", "/v1/payables??", "/v1/payables?a=1;b=2&c=%zz&d=1", "/v1/payables?a=1&a=2&a=", "/v1/payables?%", "/v1/payables?&&&", "/v1/payables?=", "/v1/payables?a",
+	"/v1/payables?created_at__gt=2024-01-01T00:00:00%2B01:00&sort=-x", "/v1/payables?a=//../..;/%2e%2e/%00", "/v1/payables?a={b}|^`\"<>\\", "/v1/payables?a=b%20c+d", "/v1/payables?x=/v1/auth/token", "/v1/payables/%7E%41?A=%c3%BC",
+	"/v1/payables/a:b@c,d+e=f", "/v1/payables/x/Z%C3%BCrich?q=Z%C3%BCrich", "/v1/payables/$&'()*!", "/v1/payables?a=%0d%0aX:y", "/v1/%70ayables", "/v1/payables?" + strings.Repeat("a=1&", 3000),
+}
+
+func TestRewriteLeavesThePathAndTheQueryAlone(t *testing.T) {
+	h := testRewriter(t)
+	for _, target := range fidelityTargets {
+		out := h.rewrite(t.Context(), &http.Request{Method: "GET", RequestURI: target, Header: http.Header{}}, Identity{}, &requestBody{}, &Record{})
+		got := out.URL.Opaque
+		if out.URL.ForceQuery || out.URL.RawQuery != "" {
+			got += "?" + out.URL.RawQuery
+		}
+		if got != target || out.Host != "api.monite.com" || out.URL.Host != "api.monite.com" || out.URL.Scheme != "https" {
+			t.Errorf("%s: target = %s, host %s", target, got, out.Host)
+		}
+	}
+}

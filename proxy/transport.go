@@ -1,0 +1,167 @@
+package proxy
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// TokenSource gives access tokens. tokencache.Cache is one.
+type TokenSource interface {
+	Token(ctx context.Context, grant tokencache.Grant) (secret.String, error)
+	// Invalidate says that upstream refused this token of grant.
+	Invalidate(grant tokencache.Grant, rejected secret.String)
+}
+
+// credentialStep is the RoundTripper that adds the token. It is one, and not a
+// step before, because getting a token can fail, and because only here is the
+// answer seen that asks for another one.
+type credentialStep struct {
+	tokens TokenSource
+	next   http.RoundTripper
+	grant  tokencache.Grant
+	body   *requestBody
+	record *Record
+}
+
+// RoundTrip sends out with a token. If upstream refuses the token, it sends out
+// once more with a new one, provided that the body can be sent again: a request
+// whose token was refused was not executed.
+func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
+	start := time.Now()
+	token, err := c.tokens.Token(out.Context(), c.grant)
+	c.record.TokenWait = time.Since(start)
+	if err != nil {
+		_ = out.Body.Close()
+		return nil, err
+	}
+	response, err := c.send(out, token)
+	if err != nil {
+		return nil, err
+	}
+	reason := rejected(response)
+	if reason == "" {
+		return response, nil
+	}
+	c.tokens.Invalidate(c.grant, token)
+	if !c.body.replayable() {
+		return response, nil
+	}
+	again, err := c.tokens.Token(out.Context(), c.grant)
+	if err != nil {
+		// Not upstream's 401: the app has no part in our token trouble.
+		_ = response.Body.Close()
+		c.record.rejected = true
+		return nil, err
+	}
+	if again.Equal(token) {
+		return response, nil
+	}
+	_ = response.Body.Close()
+	c.record.Replay = reason
+	return c.send(out, again)
+}
+
+// send makes one attempt with one token.
+func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Response, error) {
+	attempt := out.WithContext(out.Context())
+	attempt.Header = maps.Clone(out.Header)
+	attempt.Body = c.body.reader()
+	attempt.Header["Authorization"] = []string{"Bearer " + token.Reveal()}
+	c.record.Sent = true
+	start := time.Now()
+	response, err := c.next.RoundTrip(attempt)
+	c.record.UpstreamTime = time.Since(start)
+	if err == nil && token.In(response.Header.Get("X-Request-Id")) {
+		response.Header.Del("X-Request-Id") // it goes to the log
+	}
+	return response, err
+}
+
+// maxPeek bounds what is looked at of an answer that may say why it refuses.
+const maxPeek = 64 << 10
+
+// rejected tells whether upstream refused the token, and how it said so: by a
+// 401, or in the older dialect by a 400 or 403 whose error.message says that
+// the token has expired. The body is put back.
+func rejected(response *http.Response) string {
+	switch response.StatusCode {
+	case http.StatusUnauthorized:
+		return "401"
+	case http.StatusBadRequest, http.StatusForbidden:
+	default:
+		return ""
+	}
+	if response.ContentLength > maxPeek || !strings.Contains(response.Header.Get("Content-Type"), "json") {
+		return ""
+	}
+	peeked, err := io.ReadAll(io.LimitReader(response.Body, maxPeek+1))
+	response.Body = &putBack{Reader: io.MultiReader(bytes.NewReader(peeked), failing{err}, response.Body), Closer: response.Body}
+	if err != nil || len(peeked) > maxPeek {
+		return ""
+	}
+	var answer struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(decoded(response, peeked), &answer) != nil ||
+		!strings.Contains(strings.ToLower(answer.Error.Message), "expired") {
+		return ""
+	}
+	return "expired"
+}
+
+// decoded unpacks a copy, because the app may have asked for a packed answer;
+// the answer itself passes as it is.
+func decoded(response *http.Response, peeked []byte) []byte {
+	var unpacked io.Reader
+	var err error
+	switch strings.ToLower(response.Header.Get("Content-Encoding")) {
+	case "", "identity":
+		return peeked
+	case "gzip", "x-gzip":
+		unpacked, err = gzip.NewReader(bytes.NewReader(peeked))
+	case "deflate": // zlib's format (RFC 9110 section 8.4.1.2), or bare, as some send it
+		if unpacked, err = zlib.NewReader(bytes.NewReader(peeked)); err != nil {
+			unpacked, err = flate.NewReader(bytes.NewReader(peeked)), nil
+		}
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	plain, err := io.ReadAll(io.LimitReader(unpacked, maxPeek))
+	if err != nil {
+		return nil
+	}
+	return plain
+}
+
+// putBack is a body of which the beginning was read already.
+type putBack struct {
+	io.Reader
+	io.Closer
+}
+
+// failing ends the part that was read with the error that ended it.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
+}
