@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// Tokens is what the admin listener asks of the token cache.
+type Tokens interface {
+	Status() []tokencache.Status
+	// Warmed reports whether the first token of the default grant was seen.
+	Warmed() bool
+	// Refresh has every cached token minted anew.
+	Refresh()
+}
+
+// Config is what a Handler is made of.
+type Config struct {
+	Tokens  Tokens
+	Health  *Health
+	Metrics *Metrics
+	// Version, Commit and GoVersion are shown as they are.
+	Version, Commit, GoVersion string
+	// Environment is sandbox, eu, us or custom; Upstream the origin.
+	Environment, Upstream string
+	// Default is the grant of a request that names no entity user.
+	Default tokencache.Grant
+	// AllowedHosts are further names in Host, as proxy.HostName returns them.
+	AllowedHosts []string
+	// Quit asks the process to drain and stop. nil: POST /quitquitquit is refused.
+	Quit func()
+	// InFlight is the number of app requests under way.
+	InFlight func() int64
+	// Started is when the process started.
+	Started time.Time
+}
+
+// Handler serves the admin listener.
+type Handler struct {
+	config Config
+	hosts  map[string]bool
+	router http.Handler
+}
+
+// New makes a Handler.
+func New(config Config) *Handler {
+	h := &Handler{config: config, hosts: map[string]bool{}}
+	for _, host := range config.AllowedHosts {
+		h.hosts[host] = true
+	}
+	router := chi.NewRouter()
+	get := func(path string, handler http.HandlerFunc) {
+		router.Get(path, handler)
+		router.Head(path, handler)
+	}
+	get("/livez", config.Health.live)
+	get("/readyz", config.Health.ready)
+	get("/startupz", config.Health.startup)
+	metrics := promhttp.HandlerFor(config.Metrics.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	get("/metrics", metrics.ServeHTTP)
+	get("/version", h.version)
+	get("/status", ownOrigin(h.status))
+	router.Post("/tokens/refresh", ownOrigin(h.refresh))
+	router.Post("/quitquitquit", ownOrigin(h.quit))
+	h.router = router
+	return h
+}
+
+// ServeHTTP checks Host before the routes, so that no path gets past it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !h.hostAllowed(r.Host) {
+		http.Error(w, "Host is not a name of this proxy: use localhost, an IP address, or add it to MONITE_ALLOWED_HOSTS", http.StatusMisdirectedRequest)
+		return
+	}
+	h.router.ServeHTTP(w, r)
+}
+
+// hostAllowed: kubelet and Prometheus come by the pod's IP address, a page that
+// reached us by DNS rebinding always comes by a name.
+func (h *Handler) hostAllowed(host string) bool {
+	name, ok := proxy.HostName(host)
+	if !ok {
+		return false
+	}
+	if proxy.LoopbackName(name) || h.hosts[name] {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.Zone() == ""
+}
+
+// ownOrigin refuses what a page of another origin sends: it may look at nothing
+// here, and start nothing.
+func ownOrigin(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		foreign := site != "" && site != "same-origin" && site != "none"
+		if origins := r.Header["Origin"]; len(origins) > 0 {
+			at, err := url.Parse(origins[0])
+			foreign = foreign || len(origins) > 1 || err != nil || !strings.EqualFold(at.Host, r.Host)
+		}
+		if foreign {
+			http.Error(w, "pages of another origin are refused", http.StatusForbidden)
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (h *Handler) refresh(w http.ResponseWriter, _ *http.Request) {
+	h.config.Tokens.Refresh()
+	writeJSON(w, http.StatusAccepted, map[string]string{"result": "refreshing"})
+}
+
+func (h *Handler) quit(w http.ResponseWriter, _ *http.Request) {
+	if h.config.Quit == nil {
+		http.Error(w, "the quit endpoint is off: set MONITE_QUIT_ENDPOINT=true", http.StatusForbidden)
+		return
+	}
+	writeJSON(w, http.StatusAccepted, map[string]string{"result": "draining"})
+	h.config.Quit()
+}

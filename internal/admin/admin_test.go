@@ -1,0 +1,226 @@
+package admin
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+const userID = "aaaaaaaa-0000-4000-8000-000000000001"
+
+// fakeTokens is a cache of which the test says what is in it.
+type fakeTokens struct {
+	all       []tokencache.Status
+	warmed    bool
+	refreshed int
+}
+
+func (f *fakeTokens) Status() []tokencache.Status { return f.all }
+func (f *fakeTokens) Warmed() bool                { return f.warmed }
+func (f *fakeTokens) Refresh()                    { f.refreshed++ }
+
+// newTestHandler returns a handler that is ready, and what it was made of.
+func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
+	tokens := &fakeTokens{warmed: true, all: []tokencache.Status{
+		{Grant: tokencache.Grant{Type: tokencache.ClientCredentials}, State: "fresh", Warm: true, Mints: 2, Left: time.Minute},
+		{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: userID}, State: "stale", Mints: 1, Left: 30 * time.Second,
+			LastFailure: &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429}, RetryIn: 2 * time.Second},
+	}}
+	health := &Health{Tokens: tokens}
+	health.Listening.Store(true)
+	config := Config{
+		Tokens: tokens, Health: health, Metrics: NewMetrics(tokens, func() int64 { return 3 }, "v1", "c1", "go1"),
+		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
+		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
+		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
+	}
+	if change != nil {
+		change(&config)
+	}
+	return New(config), tokens, health
+}
+
+func ask(h http.Handler, method, path, host string, pairs ...string) (int, string) {
+	in := httptest.NewRequest(method, "http://localhost"+path, nil)
+	in.Host = host
+	for i := 0; i < len(pairs); i += 2 {
+		in.Header.Add(pairs[i], pairs[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, in)
+	body, _ := io.ReadAll(w.Result().Body)
+	return w.Code, string(body)
+}
+
+func TestHostIsCheckedOnEveryPath(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	for host, want := range map[string]int{
+		"localhost": 200, "localhost:8081": 200, "127.0.0.1:8081": 200, "[::1]:8081": 200,
+		"10.1.2.3:8081": 200, "[fd00::1]:8081": 200, // kubelet and Prometheus come by address
+		"monite-proxy:8081": 200, "MONITE-PROXY": 200,
+		"evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.nip.io": 421, "": 421, "a@localhost": 421,
+		"monite-proxy.evil.example": 421, "localhost:port": 421,
+	} {
+		for _, path := range []string{"/livez", "/metrics", "/status", "/version"} {
+			if got, _ := ask(h, "GET", path, host); got != want {
+				t.Errorf("GET %s with Host %q = %d, want %d", path, host, got, want)
+			}
+		}
+	}
+	if got, _ := ask(h, "GET", "/nowhere", "evil.example"); got != 421 {
+		t.Errorf("an unknown path got past the Host check: %d", got)
+	}
+}
+
+func TestPagesOfOtherOriginsSeeAndStartNothing(t *testing.T) {
+	h, tokens, _ := newTestHandler(func(c *Config) { c.Quit = func() { t.Error("quit by a page") } })
+	for _, pairs := range [][]string{
+		{"Origin", "http://evil.example"}, {"Origin", "null"}, {"Origin", "http://localhost:9999"},
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
+		{"Origin", "http://localhost", "Origin", "http://evil.example"},
+	} {
+		for _, call := range [][2]string{{"GET", "/status"}, {"POST", "/tokens/refresh"}, {"POST", "/quitquitquit"}} {
+			if got, _ := ask(h, call[0], call[1], "localhost", pairs...); got != 403 {
+				t.Errorf("%s %s with %v = %d, want 403", call[0], call[1], pairs, got)
+			}
+		}
+	}
+	if got, _ := ask(h, "POST", "/tokens/refresh", "localhost", "Origin", "http://localhost", "Sec-Fetch-Site", "same-origin"); got != 202 {
+		t.Errorf("own origin = %d, want 202", got)
+	}
+	if tokens.refreshed != 1 {
+		t.Errorf("refreshes = %d, want 1", tokens.refreshed)
+	}
+}
+
+func TestQuitEndpointIsOffByDefault(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	if got, body := ask(h, "POST", "/quitquitquit", "localhost"); got != 403 || !strings.Contains(body, "MONITE_QUIT_ENDPOINT") {
+		t.Errorf("POST /quitquitquit = %d %q", got, body)
+	}
+	quits := 0
+	h, _, _ = newTestHandler(func(c *Config) { c.Quit = func() { quits++ } })
+	if got, _ := ask(h, "GET", "/quitquitquit", "localhost"); got != 405 || quits != 0 {
+		t.Errorf("GET /quitquitquit = %d, quits %d", got, quits)
+	}
+	if got, _ := ask(h, "POST", "/quitquitquit", "localhost"); got != 202 || quits != 1 {
+		t.Errorf("POST /quitquitquit = %d, quits %d", got, quits)
+	}
+}
+
+func TestReadinessSaysWhyNot(t *testing.T) {
+	reasons := map[*tokencache.FetchError]string{
+		nil: "waiting for the first token",
+		{Reason: tokencache.Rejected, Status: 401}:    "refused the client_credentials grant (status 401)",
+		{Reason: tokencache.Throttled}:                "429",
+		{Reason: tokencache.Malformed}:                "is no token",
+		{Reason: tokencache.Unavailable, Status: 503}: "unavailable (status 503)",
+	}
+	for failure, want := range reasons {
+		h, tokens, _ := newTestHandler(nil)
+		tokens.warmed, tokens.all[0].LastFailure = false, failure
+		code, body := ask(h, "GET", "/readyz", "localhost")
+		if code != 503 || !strings.Contains(body, want) {
+			t.Errorf("readyz after %v = %d %q, want 503 and %q", failure, code, body, want)
+		}
+		if code, _ := ask(h, "GET", "/livez", "localhost"); code != 200 {
+			t.Errorf("livez = %d: liveness must not depend on the token endpoint", code)
+		}
+	}
+}
+
+func TestDrainingIsNotReadyButStartedAndAlive(t *testing.T) {
+	h, _, health := newTestHandler(nil)
+	health.Draining.Store(true)
+	for path, want := range map[string]int{"/readyz": 503, "/startupz": 200, "/livez": 200} {
+		if got, _ := ask(h, "GET", path, "localhost"); got != want {
+			t.Errorf("%s = %d, want %d", path, got, want)
+		}
+	}
+}
+
+func TestNotReadyBeforeTheListenerIsOpen(t *testing.T) {
+	h, _, health := newTestHandler(nil)
+	health.Listening.Store(false)
+	for _, path := range []string{"/readyz", "/startupz"} {
+		if got, body := ask(h, "GET", path+"?verbose", "localhost"); got != 503 || !strings.Contains(body, "[-] listener") {
+			t.Errorf("%s = %d %q", path, got, body)
+		}
+	}
+}
+
+func TestStatusNamesUsersByHashOnly(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	code, body := ask(h, "GET", "/status", "localhost")
+	var got statusAnswer
+	if err := json.Unmarshal([]byte(body), &got); err != nil || code != 200 {
+		t.Fatalf("status = %d, %v", code, err)
+	}
+	if strings.Contains(body, userID) {
+		t.Error("the status holds the id of an entity user")
+	}
+	if len(got.Identities) != 2 || !got.Identities[0].Default || got.Identities[0].UserHash != "" {
+		t.Fatalf("identities = %+v", got.Identities)
+	}
+	user := got.Identities[1]
+	if len(user.UserHash) != 12 || user.Default || user.State != "stale" || user.Left != 30 ||
+		user.LastError == nil || user.LastError.Reason != "throttled" || user.LastError.RetryIn != 2 {
+		t.Errorf("user identity = %+v", user)
+	}
+	if !got.Ready || got.InFlight != 3 || got.Environment != "sandbox" {
+		t.Errorf("status = %+v", got)
+	}
+}
+
+func TestMetricsHaveTheirContractNames(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	metrics := h.config.Metrics
+	metrics.ObserveRequest(&proxy.Record{Method: "GET", Route: "/v1/payables", Status: 200, Origin: proxy.OriginUpstream,
+		GrantType: "client_credentials", Sent: true, Replay: "401", Retried: true, Aborted: true})
+	metrics.ObserveRequest(&proxy.Record{Method: "POST", Route: "other", Status: 403, Origin: proxy.OriginProxy,
+		ErrorType: "proxy_route_refused", Outcome: proxy.NotSent})
+	metrics.ObserveMint(tokencache.Mint{Grant: tokencache.Grant{Type: tokencache.EntityUser}, Err: &tokencache.FetchError{Reason: tokencache.Rejected}})
+	metrics.ObserveReload(true)
+	_, body := ask(h, "GET", "/metrics", "localhost")
+	for _, want := range []string{
+		`monite_proxy_requests_total{code="200",method="GET",origin="upstream",route="/v1/payables"} 1`,
+		`monite_proxy_requests_total{code="403",method="POST",origin="proxy",route="other"} 1`,
+		`monite_proxy_request_duration_seconds_count{method="GET",route="/v1/payables"} 1`,
+		`monite_proxy_upstream_duration_seconds_count{method="GET",route="/v1/payables"} 1`,
+		`monite_proxy_in_flight_requests 3`,
+		`monite_proxy_replays_total{reason="401"} 1`,
+		`monite_proxy_refusals_total{type="proxy_route_refused"} 1`,
+		`monite_proxy_outcomes_total{outcome="not_sent"} 1`,
+		`monite_proxy_mints_total{grant_type="entity_user",result="rejected"} 1`,
+		`monite_proxy_mint_duration_seconds_count 1`,
+		`monite_proxy_token_seconds_left{grant_type="client_credentials"} 60`,
+		`monite_proxy_token_seconds_left{grant_type="entity_user"} 30`,
+		`monite_proxy_cached_grants 2`,
+		`monite_proxy_token_wait_seconds_count 1`,
+		`monite_proxy_build_info{commit="c1",go_version="go1",version="v1"} 1`,
+		`monite_proxy_secret_reloads_total{result="ok"} 1`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if strings.Contains(body, userID) {
+		t.Error("an id is in the metrics")
+	}
+}
+
+func TestWritesAndUnknownPathsAreRefused(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	for path, want := range map[string]int{"/livez": 405, "/metrics": 405, "/status": 405, "/v1/payables": 404, "/debug/pprof/": 404, "/debug/vars": 404} {
+		if got, _ := ask(h, "POST", path, "localhost"); got != want {
+			t.Errorf("POST %s = %d, want %d", path, got, want)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// Health answers the probes. All it looks at is inside this process.
+type Health struct {
+	Tokens Tokens
+	// Listening is set once the data listener is open.
+	Listening atomic.Bool
+	// Draining is set when the process is asked to stop, and never unset.
+	Draining atomic.Bool
+}
+
+// check is one line of a verbose answer. An empty problem is good news.
+type check struct{ name, problem string }
+
+func (h *Health) checks(withDraining bool) []check {
+	checks := []check{{name: "configuration"}, {name: "listener"}, {name: "token"}}
+	if !h.Listening.Load() {
+		checks[1].problem = "the data listener is not open yet"
+	}
+	if !h.Tokens.Warmed() {
+		checks[2].problem = h.whyNoToken()
+	}
+	if withDraining {
+		drain := check{name: "not draining"}
+		if h.Draining.Load() {
+			drain.problem = "the process was asked to stop"
+		}
+		checks = append(checks, drain)
+	}
+	return checks
+}
+
+// whyNoToken says in words what the first mint ran into.
+func (h *Health) whyNoToken() string {
+	for _, s := range h.Tokens.Status() {
+		if !s.Warm || s.LastFailure == nil {
+			continue
+		}
+		switch s.LastFailure.Reason {
+		case tokencache.Rejected:
+			return fmt.Sprintf("the token endpoint refused the %s grant (status %d): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET, MONITE_ENTITY_USER_ID and MONITE_ENVIRONMENT",
+				s.Grant.Type, s.LastFailure.Status)
+		case tokencache.Throttled:
+			return "the token endpoint answered 429: too many requests of this client id"
+		case tokencache.Malformed:
+			return "the token endpoint's answer is no token: check MONITE_API_URL"
+		default:
+			return "no answer from the token endpoint: " + s.LastFailure.Error()
+		}
+	}
+	return "waiting for the first token"
+}
+
+// Ready reports whether the process is ready, and if not, why.
+func (h *Health) Ready() (ready bool, problems []string) {
+	for _, c := range h.checks(true) {
+		if c.problem != "" {
+			problems = append(problems, c.problem)
+		}
+	}
+	return len(problems) == 0, problems
+}
+
+func (h *Health) live(w http.ResponseWriter, r *http.Request) {
+	answer(w, r, []check{{name: "process"}})
+}
+
+func (h *Health) ready(w http.ResponseWriter, r *http.Request) { answer(w, r, h.checks(true)) }
+
+// startup turns good once and stays so: a startupProbe runs until then only.
+func (h *Health) startup(w http.ResponseWriter, r *http.Request) { answer(w, r, h.checks(false)) }
+
+// answer is in the form that kube-apiserver's health endpoints use.
+func answer(w http.ResponseWriter, r *http.Request, checks []check) {
+	status, verdict := http.StatusOK, "ok"
+	var lines strings.Builder
+	for _, c := range checks {
+		if c.problem == "" {
+			fmt.Fprintf(&lines, "[+] %s ok\n", c.name)
+			continue
+		}
+		status, verdict = http.StatusServiceUnavailable, "not ready"
+		fmt.Fprintf(&lines, "[-] %s: %s\n", c.name, c.problem)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	if _, verbose := r.URL.Query()["verbose"]; verbose || status != http.StatusOK {
+		_, _ = fmt.Fprint(w, lines.String())
+	}
+	_, _ = fmt.Fprintln(w, verdict)
+}
