@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // at run time, or the drain timed out
+	exitUsage   = 2 // bad configuration or usage
+)
+
+// command runs what the arguments name and returns the exit code.
+func command(args []string, stdout, stderr io.Writer) int {
+	name := "serve"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "serve":
+		return withoutArguments(args, stderr, func() int { return serve(stderr) })
+	case "check":
+		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
+	case "health":
+		return health(args, stdout, stderr)
+	case "wait":
+		return wait(args, stdout, stderr)
+	case "shutdown":
+		return withoutArguments(args, stderr, func() int { return shutdown(stdout, stderr) })
+	case "version":
+		return withoutArguments(args, stderr, func() int { return printVersion(stdout) })
+	case "help", "-h", "-help", "--help":
+		return help(stdout)
+	default:
+		_, _ = fmt.Fprintf(stderr, "monite-proxy: no command %q; 'monite-proxy help' lists them\n", name)
+		return exitUsage
+	}
+}
+
+func withoutArguments(args []string, stderr io.Writer, run func() int) int {
+	if len(args) > 0 {
+		_, _ = fmt.Fprintln(stderr, "monite-proxy: this command takes no arguments; everything is set by environment variables, see 'monite-proxy help'")
+		return exitUsage
+	}
+	return run()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxPendingLog is what is kept for a reader of the log that is slow. What
+	// does not fit is dropped and counted: a request never waits for a log line.
+	maxPendingLog = 512 << 10
+	// muchLog ends the pause between two writes early.
+	muchLog = 64 << 10
+	// logPause is how long lines are gathered after a write. The first line after
+	// a quiet time goes out at once.
+	logPause = 50 * time.Millisecond
+	// lastFlush bounds the wait for the reader at the end of the process.
+	lastFlush = 500 * time.Millisecond
+)
+
+// logWriter takes lines and writes them from a goroutine of its own.
+type logWriter struct {
+	out     io.Writer
+	wake    chan struct{} // something is pending
+	much    chan struct{} // more than muchLog is
+	once    sync.Once
+	stop    chan struct{} // closed by close, once
+	done    chan struct{}
+	dropped atomic.Int64 // lines
+
+	mu      sync.Mutex // guards pending
+	pending []byte
+}
+
+// startLog starts the writer; close ends it.
+func startLog(out io.Writer) *logWriter {
+	w := &logWriter{out: out, wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// Write takes one line. It neither blocks nor fails.
+func (w *logWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	fits := len(w.pending)+len(line) <= maxPendingLog
+	if fits {
+		w.pending = append(w.pending, line...)
+	}
+	much := len(w.pending) > muchLog
+	w.mu.Unlock()
+	if !fits {
+		w.dropped.Add(1)
+		return len(line), nil
+	}
+	notify(w.wake)
+	if much {
+		notify(w.much)
+	}
+	return len(line), nil
+}
+
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (w *logWriter) run() {
+	defer close(w.done)
+	var spare []byte
+	reported := int64(0)
+	for stopped := false; !stopped; {
+		select {
+		case <-w.wake:
+		case <-w.stop:
+			stopped = true
+		}
+		w.mu.Lock()
+		lines := w.pending
+		w.pending = spare[:0]
+		w.mu.Unlock()
+		if len(lines) > 0 {
+			if n, err := w.out.Write(lines); err != nil {
+				w.dropped.Add(int64(bytes.Count(lines[min(n, len(lines)):], []byte("\n"))))
+			}
+		}
+		if now := w.dropped.Load(); now != reported {
+			_, _ = fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because nobody read them in time"}`+"\n", now-reported)
+			reported = now
+		}
+		if spare = lines; cap(spare) > maxPendingLog/4 {
+			spare = nil // after a burst
+		}
+		select {
+		case <-time.After(logPause):
+		case <-w.much:
+		case <-w.stop:
+		}
+	}
+}
+
+// close writes what is pending, if the reader takes it soon enough. A second
+// signal may call it while the first one's drain ends.
+func (w *logWriter) close() {
+	w.once.Do(func() { close(w.stop) })
+	select {
+	case <-w.done:
+	case <-time.After(lastFlush):
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// sidecar is everything that runs. newSidecar makes it, run walks through its life.
+type sidecar struct {
+	cfg       *config.Config
+	log       zerolog.Logger
+	lines     *logWriter // what log writes to
+	cache     *tokencache.Cache
+	upstream  *upstream.Transport
+	mints     *upstream.Transport
+	watcher   *secret.Watcher
+	health    *admin.Health
+	handler   *proxy.Handler
+	data      *http.Server
+	admin     *http.Server
+	conns     connCount
+	quit      chan struct{} // the quit endpoint was called
+	clientID  secret.String // of the last reload; used by OnReload alone
+	listening [2]*listener  // data, admin
+}
+
+// serve runs the sidecar until a signal, and returns the exit code.
+func serve(stderr io.Writer) int {
+	started := time.Now()
+	// A reader of our log that goes away must not take the process with it.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	// Never given back: by default SIGHUP ends the process, at its very end too.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+
+	cfg, err := config.Load()
+	if err != nil {
+		return badConfiguration(stderr, err)
+	}
+	lines := startLog(stderr)
+	defer lines.close()
+	logger, err := newLogger(cfg, lines)
+	if err != nil {
+		return badConfiguration(stderr, err)
+	}
+	s := newSidecar(cfg, logger, lines, started)
+	if err := s.listen(); err != nil {
+		logger.Error().Err(err).Msg("cannot listen")
+		return exitFailure
+	}
+	return s.run(signals, hangups)
+}
+
+// listen opens both listeners. The data listener first: what it was told to
+// protect must not be up without it.
+func (s *sidecar) listen() error {
+	for i, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
+		opened, err := openListener(at)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", [...]string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"}[i], err)
+			if i > 0 {
+				_ = s.listening[0].Close()
+			}
+			return err
+		}
+		s.listening[i] = opened
+	}
+	return nil
+}
+
+// run is the life of the sidecar, from open listeners to the exit code.
+func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
+	s.sayHello()
+	failed := make(chan error, 2)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { failed <- s.serveOn(s.data, s.listening[0]) })
+	running.Go(func() { failed <- s.serveOn(s.admin, s.listening[1]) })
+	running.Go(func() { _ = s.cache.Run(ctx) }) // mints the first token
+	running.Go(func() { _ = s.watcher.Run(ctx) })
+	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
+	s.health.Listening.Store(true)
+
+	code := exitOK
+	select {
+	case received := <-signals:
+		s.log.Info().Str("signal", received.String()).Msg("draining")
+	case <-s.quit:
+		s.log.Info().Str("signal", "quit endpoint").Msg("draining")
+	case err := <-failed:
+		s.log.Error().Err(err).Msg("listener failed")
+		code = exitFailure
+	}
+	go func() { // the one goroutine that nobody waits for: it ends the process
+		<-signals
+		s.log.Warn().Msg("second signal: stopping at once")
+		s.lines.close()
+		os.Exit(exitFailure)
+	}()
+
+	s.health.Draining.Store(true)
+	s.handler.Drain()
+	if !s.drain() {
+		code = exitFailure
+	}
+	stop() // the cache and the watchers
+	s.upstream.CloseIdleConnections()
+	s.mints.CloseIdleConnections()
+	s.shutdownAdmin()
+	running.Wait()
+	s.log.Info().Int("exit_code", code).Msg("stopped")
+	return code
+}
+
+func (s *sidecar) serveOn(server *http.Server, on *listener) error {
+	defer close(on.left)
+	err := server.Serve(on)
+	if on.stopping.Load() || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// idleGrace is how long connections on which nothing is under way are kept open
+// in a drain. An app may be sending its next request on one at this moment;
+// answered, that request learns that the connection ends.
+const idleGrace = time.Second
+
+// drain lets every request end that was accepted. It reports false if some had
+// to be cut off.
+func (s *sidecar) drain() bool {
+	begin := time.Now()
+	time.Sleep(s.cfg.ShutdownDelay) // still serving: the way here may be known elsewhere
+	s.listening[0].stop()
+
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	s.conns.waitUntilNone(ctx, idleGrace-time.Since(begin))
+	if err := s.data.Shutdown(ctx); err == nil {
+		return true
+	}
+	cut := s.handler.InFlight()
+	_ = s.data.Close()
+	if cut == 0 { // only connections that have sent no whole request
+		return true
+	}
+	s.log.Error().Int64("requests", cut).Dur("drain_timeout", s.cfg.DrainTimeout).Msg("drain timed out, requests cut off")
+	return false
+}
+
+func (s *sidecar) shutdownAdmin() {
+	s.listening[1].stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.admin.Shutdown(ctx) != nil {
+		_ = s.admin.Close()
+	}
+}
+
+// reloadOnHangup re-reads the secret files at once on SIGHUP.
+func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			changed := s.watcher.Check()
+			s.log.Info().Bool("changed", changed).Msg("secret files read again")
+		}
+	}
+}
+
+func (s *sidecar) sayHello() {
+	version, commit, goVersion := build()
+	for _, warning := range s.cfg.Warnings {
+		s.log.Warn().Msg(warning)
+	}
+	s.log.Info().
+		Str("version", version).Str("commit", commit).Str("go", goVersion).
+		Str("environment", s.cfg.Environment).Str("upstream", s.cfg.Upstream.String()).
+		Str("listen", fmt.Sprint(s.listening[0].Addr())).Str("admin", fmt.Sprint(s.listening[1].Addr())).
+		Str("grant_type", s.cfg.GrantType).Msg("listening")
+}

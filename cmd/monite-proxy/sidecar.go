@@ -1,0 +1,165 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
+)
+
+// newSidecar puts the parts together, in the order in which they need each
+// other: endpoint, cache, handler, servers. Nothing runs yet.
+func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, started time.Time) *sidecar {
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
+	version, commit, goVersion := build()
+
+	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
+	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
+	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints, 1
+	grant := tokencache.Grant{Type: tokencache.GrantType(cfg.GrantType)}
+	if grant.Type == tokencache.EntityUser {
+		grant.EntityUserID = cfg.EntityUserID
+	}
+	var metrics *admin.Metrics
+	s.cache = tokencache.New(tokencache.Config{
+		Fetcher: &tokenendpoint.Endpoint{
+			Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Credentials: cfg.Credentials, Transport: s.mints,
+		},
+		Warm:        []tokencache.Grant{grant},
+		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
+		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints,
+		OnMint: func(mint tokencache.Mint) {
+			metrics.ObserveMint(mint)
+			s.logMint(mint)
+			if mint.Err != nil && mint.Err.Reason == tokencache.Rejected {
+				s.watcher.Check() // the secret may have changed just now
+			}
+		},
+	})
+	inFlight := func() int64 { return s.handler.InFlight() }
+	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
+	metrics.CountDroppedLines(lines.dropped.Load)
+	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
+	s.health = &admin.Health{Tokens: s.cache}
+
+	s.handler = proxy.New(proxy.Config{
+		Origin: cfg.Upstream, Tokens: s.cache, Upstream: forApps(s.upstream), APIVersion: cfg.APIVersion,
+		Policy: proxy.Policy{
+			Default: grant, EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
+		},
+		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
+		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
+		Log: logger, Observe: metrics.ObserveRequest,
+	})
+	s.data = proxy.NewServer(s.handler, serverLog(logger))
+	s.data.ConnState = s.conns.observe
+
+	adminConfig := admin.Config{
+		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
+		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
+		InFlight: inFlight, Started: started,
+	}
+	if cfg.QuitEndpoint {
+		adminConfig.Quit = func() {
+			select {
+			case s.quit <- struct{}{}:
+			default:
+			}
+		}
+	}
+	s.admin = &http.Server{
+		Handler: admin.New(adminConfig), ErrorLog: serverLog(logger),
+		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+	return s
+}
+
+const (
+	// maxUpstreamConns keeps the descriptors of 1,024 busy apps and of their
+	// upstream connections well within what a container usually has.
+	maxUpstreamConns = 1024
+	maxMints         = 16
+)
+
+func newTransport(cfg *config.Config) *upstream.Transport {
+	t := &upstream.Transport{
+		Origin:                cfg.Upstream,
+		TLS:                   &tls.Config{RootCAs: cfg.RootCAs, GetClientCertificate: cfg.ClientCertificate(), MinVersion: tls.VersionTLS12},
+		ResponseHeaderTimeout: cfg.UpstreamTimeout,
+	}
+	if cfg.ProxyFromEnv {
+		t.Proxy = httpproxy.FromEnvironment().ProxyFunc()
+	}
+	return t
+}
+
+// boundAddress is the address of a TCP listener; invalid if it is no single one.
+func boundAddress(at config.Listen) netip.Addr {
+	bound, err := netip.ParseAddrPort(at.Address)
+	if at.Network != "tcp" || err != nil || bound.Addr().IsUnspecified() {
+		return netip.Addr{}
+	}
+	return bound.Addr().Unmap()
+}
+
+func (s *sidecar) logMint(mint tokencache.Mint) {
+	line := s.log.Info()
+	if mint.Err != nil {
+		line = s.log.Error().Str("reason", string(mint.Err.Reason)).Int("status", mint.Err.Status).
+			Float64("retry_in_s", mint.RetryIn.Seconds())
+		if mint.Err.Err != nil {
+			line = line.AnErr("cause", mint.Err.Err)
+		}
+	} else {
+		line = line.Float64("expires_in_s", mint.ExpiresIn.Seconds()).Float64("refresh_in_s", mint.RefreshIn.Seconds())
+	}
+	line = line.Str("grant_type", string(mint.Grant.Type)).Float64("duration_ms", float64(mint.Duration.Microseconds())/1000)
+	switch {
+	case mint.Err == nil:
+		line.Msg("token minted")
+	case mint.Err.Reason == tokencache.Rejected:
+		line.Msg("the token endpoint refused the mint: check the credentials, the entity user and the environment")
+	default:
+		line.Msg("mint failed")
+	}
+}
+
+// reloaded is told of every change of the secret files.
+func (s *sidecar) reloaded(r secret.Reload, metrics *admin.Metrics) {
+	for _, err := range r.Failed {
+		metrics.ObserveReload(false)
+		s.log.Error().Err(err).Msg("secret file cannot be used, the old value stays")
+	}
+	for _, file := range r.Recovered {
+		s.log.Info().Str("file", file.Path()).Msg("secret file can be used again")
+	}
+	if r.WatchFailed != nil {
+		s.log.Warn().Err(r.WatchFailed).Msg("secret files are polled, not watched")
+	}
+	for _, file := range r.Changed {
+		metrics.ObserveReload(true)
+		s.log.Info().Str("file", file.Path()).Msg("secret file changed")
+	}
+	if len(r.Changed) > 0 {
+		// Tokens that live stay: they are good to their end. What was refused may
+		// be accepted now.
+		s.cache.Forgive()
+	}
+	if id := s.cfg.Credentials.ID(); !id.Equal(s.clientID) {
+		// Another client id may be another partner: no mixing of the two for longer
+		// than a mint takes.
+		s.clientID = id
+		s.cache.Refresh()
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+func printUsage(w io.Writer) {
+	fmt.Fprintf(w, usage,
+		monitetest.DemoClientID, monitetest.DemoClientSecret,
+		monitetest.DemoEntityID, monitetest.DemoEntityUserID, monitetest.DemoViewerUserID,
+		monitetest.DemoStudioID, monitetest.DemoStudioUserID, monitetest.DemoAccountantUserID,
+		monitetest.DemoLogisticsID, monitetest.DemoLogisticsUserID, monitetest.DemoLogisticsViewerUserID)
+}
+
+const usage = `monite-sim is a simulated Monite API with demo data, for development and CI.
+It needs no account and no network, and forgets everything when it stops.
+
+  monite-sim [flags]                      serve until Ctrl-C
+  monite-sim [flags] -- command args...   serve while the command runs, exit with its code
+  monite-sim -health [-listen address]    exit 0 if a simulator answers there
+
+Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag wins)
+  -listen address        where to listen; port 0 picks a free one    (127.0.0.1:8090)
+  -client-id id          the client id that gets tokens      (a demo id, see below)
+  -client-secret secret  its secret                          (a demo secret, see below)
+  -token-lifetime time   how long an access token lives              (30m)
+  -expired-status code   answer to an expired token: 401, or 400
+                         for the older dialect                       (401)
+  -rate-limit number     requests per second and client id, 0 = none (0)
+  -latency time          added to every answer                       (0s)
+  -demo url              print curl lines for a sidecar at this URL,
+                         as soon as it accepts connections
+
+The command gets MONITE_API_URL, MONITE_CLIENT_ID and MONITE_CLIENT_SECRET of
+the simulator. Where they are unset, MONITE_ALLOWED_ENTITY_IDS and
+MONITE_ALLOWED_ENTITY_USER_IDS are *. MONITE_CLIENT_ID_FILE and
+MONITE_CLIENT_SECRET_FILE are taken away. Ctrl-C and SIGTERM are passed on, and
+the simulator stays up until the command has ended.
+
+Trouble on request, without a token (all of it: go doc .../proxy/monitetest)
+  curl -X POST   http://127.0.0.1:8090/_sim/revoke_all
+  curl -X POST   http://127.0.0.1:8090/_sim/faults -d '{"path":"token","times":3,"status":503}'
+  curl -X DELETE http://127.0.0.1:8090/_sim/faults
+  curl           http://127.0.0.1:8090/_sim/stats
+
+Demo data
+  client id                %s
+  client secret            %s
+  bakery, Bologna          %s
+    Giulia, administrator  %s
+    Marco, viewer          %s
+  design studio, Berlin    %s
+    Lena, administrator    %s
+    Jonas, accountant      %s
+  haulier, Rotterdam       %s
+    Sanne, administrator   %s
+    Daan, viewer           %s
+
+Examples
+  monite-sim -- ./monite-proxy
+  monite-sim -token-lifetime 20s -demo http://localhost:8080 -- ./monite-proxy
+  monite-sim -listen 127.0.0.1:0 -- npm test
+`
