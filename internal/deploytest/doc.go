@@ -1,0 +1,16 @@
+// Package deploytest checks the files people deploy with: the Dockerfile, docker-compose.yml and
+// the manifests under deploy/. It has tests only.
+//
+// Each kind of file has one function that returns what is wrong with it, in plain words:
+//
+//	problemsOfDockerfile    dockerfile_test.go
+//	problemsOfCompose       compose_test.go
+//	problemsOfManifest      kubernetes_test.go
+//
+// Each has two tests: the file as it stands has no problem, and a table of small breakages of that
+// same file, one per rule, each of which must be found. A rule that cannot fail would show there.
+//
+// The variables that the files set are read by package config itself (names_test.go), so a value that monite-proxy
+// would refuse at its start, or warn of, is found here too. Checks that need a tool from outside
+// (an image build, schemas, the compose reader) are in deploy/verify.sh.
+package deploytest

@@ -1,0 +1,302 @@
+package deploytest
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The parts of a Deployment or Job that the rules look at.
+type (
+	manifest struct {
+		Kind string
+		Spec struct {
+			Template struct{ Spec podSpec }
+		}
+	}
+	podSpec struct {
+		EnableServiceLinks            *bool `yaml:"enableServiceLinks"`
+		AutomountServiceAccountToken  *bool `yaml:"automountServiceAccountToken"`
+		HostNetwork                   bool  `yaml:"hostNetwork"`
+		HostPID                       bool  `yaml:"hostPID"`
+		HostIPC                       bool  `yaml:"hostIPC"`
+		ShareProcessNamespace         bool  `yaml:"shareProcessNamespace"`
+		TerminationGracePeriodSeconds int   `yaml:"terminationGracePeriodSeconds"`
+		SecurityContext               struct {
+			FSGroup int `yaml:"fsGroup"`
+		} `yaml:"securityContext"`
+		InitContainers []container `yaml:"initContainers"`
+		Containers     []container
+		Volumes        []struct {
+			Name   string
+			Secret *struct {
+				SecretName  string `yaml:"secretName"`
+				DefaultMode int    `yaml:"defaultMode"`
+			}
+		}
+	}
+	container struct {
+		Name, Image   string
+		RestartPolicy string `yaml:"restartPolicy"`
+		Env           []struct{ Name, Value string }
+		Ports         []struct {
+			Name          string
+			ContainerPort int `yaml:"containerPort"`
+		}
+		StartupProbe   *probe `yaml:"startupProbe"`
+		LivenessProbe  *probe `yaml:"livenessProbe"`
+		ReadinessProbe *probe `yaml:"readinessProbe"`
+		Lifecycle      struct {
+			PostStart struct {
+				Exec struct{ Command []string }
+			} `yaml:"postStart"`
+		}
+		Resources struct {
+			Requests, Limits map[string]string
+		}
+		SecurityContext struct {
+			RunAsNonRoot             bool  `yaml:"runAsNonRoot"`
+			RunAsUser                int   `yaml:"runAsUser"`
+			RunAsGroup               int   `yaml:"runAsGroup"`
+			ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
+			AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
+			Capabilities             struct{ Drop []string }
+			SeccompProfile           struct{ Type string } `yaml:"seccompProfile"`
+		} `yaml:"securityContext"`
+		TerminationMessagePolicy string  `yaml:"terminationMessagePolicy"`
+		VolumeMounts             []mount `yaml:"volumeMounts"`
+	}
+	mount struct {
+		Name      string
+		MountPath string `yaml:"mountPath"`
+		SubPath   string `yaml:"subPath"`
+		ReadOnly  bool   `yaml:"readOnly"`
+	}
+	probe struct {
+		HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
+	}
+)
+
+func (c container) env() map[string]string {
+	m := make(map[string]string)
+	for _, e := range c.Env {
+		m[e.Name] = e.Value
+	}
+	return m
+}
+
+func problemsOfManifest(t *testing.T, content string) []string {
+	t.Helper()
+	var m manifest
+	if err := yaml.Unmarshal([]byte(content), &m); err != nil {
+		return []string{err.Error()}
+	}
+	pod := m.Spec.Template.Spec
+	problems := problemsOfPod(pod)
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for _, p := range problemsOfContainer(c) {
+			problems = append(problems, c.Name+": "+p)
+		}
+	}
+
+	isSidecar := func(c container) bool { return c.Name == "monite-proxy" }
+	native := slices.IndexFunc(pod.InitContainers, isSidecar)
+	classic := slices.IndexFunc(pod.Containers, isSidecar)
+	switch {
+	case native == 0 && classic < 0:
+		if pod.InitContainers[0].RestartPolicy != "Always" {
+			problems = append(problems, "native sidecar without restartPolicy Always never lets the app start")
+		}
+		return append(problems, problemsOfSidecar(t, pod, pod.InitContainers[0])...)
+	case native < 0 && classic == 0 && m.Kind != "Job":
+		return append(problems, problemsOfClassic(t, pod, pod.Containers[0])...)
+	}
+	return append(problems, fmt.Sprintf("want one monite-proxy, first in its list; in a %s it is at %d of initContainers and %d of containers",
+		m.Kind, native, classic))
+}
+
+func problemsOfPod(pod podSpec) []string {
+	var problems []string
+	isFalse := func(b *bool) bool { return b != nil && !*b }
+	if !isFalse(pod.EnableServiceLinks) {
+		problems = append(problems, "enableServiceLinks is not false")
+	}
+	if !isFalse(pod.AutomountServiceAccountToken) {
+		problems = append(problems, "automountServiceAccountToken is not false")
+	}
+	if pod.HostNetwork {
+		problems = append(problems, "hostNetwork opens the data listener to the whole node")
+	}
+	if pod.ShareProcessNamespace || pod.HostPID || pod.HostIPC {
+		problems = append(problems, "a shared process namespace shows the sidecar's memory to others")
+	}
+	return problems
+}
+
+// problemsOfContainer holds what every container of ours must have, the example app included.
+func problemsOfContainer(c container) []string {
+	problems := problemOfImage(c.Image)
+	sc := c.SecurityContext
+	if !sc.RunAsNonRoot || sc.RunAsUser != 65532 || sc.RunAsGroup != 65532 {
+		problems = append(problems, "does not run as 65532:65532")
+	}
+	if !sc.ReadOnlyRootFilesystem {
+		problems = append(problems, "root file system is writable")
+	}
+	if sc.AllowPrivilegeEscalation == nil || *sc.AllowPrivilegeEscalation {
+		problems = append(problems, "privilege escalation is allowed")
+	}
+	if !slices.Equal(sc.Capabilities.Drop, []string{"ALL"}) {
+		problems = append(problems, "does not drop ALL capabilities")
+	}
+	if sc.SeccompProfile.Type != "RuntimeDefault" {
+		problems = append(problems, "seccomp profile is not RuntimeDefault")
+	}
+	r := c.Resources
+	if r.Requests["cpu"] == "" || r.Requests["memory"] == "" || r.Limits["memory"] == "" {
+		problems = append(problems, "lacks requests or a memory limit")
+	}
+	if c.TerminationMessagePolicy != "FallbackToLogsOnError" {
+		problems = append(problems, "terminationMessagePolicy is not FallbackToLogsOnError")
+	}
+	return problems
+}
+
+func problemsOfSidecar(t *testing.T, pod podSpec, c container) []string {
+	t.Helper()
+	env := c.env()
+	problems := problemsOfNames(env)
+	grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second
+	problems = append(problems, problemsOfSettings(t, env, grace)...)
+	problems = append(problems, problemsOfMemory(env["GOMEMLIMIT"], c.Resources.Limits["memory"])...)
+	problems = append(problems, problemsOfProbes(c)...)
+	return append(problems, problemsOfCredentials(pod, c)...)
+}
+
+func problemsOfProbes(c container) []string {
+	var problems []string
+	// The kubelet comes by the pod's IP, so an address on loopback would never answer it.
+	if len(c.Ports) != 1 || c.Ports[0].Name != "admin" || c.env()["MONITE_ADMIN_ADDR"] != fmt.Sprintf(":%d", c.Ports[0].ContainerPort) {
+		problems = append(problems, "the only port must be admin, the one in MONITE_ADMIN_ADDR")
+	}
+	for path, p := range map[string]*probe{"/startupz": c.StartupProbe, "/livez": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
+		if p == nil || p.HTTPGet.Path != path || p.HTTPGet.Port != "admin" {
+			problems = append(problems, "probe for "+path+" on port admin is missing")
+		}
+	}
+	return problems
+}
+
+// problemsOfCredentials follows each _FILE variable to the Secret that is mounted there.
+func problemsOfCredentials(pod podSpec, sidecar container) []string {
+	var problems []string
+	secrets := make(map[string]bool) // volume name -> holds a Secret
+	for _, v := range pod.Volumes {
+		secrets[v.Name] = v.Secret != nil
+		if v.Secret != nil && (v.Secret.DefaultMode != 0o440 || pod.SecurityContext.FSGroup != sidecar.SecurityContext.RunAsGroup) {
+			problems = append(problems, "Secret must have mode 0440 and the sidecar's group as fsGroup")
+		}
+	}
+	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE"} {
+		mounted := false
+		for _, m := range sidecar.VolumeMounts {
+			mounted = mounted || secrets[m.Name] && m.ReadOnly && m.SubPath == "" && m.MountPath == filepath.Dir(sidecar.env()[name])
+		}
+		if !mounted {
+			problems = append(problems, name+" is not in a Secret mounted read-only and whole")
+		}
+	}
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		mountsSecret := slices.ContainsFunc(c.VolumeMounts, func(m mount) bool { return secrets[m.Name] })
+		if c.Name != sidecar.Name && mountsSecret {
+			problems = append(problems, c.Name+" mounts the sidecar's Secret")
+		}
+	}
+	return problems
+}
+
+// problemsOfClassic: what the kubelet does for a native sidecar, an ordinary container must do itself.
+func problemsOfClassic(t *testing.T, pod podSpec, c container) []string {
+	t.Helper()
+	problems := problemsOfSidecar(t, pod, c)
+	if cmd := c.Lifecycle.PostStart.Exec.Command; len(cmd) < 2 || cmd[0] != "/monite-proxy" || cmd[1] != "wait" {
+		problems = append(problems, "no postStart hook holds the app back")
+	}
+	if delay, err := time.ParseDuration(c.env()["MONITE_SHUTDOWN_DELAY"]); err != nil || delay <= 0 {
+		problems = append(problems, "MONITE_SHUTDOWN_DELAY does not outlive the app")
+	}
+	return problems
+}
+
+func TestManifests(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "deploy/kubernetes/*.yaml"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("manifests = %q, %v; want at least 3", files, err)
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testGood(t, name, problemsOfManifest)
+	}
+}
+
+func TestManifestBreakagesAreFound(t *testing.T) {
+	const native, classic, job = "deploy/kubernetes/native-sidecar.yaml", "deploy/kubernetes/classic-sidecar.yaml", "deploy/kubernetes/job.yaml"
+	testBreakages(t, []breakage{
+		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_ENVIROMENT", "MONITE_ENVIROMENT is not a variable"},
+		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_API_HOST", "looks like a Kubernetes service link"},
+		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_CLIENT_SECRET", "is a secret in the environment"},
+		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_ALLOW_REMOTE", "opens the data listener to others"},
+		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_LISTEN_ADDR", "MONITE_LISTEN_ADDR: want"},
+		{native, "- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_API_URL\n              value: http://x", "MONITE_API_URL: want"},
+		{native, "value: sandbox", "value: prod", "MONITE_ENVIRONMENT: want"},
+		{native, "- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_ALLOWED_ENTITY_IDS\n              value: \"*\"", "may name any entity"},
+		{native, "enableServiceLinks: false", "enableServiceLinks: true", "enableServiceLinks is not false"},
+		{native, "automountServiceAccountToken: false", "subdomain: x", "automountServiceAccountToken is not false"},
+		{native, "enableServiceLinks: false", "hostNetwork: true", "hostNetwork opens"},
+		{native, "enableServiceLinks: false", "shareProcessNamespace: true", "shared process namespace"},
+		{native, "image: monite-proxy:local", "image: monite-proxy", "has no version"},
+		{native, "image: monite-proxy:local", "image: example.org:5000/monite-proxy:latest", "latest has no version"},
+		{native, "runAsUser: 65532", "runAsUser: 0", "does not run as 65532"},
+		{native, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "root file system is writable"},
+		{native, "allowPrivilegeEscalation: false", "privileged: false", "privilege escalation is allowed"},
+		{native, "drop: [ALL]", "drop: [NET_RAW]", "does not drop ALL"},
+		{native, "            seccompProfile:\n              type: RuntimeDefault", "            seccompProfile:\n              type: Unconfined", "seccomp profile"},
+		{native, "            limits:\n              memory: 128Mi", "            limits: {}", "lacks requests or a memory limit"},
+		{native, "FallbackToLogsOnError", "File", "terminationMessagePolicy"},
+		{native, "restartPolicy: Always", "tty: false", "without restartPolicy Always"},
+		{native, "name: monite-proxy\n", "name: other\n", "want one monite-proxy"},
+		{native, "terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 29", "grace period 29s is too short"},
+		{native, "value: 25s", "value: 25", "MONITE_DRAIN_TIMEOUT: want"},
+		{native, "value: 110MiB", "value: 128MiB", "not below the memory limit"},
+		{native, `value: ":8081"`, `value: "127.0.0.1:8081"`, "the only port must be admin"},
+		{native, "containerPort: 8081", "containerPort: 8080", "the only port must be admin"},
+		{native, "path: /startupz", "path: /readyz", "probe for /startupz"},
+		{native, "path: /livez\n              port: admin", "path: /livez\n              port: 8081", "probe for /livez"},
+		{native, "readinessProbe:", "x:", "probe for /readyz"},
+		{native, "defaultMode: 0440", "defaultMode: 0400", "mode 0440"},
+		{native, "fsGroup: 65532", "fsGroup: 1", "sidecar's group as fsGroup"},
+		{native, "value: /etc/monite/client_id", "value: /etc/client_id", "MONITE_CLIENT_ID_FILE is not in a Secret"},
+		{native, "readOnly: true", "subPath: client_id", "MONITE_CLIENT_SECRET_FILE is not in a Secret"},
+		{native, "        - name: app\n", "        - name: app\n          volumeMounts: [{name: monite-credentials, mountPath: /x}]\n", "app mounts the sidecar's Secret"},
+		{classic, `["/monite-proxy", "wait", "-timeout", "60s"]`, `["/monite-proxy", "version"]`, "no postStart hook"},
+		{classic, "value: 20s", "value: 0s", "MONITE_SHUTDOWN_DELAY does not outlive"},
+		{classic, "value: 20s", "value: 40s", "grace period 1m0s is too short"},
+		{job, "initContainers:", "containers:", "already defined"},
+	}, problemsOfManifest)
+
+	t.Run("job with an ordinary sidecar", func(t *testing.T) {
+		bad := strings.Replace(read(t, classic), "kind: Deployment", "kind: Job", 1)
+		want := "want one monite-proxy, first in its list; in a Job it is at -1 of initContainers and 0 of containers"
+		if got := problemsOfManifest(t, bad); !slices.Contains(got, want) {
+			t.Errorf("problems = %q, want %q: the Job would never complete", got, want)
+		}
+	})
+}

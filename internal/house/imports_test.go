@@ -1,0 +1,97 @@
+package house
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/monite-proxy/monite-proxy"
+
+// allowed says which packages of ours a package may import. Imports point down.
+var allowed = map[string][]string{
+	"cmd/monite-proxy": {"config", "config/secret", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin"},
+	"cmd/monite-sim":   {"proxy/monitetest"}, // a product of its own
+	"config":           {"config/secret"},
+	"config/secret":    {},
+	"tokencache":       {"config/secret"}, // knows nothing of HTTP
+	// Implements tokencache's Fetcher.
+	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
+	// Of tokencache only types and errors; of upstream only its error.
+	"proxy":          {"tokencache", "proxy/upstream", "config/secret"},
+	"proxy/upstream": {}, // could be any HTTP client's connection
+	// A simulator that shares code with its subject proves nothing.
+	"proxy/monitetest": {},
+	// Shows what the others are: their status types, and how a Host is read.
+	"internal/admin":     {"proxy", "tokencache"},
+	"internal/genroutes": {},
+	"internal/house":     {},
+	"e2e":                {}, // from outside
+}
+
+type goPackage struct {
+	ImportPath, Dir  string
+	Imports, GoFiles []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir,GoFiles", module+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		mayImport, known := allowed[name]
+		if !known && len(p.GoFiles) > 0 && len(ours(p.Imports)) > 0 {
+			t.Errorf("%s is not in the table of allowed imports", name)
+			continue
+		}
+		for _, imported := range ours(p.Imports) {
+			if !slices.Contains(mayImport, imported) {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+func ours(imports []string) (names []string) {
+	for _, path := range imports {
+		if name, ok := strings.CutPrefix(path, module+"/"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// net/http/pprof registers itself where everybody can reach it, and
+// chi/middleware brings it along.
+func TestNoProfilerAndNoMiddlewareInTheBinary(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"/cmd/monite-proxy").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		switch path := strings.TrimSpace(line); path {
+		case "net/http/pprof", "github.com/go-chi/chi/v5/middleware", "net/http/httputil":
+			t.Errorf("monite-proxy links %s", path)
+		}
+	}
+}

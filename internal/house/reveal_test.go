@@ -1,0 +1,44 @@
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// revealers are the only places where a secret becomes text.
+var revealers = []string{
+	"proxy/transport.go",                   // door 2: the Authorization field
+	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the id
+	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the secret
+}
+
+func TestSecretsAreRevealedAtTwoDoorsOnly(t *testing.T) {
+	var found []string
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if name == "config/secret" {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if selector, ok := n.(*ast.SelectorExpr); ok && selector.Sel.Name == "Reveal" {
+					found = append(found, name+"/"+file)
+				}
+				return true
+			})
+		}
+	}
+	slices.Sort(found)
+	if !slices.Equal(found, revealers) {
+		t.Errorf("Reveal is called in %v, want %v", found, revealers)
+	}
+}
