@@ -1,0 +1,259 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+func faultsSecretFiles(r *faultRun) {
+	absent := func(string) {}
+	text := func(value string) func(string) {
+		return func(path string) { _ = os.WriteFile(path, []byte(value), 0o600) }
+	}
+	states := map[string]func(path string){
+		"absent":           absent,
+		"empty":            text(""),
+		"white_space":      text(" \n"),
+		"a_directory":      func(path string) { _ = os.Mkdir(path, 0o700) },
+		"over_64KiB":       text(strings.Repeat("x", 65<<10)),
+		"binary":           text("\x00\x01\x02\xff"),
+		"two_lines":        text("one\ntwo\n"),
+		"dangling_link":    func(path string) { _ = os.Symlink(path+".gone", path) },
+		"link_to_itself":   func(path string) { _ = os.Symlink(path, path) },
+		"EIO":              func(path string) { _ = os.Symlink("/proc/self/mem", path) },
+		"endless":          func(path string) { _ = os.Symlink("/dev/zero", path) },
+		"a_pipe":           func(path string) { _ = syscall.Mkfifo(path, 0o600) },
+		"no_permission":    func(path string) { _ = os.WriteFile(path, []byte("x"), 0) },
+		"byte_order_mark":  text("\ufeff" + monitetest.DemoClientSecret),
+		"carriage_returns": text("a\r\nb\r\n"),
+	}
+	for _, name := range sortedNames(states) {
+		if name == "no_permission" && os.Getuid() == 0 {
+			// Root reads it all the same.
+			r.cell(inUsual, "start_"+name, func(c *faultCell) { c.Skip("this user may read everything") })
+			continue
+		}
+		r.cell(inUsual, "start_"+name, func(c *faultCell) {
+			path := filepath.Join(c.TempDir(), "secret")
+			states[name](path)
+			began := time.Now()
+			code, output := runCommand(c.T, defaultEnv("http://127.0.0.1:1").with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", path))
+			if took := time.Since(began); code != 2 || took > time.Second || !strings.Contains(output, "MONITE_CLIENT_SECRET_FILE") {
+				c.Errorf("exit code = %d after %v, want 2 within 1 s\n%s", code, took, output)
+			}
+		})
+		for _, shape := range shapesShort {
+			r.cell(inUsual, "running_"+name+"/"+shape.name, func(c *faultCell) {
+				sim, url := c.simulate(monitetest.Config{})
+				path := filepath.Join(c.TempDir(), "secret")
+				text(monitetest.DemoClientSecret + "\n")(path)
+				c.start(defaultEnv(url).with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", path))
+				c.served(c.do(shape))
+				_ = os.Remove(path)
+				states[name](path)
+				c.s.signal(syscall.SIGHUP)
+				c.s.waitFor("the failure in the log", func() bool { return c.s.logged("secret file cannot be used, the old value stays") })
+				oldEnough()
+				sim.RevokeAll()
+				c.served(c.do(shape)) // a mint with the old value
+				if metrics := c.s.admin("GET", "/metrics").Body; !strings.Contains(metrics, `monite_proxy_secret_reloads_total{result="failed"}`) {
+					c.Error("the failure is not counted")
+				}
+				_ = os.Remove(path)
+				text(monitetest.DemoClientSecret)(path)
+				oldEnough()
+				sim.RevokeAll()
+				c.served(c.do(shape))
+			})
+		}
+	}
+	// A rotation under load: both secrets are good for a while, and the file is
+	// swapped as the kubelet does, written in pieces, or renamed over.
+	for _, name := range []string{"link_swap", "partial_write", "rename_over"} {
+		r.each(inUsual, "rotate_"+name, shapesShort, func(c *faultCell, shape faultShape) {
+			next := strings.Repeat("n", 36)
+			sim, url := c.simulate(monitetest.Config{ExtraCredentials: []monitetest.Credentials{{ClientID: monitetest.DemoClientID, ClientSecret: next}}})
+			directory := c.TempDir()
+			secrets := []string{monitetest.DemoClientSecret, next}
+			mountSecret(c.T, directory, "..0", secrets[0])
+			c.start(defaultEnv(url).with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", directory+"/secret"))
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				atOnce(4, func(int) {
+					for {
+						select {
+						case <-stop:
+							return
+						case <-time.After(5 * time.Millisecond):
+							c.served(c.do(shape))
+						}
+					}
+				})
+			}()
+			for i := 1; i < 5; i++ {
+				value := secrets[i%2]
+				switch name {
+				case "link_swap":
+					mountSecret(c.T, directory, fmt.Sprint("..", i), value)
+				case "rename_over":
+					writeFile(c.T, directory+"/.new", value)
+					_ = os.Rename(directory+"/.new", directory+"/secret")
+				case "partial_write":
+					file, err := os.OpenFile(directory+"/..0/secret", os.O_WRONLY|os.O_TRUNC, 0)
+					if err != nil {
+						c.Fatal(err)
+					}
+					for _, piece := range []string{value[:10], value[10:]} {
+						time.Sleep(50 * time.Millisecond)
+						_, _ = file.WriteString(piece)
+					}
+					_ = file.Close()
+				}
+				time.Sleep(1200 * time.Millisecond) // a token younger than a second is not replaced
+				sim.RevokeAll()
+			}
+			oldEnough()
+			close(stop)
+			<-done
+		})
+	}
+}
+
+// startLogging starts the sidecar on addresses that are known before, since
+// nobody reads its log.
+func (c *faultCell) startLogging(url string, stderr *os.File, pairs ...string) {
+	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", ownPort(c.T), "MONITE_ADMIN_ADDR", ownPort(c.T)).with(pairs...)
+	s := &sidecar{t: c.T, log: &logBuffer{}, ended: make(chan struct{})}
+	s.cmd = exec.Command(filepath.Join(binaries, "monite-proxy"))
+	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = e.list(), stderr, stderr
+	if err := s.cmd.Start(); err != nil {
+		c.Fatal(err)
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		s.state = s.cmd.ProcessState
+		close(s.ended)
+	}()
+	c.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.ended })
+	s.Data, s.Admin = "http://"+e["MONITE_LISTEN_ADDR"], "http://"+e["MONITE_ADMIN_ADDR"]
+	c.s = s
+	s.ready()
+}
+
+// Whatever becomes of the log, requests go on, and the process ends when told.
+func faultsLog(r *faultRun) {
+	const n = 1500 // more lines than a pipe holds
+	logs := map[string]func(c *faultCell) *os.File{
+		"reader_gone": func(c *faultCell) *os.File {
+			ours, theirs, err := os.Pipe()
+			if err != nil {
+				c.Fatal(err)
+			}
+			_ = ours.Close()
+			return theirs
+		},
+		"reader_blocked": func(c *faultCell) *os.File {
+			ours, theirs, err := os.Pipe()
+			if err != nil {
+				c.Fatal(err)
+			}
+			c.Cleanup(func() { _ = ours.Close() })
+			return theirs
+		},
+		// Every write says ENOSPC, as on a full disk.
+		"disk_full": func(c *faultCell) *os.File {
+			file, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				c.Skip("no /dev/full here: ", err)
+			}
+			return file
+		},
+	}
+	for _, name := range sortedNames(logs) {
+		r.each(inUsual, name, shapesShort, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			file := logs[name](c)
+			c.startLogging(o.url(), file)
+			_ = file.Close()
+			c.served(c.do(shape))
+			took := make([]time.Duration, 0, n)
+			for i := range n {
+				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+				began := time.Now()
+				nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+				a, err := request(ctx, shape.method, c.s.Data+"/v1/tags", shape.body, "X-Sim-Nonce", nonce, "X-Request-Id", strings.Repeat("x", 128))
+				cancel()
+				took = append(took, time.Since(began))
+				if _, executed := o.count(nonce); err != nil || a.Status != http.StatusOK || executed != 1 {
+					c.Fatalf("request %d: %d %v after %v, executed %d times: the log stops the work", i, a.Status, err, time.Since(began), executed)
+				}
+			}
+			slices.Sort(took)
+			c.figure("%d requests: p50 %v, p99 %v, slowest %v", n, took[n/2], took[n*99/100], took[n-1])
+			if p99 := took[n*99/100]; p99 > 250*time.Millisecond {
+				c.Errorf("p99 = %v", p99)
+			}
+			c.s.signal(syscall.SIGTERM)
+			c.ends(0, 5*time.Second)
+		})
+	}
+}
+
+func faultsSmall(r *faultRun) {
+	const apps, rounds = 100, 20
+	r.each(inShort, "one_processor_32MiB", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()).with("GOMAXPROCS", "1", "GOMEMLIMIT", "32MiB"))
+		c.served(c.do(shape))
+		c.takeBaseline()
+		atOnce(apps, func(int) {
+			for range rounds {
+				c.served(c.do(shape))
+			}
+		})
+		c.figure("%d requests over %d apps: VmHWM %.1f MiB", apps*rounds, apps, mib(c.s.peakMemory()))
+		if peak := c.s.peakMemory(); peak > 64<<20 {
+			c.Errorf("VmHWM = %.1f MiB, want at most 64", mib(peak))
+		}
+	})
+	// A tenth of a processor, as a container's quota gives it: 10 ms of every 100.
+	r.each(inUsual, "a_tenth_of_a_processor", shapesShort, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()).with("GOMAXPROCS", "1"))
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-stop:
+					_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
+					return
+				default:
+				}
+				_ = c.s.cmd.Process.Signal(syscall.SIGSTOP)
+				time.Sleep(90 * time.Millisecond)
+				_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+		atOnce(20, func(int) {
+			for range 5 {
+				c.served(c.do(shape))
+			}
+		})
+		close(stop)
+		<-done
+		c.recovers(time.Second, shape)
+	})
+}

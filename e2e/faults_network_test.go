@@ -1,0 +1,298 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// Bad links, made by a relay: what tc would do where it is not to be had. Losses
+// and black holes are filters on the relay's sockets, so they meet what the
+// sidecar sends; what it receives is held back instead.
+func faultsNetwork(r *faultRun) {
+	link := func(c *faultCell) (*faultOrigin, *faultRelay) {
+		o := c.origin(nil)
+		l := newRelay(c.T, o.url())
+		c.start(quickEnv(l.url()))
+		return o, l
+	}
+	lengths := map[time.Duration]faultWhen{time.Second: inUsual, 3 * time.Second: inUsual, 30 * time.Second: inFull}
+	for length, when := range lengths {
+		for _, name := range []string{"stalled", "black_hole"} {
+			r.each(when, fmt.Sprintf("%s_%v", name, length), shapesOfAll, func(c *faultCell, shape faultShape) {
+				_, l := link(c)
+				c.served(c.do(shape))
+				c.takeBaseline()
+				filter := dropAll
+				if name == "stalled" {
+					filter = nil
+				}
+				if !l.part(filter) {
+					c.Skip("no socket filters here")
+				}
+				for began := time.Now(); time.Since(began) < length; {
+					// 504 with the limit of 500 ms; in a black hole a dial takes longer.
+					c.want(c.do(shape), timedOut+" | "+unreachable, 1, 0, 1)
+				}
+				l.heal()
+				c.recovers(2*time.Second, shape)
+				c.backToBaseline(2 * time.Second)
+			})
+		}
+		// Requests wait the partition out if they may.
+		r.each(when, fmt.Sprintf("waited_out_%v", length), shapesOfAll, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			l := newRelay(c.T, o.url())
+			c.start(defaultEnv(l.url()))
+			c.served(c.do(shape))
+			l.part(nil)
+			time.AfterFunc(length, l.heal)
+			c.served(c.do(shape))
+		})
+	}
+	r.each(inUsual, "loss_30_percent", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		l := newRelay(c.T, o.url())
+		c.start(defaultEnv(l.url()))
+		c.served(c.do(shape))
+		if !l.lossy(dropThirty) {
+			c.Skip("no socket filters here, and no netem: loss cannot be made")
+		}
+		answered, slowest := 0, time.Duration(0)
+		for began := time.Now(); time.Since(began) < 8*time.Second; {
+			one := c.do(shape)
+			c.want(one, "200 | "+unreachable+" | "+broken+" | "+timedOut, 2, 0, 1)
+			if one.status == http.StatusOK {
+				answered++
+			}
+			slowest = max(slowest, one.took)
+		}
+		if answered == 0 {
+			c.Error("nothing was answered")
+		}
+		c.figure("%d requests were answered, the slowest after %v", answered, slowest)
+		l.heal()
+		c.recovers(2*time.Second, shape)
+	})
+	r.each(inShort, "mtu_black_hole", shapesOfAll, func(c *faultCell, shape faultShape) {
+		_, l := link(c)
+		if !l.lossy(dropLarge) {
+			c.Skip("no socket filters here")
+		}
+		said, executed := "200", 1
+		if shape.name == shapeStream.name {
+			said, executed = timedOut, 0 // its segments never arrive
+		}
+		one := c.do(shape)
+		c.want(one, said, 1, executed, executed)
+		l.heal()
+		c.recovers(2*time.Second, shape)
+	})
+	r.each(inUsual, "latency_2s", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		l := newRelay(c.T, o.url())
+		c.start(defaultEnv(l.url()))
+		l.slow(0, time.Second) // each way
+		one := c.do(shape)
+		c.served(one)
+		if one.took < 1900*time.Millisecond {
+			c.Errorf("it took %v: there was no latency", one.took)
+		}
+		l.heal()
+		c.recovers(2*time.Second, shape)
+	})
+	r.each(inUsual, "1KiB_per_second", shapesShort, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		l := newRelay(c.T, o.url())
+		c.start(defaultEnv(l.url()))
+		l.slow(1024, 0)
+		c.served(c.do(shape))
+		c.served(c.do(shape))
+		l.heal()
+		c.recovers(time.Second, shape)
+	})
+	// 70 KB at 1 KiB/s: more than the limit of a minute, and it moves all the time.
+	r.cell(inFull, "1KiB_per_second/POST_stream", func(c *faultCell) {
+		o := c.origin(nil)
+		l := newRelay(c.T, o.url())
+		c.start(defaultEnv(l.url()))
+		l.slow(1024, 0)
+		began := time.Now()
+		one := c.do(shapeStream)
+		c.figure("%s after %v", one, time.Since(began))
+		c.want(one, "200 | "+timedOut, 1, 0, 1)
+	})
+	// localhost is ::1 and 127.0.0.1 to a resolver; only the second works.
+	for _, name := range []string{"refused", "black_hole"} {
+		r.each(inUsual, "ipv6_"+name, shapesShort, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			_, port, _ := net.SplitHostPort(o.addr)
+			if name == "black_hole" {
+				if !filterSocket(holdPort(c, "[::1]:"+port), dropAll) {
+					c.Skip("no socket filters here")
+				}
+			}
+			names := newNames(c.T)
+			names.set("api.monite.test", "", "127.0.0.1")
+			names.setIPv6("api.monite.test", "::1")
+			c.s = names.start(c.T, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			for range 3 {
+				one := c.do(shape)
+				c.served(one)
+				if one.took > 2*time.Second {
+					c.Errorf("it took %v", one.took)
+				}
+				o.cut(false)
+			}
+		})
+	}
+}
+
+// Upstream moves: what is new goes to the new place, and nothing is sent twice.
+func faultsMove(r *faultRun) {
+	both := func(c *faultCell) (old, next *faultOrigin) {
+		old, next = newOrigin(c.T, nil), newOrigin(c.T, nil)
+		c.ledger = bothLedgers{old, next}
+		return old, next
+	}
+	r.each(inShort, "old_one_closes", shapesOfAll, func(c *faultCell, shape faultShape) {
+		old, next := both(c)
+		l := newRelay(c.T, old.url())
+		c.start(defaultEnv(l.url()))
+		for _, place := range []*faultOrigin{next, old, next} {
+			c.served(c.do(shape))
+			l.moveTo(place.url())
+			l.cut()
+			one := c.do(shape)
+			c.served(one)
+			if _, executed := place.count(one.nonce); executed != 1 {
+				c.Errorf("the new place executed it %d times", executed)
+			}
+		}
+	})
+	// A rolling deploy: the old one says Connection: close, and ends.
+	r.each(inUsual, "rolling_under_load", shapesShort, func(c *faultCell, shape faultShape) {
+		old, next := both(c)
+		l := newRelay(c.T, old.url())
+		c.start(defaultEnv(l.url()))
+		old.behave(nil, func(x *faultExchange) bool {
+			return x.execute() && x.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 11\r\n\r\n"+faultAnswer) && x.fin()
+		})
+		var moved atomic.Bool
+		atOnce(8, func(worker int) {
+			for i := range 40 {
+				if worker == 0 && i == 20 {
+					l.moveTo(next.url())
+					moved.Store(true)
+				}
+				c.served(c.do(shape))
+			}
+		})
+		if next.executions() == 0 || old.executions() == 0 {
+			c.Errorf("%d requests at the old place, %d at the new one", old.executions(), next.executions())
+		}
+	})
+	r.each(inUsual, "name_moves", shapesShort, func(c *faultCell, shape faultShape) {
+		old, next := both(c)
+		c.moveName(old, next, shape)
+		old.cut(false)
+		one := c.do(shape)
+		c.served(one)
+		if _, executed := next.count(one.nonce); executed != 1 {
+			c.Error("a new connection did not follow the name")
+		}
+	})
+	// The old place stays up: the age of its connections leads away from it.
+	r.each(inFull, "name_moves_and_old_stays", shapesShort, func(c *faultCell, shape faultShape) {
+		old, next := both(c)
+		c.moveName(old, next, shape)
+		began := time.Now()
+		for next.executions() == 0 && time.Since(began) < 75*time.Second {
+			c.served(c.do(shape))
+			time.Sleep(100 * time.Millisecond)
+		}
+		took := time.Since(began)
+		c.figure("followed after %v", took.Round(time.Millisecond))
+		if took > 62*time.Second {
+			c.Errorf("followed the name after %v, want 60 s", took)
+		}
+	})
+}
+
+// moveName starts a sidecar whose upstream's name leads to old, and then to next.
+func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
+	_, port, _ := net.SplitHostPort(old.addr)
+	next.stop()
+	next.listen("127.0.0.2:" + port)
+	names := newNames(c.T)
+	names.set("api.monite.test", "", "127.0.0.1")
+	c.s = names.start(c.T, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+	c.served(c.do(shape))
+	names.set("api.monite.test", "", "127.0.0.2")
+}
+
+// bothLedgers adds up.
+type bothLedgers []*faultOrigin
+
+func (b bothLedgers) count(nonce string) (arrived, executed int) {
+	for _, o := range b {
+		a, e := o.count(nonce)
+		arrived, executed = arrived+a, executed+e
+	}
+	return arrived, executed
+}
+func (bothLedgers) countsReads() bool { return true }
+
+// Two sidecars with one secret do not take each other's tokens away.
+func faultsTwoSidecars(r *faultRun) {
+	r.each(inUsual, "side_by_side", shapesShort, func(c *faultCell, shape faultShape) {
+		sim, url := c.simulate(monitetest.Config{TokenLifetime: 2 * time.Second})
+		pair := []*sidecar{start(c.T, defaultEnv(url)).ready(), start(c.T, defaultEnv(url)).ready()}
+		for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(20 * time.Millisecond) {
+			for _, s := range pair {
+				c.served(c.doTo(s, shape))
+			}
+		}
+		c.wantNoRevocation(sim)
+	})
+	r.each(inUsual, "rolling_restart", shapesShort, func(c *faultCell, shape faultShape) {
+		sim, url := c.simulate(monitetest.Config{})
+		pair := []*sidecar{start(c.T, defaultEnv(url)).ready(), start(c.T, defaultEnv(url)).ready()}
+		for i := range 4 {
+			leaving, staying := pair[i%2], pair[1-i%2]
+			leaving.signal(syscall.SIGTERM)
+			atOnce(8, func(int) { c.served(c.doTo(staying, shape)) })
+			if code := leaving.exitCode(5 * time.Second); code != 0 {
+				c.Errorf("exit code = %d", code)
+			}
+			c.served(c.doTo(staying, shape))
+			pair[i%2] = start(c.T, defaultEnv(url)).ready()
+			c.served(c.doTo(pair[i%2], shape))
+			c.served(c.doTo(staying, shape))
+		}
+		c.wantNoRevocation(sim)
+	})
+}
+
+func (c *faultCell) wantNoRevocation(sim *monitetest.Simulator) {
+	c.Helper()
+	stats := sim.Stats()
+	if n := stats.Requests["POST /v1/auth/revoke"]; n > 0 || stats.AuthRejected > 0 {
+		c.Errorf("%d revocations, %d refused tokens, want none", n, stats.AuthRejected)
+	}
+}
+
+// holdPort keeps an address from being used by others.
+func holdPort(c *faultCell, addr string) net.Listener {
+	listener, err := listenPlain(addr)
+	if err != nil {
+		c.Skip("cannot listen on ", addr, ": ", err)
+	}
+	c.Cleanup(func() { _ = listener.Close() })
+	return listener
+}

@@ -1,0 +1,331 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// Go reads the clock without libc, so nothing outside can show it another time;
+// jumps of the clock are tests of tokencache in synctest bubbles. A suspend is
+// SIGSTOP, which lets the wall clock and the monotonic one run on.
+func faultsSuspend(r *faultRun) {
+	for name, lifetime := range map[string]time.Duration{"token_lives": time.Hour, "token_expires_meanwhile": 3 * time.Second} {
+		when := inUsual
+		r.each(when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
+			sim, url := c.simulate(monitetest.Config{TokenLifetime: lifetime})
+			c.start(defaultEnv(url))
+			c.served(c.do(shape))
+			for range 2 {
+				c.s.signal(syscall.SIGSTOP)
+				go func() {
+					time.Sleep(3500 * time.Millisecond)
+					_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
+				}()
+				atOnce(5, func(int) { c.served(c.do(shape)) }) // sent in its sleep
+				c.served(c.do(shape))
+			}
+			if stats := sim.Stats(); stats.Mints > 4 || lifetime > time.Minute && stats.Mints > 1 {
+				c.Errorf("mints = %d", stats.Mints)
+			}
+		})
+	}
+}
+
+// Every variable with a value that nobody can mean: TestEveryWrongValueIsRefusedByName
+// has those that are wrong for one variable only.
+func faultsConfiguration(r *faultRun) {
+	table := wrongValues(r.t)
+	for _, name := range sortedNames(table) {
+		if strings.HasPrefix(name, "MONITE_IDENTITIES") {
+			continue // any value is refused in this version, and that one by name
+		}
+		when := inUsual
+		if name == "MONITE_CLIENT_SECRET" {
+			when = inShort
+		}
+		r.cell(when, name, func(c *faultCell) {
+			values := append(slices.Clone(table[name]), "  ", "a\r\nInjected: b", "\x01", strings.Repeat("x", 100_000), "\xff\xfe")
+			for _, value := range values {
+				e := defaultEnv("http://127.0.0.1:1").with(name, value)
+				if twin, isFile := strings.CutSuffix(name, "_FILE"); isFile {
+					e = e.with(twin, "")
+				}
+				began := time.Now()
+				code, output := runCommand(c.T, e)
+				if took := time.Since(began); code != 2 || took > time.Second {
+					c.Errorf("%s=%.40q: exit code = %d after %v, want 2 within 1 s\n%.2000s", name, value, code, took, output)
+				}
+				if !strings.Contains(output, name) || strings.Contains(output, `"listening"`) {
+					c.Errorf("%s=%.40q: the variable is not named, or something listened\n%.2000s", name, value, output)
+				}
+				if len(value) > 12 && strings.Contains(output, value) {
+					c.Errorf("I3: %s=%.40q: the value is repeated", name, value)
+				}
+			}
+		})
+	}
+	r.cell(inUsual, "nothing_is_set", func(c *faultCell) {
+		code, output := runCommand(c.T, env{})
+		if code != 2 || !strings.Contains(output, "MONITE_CLIENT_ID") || !strings.Contains(output, "MONITE_CLIENT_SECRET") {
+			c.Errorf("exit code = %d\n%s", code, output)
+		}
+	})
+}
+
+// inTheBackground sends a request that has been carried out and is still under
+// way when it returns.
+func (c *faultCell) inTheBackground(o *faultOrigin, shape faultShape) <-chan faultResult {
+	ended := make(chan faultResult, 1)
+	before := o.executions()
+	go func() { ended <- c.do(shape) }()
+	c.s.waitFor("the request at upstream", func() bool { return o.executions() > before })
+	return ended
+}
+
+func (o *faultOrigin) executions() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, times := range o.executed {
+		n += times
+	}
+	return n
+}
+
+// afterGate answers when the gate opens.
+func afterGate(gate <-chan struct{}) func(x *faultExchange) bool {
+	return func(x *faultExchange) bool {
+		if !x.execute() {
+			return false
+		}
+		<-gate
+		return x.say(okHead + faultAnswer)
+	}
+}
+
+func (c *faultCell) ends(code int, within time.Duration) {
+	c.Helper()
+	began := time.Now()
+	if got := c.s.exitCode(within + 5*time.Second); got != code {
+		c.Errorf("exit code = %d (%v), want %d", got, c.s.state, code)
+	}
+	if took := time.Since(began); took > within {
+		c.Errorf("ended after %v, want %v at most", took, within)
+	}
+}
+
+func faultsSIGTERM(r *faultRun) {
+	r.cell(inUsual, "idle", func(c *faultCell) {
+		c.start(defaultEnv(newOrigin(c.T, nil).url()))
+		c.s.signal(syscall.SIGTERM)
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inShort, "request_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		gate := make(chan struct{})
+		o.behave(nil, afterGate(gate))
+		under := c.inTheBackground(o, shape)
+		c.s.signal(syscall.SIGTERM)
+		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
+		close(gate)
+		c.served(<-under)
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inUsual, "upload_under_way", []faultShape{shapeBody, shapeStream}, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		head, body := shape.wire("upload")
+		conn := c.s.dial()
+		_, _ = io.WriteString(conn, head+body[:len(body)/2])
+		c.s.waitFor("the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 1 })
+		c.s.signal(syscall.SIGTERM)
+		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
+		_, _ = io.WriteString(conn, body[len(body)/2:])
+		a, err := readAnswer(conn)
+		if _, executed := o.count("upload"); err != nil || a.Status != http.StatusOK || executed != 1 {
+			c.Errorf("%d %v, executed %d times", a.Status, err, executed)
+		}
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inUsual, "answer_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		gate := make(chan struct{})
+		o.behave(nil, func(x *faultExchange) bool {
+			x.execute()
+			x.say(okHead + faultAnswer[:5])
+			<-gate
+			return x.say(faultAnswer[5:])
+		})
+		under := c.inTheBackground(o, shape)
+		c.s.signal(syscall.SIGTERM)
+		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
+		close(gate)
+		c.served(<-under)
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inUsual, "drain_timeout", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()).with("MONITE_DRAIN_TIMEOUT", "300ms"))
+		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
+		under := c.inTheBackground(o, shape)
+		c.s.signal(syscall.SIGTERM)
+		c.want(<-under, "abort", 1, 1, 1)
+		c.ends(1, 2*time.Second)
+	})
+	r.each(inUsual, "twice", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
+		under := c.inTheBackground(o, shape)
+		c.s.signal(syscall.SIGTERM)
+		c.s.waitFor("the drain", func() bool { return c.s.logged(`"message":"draining"`) })
+		c.s.signal(syscall.SIGTERM)
+		c.ends(1, time.Second)
+		c.want(<-under, "abort", 1, 1, 1)
+	})
+	r.cell(inUsual, "during_start", func(c *faultCell) {
+		o := newOrigin(c.T, nil)
+		for i := range 20 {
+			s := startWriting(c.T, defaultEnv(o.url()), &logBuffer{})
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			s.signal(syscall.SIGTERM)
+			// Before the first instructions the kernel ends it.
+			if code := s.exitCode(5 * time.Second); code != 0 && code != -1 {
+				c.Errorf("%d ms after the start: exit code = %d", i, code)
+			}
+		}
+	})
+	r.each(inUsual, "during_mint", shapesShort, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		o.mintsBy((*faultExchange).hang)
+		c.s = start(c.T, defaultEnv(o.url()).with("MONITE_HOLD_TIMEOUT", "500ms"))
+		under := make(chan faultResult, 1)
+		go func() { under <- c.do(shape) }()
+		c.s.waitFor("the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 1 })
+		c.s.signal(syscall.SIGTERM)
+		c.want(<-under, unavailable+" | 503 draining not_sent", 0, 0, 0)
+		c.ends(0, 3*time.Second)
+	})
+	r.each(inUsual, "during_reload", shapesShort, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		gate := make(chan struct{})
+		o.behave(nil, afterGate(gate))
+		under := c.inTheBackground(o, shape)
+		for range 50 {
+			c.s.signal(syscall.SIGHUP)
+		}
+		c.s.signal(syscall.SIGTERM)
+		for range 50 {
+			c.s.signal(syscall.SIGHUP)
+		}
+		close(gate)
+		c.served(<-under)
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inUsual, "under_load", shapesShort, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		stop, dropped := make(chan struct{}), atomic.Int64{}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			atOnce(16, func(int) {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					// Refused when nobody listens any more: that is no drop.
+					if one := c.do(shape); one.err != nil && !strings.Contains(one.err.Error(), "connection refused") {
+						dropped.Add(1)
+						c.Errorf("dropped: %v", one.err)
+						return
+					}
+				}
+			})
+		}()
+		time.Sleep(300 * time.Millisecond)
+		c.s.signal(syscall.SIGTERM)
+		c.ends(0, 5*time.Second)
+		close(stop)
+		<-done
+	})
+}
+
+func faultsSignals(r *faultRun) {
+	r.each(inUsual, "sigkill_and_restart", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		e := defaultEnv(o.url()).with("MONITE_LISTEN_ADDR", ownPort(c.T), "MONITE_ADMIN_ADDR", ownPort(c.T))
+		c.start(e)
+		for range 3 {
+			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
+			under := c.inTheBackground(o, shape)
+			c.s.signal(syscall.SIGKILL)
+			c.want(<-under, "abort", 1, 1, 1)
+			<-c.s.ended
+			o.behave(nil, faultOK)
+			began := time.Now()
+			c.start(e)
+			c.served(c.do(shape))
+			if took := time.Since(began); took > time.Second {
+				c.Errorf("served again %v after the restart", took)
+			}
+		}
+	})
+	r.each(inShort, "sigstop_in_mid_request", shapesOfAll, func(c *faultCell, shape faultShape) {
+		o := c.origin(nil)
+		c.start(defaultEnv(o.url()))
+		gate := make(chan struct{})
+		o.behave(nil, afterGate(gate))
+		under := c.inTheBackground(o, shape)
+		c.s.signal(syscall.SIGSTOP)
+		close(gate)
+		time.Sleep(time.Second)
+		c.s.signal(syscall.SIGCONT)
+		c.served(<-under)
+		o.behave(nil, faultOK)
+		c.served(c.do(shape))
+	})
+	for name, sig := range map[string]syscall.Signal{
+		"sigpipe": syscall.SIGPIPE, "sighup": syscall.SIGHUP, "sigurg": syscall.SIGURG, "sigwinch": syscall.SIGWINCH, "sigchld": syscall.SIGCHLD,
+	} {
+		r.each(inUsual, name+"_1000_under_load", shapesShort, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			c.start(defaultEnv(o.url()))
+			c.served(c.do(shape))
+			c.takeBaseline()
+			stop := make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				atOnce(4, func(int) {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+							c.served(c.do(shape))
+						}
+					}
+				})
+			}()
+			for range 1000 {
+				c.s.signal(sig)
+				time.Sleep(500 * time.Microsecond)
+			}
+			close(stop)
+			<-done
+			c.backToBaseline(2 * time.Second)
+		})
+	}
+}

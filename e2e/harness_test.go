@@ -1,0 +1,389 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// binaries is where TestMain builds monite-proxy and monite-sim.
+var binaries string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "monite-proxy-e2e-")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		binaries = dir
+		args := []string{"build", "-o", dir + "/"}
+		if os.Getenv("E2E_RACE") != "" {
+			args = append(args, "-race")
+		}
+		build := exec.Command("go", append(args, "../cmd/...")...)
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
+}
+
+// sidecar is a running monite-proxy.
+type sidecar struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	log   *logBuffer
+	Data  string // http://127.0.0.1:port
+	Admin string
+	ended chan struct{}
+	state *os.ProcessState // after ended
+}
+
+// logBuffer keeps what the process writes.
+type logBuffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// tail is the log, or the end of a long one.
+func (b *logBuffer) tail() string {
+	const most = 256 << 10
+	text := b.String()
+	if len(text) <= most {
+		return text
+	}
+	return "[...]" + text[len(text)-most:]
+}
+
+// env is what a sidecar is started with: only this, and PATH.
+type env map[string]string
+
+// defaultEnv points to an upstream, with the simulator's credentials, every
+// identity allowed, and ports of the kernel's choice.
+func defaultEnv(upstreamURL string) env {
+	return env{
+		"MONITE_API_URL":                 upstreamURL,
+		"MONITE_CLIENT_ID":               monitetest.DemoClientID,
+		"MONITE_CLIENT_SECRET":           monitetest.DemoClientSecret,
+		"MONITE_ALLOWED_ENTITY_IDS":      "*",
+		"MONITE_ALLOWED_ENTITY_USER_IDS": "*",
+		"MONITE_LISTEN_ADDR":             "127.0.0.1:0",
+		"MONITE_ADMIN_ADDR":              "127.0.0.1:0",
+	}
+}
+
+// with returns a copy with name=value pairs changed; an empty value removes.
+func (e env) with(pairs ...string) env {
+	next := env{}
+	for name, value := range e {
+		next[name] = value
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			delete(next, pairs[i])
+		} else {
+			next[pairs[i]] = pairs[i+1]
+		}
+	}
+	return next
+}
+
+func (e env) list() []string {
+	all := []string{"PATH=" + os.Getenv("PATH")}
+	for name, value := range e {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
+// start starts the sidecar and returns when both listeners are open. It is
+// killed at the end of the test if it still runs.
+func start(t *testing.T, e env, args ...string) *sidecar {
+	t.Helper()
+	s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{})}
+	s.cmd = exec.Command(filepath.Join(binaries, "monite-proxy"), args...)
+	s.cmd.Env = e.list()
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		s.state = s.cmd.ProcessState
+		close(s.ended)
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		if t.Failed() {
+			t.Logf("log of the sidecar:\n%s", s.log.tail())
+		}
+	})
+	s.waitFor("both listeners", func() bool {
+		data, admin := s.logField("listen"), s.logField("admin")
+		if data == "" || admin == "" {
+			return false
+		}
+		s.Data, s.Admin = "http://"+data, "http://"+admin
+		return true
+	})
+	return s
+}
+
+// logField returns the value of a text field in the line "listening".
+func (s *sidecar) logField(name string) string {
+	for line := range strings.Lines(s.log.String()) {
+		if !strings.Contains(line, `"message":"listening"`) {
+			continue
+		}
+		if _, rest, ok := strings.Cut(line, `"`+name+`":"`); ok {
+			value, _, _ := strings.Cut(rest, `"`)
+			return value
+		}
+	}
+	return ""
+}
+
+// waitFor polls until done, for up to 15 s; it fails the test when the process
+// ends before.
+func (s *sidecar) waitFor(what string, done func() bool) {
+	s.t.Helper()
+	poll(s.t, what, func() bool {
+		if done() {
+			return true
+		}
+		select {
+		case <-s.ended:
+			if done() {
+				return true
+			}
+			s.t.Fatalf("the sidecar ended (%v) while waiting for %s; log:\n%s", s.state, what, s.log)
+		default:
+		}
+		return false
+	})
+}
+
+// poll asks every 2 ms for up to 15 s.
+func poll(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting for %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// ready waits until /readyz says yes.
+func (s *sidecar) ready() *sidecar {
+	s.t.Helper()
+	s.waitFor("readiness", func() bool { return s.probe("/readyz") == http.StatusOK })
+	return s
+}
+
+// probe returns the status of an admin endpoint, 0 without an answer.
+func (s *sidecar) probe(path string) int {
+	response, err := http.Get(s.Admin + path)
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// signal sends one.
+func (s *sidecar) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// exitCode waits for the end.
+func (s *sidecar) exitCode(within time.Duration) int {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+		return s.state.ExitCode()
+	case <-time.After(within):
+		s.t.Fatalf("still running after %v; log:\n%s", within, s.log)
+		return -1
+	}
+}
+
+// answer is a whole HTTP answer.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// call sends one request on a connection of its own. pairs are header fields.
+func (s *sidecar) call(method, path, body string, pairs ...string) (answer, error) {
+	return request(context.Background(), method, s.Data+path, body, pairs...)
+}
+
+// mustCall fails the test without an answer.
+func (s *sidecar) mustCall(method, path, body string, pairs ...string) answer {
+	s.t.Helper()
+	a, err := s.call(method, path, body, pairs...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+func request(ctx context.Context, method, url, body string, pairs ...string) (answer, error) {
+	// No request of a test may wait for ever: what hangs is to be seen.
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	in, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		in.Header.Add(pairs[i], pairs[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := transport.RoundTrip(in)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(text)}, err
+}
+
+// runCommand runs monite-proxy to its end.
+func runCommand(t *testing.T, e env, args ...string) (code int, output string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "monite-proxy"), args...)
+	cmd.Env = e.list()
+	out, err := cmd.CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// simulate serves a simulated Monite in this process.
+func simulate(t *testing.T, config monitetest.Config) (*monitetest.Simulator, string) {
+	t.Helper()
+	sim := monitetest.New(config)
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() { closeSoon(t, server) })
+	return sim, server.URL
+}
+
+// closeSoon does not wait for ever: a request that a fault keeps inside may not
+// have noticed that its client has gone.
+func closeSoon(t *testing.T, server *httptest.Server) {
+	closed := make(chan struct{})
+	go func() {
+		server.CloseClientConnections()
+		server.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Log("the simulator still holds requests of clients that have gone")
+	}
+}
+
+// freePort returns an address that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return fmt.Sprint(listener.Addr())
+}
+
+// metricValue returns a metric without labels, 0 if there is none.
+func (s *sidecar) metricValue(name string) (value float64) {
+	a, err := request(context.Background(), "GET", s.Admin+"/metrics", "")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(a.Body) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			value, _ = strconv.ParseFloat(strings.TrimSpace(text), 64)
+		}
+	}
+	return value
+}
+
+// peakMemory is the most resident memory the process ever had, in bytes.
+func (s *sidecar) peakMemory() int64 {
+	s.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Skip("no /proc: the memory of the process cannot be read")
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	line, _, _ := strings.Cut(rest, " kB")
+	kilobytes, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+// requestLine is what the access log says of one request.
+type requestLine struct {
+	Message     string
+	RequestID   string `json:"request_id"`
+	Status      int
+	Replay      string
+	TokenWaitMS float64 `json:"token_wait_ms"`
+}
+
+// requestLines is the access log so far.
+func (s *sidecar) requestLines() (lines []requestLine) {
+	for text := range strings.Lines(s.log.String()) {
+		var line requestLine
+		if json.Unmarshal([]byte(text), &line) == nil && line.Message == "request" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// ledgerPath is followed by a nonce; nonces are all equally long, so that every
+// request of a shape is.
+const (
+	ledgerPath  = "/v1/ledger/"
+	nonceLength = 12
+)
+
+// framing is how upstream says where its answer ends.
+type framing uint8
+
+const (
+	byLength framing = iota
+	byChunks
+	byClose
+	framings
+)
+
+func (f framing) String() string { return [...]string{"length", "chunks", "close"}[f] }
+
+// cutKind is where upstream cuts.
+type cutKind uint8
+
+const (
+	noCut      cutKind = iota
+	cutRequest         // not executed
+	cutAnswer          // executed
+)
+
+func (k cutKind) String() string { return [...]string{"none", "request", "answer"}[k] }
+
+// plan is what upstream does with one request.
+type plan struct {
+	nonce   string
+	safe    bool // GET, HEAD
+	framing framing
+	cut     cutKind
+	at      int // bytes of the request read, or of the answer written, before the cut
+	rst     bool
+	point   int // number of the cut point; -1: none
+	again   againKind
+	split   int  // the answer leaves in two writes, the first of this size; 0: in one
+	close   bool // FIN by Close, not by CloseWrite
+	stray   bool // an answer that nobody asked for follows, and the connection stays
+	entry   *entry
+	// size is the number of bytes of the request, once it was executed.
+	size atomic.Int32
+}
+
+// againKind is what a second attempt meets. Only GET and HEAD may make one.
+type againKind uint8
+
+const (
+	againServe againKind = iota
+	againCut
+	againDoor // its connection is reset before it can write
+)
+
+// entry is what became of one nonce. All bytes that were seen of a request count
+// as an attempt, executed or not.
+type entry struct {
+	attempts, executed, cuts atomic.Int32
+	safe                     bool
+	reported                 bool // as a violation
+	told                     told // what the app was told
+}
+
+// book keeps the ledger. A worker has one request under way at a time, so plans
+// are one per worker; entries stay, to catch what comes late.
+type book struct{ pages []page }
+
+type page struct {
+	plan    atomic.Pointer[plan]
+	entries [4096]atomic.Pointer[[1024]entry]
+	next    int // used by the worker alone
+}
+
+func newBook(workers int) *book { return &book{pages: make([]page, workers)} }
+
+// open writes a plan down under a new nonce.
+func (b *book) open(worker int, p *plan) *plan {
+	at := &b.pages[worker]
+	n := at.next
+	at.next++
+	block := &at.entries[n/1024]
+	if block.Load() == nil {
+		block.Store(new([1024]entry))
+	}
+	p.nonce = fmt.Sprintf("%03d%09d", worker, n)
+	p.entry = &block.Load()[n%1024]
+	p.entry.safe = p.safe
+	at.plan.Store(p)
+	return p
+}
+
+// find returns the plan and the entry of a nonce. The plan is nil if its time is
+// over: something was sent after the app had been answered.
+func (b *book) find(nonce string) (*plan, *entry) {
+	if len(nonce) != nonceLength {
+		return nil, nil
+	}
+	worker, err1 := strconv.Atoi(nonce[:3])
+	n, err2 := strconv.Atoi(nonce[3:])
+	if err1 != nil || err2 != nil || worker >= len(b.pages) || n/1024 >= len(b.pages[0].entries) {
+		return nil, nil
+	}
+	block := b.pages[worker].entries[n/1024].Load()
+	if block == nil {
+		return nil, nil
+	}
+	p := b.pages[worker].plan.Load()
+	if p != nil && p.nonce != nonce {
+		p = nil
+	}
+	return p, &block[n%1024]
+}
+
+// each calls do for every nonce that was ever opened.
+func (b *book) each(do func(nonce string, e *entry)) {
+	for worker := range b.pages {
+		at := &b.pages[worker]
+		for n := range at.next {
+			do(fmt.Sprintf("%03d%09d", worker, n), &at.entries[n/1024].Load()[n%1024])
+		}
+	}
+}
+
+// strayNonce is in answers that nobody asked for.
+const strayNonce = "stray0000000"
+
+// answerBody is longer than a nonce, so that a part of it is not the whole.
+func answerBody(nonce string) string { return strings.Repeat(nonce, 4) }
+
+// answerTo makes upstream's answer; text[:head] is its head, text[:whole] is all
+// that belongs to it, and what follows is the head of an answer that nobody asked for.
+func answerTo(p *plan, isHead bool) (text string, head, whole int) {
+	body := answerBody(p.nonce)
+	text = "HTTP/1.1 200 OK\r\nX-Ledger-Nonce: " + p.nonce + "\r\nContent-Type: text/plain\r\n"
+	switch p.framing {
+	case byLength:
+		text += "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+	case byChunks:
+		text += "Transfer-Encoding: chunked\r\n\r\n"
+		third := len(body) / 3
+		body = fmt.Sprintf("%x\r\n%s\r\n%x;a=b\r\n%s\r\n0\r\n\r\n", third, body[:third], len(body)-third, body[third:])
+	case byClose:
+		text += "Connection: close\r\n\r\n"
+	}
+	head = len(text)
+	if !isHead {
+		text += body
+	}
+	whole = len(text)
+	if p.framing != byClose {
+		text += "HTTP/1.1 200 OK\r\nX-Ledger-Nonce: " + strayNonce + "\r\nContent-Length: 5\r\n\r\nstray"
+	}
+	return text, head, whole
+}

@@ -1,0 +1,276 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// rawUpstream plays the plans of a book over plain TCP. It looks ahead as far as
+// the nonce, because a plan must be known before its first byte is "read"; but
+// what counts as read is only what the parser was given.
+type rawUpstream struct {
+	t        *testing.T
+	book     *book
+	listener *net.TCPListener
+	// onCut is told of each cut that was made. May be nil.
+	onCut  func(p *plan, reused bool)
+	doors  atomic.Int32 // connections to reset at once
+	shut   atomic.Int64 // that were
+	opened atomic.Int64
+	mints  atomic.Int64
+
+	all   sync.WaitGroup
+	mu    sync.Mutex // guards conns and complaints
+	conns map[*net.TCPConn]bool
+	// complaints are about requests that no upstream should ever get.
+	complaints []string
+}
+
+func listenRaw(t *testing.T, b *book) *rawUpstream {
+	t.Helper()
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &rawUpstream{t: t, book: b, listener: listener, conns: map[*net.TCPConn]bool{}}
+	u.all.Go(u.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		u.mu.Lock()
+		for c := range u.conns {
+			_ = c.Close()
+		}
+		u.mu.Unlock()
+		u.all.Wait()
+	})
+	return u
+}
+
+func (u *rawUpstream) url() string { return "http://" + u.listener.Addr().String() }
+
+func (u *rawUpstream) accept() {
+	for {
+		c, err := u.listener.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			u.complain("accept: %v", err)
+			continue
+		}
+		u.opened.Add(1)
+		if n := u.doors.Load(); n > 0 && u.doors.CompareAndSwap(n, n-1) {
+			u.shut.Add(1)
+			_ = c.SetLinger(0)
+			_ = c.Close()
+			continue
+		}
+		u.mu.Lock()
+		u.conns[c] = true
+		u.mu.Unlock()
+		u.all.Go(func() {
+			u.serve(c)
+			_ = c.Close()
+			u.mu.Lock()
+			delete(u.conns, c)
+			u.mu.Unlock()
+		})
+	}
+}
+
+func (u *rawUpstream) complain(format string, args ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.complaints) < 20 {
+		u.complaints = append(u.complaints, fmt.Sprintf(format, args...))
+	}
+}
+
+// complained returns the first complaints.
+func (u *rawUpstream) complained() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.complaints)
+}
+
+// lookahead is what has arrived on a connection and was not yet read.
+type lookahead struct {
+	conn *net.TCPConn
+	buf  [16 << 10]byte
+	r, w int
+}
+
+var lookaheads = sync.Pool{New: func() any { return new(lookahead) }}
+
+func (l *lookahead) fill() error {
+	if l.r == l.w {
+		l.r, l.w = 0, 0
+	}
+	if l.w == len(l.buf) {
+		l.w = copy(l.buf[:], l.buf[l.r:l.w])
+		l.r = 0
+		if l.w == len(l.buf) {
+			return errors.New("line too long")
+		}
+	}
+	n, err := l.conn.Read(l.buf[l.w:])
+	l.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// nonce waits for the request line and returns what follows ledgerPath in it.
+func (l *lookahead) nonce() (nonce string, err error) {
+	for {
+		line, _, ok := bytes.Cut(l.buf[l.r:l.w], []byte("\r\n"))
+		if ok {
+			_, rest, _ := bytes.Cut(line, []byte(ledgerPath))
+			name, _, _ := bytes.Cut(rest, []byte(" "))
+			return string(name), nil
+		}
+		if err := l.fill(); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (u *rawUpstream) serve(c *net.TCPConn) {
+	in := lookaheads.Get().(*lookahead)
+	defer lookaheads.Put(in)
+	in.conn, in.r, in.w = c, 0, 0
+	var parser requestParser
+	for served := 0; ; served++ {
+		nonce, err := in.nonce()
+		if err != nil {
+			return
+		}
+		p, e := u.book.find(nonce)
+		attempt := int32(0)
+		if e != nil {
+			attempt = e.attempts.Add(1)
+		}
+		if p == nil || attempt > 1 && p.again != againCut {
+			p = &plan{nonce: nonce, point: -1, entry: e}
+		}
+		size, ok := u.read(in, &parser, p)
+		if !ok {
+			u.cut(p, c, cutRequest, served > 0)
+			return
+		}
+		if size == 0 || !u.reply(c, &parser, p, size, served > 0) {
+			return
+		}
+	}
+}
+
+// read reads the request as far as the plan lets it. ok says that the plan did
+// not end it; size is 0 if the proxy did.
+func (u *rawUpstream) read(in *lookahead, parser *requestParser, p *plan) (size int, ok bool) {
+	parser.reset()
+	for {
+		if p.cut == cutRequest && size == p.at {
+			return size, false
+		}
+		if in.r == in.w {
+			if in.fill() != nil {
+				return 0, true
+			}
+		}
+		done, err := parser.feed(in.buf[in.r])
+		in.r++
+		size++
+		if err != nil {
+			u.complain("upstream got a malformed request (%s): %v", p.nonce, err)
+			return 0, true
+		}
+		if done {
+			return size, true
+		}
+	}
+}
+
+// reply executes the request and answers it.
+func (u *rawUpstream) reply(c *net.TCPConn, parser *requestParser, p *plan, size int, reused bool) (keep bool) {
+	if string(parser.target) == "/v1/auth/token" {
+		u.mints.Add(1)
+		const token = `{"access_token":"ledger-token-0000000000","expires_in":7200,"token_type":"Bearer"}`
+		_, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(token), token)
+		return err == nil
+	}
+	if p.entry == nil || parser.tokens != 1 {
+		u.complain("upstream got %s %s with %d tokens: nobody sent that", parser.method, parser.target, parser.tokens)
+		return false
+	}
+	p.entry.executed.Add(1)
+	p.size.Store(int32(size))
+	text, _, whole := answerTo(p, string(parser.method) == "HEAD")
+	end := whole
+	switch {
+	case p.cut == cutAnswer:
+		end = min(p.at, len(text))
+	case p.stray:
+		end = len(text)
+	}
+	// Not between the answer and what nobody asked for: a stray answer that comes
+	// when the connection is at rest, and taken for the next request, is the next
+	// answer for any HTTP/1.1 client there can be.
+	if p.split > 0 && p.split < end && p.split != whole {
+		if _, err := io.WriteString(c, text[:p.split]); err != nil {
+			return false
+		}
+		text, end = text[p.split:], end-p.split
+	}
+	if end > 0 {
+		if _, err := io.WriteString(c, text[:end]); err != nil {
+			return false
+		}
+	}
+	if p.cut == cutAnswer {
+		u.cut(p, c, cutAnswer, reused)
+		return false
+	}
+	if p.framing == byClose {
+		finish(c, false)
+		return false
+	}
+	return true
+}
+
+// cut ends the connection as planned.
+func (u *rawUpstream) cut(p *plan, c *net.TCPConn, kind cutKind, reused bool) {
+	p.entry.cuts.Add(1)
+	if p.safe && p.again == againDoor {
+		u.doors.Add(1)
+	}
+	if p.rst {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	} else {
+		// Close sends a RST after all if there is something unread.
+		finish(c, p.close && kind == cutAnswer)
+	}
+	if u.onCut != nil && p.point >= 0 {
+		u.onCut(p, reused)
+	}
+}
+
+// finish sends FIN, and unless at once takes what still comes, so that no RST
+// follows.
+func finish(c *net.TCPConn, atOnce bool) {
+	if !atOnce {
+		_ = c.CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(40 * time.Second)) // longer than a connection stays idle in the pool
+		_, _ = io.Copy(io.Discard, c)
+	}
+	_ = c.Close()
+}

@@ -1,0 +1,412 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// newCounterpart is a body that the simulator accepts.
+const newCounterpart = `{"type":"organization","organization":{"legal_name":"Muster GmbH","is_vendor":true,"is_customer":false,` +
+	`"address":{"country":"DE","city":"Berlin","postal_code":"10115","line1":"Invalidenstr. 1"}}}`
+
+// traffic is what steady callers saw.
+type traffic struct {
+	calls, failed int
+	samples       []string // of the failures
+	slowest       time.Duration
+}
+
+func (seen traffic) wantNoFailure(t *testing.T) {
+	t.Helper()
+	if seen.failed > 0 || seen.calls == 0 {
+		t.Errorf("%d of %d requests failed, such as %q", seen.failed, seen.calls, seen.samples)
+	}
+}
+
+// load is callers who go on until stop.
+type load struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	mu     sync.Mutex // guards seen
+	seen   traffic
+}
+
+// steady starts callers with a connection each, who pause between their
+// requests. next makes the request number call of a caller; nil is a GET of the
+// demo entity. Whatever is not 2xx has failed.
+func (s *sidecar) steady(callers int, pause time.Duration, next func(caller, call int) *http.Request) *load {
+	s.t.Helper()
+	if next == nil {
+		next = func(int, int) *http.Request { return s.newRequest("GET", "/v1/counterparts?limit=1", "", "") }
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
+	l := &load{cancel: cancel}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}, Timeout: time.Minute}
+	for i := range callers {
+		l.wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				began := time.Now()
+				failure := send(client, next(i, n))
+				l.add(time.Since(began), failure)
+				if pause > 0 {
+					select {
+					case <-time.After(pause):
+					case <-ctx.Done():
+					}
+				}
+			}
+		})
+	}
+	s.t.Cleanup(func() { l.stop(); client.CloseIdleConnections() })
+	return l
+}
+
+// send returns what went wrong, or nothing.
+func send(client *http.Client, in *http.Request) (failure string) {
+	response, err := client.Do(in)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode >= 300 {
+		return fmt.Sprintf("%s %s: %d %s %v", in.Method, in.URL.Path, response.StatusCode, body, err)
+	}
+	return ""
+}
+
+func (l *load) add(took time.Duration, failure string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen.calls++
+	l.seen.slowest = max(l.seen.slowest, took)
+	if failure != "" {
+		if l.seen.failed++; len(l.seen.samples) < 5 {
+			l.seen.samples = append(l.seen.samples, failure)
+		}
+	}
+}
+
+// calls is how many were answered so far.
+func (l *load) calls() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen.calls
+}
+
+// stop lets the requests under way end.
+func (l *load) stop() traffic {
+	l.cancel()
+	l.wg.Wait()
+	return l.seen
+}
+
+func (s *sidecar) newRequest(method, path, body, nonce string) *http.Request {
+	in, err := http.NewRequest(method, s.Data+path, strings.NewReader(body))
+	if err != nil {
+		panic(err) // the test is wrong
+	}
+	in.Header.Set("X-Monite-Entity-Id", monitetest.DemoEntityID)
+	if body != "" {
+		in.Header.Set("Content-Type", "application/json")
+	}
+	if nonce != "" {
+		in.Header.Set("X-Sim-Nonce", nonce)
+	}
+	return in
+}
+
+// dialects are the ways in which upstream refuses a token that has ended.
+var dialects = map[string]struct {
+	config monitetest.Config
+	end    func(*monitetest.Simulator)
+}{
+	"revoked, 401": {monitetest.Config{}, (*monitetest.Simulator).RevokeAll},
+	"expired, 401": {monitetest.Config{}, (*monitetest.Simulator).ExpireAll},
+	"expired, 400": {monitetest.Config{ExpiredStatus: 400}, (*monitetest.Simulator).ExpireAll},
+	"expired, 403": {monitetest.Config{ExpiredStatus: 403}, (*monitetest.Simulator).ExpireAll},
+}
+
+// oldEnough waits until a rejection of the tokens at hand leads to a mint: that
+// is a second after the one before.
+func oldEnough() { <-time.After(1100 * time.Millisecond) }
+
+// A token that ends early under 200 concurrent callers, half of whom write.
+func TestTokenEndsUnderConcurrentReadsAndWrites(t *testing.T) {
+	t.Parallel()
+	for name, dialect := range dialects {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const callers = 200
+			dialect.config.Latency = 20 * time.Millisecond // all are under way at any time
+			dialect.config.KeepRequests = -1
+			sim, url := simulate(t, dialect.config)
+			s := start(t, defaultEnv(url)).ready()
+			oldEnough()
+
+			var mu sync.Mutex // guards writes
+			writes := map[string]bool{}
+			load := s.steady(callers, 0, func(caller, call int) *http.Request {
+				if (caller+call)%2 == 0 {
+					return s.newRequest("GET", "/v1/payables?limit=1", "", "")
+				}
+				nonce := fmt.Sprintf("w-%d-%d", caller, call)
+				mu.Lock()
+				writes[nonce] = true
+				mu.Unlock()
+				if caller%4 < 2 { // a POST without a body, as most that move money
+					return s.newRequest("POST", "/v1/receivables/"+monitetest.DemoReceivableID+"/clone", "", nonce)
+				}
+				return s.newRequest("POST", "/v1/counterparts", newCounterpart, nonce)
+			})
+			poll(t, "traffic", func() bool { return load.calls() > callers })
+			dialect.end(sim)
+			ended := load.calls()
+			poll(t, "traffic after the end of the token", func() bool { return load.calls() > ended+3*callers })
+			seen := load.stop()
+
+			seen.wantNoFailure(t)
+			stats := sim.Stats()
+			if stats.Mints != 2 {
+				t.Errorf("mints = %d, want 2: one at the start, one more", stats.Mints)
+			}
+			if stats.AuthRejected < 10 {
+				t.Errorf("upstream refused %d tokens: the test did not meet the moment", stats.AuthRejected)
+			}
+			once := 0
+			for nonce := range writes {
+				if n := stats.Executed[nonce]; n == 1 {
+					once++
+				} else {
+					t.Errorf("write %s was executed %d times", nonce, n)
+				}
+			}
+			t.Logf("%d requests, %d failed; %d tokens refused, %d writes sent again; %d of %d writes executed exactly once; %d mints",
+				seen.calls, seen.failed, stats.AuthRejected, stats.Replays, once, len(writes), stats.Mints)
+		})
+	}
+}
+
+// One app, one request after the other; upstream's tokens end sooner than they
+// say, so each lifetime ends in the middle of the series.
+func TestSeriesOutlivesItsTokens(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{TokenLifetime: 1200 * time.Millisecond, ExpiredStatus: 400})
+	sim.Inject(monitetest.Fault{Path: "token", Effect: monitetest.EffectTokenExpiresIn, Value: "3600"})
+	s := start(t, defaultEnv(url)).ready()
+	load := s.steady(1, 0, func(_, call int) *http.Request {
+		if call%2 == 0 {
+			return s.newRequest("GET", "/v1/counterparts?limit=1", "", "")
+		}
+		return s.newRequest("POST", "/v1/counterparts", newCounterpart, fmt.Sprintf("series-%d", call))
+	})
+	poll(t, "two tokens to end", func() bool { return sim.Stats().Mints >= 3 })
+	seen := load.stop()
+	seen.wantNoFailure(t)
+	stats := sim.Stats()
+	if stats.AuthRejected != stats.Mints-1 {
+		t.Errorf("%d tokens refused over %d mints, want one refusal per token that ended", stats.AuthRejected, stats.Mints)
+	}
+	for nonce, n := range stats.Executed {
+		if n != 1 {
+			t.Errorf("write %s was executed %d times", nonce, n)
+		}
+	}
+}
+
+// A 401 that no new token heals is upstream's word: the app sees it as it is,
+// and the token endpoint is left in peace.
+func TestEndless401PassesThroughWithoutMintLoop(t *testing.T) {
+	t.Parallel()
+	const body = `{"error":{"type":"unauthorized","message":"The partner is suspended"}}`
+	sim, url := simulate(t, monitetest.Config{KeepRequests: -1})
+	sim.Inject(monitetest.Fault{Status: 401, Body: body, Header: map[string]string{"WWW-Authenticate": "Bearer"}})
+	s := start(t, defaultEnv(url)).ready()
+	began := time.Now()
+	load := s.steady(10, 5*time.Millisecond, nil)
+	<-time.After(2500 * time.Millisecond)
+	a := s.mustCall("POST", "/v1/counterparts", newCounterpart, "X-Monite-Entity-Id", monitetest.DemoEntityID)
+	seen := load.stop()
+	took := time.Since(began)
+	if a.Status != http.StatusUnauthorized || a.Body != body || a.Header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("answer = %d %v %s, want upstream's own", a.Status, a.Header, a.Body)
+	}
+	if a.Header.Get("Proxy-Status") != "" || a.Header.Get("X-Monite-Proxy-Outcome") != "" {
+		t.Errorf("upstream's 401 is marked as ours: %v", a.Header)
+	}
+	if seen.failed != seen.calls {
+		t.Errorf("%d of %d requests were answered 401", seen.failed, seen.calls)
+	}
+	stats := sim.Stats()
+	arrived := stats.Requests["GET /v1/counterparts"]
+	t.Logf("%d requests in %v: %d attempts upstream, %d mints", seen.calls, took.Round(time.Millisecond), arrived, stats.Mints)
+	if limit := 2 + int(took.Seconds()); stats.Mints > limit {
+		t.Errorf("mints = %d in %v, want at most one per second", stats.Mints, took)
+	}
+	if arrived > 2*seen.calls {
+		t.Errorf("%d attempts for %d requests, want at most 2 each", arrived, seen.calls)
+	}
+}
+
+// What is too large to keep cannot be sent again. Upstream's 401 passes, and
+// the next request has a new token.
+func TestBodyTooLargeToReplay(t *testing.T) {
+	t.Parallel()
+	padded := func(size int) string {
+		head, tail := strings.TrimSuffix(newCounterpart, "}")+`,"note":"`, `"}`
+		return head + strings.Repeat("x", size-len(head)-len(tail)) + tail
+	}
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url).with("MONITE_REPLAY_BODY_BYTES", "1024", "MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
+	post := func(nonce, body string) answer {
+		return s.mustCall("POST", "/v1/counterparts", body, "Content-Type", "application/json", "X-Sim-Nonce", nonce)
+	}
+	for i, tc := range []struct {
+		name, body string
+		want       int
+	}{
+		{"above", padded(1025), 401},
+		{"at", padded(1024), 201},
+	} {
+		oldEnough()
+		sim.RevokeAll()
+		nonce := "first-" + tc.name
+		if a := post(nonce, tc.body); a.Status != tc.want {
+			t.Errorf("%s the limit, %d bytes: answer = %d %s, want %d", tc.name, len(tc.body), a.Status, a.Body, tc.want)
+		}
+		want := 1
+		if tc.want == http.StatusUnauthorized {
+			want = 0
+		}
+		if got := sim.Stats().Executed[nonce]; got != want {
+			t.Errorf("%s the limit: executed %d times, want %d", tc.name, got, want)
+		}
+		if a := post("second-"+tc.name, tc.body); a.Status != http.StatusCreated {
+			t.Errorf("%s the limit: the next request = %d %s, want 201", tc.name, a.Status, a.Body)
+		}
+		if got, want := sim.Stats().Mints, i+2; got != want {
+			t.Errorf("%s the limit: %d mints so far, want %d", tc.name, got, want)
+		}
+	}
+}
+
+// Two sidecars with one secret: each has tokens of its own, and the end of one
+// takes nothing from the other.
+func TestTwoSidecarsDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	one, other := start(t, defaultEnv(url)).ready(), start(t, defaultEnv(url)).ready()
+	first, second := one.steady(4, 5*time.Millisecond, nil), other.steady(4, 5*time.Millisecond, nil)
+	oldEnough()
+	sim.RevokeAll()
+	poll(t, "a new token for each", func() bool { return sim.Stats().Mints >= 4 })
+	first.stop().wantNoFailure(t)
+	one.signal(syscall.SIGTERM)
+	if code := one.exitCode(10 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	calls := second.calls()
+	poll(t, "traffic after the end of the first sidecar", func() bool { return second.calls() > calls+50 })
+	second.stop().wantNoFailure(t)
+
+	// A rolling restart: the newcomer mints, and the other goes on with its own.
+	start(t, defaultEnv(url)).ready()
+	if a := other.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
+		t.Errorf("after the restart of the first: %d %s", a.Status, a.Body)
+	}
+	stats := sim.Stats()
+	if stats.Mints != 5 || stats.LiveTokens != 3 {
+		t.Errorf("%d mints, %d live tokens; want 5 (two each, one of the newcomer) and 3", stats.Mints, stats.LiveTokens)
+	}
+	if n := stats.Requests["POST /v1/auth/revoke"]; n != 0 {
+		t.Errorf("%d tokens were revoked by a sidecar", n)
+	}
+}
+
+// A refusal that does not speak of the token leaves the token alone.
+func TestOtherRefusalsMintNothing(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	oldEnough()
+	for path, want := range map[string]int{
+		"/v1/entity_users/me":                       403, // the partner is no user
+		"/v1/payables/not-a-uuid":                   422,
+		"/v1/payables?pagination_token=zz":          400,
+		"/v1/payables/" + monitetest.DemoEntityID:   404,
+		"/v1/counterparts?sim_nonce=1&limit=banana": 422,
+	} {
+		a := s.mustCall("GET", path, "", "X-Monite-Entity-Id", monitetest.DemoEntityID)
+		if a.Status != want || !json.Valid([]byte(a.Body)) {
+			t.Errorf("GET %s = %d %s, want %d", path, a.Status, a.Body, want)
+		}
+	}
+	if got := sim.Stats().Mints; got != 1 {
+		t.Errorf("mints = %d, want 1", got)
+	}
+}
+
+// The token has ended and there is no new one: the app must learn that nothing
+// was executed, not that it has no access.
+func TestRefusedTokenWithoutSuccessorIsSafeToSendAgain(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "300ms", "MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
+	post := func() answer {
+		return s.mustCall("POST", "/v1/counterparts", newCounterpart, "Content-Type", "application/json", "X-Sim-Nonce", "once")
+	}
+	oldEnough()
+	sim.SetTokenEndpointDown(true)
+	sim.RevokeAll()
+	a := post()
+	if a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "proxy_token_unavailable") ||
+		a.Header.Get("X-Monite-Proxy-Outcome") != "rejected" || a.Header.Get("Retry-After") == "" {
+		t.Errorf("answer = %d %v %s, want 503 proxy_token_unavailable, rejected, Retry-After", a.Status, a.Header, a.Body)
+	}
+	if got := sim.Stats().Executed["once"]; got != 0 {
+		t.Errorf("executed %d times before there was a token", got)
+	}
+	sim.SetTokenEndpointDown(false)
+	poll(t, "a token", func() bool { return s.mustCall("GET", "/v1/payables?limit=1", "").Status == http.StatusOK })
+	if a := post(); a.Status != http.StatusCreated {
+		t.Errorf("sent again: %d %s", a.Status, a.Body)
+	}
+	if got := sim.Stats().Executed["once"]; got != 1 {
+		t.Errorf("executed %d times, want once", got)
+	}
+}
+
+// Rate limits and outages of the API are the app's to handle: they pass
+// unchanged, after one attempt.
+func TestUpstreamRefusalsPassUnchangedAfterOneAttempt(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
+	oldEnough() // or a wrong idea of the token would have no effect
+	for _, status := range []int{409, 429, 500, 502, 503, 504} {
+		for _, method := range []string{"GET", "POST"} {
+			nonce, body := fmt.Sprintf("%s-%d", method, status), fmt.Sprintf(`{"message":"status %d"}`, status)
+			sim.Inject(monitetest.Fault{Nonce: nonce, Status: status, Body: body, Header: map[string]string{"Retry-After": "7"}})
+			a := s.mustCall(method, "/v1/receivables", "", "X-Sim-Nonce", nonce)
+			if a.Status != status || a.Body != body || a.Header.Get("Retry-After") != "7" || a.Header.Get("Proxy-Status") != "" {
+				t.Errorf("%s: answer = %d %v %s, want upstream's own", nonce, a.Status, a.Header, a.Body)
+			}
+			if got := sim.Stats().Arrived[nonce]; got != 1 {
+				t.Errorf("%s: %d attempts, want 1", nonce, got)
+			}
+		}
+	}
+	if got := sim.Stats().Mints; got != 1 {
+		t.Errorf("mints = %d, want 1", got)
+	}
+}

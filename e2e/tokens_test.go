@@ -1,0 +1,471 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// full asks for the sizes and times of the real thing: 10,000 callers, an
+// outage of 30 s. Without it they are smaller, so that the tests stay quick.
+var full = os.Getenv("E2E_FULL") != ""
+
+func sized[T any](quick, whole T) T {
+	if full {
+		return whole
+	}
+	return quick
+}
+
+// mintGate stands before the simulator and holds the token endpoint's answers
+// back while it is shut.
+type mintGate struct {
+	next http.Handler
+	shut atomic.Pointer[chan struct{}] // nil: open
+}
+
+func (g *mintGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if wait := g.shut.Load(); wait != nil && r.URL.Path == "/v1/auth/token" {
+		select {
+		case <-*wait:
+		case <-r.Context().Done():
+		}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// hold shuts the gate; the function that it returns opens it.
+func (g *mintGate) hold() (release func()) {
+	wait := make(chan struct{})
+	g.shut.Store(&wait)
+	return sync.OnceFunc(func() { g.shut.Store(nil); close(wait) })
+}
+
+// simulateGated serves a simulator behind a mintGate.
+func simulateGated(t *testing.T, config monitetest.Config) (*monitetest.Simulator, *mintGate, string) {
+	t.Helper()
+	sim := monitetest.New(config)
+	gate := &mintGate{next: sim}
+	server := httptest.NewServer(gate)
+	t.Cleanup(server.Close)
+	return sim, gate, server.URL
+}
+
+// crowd is many callers with a connection each, and few goroutines: the race
+// detector allows 8,128.
+type crowd struct {
+	t       *testing.T
+	callers []*caller
+}
+
+type caller struct {
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+const crowdWorkers = 32
+
+func (c *crowd) each(do func(i int, one *caller) error) {
+	c.t.Helper()
+	var wg sync.WaitGroup
+	var failed atomic.Int64
+	first := make(chan error, 1)
+	for worker := range crowdWorkers {
+		wg.Go(func() {
+			for i := worker; i < len(c.callers); i += crowdWorkers {
+				if err := do(i, c.callers[i]); err != nil {
+					failed.Add(1)
+					select {
+					case first <- fmt.Errorf("caller %d: %w", i, err):
+					default:
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		c.t.Fatalf("%d of %d callers failed, such as %v", n, len(c.callers), <-first)
+	}
+}
+
+func gather(t *testing.T, s *sidecar, n int) *crowd {
+	t.Helper()
+	c := &crowd{t: t, callers: make([]*caller, n)}
+	t.Cleanup(func() {
+		for _, one := range c.callers {
+			if one != nil {
+				_ = one.conn.Close()
+			}
+		}
+	})
+	c.each(func(i int, _ *caller) error {
+		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.Data, "http://"), 10*time.Second)
+		if err != nil {
+			return err
+		}
+		_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
+		c.callers[i] = &caller{conn, bufio.NewReaderSize(conn, 1024)}
+		return nil
+	})
+	return c
+}
+
+// send sends one request per caller; every second one acts as an entity user.
+func (c *crowd) send(round string) {
+	c.t.Helper()
+	c.each(func(i int, one *caller) error {
+		user := ""
+		if i%2 == 1 {
+			user = "X-Monite-Entity-User-Id: " + monitetest.DemoEntityUserID + "\r\n"
+		}
+		_, err := fmt.Fprintf(one.conn, "GET /v1/counterparts?limit=1 HTTP/1.1\r\nHost: localhost\r\n"+
+			"X-Monite-Entity-Id: %s\r\nX-Request-Id: %s-%d\r\n%s\r\n", monitetest.DemoEntityID, round, i, user)
+		return err
+	})
+}
+
+// receive wants a 200 for each, and for each its own.
+func (c *crowd) receive(round string) {
+	c.t.Helper()
+	c.each(func(i int, one *caller) error {
+		response, err := http.ReadResponse(one.reader, nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		switch {
+		case err != nil:
+			return err
+		case response.StatusCode != http.StatusOK:
+			return fmt.Errorf("answer %d %s", response.StatusCode, body)
+		case response.Header.Get("X-Request-Id") != fmt.Sprintf("%s-%d", round, i):
+			return fmt.Errorf("the answer of %s", response.Header.Get("X-Request-Id"))
+		case !json.Valid(body):
+			return fmt.Errorf("body %q", body)
+		}
+		return nil
+	})
+}
+
+// Ten thousand callers, first on a cold cache and then right after the tokens
+// have expired; half of them as the partner, half as an entity user. The token
+// endpoint answers only when all are waiting.
+func TestCrowdCausesOneMintPerGrant(t *testing.T) {
+	n := sized(2000, 10000)
+	lifetime := sized(4*time.Second, 12*time.Second)
+	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
+	release := gate.hold()
+	t.Cleanup(func() { release() })
+	// Never ahead: the tokens are to expire in the midst of the crowd.
+	s := start(t, defaultEnv(url).with("MONITE_MAX_IN_FLIGHT", "20000", "MONITE_HOLD_TIMEOUT", "60s",
+		"MONITE_TOKEN_TIMEOUT", "60s", "MONITE_REFRESH_BEFORE", "0s"))
+	crowd := gather(t, s, n)
+
+	for i, round := range []string{"cold", "expiry"} {
+		began := time.Now()
+		crowd.send(round)
+		s.waitFor("all callers to be waiting", func() bool { return s.metricValue("monite_proxy_in_flight_requests") == float64(n) })
+		minted := time.Now()
+		release()
+		crowd.receive(round)
+		t.Logf("%s: %d callers were waiting after %v, and had their answers %v after the token endpoint's", round, n,
+			minted.Sub(began).Round(time.Millisecond), time.Since(minted).Round(time.Millisecond))
+
+		stats := sim.Stats()
+		for _, grant := range []string{"client_credentials", "entity_user"} {
+			if got, want := stats.MintsByType[grant], i+1; got != want {
+				t.Errorf("%s: %d mints of %s so far, want %d", round, got, grant, want)
+			}
+		}
+		if got, want := stats.Requests["GET /v1/counterparts"], (i+1)*n; got != want {
+			t.Errorf("%s: upstream saw %d requests so far, want %d", round, got, want)
+		}
+		if stats.FailedMints != 0 || stats.AuthRejected != 0 {
+			t.Errorf("%s: %d failed mints, %d refused tokens, want none", round, stats.FailedMints, stats.AuthRejected)
+		}
+		if i == 0 {
+			release = gate.hold()
+			poll(t, "the tokens to expire", func() bool { return sim.Stats().LiveTokens == 0 })
+		}
+	}
+	t.Logf("sidecar: peak resident memory %d MiB", s.peakMemory()>>20)
+}
+
+// The same moment met by callers who do not stop: some requests are under way
+// with the old token when it expires, others find none.
+func TestStreamOfCallersOverExpiry(t *testing.T) {
+	t.Parallel()
+	const lifetime = 2 * time.Second
+	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime, Latency: 20 * time.Millisecond})
+	s := start(t, defaultEnv(url).with("MONITE_REFRESH_BEFORE", "0s")).ready()
+	load := s.steady(50, 0, nil)
+	poll(t, "two more mints", func() bool { return sim.Stats().Mints >= 3 })
+	seen := load.stop()
+	seen.wantNoFailure(t)
+	if got := sim.Stats().Mints; got != 3 {
+		t.Errorf("mints = %d, want 3: one per lifetime", got)
+	}
+}
+
+// While a token lives, the token endpoint may be down however it likes.
+func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
+	t.Parallel()
+	outage, lifetime := sized(3*time.Second, 30*time.Second), sized(6*time.Second, 70*time.Second)
+	faults := []monitetest.Fault{
+		{Path: "token", Status: 503},
+		{Path: "token", Effect: monitetest.EffectRST},
+		{Path: "token", Effect: monitetest.EffectHang},
+	}
+	sidecars, sims, loads := make([]*sidecar, len(faults)), make([]*monitetest.Simulator, len(faults)), make([]*load, len(faults))
+	began := time.Now()
+	for i := range faults {
+		sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
+		// Without the token that lives, requests would be held no longer than 1 s.
+		s := start(t, defaultEnv(url).with("MONITE_TOKEN_TIMEOUT", "1s", "MONITE_HOLD_TIMEOUT", "1s")).ready()
+		sidecars[i], sims[i], loads[i] = s, sim, s.steady(4, 20*time.Millisecond, nil)
+	}
+	// The refresh is due after half the lifetime: the endpoint is down then.
+	<-time.After((lifetime-outage)*3/4 - time.Since(began))
+	for i, sim := range sims {
+		sim.Inject(faults[i])
+	}
+	<-time.After(outage)
+	for i, sim := range sims {
+		failed := sim.Stats().FailedMints
+		sim.ClearFaults()
+		seen, stats := loads[i].stop(), sim.Stats()
+		seen.wantNoFailure(t)
+		if failed == 0 || stats.AuthRejected > 0 {
+			t.Errorf("%+v: %d failed mints, %d refused tokens: want some and none", faults[i], failed, stats.AuthRejected)
+		}
+		t.Logf("status %d effect %q for %v: %d requests, %d failed; %d mints failed, slowest answer %v", faults[i].Status,
+			faults[i].Effect, outage, seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
+	}
+	for i, s := range sidecars {
+		poll(t, "service after the end of the first token", func() bool {
+			a := s.mustCall("GET", "/v1/entities", "")
+			return a.Status == http.StatusOK && sims[i].Stats().Mints >= 2
+		})
+	}
+}
+
+// With nothing cached: held at first, refused at once when the outage has
+// outlasted the hold timeout, and served within a second of its end. Each grant
+// has its own back-off, so each gives a sample.
+func TestTokenEndpointDownWithNothingCached(t *testing.T) {
+	t.Parallel()
+	const hold = time.Second
+	users := sized(8, 24)
+	sim, url := simulate(t, monitetest.Config{})
+	ids := newUsers(t, start(t, defaultEnv(url)).ready(), users)
+	sim.SetTokenEndpointDown(true)
+	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", hold.String()))
+
+	began := time.Now()
+	first := make([]time.Duration, users)
+	atOnce(users, func(i int) {
+		began := time.Now()
+		a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", ids[i])
+		first[i] = time.Since(began)
+		wantUnavailable(t, a)
+	})
+	if slowest := slices.Max(first); slowest > hold+time.Second {
+		t.Errorf("the slowest first refusal took %v, want about the hold timeout of %v", slowest, hold)
+	}
+	// The outage outlasts what a request waits, and the back-off grows to its full.
+	<-time.After(3*hold - time.Since(began))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: users}}
+	t.Cleanup(client.CloseIdleConnections)
+	refusals := make([]time.Duration, 0, 20*users)
+	for range 20 {
+		took := make([]time.Duration, users)
+		atOnce(users, func(i int) {
+			var a answer
+			a, took[i] = s.timed(t, client, ids[i])
+			wantUnavailable(t, a)
+		})
+		refusals = append(refusals, took...)
+	}
+	slices.Sort(refusals)
+	p50, p95 := refusals[len(refusals)/2], refusals[len(refusals)*95/100]
+	t.Logf("%d refusals in back-off: p50 %v, p95 %v, slowest %v", len(refusals), p50, p95, refusals[len(refusals)-1])
+	// Waiting for the next try would take a quarter of a second in the middle.
+	// The p95 of a machine that does other work at the same time proves nothing.
+	if p50 > 100*time.Millisecond || full && p95 > 100*time.Millisecond {
+		t.Errorf("refusals: p50 = %v, p95 = %v, want less than 100ms", p50, p95)
+	}
+	stats, outage := sim.Stats(), time.Since(began)
+	t.Logf("%d mints were tried in an outage of %v, for %d grants", stats.FailedMints, outage.Round(time.Millisecond), users+1)
+	if limit := (users + 1) * (4 + int(outage/(375*time.Millisecond))); stats.FailedMints > limit {
+		t.Errorf("%d mints were tried in the outage, want at most %d: the back-off is not kept", stats.FailedMints, limit)
+	}
+
+	sim.SetTokenEndpointDown(false)
+	back := time.Now()
+	recovery := make([]time.Duration, users)
+	atOnce(users, func(i int) {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		var a answer
+		for time.Since(back) < 10*time.Second {
+			if a, _ = s.timed(t, client, ids[i]); a.Status == http.StatusOK {
+				recovery[i] = time.Since(back)
+				return
+			}
+			<-tick.C
+		}
+		t.Errorf("user %d is not served 10 s after the return: %d %s", i, a.Status, a.Body)
+	})
+	slices.Sort(recovery)
+	t.Logf("served again after: fastest %v, p50 %v, slowest %v", recovery[0], recovery[users/2], recovery[users-1])
+	if slowest := recovery[users-1]; slowest > time.Second {
+		t.Errorf("served again after %v, want at most 1s", slowest)
+	}
+}
+
+// The token endpoint says when it wants to be asked again: not before.
+func TestRetryAfterOfTokenEndpointIsRespected(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		// stopsOthers: a 429 is for the client id, a 503 for this mint.
+		stopsOthers bool
+	}{
+		"503 for this grant":  {503, false},
+		"429 for every grant": {429, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const pause = 2 * time.Second
+			sim, url := simulate(t, monitetest.Config{})
+			sim.Inject(monitetest.Fault{Path: "token", Status: tc.status, Times: 1, Header: map[string]string{"Retry-After": "2"}})
+			s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "500ms"))
+			s.waitFor("the first mint", func() bool { return sim.Stats().FailedMints == 1 })
+			refused := time.Now()
+
+			partner := s.mustCall("GET", "/v1/entities", "")
+			wantUnavailable(t, partner)
+			if got, _ := strconv.Atoi(partner.Header.Get("Retry-After")); got < 1 || got > 2 {
+				t.Errorf("Retry-After = %q, want what is left of 2 s", partner.Header.Get("Retry-After"))
+			}
+			user := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
+			if got := user.Status == http.StatusServiceUnavailable; got != tc.stopsOthers {
+				t.Errorf("another grant is answered %d, refused should be %v", user.Status, tc.stopsOthers)
+			}
+			s.waitFor("the partner to be served", func() bool {
+				return s.mustCall("GET", "/v1/entities", "").Status == http.StatusOK
+			})
+			took := time.Since(refused)
+			t.Logf("served again %v after the refusal", took.Round(time.Millisecond))
+			if took < pause-200*time.Millisecond {
+				t.Errorf("the next mint came %v after the refusal, want %v", took, pause)
+			}
+			if took > pause+time.Second {
+				t.Errorf("served again after %v, want within a second of Retry-After", took)
+			}
+		})
+	}
+}
+
+// A steady caller never waits for a token and never gets one that has ended,
+// over several lifetimes and with a token endpoint that takes its time.
+func TestSteadyCallerNeverWaitsForRefresh(t *testing.T) {
+	t.Parallel()
+	const lifetime, mint = 2 * time.Second, 400 * time.Millisecond
+	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
+	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(mint)})
+	s := start(t, defaultEnv(url)).ready()
+	before := len(s.requestLines())
+	load := s.steady(4, 10*time.Millisecond, nil)
+	poll(t, "three refreshes", func() bool { return sim.Stats().Mints >= 4 })
+	seen := load.stop()
+
+	seen.wantNoFailure(t)
+	if got := sim.Stats().AuthRejected; got != 0 {
+		t.Errorf("upstream refused %d tokens, want none", got)
+	}
+	s.waitFor("the access log", func() bool { return len(s.requestLines())-before >= seen.calls })
+	slowest := 0.0
+	for _, line := range s.requestLines()[before:] {
+		slowest = max(slowest, line.TokenWaitMS)
+	}
+	t.Logf("%d requests over %d mints of %v each: longest wait for a token %.3f ms", seen.calls, sim.Stats().Mints, mint, slowest)
+	if slowest > float64(mint.Milliseconds())/4 {
+		t.Errorf("a request waited %.1f ms for a token, want no wait", slowest)
+	}
+}
+
+func wantUnavailable(t *testing.T, a answer) {
+	t.Helper()
+	retryAfter, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if a.Status != http.StatusServiceUnavailable || err != nil || retryAfter < 1 || !strings.Contains(a.Body, "proxy_token_unavailable") ||
+		a.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" {
+		t.Errorf("answer = %d, Retry-After %q, outcome %q, %s; want 503 proxy_token_unavailable, not_sent", a.Status,
+			a.Header.Get("Retry-After"), a.Header.Get("X-Monite-Proxy-Outcome"), a.Body)
+	}
+}
+
+// timed calls as an entity user.
+func (s *sidecar) timed(t *testing.T, client *http.Client, userID string) (answer, time.Duration) {
+	began := time.Now()
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Data+"/v1/entity_users/me", nil)
+	if err != nil {
+		t.Error(err)
+		return answer{}, 0
+	}
+	in.Header.Set("X-Monite-Entity-User-Id", userID)
+	response, err := client.Do(in)
+	if err != nil {
+		t.Error(err)
+		return answer{}, 0
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(body)}, time.Since(began)
+}
+
+// newUsers creates entity users with the role of the demo user.
+func newUsers(t *testing.T, s *sidecar, n int) (ids []string) {
+	t.Helper()
+	var me, created struct {
+		ID     string `json:"id"`
+		RoleID string `json:"role_id"`
+	}
+	a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
+	if err := json.Unmarshal([]byte(a.Body), &me); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		body := fmt.Sprintf(`{"first_name":"Nr. %d","login":"user-%d@example.com","role_id":%q}`, i, i, me.RoleID)
+		a := s.mustCall("POST", "/v1/entity_users", body, "Content-Type", "application/json", "X-Monite-Entity-Id", monitetest.DemoEntityID)
+		if err := json.Unmarshal([]byte(a.Body), &created); err != nil || created.ID == "" {
+			t.Fatalf("create an entity user: %d %s", a.Status, a.Body)
+		}
+		ids = append(ids, created.ID)
+	}
+	return ids
+}
+
+func atOnce(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { do(i) })
+	}
+	wg.Wait()
+}
