@@ -1,0 +1,111 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+FUZZTIME ?= 10s
+TOOLS    := $(CURDIR)/.tools
+GOLANGCI_VERSION := v2.13.2
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/monite-proxy and bin/monite-sim
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## sidecar and simulator, no credentials needed; against Monite if MONITE_CLIENT_ID is set
+	@if [ -n "$${MONITE_CLIENT_ID:-}$${MONITE_CLIENT_ID_FILE:-}" ]; then exec bin/monite-proxy; \
+	else export MONITE_LOG_FORMAT="$${MONITE_LOG_FORMAT:-console}"; exec bin/monite-sim -demo http://localhost:8080 -- bin/monite-proxy; fi
+
+.PHONY: sim
+sim: build ## the simulator alone, on 127.0.0.1:8090
+	@exec bin/monite-sim
+
+.PHONY: test
+test: ## unit, wire and end-to-end tests, with the race detector
+	go test -race -shuffle=on -timeout 5m ./...
+
+.PHONY: race
+race: ## the same three times in a row
+	go test -race -shuffle=on -count=3 ./...
+
+.PHONY: e2e
+e2e: ## the built binaries from outside at full size, Monite's own JavaScript client included (needs Node)
+	E2E_SDK=1 E2E_FULL=1 go test -count=1 -v -timeout 20m ./e2e
+
+.PHONY: e2e-sdk
+e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
+	E2E_SDK=1 go test -count=1 -v -run 'SDK|Node' ./e2e
+
+.PHONY: faults
+faults: ## the fault matrix against the built binary, under 10 minutes
+	cd e2e && FAULTS=1 go test -count=1 -run '^TestFaults$$' -parallel 16 -timeout 15m
+
+.PHONY: faults-full
+faults-full: ## the same with the long cells: 10 GiB bodies, 18,000 idle connections, minutes of stalls
+	cd e2e && FAULTS_FULL=1 go test -count=1 -run '^TestFaults$$' -parallel 24 -timeout 25m
+
+.PHONY: ledger
+ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, and count executions
+	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} go test -count=1 -v -timeout 60m -run 'LedgerNo' ./e2e
+
+.PHONY: ledger-mutant
+ledger-mutant: ## the same with the standard transport swapped in: it must be caught
+	LEDGER_EXPECT_VIOLATIONS=1 GOFLAGS=-tags=mutant_std_transport go test -count=1 -v -run 'LedgerNo' ./e2e
+
+.PHONY: nonce
+nonce: ## NONCE_REQUESTS over shared connections, 1 % hostile: no answer may be crossed
+	NONCE_REQUESTS=$${NONCE_REQUESTS:-1000000} go test -count=1 -v -timeout 30m -run 'Nonce' ./e2e
+
+.PHONY: sigterm
+sigterm: ## stop the sidecar under load E2E_SIGTERM times (100): no request may be dropped
+	E2E_SIGTERM=$${E2E_SIGTERM:-100} go test -count=1 -v -timeout 30m -run 'TestSIGTERMUnderLoad' ./e2e
+
+.PHONY: soak
+soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors sampled; SOAK_SEED repeats one
+	SOAK=$${SOAK:-30m} go test -count=1 -v -timeout 0 -run 'TestSoak$$' ./e2e
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; done
+
+.PHONY: bench
+bench: ## benchmarks of the pieces, ready for benchstat
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## go vet and golangci-lint
+	go vet ./...
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: generate
+generate: ## the generated parts: README's table, golden files, route tables (OPENAPI=file)
+	go test ./config ./internal/house -update
+	@if [ -n "$${OPENAPI:-}" ]; then go run ./internal/genroutes -openapi "$$OPENAPI"; fi
+
+.PHONY: verify-deploy
+verify-deploy: ## check Dockerfile, compose file and manifests with whatever tools are here
+	bash deploy/verify.sh
+
+.PHONY: image
+image: ## build the container image monite-proxy:local
+	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t monite-proxy:$(VERSION) -t monite-proxy:local .
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .tools dist
