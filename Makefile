@@ -74,10 +74,7 @@ soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors s
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
-	@for package in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
-	  done; done
+	bash .ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat
