@@ -1,7 +1,7 @@
 // Command genroutes reads Monite's OpenAPI document and writes the two route
 // tables that are compiled in:
 //
-//	proxy/routes_table.go                 path templates, for metric labels and rules
+//	internal/routes/table.go              path templates, for metric labels and rules
 //	proxy/monitetest/operations_table.go  operations, for the simulator
 //
 // The document itself is never part of the repository. Run from the root of
@@ -31,7 +31,7 @@ func run(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("genroutes", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	openapi := flags.String("openapi", "", "Monite's OpenAPI document, JSON (required)")
-	routes := flags.String("routes", "proxy/routes_table.go", "where the templates go")
+	routes := flags.String("routes", "internal/routes/table.go", "where the templates go")
 	operations := flags.String("operations", "proxy/monitetest/operations_table.go", "where the operations go")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -15,10 +15,10 @@ func (a api) header(buf *bytes.Buffer, pkg string) {
 
 func (a api) renderRoutes() ([]byte, error) {
 	var buf bytes.Buffer
-	a.header(&buf, "proxy")
-	buf.WriteString("// publishedRoute is one published path and its methods, apart by spaces.\n" +
-		"type publishedRoute struct{ Template, Methods string }\n\n" +
-		"// publishedRoutes are sorted by template.\nvar publishedRoutes = []publishedRoute{\n")
+	a.header(&buf, "routes")
+	buf.WriteString("// Route is one published path and its methods, apart by spaces.\n" +
+		"type Route struct{ Template, Methods string }\n\n" +
+		"// Published are sorted by template.\nvar Published = []Route{\n")
 	for i := 0; i < len(a.Operations); {
 		template := a.Operations[i].Template
 		var methods []string

@@ -15,20 +15,21 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {"config", "config/secret", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin"},
-	"cmd/monite-sim":   {"proxy/monitetest"}, // a product of its own
-	"config":           {"config/secret"},
+	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
+	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {},
 	"tokencache":       {"config/secret"}, // knows nothing of HTTP
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "config/secret"},
+	"proxy":          {"tokencache", "proxy/upstream", "config/secret", "internal/routes"},
 	"proxy/upstream": {}, // could be any HTTP client's connection
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
 	"internal/admin":     {"proxy", "tokencache"},
 	"internal/genroutes": {},
+	"internal/routes":    {}, // a table
 	"internal/house":     {},
 	"e2e":                {}, // from outside
 }

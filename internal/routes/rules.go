@@ -1,0 +1,83 @@
+package routes
+
+import "strings"
+
+// Rules are the compiled rules of one identity; immutable.
+type Rules struct {
+	published []uint8          // by route: the methods that are permitted
+	other     uint8            // of unpublished paths
+	denied    map[string]uint8 // of unpublished paths under a resource: what is taken away again
+}
+
+// Compile makes Rules of an allow and a deny list. Deny wins. A nil allow list
+// permits everything; one that is there refuses what it does not name.
+//
+// A rule with a resource allows the published paths under it, and denies those
+// and the unpublished ones: what nobody has described is not allowed by the way.
+func Compile(allow, deny []Rule) *Rules {
+	permitted := func(speaks func(Rule) bool) uint8 {
+		mask := uint8(1<<len(methods) - 1)
+		if allow != nil {
+			mask = 0
+		}
+		for _, rule := range allow {
+			if speaks(rule) {
+				mask |= rule.mask()
+			}
+		}
+		for _, rule := range deny {
+			if speaks(rule) {
+				mask &^= rule.mask()
+			}
+		}
+		return mask
+	}
+	rules := &Rules{published: make([]uint8, len(Published)), denied: map[string]uint8{}}
+	for i, route := range Published {
+		rules.published[i] = permitted(func(r Rule) bool { return r.names(route) })
+	}
+	rules.other = permitted(func(r Rule) bool { return r.target == everything || r.target == unpublished })
+	for _, rule := range deny {
+		if !strings.HasPrefix(rule.target, "/") {
+			rules.denied[rule.target] |= rule.mask()
+		}
+	}
+	return rules
+}
+
+// Permits reports whether the rules let a request pass. route is what Find says
+// of path. What is not plain is permitted only if it is so in every reading that
+// an upstream might give it.
+func (r *Rules) Permits(method, path string, route int) bool {
+	mask := uint8(0)
+	switch {
+	case !plain(path):
+		path = fold(path)
+		found := false
+		mask = 1<<len(methods) - 1
+		tree.visit(strings.TrimPrefix(path, "/"), func(route int) {
+			found = true
+			mask &= r.published[route]
+		})
+		if !found {
+			mask = r.unpublished(path)
+		}
+	case route == Other:
+		mask = r.unpublished(path)
+	default:
+		mask = r.published[route]
+	}
+	return mask&bit(method) != 0
+}
+
+// unpublished: whatever stands in the place of the version, a resource that is
+// denied stays so.
+func (r *Rules) unpublished(path string) uint8 {
+	mask := r.other
+	if len(r.denied) == 0 {
+		return mask
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	second, _, _ := strings.Cut(rest, "/")
+	return mask &^ (r.denied[first] | r.denied[second])
+}
