@@ -40,6 +40,11 @@ type Config struct {
 	AllowedEntityIDs AllowList
 	// AllowedEntityUserIDs always holds EntityUserID.
 	AllowedEntityUserIDs AllowList
+	// Identities are those of MONITE_IDENTITIES_FILE at the start; nil without
+	// the file. ReadIdentities gives those of now.
+	Identities *Identities
+	// TokenHandles: POST /v1/auth/token is answered here.
+	TokenHandles bool
 
 	// Listen is the data listener: on loopback unless AllowRemote.
 	Listen      Listen
@@ -74,6 +79,7 @@ type Config struct {
 	appToken          source
 	clientCertificate *clientCertificate // nil: none
 	settings          []Setting
+	identitiesPath    string // empty: none
 }
 
 // AppToken returns the token that apps have to send, the value of now. The zero

@@ -29,7 +29,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"MONITE_HOLD_TIMEOUT": "5s", "MONITE_MAX_IDENTITIES": "1024", "MONITE_MAX_IN_FLIGHT": "512",
 		"MONITE_MAX_BODY_BYTES": "33554432", "MONITE_REPLAY_BODY_BYTES": "65536", "MONITE_UPSTREAM_TIMEOUT": "1m",
 		"MONITE_SHUTDOWN_DELAY": "0s", "MONITE_DRAIN_TIMEOUT": "25s", "MONITE_QUIT_ENDPOINT": "false",
-		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true",
+		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true", "MONITE_TOKEN_HANDLES": "false",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -134,7 +134,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	var want []string
 	for _, v := range variables {
 		pairs[v.name] = "@@ bad"
-		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") {
+		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == "MONITE_IDENTITIES_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") {
 			want = append(want, v.name)
 		}
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +15,7 @@ type Error struct {
 // Mistake is one variable that cannot be used. It never holds the value.
 type Mistake struct {
 	Variable string
+	Line     int    // of the file that the variable names; 0: of the variable itself
 	Accepts  string // what is wanted instead
 }
 
@@ -25,7 +28,13 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (m Mistake) String() string { return printable(m.Variable) + ": want " + m.Accepts }
+func (m Mistake) String() string {
+	where := printable(m.Variable)
+	if m.Line > 0 {
+		where += " line " + strconv.Itoa(m.Line)
+	}
+	return where + ": want " + m.Accepts
+}
 
 // mistakes collects. Only the first of each variable counts: what follows is
 // mostly a consequence.
@@ -62,7 +71,7 @@ func (m *mistakes) err() error {
 		if by := position(a.Variable) - position(b.Variable); by != 0 {
 			return by
 		}
-		return strings.Compare(a.Variable, b.Variable)
+		return cmp.Or(strings.Compare(a.Variable, b.Variable), a.Line-b.Line)
 	})
 	return &Error{Mistakes: m.found}
 }

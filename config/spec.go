@@ -36,6 +36,8 @@ type spec struct {
 	EntityID             string `envconfig:"MONITE_ENTITY_ID" desc:"the default x-monite-entity-id" accepts:"a UUID"`
 	AllowedEntityIDs     string `envconfig:"MONITE_ALLOWED_ENTITY_IDS" otherwise:"only the default" desc:"the entities that apps may name, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
 	AllowedEntityUserIDs string `envconfig:"MONITE_ALLOWED_ENTITY_USER_IDS" otherwise:"only the default" desc:"the entity users that apps may act as, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
+	IdentitiesFile       string `envconfig:"MONITE_IDENTITIES_FILE" otherwise:"none" desc:"named identities, each with its own listener, path prefix or name, and rules; read again when it changes" accepts:"the path of a YAML file with named identities"`
+	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"answers POST /v1/auth/token locally with an opaque handle that stands for an allowed identity" accepts:"true or false"`
 
 	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
@@ -70,8 +72,6 @@ type spec struct {
 // would be unsafe: who sets them relies on them. The value is the one setting
 // that says what this version does anyway.
 var later = []struct{ name, harmless string }{
-	{"MONITE_IDENTITIES_FILE", ""},
-	{"MONITE_TOKEN_HANDLES", "false"},
 	{"MONITE_VEND_ADDR", ""},
 	{"MONITE_LISTENER", "std"},
 	{"MONITE_AUDIT_LOG", ""},

@@ -14,7 +14,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
 		MaxIdentities: int(parsed.MaxIdentities), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
-		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage,
+		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage, TokenHandles: parsed.TokenHandles,
 	}
 	cfg.Environment, cfg.Upstream = buildUpstream(parsed, wrong)
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
@@ -24,6 +24,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
+	buildIdentities(cfg, parsed.IdentitiesFile, wrong)
 	return cfg
 }
 
@@ -90,5 +91,8 @@ func (c *Config) dangers() []string {
 		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
+	if c.Identities != nil {
+		said = append(said, c.Identities.Warnings...)
+	}
 	return said
 }

@@ -126,12 +126,11 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_LOG_LEVEL", "fatal", "trace, debug, info, warn or error"},
 	{"MONITE_LOG_FORMAT", "text", "json or console"},
 
-	{"MONITE_IDENTITIES_FILE", "/x", "it unset: not supported by this version"},
+	{"MONITE_IDENTITIES_FILE", "/none/x", "...named identities (no such file or directory)"},
 	{"MONITE_VEND_ADDR", ":1", "it unset: not supported by this version"},
 	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_AUDIT_LOG", "/x", "it unset: not supported by this version"},
-	{"MONITE_TOKEN_HANDLES", "true", "false or unset: anything else is not supported by this version"},
-	{"MONITE_TOKEN_HANDLES", "maybe", "false or unset: anything else is not supported by this version"},
+	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "strict", "std or unset: anything else is not supported by this version"},
 }
 
@@ -181,8 +180,7 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_ADMIN_ADDR", "10.1.2.3:8080", "10.1.2.3:8080"},
 	{"MONITE_ALLOWED_HOSTS", "App.Example.COM.:8080, my_app ,10.0.0.1:80,[2001:DB8:0::1]:80,::ffff:10.0.0.2,app.example.com", "app.example.com,my_app,10.0.0.1,2001:db8::1,10.0.0.2"},
 	{"MONITE_READ_ONLY", "1", "true"},
-	{"MONITE_TOKEN_HANDLES", "false", ""},
-	{"MONITE_TOKEN_HANDLES", "0", ""},
+	{"MONITE_TOKEN_HANDLES", "1", "true"},
 	{"MONITE_LISTENER", "std", ""},
 	{"MONITE_REFRESH_BEFORE", "1h30m", "1h30m"},
 	{"MONITE_REFRESH_BEFORE", "3600s", "1h"},
