@@ -2,22 +2,16 @@ package secret
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/monite-proxy/monite-proxy/config/watch"
 )
 
 // Watcher follows files and reports what became of them. Fill the exported
 // fields, then call Run; do not change them afterwards.
-//
-// It watches the directories and not the files: Kubernetes changes a mounted
-// Secret by renaming the symbolic link "..data" beside them, and most editors
-// rename a new file over the old one. Both leave a watch on the file itself
-// with an inode that nobody writes any more.
 type Watcher struct {
 	// Files are the files to follow, each once. None: Run only waits.
 	Files []*File
@@ -63,49 +57,15 @@ func (r Reload) empty() bool {
 // Run follows the files until ctx ends. It returns nil then, and has left no
 // goroutine behind.
 func (w *Watcher) Run(ctx context.Context) error {
-	var events <-chan fsnotify.Event
-	var troubles <-chan error
-	notify, err := w.openNotify()
-	if err != nil {
-		w.reportWatch(fmt.Errorf("watch secret files: %w", err))
-	} else {
-		defer closeNotify(notify)
-		events, troubles = notify.Events, notify.Errors
+	files := watch.Files{
+		Check: func() { w.Check() }, Trouble: w.reportWatch,
+		PollEvery: w.PollEvery, Settle: w.Settle, NewNotify: w.newNotify,
 	}
-	w.watchDirectories(notify)
-	// What changed between OpenFile and the watch made no event.
-	w.Check()
-
-	poll := time.NewTicker(orDefault(w.PollEvery, 30*time.Second))
-	defer poll.Stop()
-	settle := newSettle(orDefault(w.Settle, 50*time.Millisecond))
-	defer settle.timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case _, open := <-events:
-			if !open {
-				events = nil
-				continue
-			}
-			settle.restart()
-		case _, open := <-troubles:
-			if !open {
-				troubles = nil
-				continue
-			}
-			// Most likely an overflow: events are lost, so look.
-			settle.restart()
-		case <-settle.timer.C:
-			settle.done()
-			w.Check()
-		case <-poll.C:
-			// A directory that was removed and made again has lost its watch.
-			w.watchDirectories(notify)
-			w.Check()
-		}
+	for _, f := range w.Files {
+		files.Paths = append(files.Paths, f.path)
 	}
+	files.Run(ctx)
+	return nil
 }
 
 // Check reads all files again now, and reports whether one has a new value.
@@ -117,40 +77,6 @@ func (w *Watcher) Check() (changed bool) {
 	w.reading.Unlock()
 	w.reports.deliver(w.OnReload)
 	return len(report.Changed) > 0
-}
-
-func (w *Watcher) openNotify() (*fsnotify.Watcher, error) {
-	if w.newNotify != nil {
-		return w.newNotify()
-	}
-	return fsnotify.NewWatcher()
-}
-
-// closeNotify returns when fsnotify's goroutine has ended: it closes Events last.
-func closeNotify(notify *fsnotify.Watcher) {
-	_ = notify.Close()
-	for range notify.Events {
-	}
-}
-
-// watchDirectories is repeated with every poll. Adding a directory that is
-// watched already changes nothing.
-func (w *Watcher) watchDirectories(notify *fsnotify.Watcher) {
-	if notify == nil {
-		return
-	}
-	var directories []string
-	for _, f := range w.Files {
-		directories = append(directories, filepath.Dir(f.path))
-	}
-	slices.Sort(directories)
-	var failed error
-	for _, directory := range slices.Compact(directories) {
-		if err := notify.Add(directory); err != nil && failed == nil {
-			failed = fmt.Errorf("watch directory %s: %w", directory, withoutPath(err))
-		}
-	}
-	w.reportWatch(failed)
 }
 
 // reportWatch tells of each kind of trouble once, not with every poll.
@@ -167,33 +93,3 @@ func (w *Watcher) reportWatch(err error) {
 	w.reading.Unlock()
 	w.reports.deliver(w.OnReload)
 }
-
-func orDefault(d, fallback time.Duration) time.Duration {
-	if d <= 0 {
-		return fallback
-	}
-	return d
-}
-
-// settleTimer fires when events have paused.
-type settleTimer struct {
-	timer *time.Timer
-	quiet time.Duration
-	since time.Time // of the first event that was not acted on; zero: none
-}
-
-func newSettle(quiet time.Duration) *settleTimer {
-	timer := time.NewTimer(quiet)
-	timer.Stop()
-	return &settleTimer{timer: timer, quiet: quiet}
-}
-
-func (s *settleTimer) restart() {
-	now := time.Now()
-	if s.since.IsZero() {
-		s.since = now
-	}
-	s.timer.Reset(min(s.quiet, max(0, s.since.Add(20*s.quiet).Sub(now))))
-}
-
-func (s *settleTimer) done() { s.since = time.Time{} }
