@@ -84,6 +84,12 @@ func (a *accessLog) end(record *Record) {
 	if record.Retried {
 		line = line.Bool("retried", true)
 	}
+	if record.Identity != "" {
+		line = line.Str("identity", record.Identity)
+	}
+	if record.Audited != "" {
+		line = line.Str("would_refuse", record.Audited)
+	}
 	if record.UpstreamRequestID != "" {
 		line = line.Str("upstream_request_id", record.UpstreamRequestID)
 	}

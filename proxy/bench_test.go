@@ -24,14 +24,14 @@ func BenchmarkGuardAndResolve(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			g, policy := testGuard(), policies["allow"]
+			g, policy := testGuard(), newView(policies["allow"])
 			path, _, _ := strings.Cut(in.RequestURI, "?")
 			b.ReportAllocs()
 			for b.Loop() {
 				if p := g.check(in, path); p != nil {
 					b.Fatal(p)
 				}
-				if _, p := policy.resolve(in.Header); p != nil {
+				if _, p := policy.resolve(in.Header, way{}); p != nil {
 					b.Fatal(p)
 				}
 			}

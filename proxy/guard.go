@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
 
 // allowedMethods are what is forwarded, as the Allow field lists them.
@@ -26,6 +27,8 @@ type guard struct {
 	bound        netip.Addr      // of the listener, if that is one address
 	appToken     func() secret.String
 	readOnly     bool
+	policy       *atomic.Pointer[view]
+	tokenHandles bool // the token request comes in
 	maxBodyBytes int64
 	maxInFlight  int64
 	inFlight     atomic.Int64
@@ -34,8 +37,17 @@ type guard struct {
 func (g *guard) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	record := recordFrom(in.Context())
 	path, _, _ := strings.Cut(in.RequestURI, "?")
-	record.Route = RouteTemplate(path)
-	if p := g.check(in, path); p != nil {
+	record.view = g.policy.Load()
+	var ok bool
+	// All that follows sees the path that upstream would see.
+	record.prefix, record.path, ok = record.view.strip(path)
+	record.route = routes.Find(record.path)
+	record.Route = routes.Template(record.route)
+	p := g.check(in, record.path)
+	if p == nil && !ok {
+		p = &problemUnknownIdentity
+	}
+	if p != nil {
 		writeProblem(w, in, refuse(p), record)
 		return
 	}
@@ -70,6 +82,8 @@ func (g *guard) check(in *http.Request, path string) *problem {
 		return &problemHeader
 	case !g.appTokenRight(in.Header):
 		return &problemAppToken
+	case g.tokenHandles && isTokenRequest(in.Method, path):
+		return nil // answered here
 	case pathTouchesAuth(path):
 		return &problemRoute
 	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:

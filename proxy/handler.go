@@ -22,7 +22,11 @@ type Config struct {
 	Upstream http.RoundTripper
 	// APIVersion is added as X-Monite-Version where the app sent none: a date.
 	APIVersion string
-	Policy     Policy
+	// Policy is the first one; SetPolicy changes it.
+	Policy Policy
+	// HandleSecret returns the client secret, from which the key of token handles is
+	// derived. nil: POST /v1/auth/token is refused, and no handle is known.
+	HandleSecret func() secret.String
 	// AllowedHosts are further names in Host, as HostName returns them. The
 	// loopback names are always allowed.
 	AllowedHosts []string
@@ -51,6 +55,8 @@ type Handler struct {
 	guard    *guard
 	retry    *retry
 	outer    http.Handler
+	policy   atomic.Pointer[view]
+	handles  *handles // nil: off
 	draining atomic.Bool
 }
 
@@ -60,6 +66,11 @@ func New(config Config) *Handler {
 		panic("proxy: Config needs Origin, Tokens and Upstream")
 	}
 	h := &Handler{config: config, retry: newRetry(config.Upstream)}
+
+	h.SetPolicy(config.Policy)
+	if config.HandleSecret != nil {
+		h.handles = &handles{secret: config.HandleSecret}
+	}
 
 	router := chi.NewRouter()
 	router.Handle("/*", http.HandlerFunc(h.forward))
@@ -72,6 +83,8 @@ func New(config Config) *Handler {
 		readOnly:     config.ReadOnly,
 		maxBodyBytes: config.MaxBodyBytes,
 		maxInFlight:  config.MaxInFlight,
+		policy:       &h.policy,
+		tokenHandles: h.handles != nil,
 	}
 	for _, host := range config.AllowedHosts {
 		h.guard.hosts[host] = true
@@ -93,13 +106,42 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 // app sends its next request on one that is about to be closed.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
+// SetPolicy puts another policy in place. Requests that have begun keep theirs.
+func (h *Handler) SetPolicy(policy Policy) { h.policy.Store(newView(policy)) }
+
 // InFlight is the number of requests past the guard.
 func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
+
+// identify decides on whose behalf the request is sent, and whether that
+// identity may send it.
+func (h *Handler) identify(in *http.Request, by way, record *Record) (identity Identity, problem *problem) {
+	if by.handle, problem = h.handles.read(in.Header["Authorization"]); problem != nil {
+		return Identity{}, problem
+	}
+	if identity, problem = record.view.resolve(in.Header, by); problem != nil {
+		return Identity{}, problem
+	}
+	named := identity.Named
+	if named == nil {
+		return identity, nil
+	}
+	record.Identity = named.Name
+	problem = named.refuses(in.Method, record.path, record.route)
+	if problem == &problemRule && named.AuditOnly {
+		record.Audited, problem = problem.kind, nil
+	}
+	return identity, problem
+}
 
 // forward is the walk from the identity to the answer.
 func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
 	record := recordFrom(in.Context())
-	identity, problem := h.config.Policy.resolve(in.Header)
+	by := way{listener: listenerOf(in.Context()), prefix: record.prefix}
+	if h.handles != nil && isTokenRequest(in.Method, record.path) {
+		h.answerToken(w, in, by, record)
+		return
+	}
+	identity, problem := h.identify(in, by, record)
 	if problem != nil {
 		writeProblem(w, in, refuse(problem), record)
 		return

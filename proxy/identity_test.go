@@ -39,7 +39,7 @@ func resolveRows() []resolveRow {
 		return resolveRow{policy, fields, Identity{}, want}
 	}
 	yes := func(grant tokencache.Grant, entity, policy string, fields ...string) resolveRow {
-		return resolveRow{policy, fields, Identity{grant, entity}, nil}
+		return resolveRow{policy, fields, Identity{Grant: grant, EntityID: entity}, nil}
 	}
 	rows := []resolveRow{
 		yes(partner, "", "partner"), yes(partner, entityA, "pinned"), yes(partner, entityA, "allow"), yes(asUserB, entityB, "user"), yes(asUserB, "", "user, no id"), yes(partner, "", "open"),
@@ -83,8 +83,7 @@ func wireHeader(fields []string) http.Header {
 func TestResolve(t *testing.T) {
 	rows := resolveRows()
 	for _, c := range rows {
-		policy := policies[c.policy]
-		identity, problem := policy.resolve(wireHeader(c.fields))
+		identity, problem := newView(policies[c.policy]).resolve(wireHeader(c.fields), way{})
 		if identity != c.identity || problem != c.want {
 			t.Errorf("%s %q: resolve = %v, %v, want %v, %v", c.policy, c.fields, identity, problem, c.identity, c.want)
 		}
@@ -107,7 +106,7 @@ func TestResolveNeverWidens(t *testing.T) {
 				if user != "-" {
 					fields = append(fields, headerEntityUser, user)
 				}
-				identity, problem := policy.resolve(wireHeader(fields))
+				identity, problem := newView(policy).resolve(wireHeader(fields), way{})
 				checkResolved(t, name, policy, wireHeader(fields), identity, problem)
 				n++
 			}
@@ -149,7 +148,7 @@ func checkResolved(t *testing.T, name string, policy Policy, header http.Header,
 			t.Errorf("%s %v: this entity is not allowed", name, header)
 		}
 	}
-	if len(users) > 1 || len(entities) > 1 || identity != (Identity{wantGrant, wantEntity}) {
+	if len(users) > 1 || len(entities) > 1 || identity != (Identity{Grant: wantGrant, EntityID: wantEntity}) {
 		t.Errorf("%s %v: resolve = %v, want %v %v", name, header, identity, wantGrant, wantEntity)
 	}
 }
@@ -157,13 +156,36 @@ func checkResolved(t *testing.T, name string, policy Policy, header http.Header,
 func FuzzResolve(f *testing.F) {
 	for _, c := range resolveRows() {
 		fields := append(append([]string{}, c.fields...), "", "", "", "")
-		f.Add(fields[0], fields[1], fields[2], fields[3])
+		f.Add(fields[0], fields[1], fields[2], fields[3], "", "", uint8(0), "")
 	}
-	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string) {
+	for _, c := range namedRows() {
+		fields := append(append([]string{}, c.fields...), "", "", "", "")
+		f.Add(fields[0], fields[1], fields[2], fields[3], c.listener, c.prefix, c.handle.kind, c.handle.of)
+	}
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, listener, prefix string, kind uint8, of string) {
 		header := wireHeader([]string{name1, value1, name2, value2})
 		for name, policy := range policies {
-			identity, problem := policy.resolve(header)
+			identity, problem := newView(policy).resolve(header, way{})
 			checkResolved(t, name, policy, header, identity, problem)
 		}
+		switch kind { // a handle that was read is one of these
+		case handlePartner:
+			of = ""
+		case handleUser:
+			id, ok := uuid(of)
+			if !ok {
+				return
+			}
+			of = id
+		case handleNamed:
+			if of == "" {
+				return
+			}
+		default:
+			kind, of = handleNone, ""
+		}
+		row := namedRow{listener: listener, prefix: prefix, handle: selection{kind, of}}
+		identity, problem := row.resolve(header)
+		checkNamed(t, row, header, identity, problem)
 	})
 }

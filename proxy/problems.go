@@ -19,9 +19,13 @@ var (
 		"An identity header is not a UUID, or is not spelled with hyphens.",
 		"Send X-Monite-Entity-Id and X-Monite-Entity-User-Id as UUIDs, or leave them out for the configured default.",
 		"http_request_error"}
+	problemTokenRequest = problem{http.StatusBadRequest, "proxy_invalid_identity",
+		"The request for a token is not one that Monite documents.",
+		"Send JSON with grant_type client_credentials, or entity_user and the UUID of the user in entity_user_id.",
+		"http_request_error"}
 	problemDuplicateIdentity = problem{http.StatusBadRequest, "proxy_duplicate_identity",
-		"An identity header occurs more than once.",
-		"Send each of X-Monite-Entity-Id, X-Monite-Entity-User-Id and X-Monite-Identity at most once.",
+		"An identity header occurs more than once, or two ways of naming an identity disagree.",
+		"Send each of X-Monite-Entity-Id, X-Monite-Entity-User-Id and X-Monite-Identity at most once, and nothing that contradicts the listener, path prefix or token handle.",
 		"http_request_error"}
 	problemBodyRead = problem{http.StatusBadRequest, "proxy_body_read",
 		"The request body could not be read to its end.",
@@ -33,11 +37,11 @@ var (
 		"http_request_denied"}
 	problemEntity = problem{http.StatusForbidden, "proxy_entity_not_allowed",
 		"This entity is not one that the app may name.",
-		"The operator allows entities by MONITE_ENTITY_ID and MONITE_ALLOWED_ENTITY_IDS.",
+		"The operator allows entities by MONITE_ENTITY_ID and MONITE_ALLOWED_ENTITY_IDS, or for a named identity in its file; an entity user that is configured with its entity is sent with no other.",
 		"http_request_denied"}
 	problemEntityUser = problem{http.StatusForbidden, "proxy_entity_user_not_allowed",
 		"This entity user is not one that the app may act as.",
-		"The operator allows entity users by MONITE_ENTITY_USER_ID and MONITE_ALLOWED_ENTITY_USER_IDS.",
+		"The operator allows entity users by MONITE_ENTITY_USER_ID and MONITE_ALLOWED_ENTITY_USER_IDS; a named identity acts as its own user only.",
 		"http_request_denied"}
 	problemBrowser = problem{http.StatusForbidden, "proxy_browser_refused",
 		"Requests from web pages are refused.",
@@ -47,13 +51,29 @@ var (
 		"This path is not forwarded.",
 		"Tokens are minted by the proxy: leave out the call to the token endpoint.",
 		"http_request_denied"}
+	problemRule = problem{http.StatusForbidden, "proxy_route_refused",
+		"The rules of this identity do not allow this request.",
+		"The operator says which methods and paths an identity may use by allow and deny in MONITE_IDENTITIES_FILE.",
+		"http_request_denied"}
 	problemReadOnly = problem{http.StatusForbidden, "proxy_read_only",
 		"The proxy is read-only.",
 		"Only GET and HEAD are forwarded while MONITE_READ_ONLY is true.",
 		"http_request_denied"}
+	problemIdentityReadOnly = problem{http.StatusForbidden, "proxy_read_only",
+		"This identity is read-only.",
+		"The operator has set read_only for it in MONITE_IDENTITIES_FILE: only GET and HEAD are forwarded.",
+		"http_request_denied"}
 	problemUnknownIdentity = problem{http.StatusForbidden, "proxy_unknown_identity",
-		"X-Monite-Identity names no configured identity.",
-		"Leave the header out, or have the operator configure the identity.",
+		"The request names an identity that is not configured, or not for this way.",
+		"Check X-Monite-Identity and the path prefix, or have the operator configure the identity in MONITE_IDENTITIES_FILE.",
+		"http_request_denied"}
+	problemHandle = problem{http.StatusForbidden, "proxy_unknown_identity",
+		"The token in Authorization is a handle that stands for no identity now.",
+		"Ask POST /v1/auth/token for another one: this one was altered, or the client secret or the configured identities have changed since.",
+		"http_request_denied"}
+	problemGrant = problem{http.StatusForbidden, "proxy_unknown_identity",
+		"No identity with this grant_type can be had here.",
+		"Ask for the grant_type that the operator has configured for this listener, path prefix or name.",
 		"http_request_denied"}
 	problemMethod = problem{http.StatusMethodNotAllowed, "proxy_method_refused",
 		"This method is not forwarded.",

@@ -29,6 +29,7 @@ var allProblems = []*problem{
 	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
 	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost, &problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
 	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
+	&problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
 }
 
 // contractTypes is the list of the contract, and two more.

@@ -52,6 +52,19 @@ type Record struct {
 	Retried bool
 	// Sent: upstream was asked at least once.
 	Sent bool
+	// Identity is the name of a named identity; empty for the default one.
+	Identity string
+	// Audited is the proxy_... type with which rules on trial would have refused
+	// the request; empty if they would not.
+	Audited string
+	// view is the policy that the request began with.
+	view *view
+	// prefix is whose path prefix the request had; nil: none.
+	prefix *Named
+	// path is that of the request target without the prefix, as it came.
+	path string
+	// route is what routes.Find says of path.
+	route int
 	// rejected: upstream refused the token, and no new one could be had.
 	rejected bool
 	// unsure: an attempt broke after it was sent, and was followed by another. What

@@ -32,7 +32,7 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if at := header.Get(name); at != "" {
-			header.Set(name, h.ownLocation(at))
+			header.Set(name, underPrefix(h.ownLocation(at), record))
 		}
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
@@ -108,6 +108,24 @@ func (h *Handler) ownLocation(reference string) string {
 	}
 	// "//host" would be another host again, and some take a backslash for a slash.
 	return "/" + strings.TrimLeft(rest, `/\`)
+}
+
+// underPrefix puts the path prefix of a named identity back on a reference to
+// here: without it the app would follow as the default identity. So would one
+// whose ".." lead out of the prefix: it is resolved before.
+func underPrefix(reference string, record *Record) string {
+	at, err := url.Parse(reference)
+	if record.prefix == nil || err != nil || at.Scheme != "" || at.Host != "" || at.Path == "" || strings.HasPrefix(reference, "//") {
+		return reference
+	}
+	if reference[0] != '/' || strings.Contains(reference, "..") {
+		base, err := url.Parse(record.path)
+		if err != nil {
+			return reference
+		}
+		reference = base.ResolveReference(at).String()
+	}
+	return record.prefix.PathPrefix + reference
 }
 
 // safeID keeps upstream's request id out of our log and header if it is odd.

@@ -8,9 +8,13 @@ import (
 )
 
 // rewrite makes the Out request. It cannot fail: what could go wrong was
-// refused before. Path and query are the bytes that came in.
+// refused before. Path and query are the bytes that came in, less the path prefix
+// of an identity.
 func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identity, body *requestBody, record *Record) *http.Request {
 	path, query, hasQuery := strings.Cut(in.RequestURI, "?")
+	if record.prefix != nil {
+		path = path[len(record.prefix.PathPrefix):]
+	}
 	out := (&http.Request{
 		Method: in.Method,
 		URL: &url.URL{
@@ -36,7 +40,11 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 		out.Header[headerEntity] = []string{identity.EntityID}
 	}
 	if len(out.Header["X-Monite-Version"]) == 0 {
-		out.Header["X-Monite-Version"] = []string{h.config.APIVersion}
+		version := h.config.APIVersion
+		if identity.Named != nil && identity.Named.APIVersion != "" {
+			version = identity.Named.APIVersion
+		}
+		out.Header["X-Monite-Version"] = []string{version}
 	}
 	out.Header["X-Request-Id"] = []string{record.RequestID}
 	return out

@@ -38,7 +38,7 @@ func TestRewriteKeepsBackWhatIsNotTheAppsToSay(t *testing.T) {
 	check := func(name string, forwarded bool) {
 		rows++
 		in := &http.Request{Method: "GET", RequestURI: "/v1/x", Host: "localhost", Header: wireHeader([]string{name, "canary"})}
-		out := h.rewrite(t.Context(), in, Identity{partner, entityA}, &requestBody{}, &Record{RequestID: "ours"})
+		out := h.rewrite(t.Context(), in, Identity{Grant: partner, EntityID: entityA}, &requestBody{}, &Record{RequestID: "ours"})
 		found := false
 		for field, values := range out.Header {
 			if slices.Contains(values, "canary") {
@@ -81,7 +81,7 @@ func TestRewriteSetsExactlyOneEntityHeader(t *testing.T) {
 		want   []string
 	}{{entityB, []string{entityB}}, {"", nil}} {
 		header := http.Header{headerEntity: {entityA, "x"}, "Authorization": {"Bearer a", "Basic b"}, "Cookie": {"a=b"}, "Proxy-Authorization": {"x"}, "Authorization_": {"keeps"}, "x-monite-entity-id": {entityA}}
-		out := h.rewrite(t.Context(), &http.Request{Method: "GET", RequestURI: "/v1/x", Header: header}, Identity{partner, c.entity}, &requestBody{}, &Record{})
+		out := h.rewrite(t.Context(), &http.Request{Method: "GET", RequestURI: "/v1/x", Header: header}, Identity{Grant: partner, EntityID: c.entity}, &requestBody{}, &Record{})
 		if got := out.Header[headerEntity]; !slices.Equal(got, c.want) {
 			t.Errorf("entity header = %q, want %q", got, c.want)
 		}

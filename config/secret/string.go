@@ -13,6 +13,7 @@
 package secret
 
 import (
+	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -101,4 +102,17 @@ func (s String) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() +
 func (s *String) Decode(text string) error {
 	*s = New(text)
 	return nil
+}
+
+// Key derives a key from the secret for one use, which label names (HKDF, RFC
+// 5869). Nothing leads from the key back to the text, so this is no third way to
+// Reveal it.
+func (s String) Key(label string) [32]byte {
+	var key [32]byte
+	derived, err := hkdf.Key(sha256.New, []byte(s.Reveal()), nil, label, len(key))
+	if err != nil {
+		panic("secret: " + err.Error()) // only for a length that HKDF does not have
+	}
+	copy(key[:], derived)
+	return key
 }
