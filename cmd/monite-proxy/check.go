@@ -19,6 +19,7 @@ func check(stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, orDash(setting.Value), setting.Source)
 	}
 	_ = table.Flush()
+	printIdentities(stdout, cfg)
 	for _, warning := range cfg.Warnings {
 		_, _ = fmt.Fprintf(stdout, "warning: %s\n", warning)
 	}

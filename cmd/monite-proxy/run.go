@@ -36,6 +36,7 @@ type sidecar struct {
 	data      *http.Server
 	admin     *http.Server
 	conns     connCount
+	named     *identities
 	quit      chan struct{} // the quit endpoint was called
 	clientID  secret.String // of the last reload; used by OnReload alone
 	listening [2]*listener  // data, admin
@@ -84,13 +85,18 @@ func (s *sidecar) listen() error {
 		}
 		s.listening[i] = opened
 	}
+	if err := s.named.listen(); err != nil {
+		_ = s.listening[0].Close()
+		_ = s.listening[1].Close()
+		return err
+	}
 	return nil
 }
 
 // run is the life of the sidecar, from open listeners to the exit code.
 func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.sayHello()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { failed <- s.serveOn(s.data, s.listening[0]) })
@@ -98,6 +104,8 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	running.Go(func() { _ = s.cache.Run(ctx) }) // mints the first token
 	running.Go(func() { _ = s.watcher.Run(ctx) })
 	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
+	s.named.serve(failed)
+	running.Go(func() { s.named.follow(ctx) })
 	s.health.Listening.Store(true)
 
 	code := exitOK
@@ -150,12 +158,20 @@ const idleGrace = time.Second
 func (s *sidecar) drain() bool {
 	begin := time.Now()
 	time.Sleep(s.cfg.ShutdownDelay) // still serving: the way here may be known elsewhere
+	var stopping sync.WaitGroup
+	stopping.Go(s.named.stopAll)
 	s.listening[0].stop()
+	stopping.Wait()
 
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	s.conns.waitUntilNone(ctx, idleGrace-time.Since(begin))
-	if err := s.data.Shutdown(ctx); err == nil {
+	defer s.named.cutOff()
+	var allEnded bool
+	stopping.Go(func() { allEnded = s.named.shutdown(ctx) })
+	err := s.data.Shutdown(ctx)
+	stopping.Wait()
+	if err == nil && allEnded {
 		return true
 	}
 	cut := s.handler.InFlight()
@@ -176,7 +192,8 @@ func (s *sidecar) shutdownAdmin() {
 	}
 }
 
-// reloadOnHangup re-reads the secret files at once on SIGHUP.
+// reloadOnHangup re-reads the secret files and the identities file at once on
+// SIGHUP.
 func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
@@ -185,6 +202,10 @@ func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) 
 		case <-hangups:
 			changed := s.watcher.Check()
 			s.log.Info().Bool("changed", changed).Msg("secret files read again")
+			if s.cfg.IdentitiesPath() != "" {
+				changed := s.named.reload()
+				s.log.Info().Bool("changed", changed).Msg("identities file read again")
+			}
 		}
 	}
 }

@@ -27,10 +27,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
 	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints, 1
-	grant := tokencache.Grant{Type: tokencache.GrantType(cfg.GrantType)}
-	if grant.Type == tokencache.EntityUser {
-		grant.EntityUserID = cfg.EntityUserID
-	}
+	grant := defaultGrant(cfg)
 	var metrics *admin.Metrics
 	s.cache = tokencache.New(tokencache.Config{
 		Fetcher: &tokenendpoint.Endpoint{
@@ -50,20 +47,29 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	inFlight := func() int64 { return s.handler.InFlight() }
 	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
 	metrics.CountDroppedLines(lines.dropped.Load)
+	metrics.ShowEnvironment(cfg.Environment)
+	s.named = newIdentities(cfg, logger, metrics)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
+	var handleSecret func() secret.String
+	if cfg.TokenHandles {
+		handleSecret = cfg.Credentials.Secret
+	}
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: forApps(s.upstream), APIVersion: cfg.APIVersion,
-		Policy: proxy.Policy{
-			Default: grant, EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
-		},
+		Policy: policy(cfg, cfg.Identities), HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: logger, Observe: metrics.ObserveRequest,
+		Log: logger, Observe: func(r *proxy.Record) {
+			metrics.ObserveRequest(r)
+			if r.Audited != "" {
+				s.named.metrics.ObserveAudit(r.Audited)
+			}
+		},
 	})
-	s.data = proxy.NewServer(s.handler, serverLog(logger))
-	s.data.ConnState = s.conns.observe
+	s.data = s.newDataServer()
+	s.named.setPolicy, s.named.newServer, s.named.serveDoor = s.handler.SetPolicy, s.newDataServer, s.serveOn
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
@@ -83,6 +89,13 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	return s
+}
+
+// newDataServer makes the server of one listener for apps.
+func (s *sidecar) newDataServer() *http.Server {
+	server := proxy.NewServer(s.handler, serverLog(s.log))
+	server.ConnState = s.conns.observe
+	return server
 }
 
 const (

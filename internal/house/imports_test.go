@@ -14,7 +14,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin"},
 	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
 	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {"config/watch"},

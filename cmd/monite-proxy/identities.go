@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/config/watch"
+	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// identities keeps the named identities and their listeners what the file says.
+// A change is taken over whole or not at all.
+type identities struct {
+	cfg       *config.Config
+	log       zerolog.Logger
+	metrics   *admin.IdentityMetrics
+	setPolicy func(proxy.Policy)
+	newServer func() *http.Server
+	serveDoor func(*http.Server, *listener) error
+	failed    chan<- error // a door has failed
+
+	// life ends when what is left of removed doors is cut off.
+	life context.Context
+	cut  context.CancelFunc
+
+	mu       sync.Mutex // one reload at a time; guards what follows
+	current  *config.Identities
+	doors    map[string]*door // by key
+	open     bool             // doors are served
+	closed   bool             // for good
+	trouble  string           // the failure that was reported
+	watching string           // likewise, of the watch
+
+	count   atomic.Int64
+	serving sync.WaitGroup
+}
+
+// door is the listener of one identity.
+type door struct {
+	on     *listener
+	server *http.Server
+	at     config.Listen
+	mode   fs.FileMode
+}
+
+func newIdentities(cfg *config.Config, logger zerolog.Logger, metrics *admin.Metrics) *identities {
+	i := &identities{cfg: cfg, log: logger, current: cfg.Identities, doors: map[string]*door{}}
+	i.life, i.cut = context.WithCancel(context.Background())
+	i.metrics = metrics.CountIdentities(func() int { return int(i.count.Load()) })
+	if cfg.Identities != nil {
+		i.count.Store(int64(len(cfg.Identities.All)))
+	}
+	return i
+}
+
+// policy is what the configuration and the identities of now allow.
+func policy(cfg *config.Config, named *config.Identities) proxy.Policy {
+	p := proxy.Policy{
+		Default: defaultGrant(cfg), EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
+		Pairs: cfg.Pairs(named),
+	}
+	if named == nil {
+		return p
+	}
+	for _, i := range named.All {
+		n := proxy.Named{
+			Name: i.Name, Grant: tokencache.Grant{Type: tokencache.GrantType(i.GrantType), EntityUserID: i.EntityUserID},
+			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: doorKey(i.Listen),
+			ByName: i.ByName, ReadOnly: i.ReadOnly, Rules: i.Rules, AuditOnly: i.AuditOnly,
+		}
+		if i.AllowedEntityIDs.Any() || len(i.AllowedEntityIDs.IDs()) > 0 {
+			n.Entities = i.AllowedEntityIDs
+		}
+		p.Named = append(p.Named, n)
+	}
+	return p
+}
+
+func defaultGrant(cfg *config.Config) tokencache.Grant {
+	grant := tokencache.Grant{Type: tokencache.GrantType(cfg.GrantType)}
+	if grant.Type == tokencache.EntityUser {
+		grant.EntityUserID = cfg.EntityUserID
+	}
+	return grant
+}
+
+func doorKey(at config.Listen) string {
+	if at.Network == "" {
+		return ""
+	}
+	return at.String()
+}
+
+// listen opens the listeners of the start.
+func (i *identities) listen() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.current == nil {
+		return nil
+	}
+	opened, err := i.openMissing(i.current)
+	for key, d := range opened {
+		i.doors[key] = d
+	}
+	return err
+}
+
+// serve begins to serve them.
+func (i *identities) serve(failed chan<- error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.failed, i.open = failed, true
+	for _, d := range i.doors {
+		i.serveOn(d)
+	}
+}
+
+func (i *identities) serveOn(d *door) {
+	i.serving.Go(func() {
+		if err := i.serveDoor(d.server, d.on); err != nil {
+			select {
+			case i.failed <- fmt.Errorf("%s: %w", d.at, err):
+			default: // another one has failed already
+			}
+		}
+	})
+}
+
+// openMissing opens what named has and is not open yet. If one cannot be
+// opened, none is.
+func (i *identities) openMissing(named *config.Identities) (map[string]*door, error) {
+	opened := map[string]*door{}
+	for _, identity := range named.All {
+		key := doorKey(identity.Listen)
+		if key == "" || i.doors[key] != nil {
+			continue
+		}
+		d, err := i.openDoor(key, identity)
+		if err != nil {
+			for _, d := range opened {
+				_ = d.on.Close()
+			}
+			return nil, fmt.Errorf("MONITE_IDENTITIES_FILE: listen_addr of %s: %w", identity.Name, err)
+		}
+		opened[key] = d
+	}
+	return opened, nil
+}
+
+func (i *identities) openDoor(key string, identity config.Identity) (*door, error) {
+	on, err := openListener(identity.Listen)
+	if err != nil {
+		return nil, err
+	}
+	d := &door{on: on, server: i.newServer(), at: identity.Listen, mode: 0o600}
+	if err := d.setMode(identity.SocketMode); err != nil {
+		_ = on.Close()
+		return nil, err
+	}
+	d.server.BaseContext = func(net.Listener) context.Context { return proxy.OnListener(context.Background(), key) }
+	return d, nil
+}
+
+// setMode changes who may connect to a socket. It is made for its owner alone.
+func (d *door) setMode(mode fs.FileMode) error {
+	if d.at.Network != "unix" || d.mode == mode {
+		return nil
+	}
+	if err := os.Chmod(d.at.Address, mode); err != nil {
+		return err
+	}
+	d.mode = mode
+	return nil
+}
+
+// follow takes over every change of the file until ctx ends.
+func (i *identities) follow(ctx context.Context) {
+	if i.cfg.IdentitiesPath() == "" {
+		return
+	}
+	files := watch.Files{Paths: []string{i.cfg.IdentitiesPath()}, Check: func() { i.reload() }, Trouble: i.watchTrouble}
+	files.Run(ctx)
+}
+
+func (i *identities) watchTrouble(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != i.watching && err != nil {
+		i.log.Warn().Err(err).Msg("the identities file is polled, not watched")
+	}
+	i.watching = text
+}
+
+// reload reads the file and takes it over, or keeps everything as it is and says
+// why. It reports whether something has changed.
+func (i *identities) reload() (changed bool) {
+	if i.cfg.IdentitiesPath() == "" {
+		return false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		return false
+	}
+	named, err := i.cfg.ReadIdentities()
+	if err == nil && named.Same(i.current) {
+		if i.trouble != "" {
+			i.log.Info().Msg("the identities file can be used again")
+		}
+		i.trouble = ""
+		return false
+	}
+	if err == nil {
+		err = i.takeOver(named)
+	}
+	if err != nil {
+		if text := err.Error(); text != i.trouble { // not again with every poll
+			i.trouble = text
+			i.metrics.ObserveReload(false)
+			i.log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used, the old identities stay")
+		}
+		return false
+	}
+	i.trouble = ""
+	i.metrics.ObserveReload(true)
+	for _, warning := range named.Warnings {
+		i.log.Warn().Msg(warning)
+	}
+	i.log.Info().Int("identities", len(named.All)).Int("listeners", len(i.doors)).Msg("identities file changed")
+	return true
+}
+
+func mistakesOf(err error) (lines []string) {
+	if all, ok := errors.AsType[*config.Error](err); ok {
+		for _, mistake := range all.Mistakes {
+			lines = append(lines, mistake.String())
+		}
+		return lines
+	}
+	return []string{err.Error()}
+}
+
+// takeOver: first what can fail, then the policy, then the doors: a new one is
+// served when its identity is known, an old one closed when it is not.
+func (i *identities) takeOver(named *config.Identities) error {
+	opened, err := i.openMissing(named)
+	if err != nil {
+		return err
+	}
+	undo, err := i.changeModes(named)
+	if err != nil {
+		undo()
+		for _, d := range opened {
+			_ = d.on.Close()
+		}
+		return err
+	}
+	i.setPolicy(policy(i.cfg, named))
+	i.current = named
+	i.count.Store(int64(len(named.All)))
+	wanted := map[string]bool{}
+	for _, identity := range named.All {
+		wanted[doorKey(identity.Listen)] = true
+	}
+	var gone []*door
+	for key, d := range i.doors {
+		if !wanted[key] {
+			gone = append(gone, d)
+			delete(i.doors, key)
+		}
+	}
+	for key, d := range opened {
+		i.doors[key] = d
+		if i.open {
+			i.serveOn(d)
+		}
+	}
+	i.close(gone)
+	return nil
+}
+
+// close stops doors, and lets the requests behind them end. When it returns,
+// their addresses are free again.
+func (i *identities) close(gone []*door) {
+	var stopping sync.WaitGroup
+	for _, d := range gone {
+		stopping.Go(d.on.stop)
+	}
+	stopping.Wait()
+	for _, d := range gone {
+		i.serving.Go(func() {
+			ctx, cancel := context.WithTimeout(i.life, i.cfg.DrainTimeout)
+			defer cancel()
+			if d.server.Shutdown(ctx) != nil {
+				_ = d.server.Close()
+			}
+		})
+	}
+}
+
+// changeModes gives sockets that stay another mode, if the file says so.
+func (i *identities) changeModes(named *config.Identities) (undo func(), err error) {
+	var undos []func()
+	undo = func() {
+		for _, one := range undos {
+			one()
+		}
+	}
+	for _, identity := range named.All {
+		d := i.doors[doorKey(identity.Listen)]
+		if d == nil {
+			continue
+		}
+		before := d.mode
+		if err := d.setMode(identity.SocketMode); err != nil {
+			return undo, fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
+		}
+		undos = append(undos, func() { _ = d.setMode(before) })
+	}
+	return undo, nil
+}
+
+// stopAll stops accepting, for good.
+func (i *identities) stopAll() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.closed = true
+	var stopping sync.WaitGroup
+	for _, d := range i.doors {
+		stopping.Go(d.on.stop)
+	}
+	stopping.Wait()
+}
+
+// shutdown lets the requests end that were accepted. It reports false if ctx
+// ended before they did; cutOff ends them then.
+func (i *identities) shutdown(ctx context.Context) bool {
+	var ending sync.WaitGroup
+	var late atomic.Bool
+	for _, d := range i.doors { // closed: nobody changes them
+		ending.Go(func() {
+			if d.server.Shutdown(ctx) != nil {
+				late.Store(true)
+			}
+		})
+	}
+	ending.Wait()
+	return !late.Load()
+}
+
+// cutOff closes what is still open, and returns when nothing of it runs.
+func (i *identities) cutOff() {
+	i.cut()
+	for _, d := range i.doors {
+		_ = d.server.Close()
+	}
+	i.serving.Wait()
+}
