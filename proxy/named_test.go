@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -211,5 +213,60 @@ func TestRulesOfIdentity(t *testing.T) {
 		if got := c.named.refuses(c.method, "/v1/payables", 0); got != c.want {
 			t.Errorf("%+v %s: %v, want %v", c.named, c.method, got, c.want)
 		}
+	}
+}
+
+func tokenGrant(text string) tokencache.GrantType { return tokencache.GrantType(text) }
+
+func denyPayables(t testing.TB) *routes.Rules {
+	t.Helper()
+	rule, err := routes.ParseRule("* payables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return routes.Compile(nil, []routes.Rule{rule})
+}
+
+// The steps of a named identity cost no allocation.
+func BenchmarkNamedIdentity(b *testing.B) {
+	rule, err := routes.ParseRule("DELETE *")
+	if err != nil {
+		b.Fatal(err)
+	}
+	policy := people()
+	for i := range policy.Named {
+		policy.Named[i].Rules = routes.Compile(nil, []routes.Rule{rule})
+	}
+	h := &Handler{}
+	h.SetPolicy(policy)
+	for name, c := range map[string]struct {
+		target string
+		fields []string
+	}{
+		"by prefix": {"/as/billing/v1/payables/" + entityA + "/approve_payment_operation?limit=5", nil},
+		"by name":   {"/v1/payables/" + entityA + "/approve_payment_operation?limit=5", []string{headerIdentity + ": billing"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			fields := append([]string{"Accept: application/json", "User-Agent: axios/1.7", "Connection: keep-alive", headerEntity + ": " + entityB}, c.fields...)
+			in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(get(c.target, fields...))))
+			if err != nil {
+				b.Fatal(err)
+			}
+			g := testGuard()
+			record := &Record{}
+			b.ReportAllocs()
+			for b.Loop() {
+				path, _, _ := strings.Cut(in.RequestURI, "?")
+				record.view = h.policy.Load()
+				record.prefix, record.path, _ = record.view.strip(path)
+				record.route = routes.Find(record.path)
+				if p := g.check(in, record.path); p != nil {
+					b.Fatal(p)
+				}
+				if _, p := h.identify(in, way{prefix: record.prefix}, record); p != nil {
+					b.Fatal(p)
+				}
+			}
+		})
 	}
 }
