@@ -68,6 +68,10 @@ nonce: ## NONCE_REQUESTS over shared connections, 1 % hostile: no answer may be 
 sigterm: ## stop the sidecar under load E2E_SIGTERM times (100): no request may be dropped
 	E2E_SIGTERM=$${E2E_SIGTERM:-100} go test -count=1 -v -timeout 30m -run 'TestSIGTERMUnderLoad' ./e2e
 
+.PHONY: reloads
+reloads: ## change the identities file under load E2E_RELOADS times (1000): no request may fail
+	E2E_RELOADS=$${E2E_RELOADS:-1000} go test -count=1 -v -timeout 20m -run 'TestReloadsUnderLoad' ./e2e
+
 .PHONY: soak
 soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors sampled; SOAK_SEED repeats one
 	SOAK=$${SOAK:-30m} go test -count=1 -v -timeout 0 -run 'TestSoak$$' ./e2e

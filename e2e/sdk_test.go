@@ -53,6 +53,31 @@ func TestMoniteSDKWorksWithoutTokenOfItsOwn(t *testing.T) {
 	}
 }
 
+// The client unmodified, with the fetchToken of its documentation: it gets
+// handles, and upstream never sees one.
+func TestMoniteSDKWorksWithTokenHandles(t *testing.T) {
+	node := needNode(t)
+	for name, status := range map[string]int{"401": 401, "400 expired": 400} {
+		t.Run(name, func(t *testing.T) {
+			sim, url := simulate(t, monitetest.Config{ExpiredStatus: status})
+			path := t.TempDir() + "/identities.yaml"
+			writeFile(t, path, "identities:\n  - name: named\n    grant_type: entity_user\n    entity_user_id: "+monitetest.DemoEntityUserID+
+				"\n    entity_id: "+monitetest.DemoEntityID+"\n    path_prefix: /as/named\n")
+			s := start(t, defaultEnv(url).with("MONITE_TOKEN_HANDLES", "true", "MONITE_IDENTITIES_FILE", path,
+				"MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID)).ready()
+			runScript(t, node, s, url, "handles.test.mjs")
+			for _, r := range sim.Requests() {
+				if strings.Contains(r.Header.Get("Authorization"), "mph1_") || strings.HasPrefix(r.Target, "/as/") {
+					t.Errorf("upstream saw a handle or a prefix: %s", r.Target)
+				}
+			}
+			if s.loggedNow("mph1_") || s.loggedNow("placeholder") {
+				t.Error("the log holds a handle or a body")
+			}
+		})
+	}
+}
+
 func TestNodeFetchWorksWithoutToken(t *testing.T) {
 	node := needNode(t)
 	sim, url := simulate(t, monitetest.Config{})
