@@ -110,9 +110,6 @@ func (h *handles) make(s selection) string {
 // not look like a handle is ignored; what looks like one and is none is refused,
 // for the app expects to be somebody.
 func (h *handles) read(authorization []string) (selection, *problem) {
-	if h == nil {
-		return selection{}, nil
-	}
 	found := ""
 	for _, value := range authorization {
 		scheme, text, _ := strings.Cut(value, " ")
@@ -125,8 +122,11 @@ func (h *handles) read(authorization []string) (selection, *problem) {
 		}
 		found = text
 	}
-	if found == "" {
+	switch {
+	case found == "":
 		return selection{}, nil
+	case h == nil: // switched off since; whoever holds one must not become the default
+		return selection{}, &problemHandle
 	}
 	var buffer [maxHandle]byte
 	encoded := found[len(handlePrefix):]

@@ -49,8 +49,11 @@ func TestOtherTokensAreIgnored(t *testing.T) {
 		}
 	}
 	var off *handles
-	if got, problem := off.read([]string{"Bearer " + h.make(selection{handleNamed, "billing"})}); got != (selection{}) || problem != nil {
-		t.Errorf("with handles off: %v, %v", got, problem)
+	if got, problem := off.read([]string{"Bearer " + h.make(selection{handleNamed, "billing"})}); got != (selection{}) || problem != &problemHandle {
+		t.Errorf("with handles off: %v, %v, want a refusal", got, problem)
+	}
+	if got, problem := off.read([]string{"Bearer x"}); got != (selection{}) || problem != nil {
+		t.Errorf("with handles off, another token: %v, %v", got, problem)
 	}
 	text := h.make(selection{handlePartner, ""})
 	if _, problem := h.read([]string{"Bearer x", "Bearer " + text}); problem != nil {

@@ -69,7 +69,7 @@ var (
 		"http_request_denied"}
 	problemHandle = problem{http.StatusForbidden, "proxy_unknown_identity",
 		"The token in Authorization is a handle that stands for no identity now.",
-		"Ask POST /v1/auth/token for another one: this one was altered, or the client secret or the configured identities have changed since.",
+		"Ask POST /v1/auth/token for another one: this one was altered, or the client secret, the configured identities or MONITE_TOKEN_HANDLES have changed since.",
 		"http_request_denied"}
 	problemGrant = problem{http.StatusForbidden, "proxy_unknown_identity",
 		"No identity with this grant_type can be had here.",

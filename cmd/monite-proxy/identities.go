@@ -165,7 +165,7 @@ func (i *identities) openDoor(key string, identity config.Identity) (*door, erro
 		return nil, err
 	}
 	d := &door{on: on, server: i.newServer(), at: identity.Listen, mode: 0o600}
-	if err := d.setMode(identity.SocketMode); err != nil {
+	if err := d.setMode(identity.SocketMode); err != nil { // wider than it was made, if at all
 		_ = on.Close()
 		return nil, err
 	}
