@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -124,6 +126,9 @@ func (i *identities) serve(failed chan<- error) {
 	i.failed, i.open = failed, true
 	for _, d := range i.doors {
 		i.serveOn(d)
+	}
+	if i.current != nil {
+		i.log.Info().Int("identities", len(i.current.All)).Strs("listeners", slices.Sorted(maps.Keys(i.doors))).Msg("named identities")
 	}
 }
 
