@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -145,7 +146,12 @@ func suggestion(text string, known []string) string {
 
 var parameter = regexp.MustCompile(`\{[^}]*\}`)
 
-func bare(template string) string { return parameter.ReplaceAllString(template, "{}") }
+func bare(template string) string {
+	if !strings.Contains(template, "{") {
+		return template
+	}
+	return parameter.ReplaceAllString(template, "{}")
+}
 
 // text reads a string. ok is false without one, and then the mistake is noted.
 // YAML takes a plain 2024-05-25 for a time, which is no reason to want quotes.

@@ -30,7 +30,9 @@ var (
 
 // Targets are the words that may follow the method: "*", "other", the resources
 // and the templates, in this order.
-func Targets() []string {
+func Targets() []string { return slices.Clone(targets) }
+
+var targets = func() []string {
 	all := []string{everything, unpublished}
 	for _, route := range Published {
 		if name := resource(route.Template); !slices.Contains(all, name) {
@@ -41,7 +43,7 @@ func Targets() []string {
 		all = append(all, route.Template)
 	}
 	return all
-}
+}()
 
 // resource is the first segment after /v1 of a published template.
 func resource(template string) string {
@@ -57,7 +59,7 @@ func ParseRule(text string) (Rule, error) {
 		return Rule{}, ErrForm
 	case method != everything && !slices.Contains(methods, method):
 		return Rule{}, ErrMethod
-	case !slices.Contains(Targets(), target):
+	case !slices.Contains(targets, target):
 		return Rule{}, ErrTarget
 	}
 	return Rule{method, target}, nil
