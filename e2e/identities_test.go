@@ -693,3 +693,55 @@ func TestSocketModeFollowsTheFile(t *testing.T) {
 	writeFile(t, path, "identities: []\n")
 	s.waitFor("the socket to go", func() bool { return mode() == 0 })
 }
+
+func TestRulesOnTrialAreCounted(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	path := filepath.Join(t.TempDir(), "identities.yaml")
+	writeFile(t, path, "identities:\n  - {name: a, grant_type: client_credentials, path_prefix: /a, deny: [\"* payables\"], audit_only: true}\n")
+	s := start(t, defaultEnv(url).with("MONITE_IDENTITIES_FILE", path)).ready()
+	for target, want := range map[string]float64{"/a/v1/entities": 0, "/a/v1/payables": 1} {
+		before := s.metricValue(`monite_proxy_audited_refusals_total{type="proxy_route_refused"}`)
+		if a := s.mustCall("GET", target, ""); a.Status != 200 {
+			t.Errorf("%s = %d %s", target, a.Status, a.Body)
+		}
+		s.waitFor("the count for "+target, func() bool {
+			return s.metricValue(`monite_proxy_audited_refusals_total{type="proxy_route_refused"}`) == before+want
+		})
+	}
+	if !s.logged(`"identity":"a"`, `"would_refuse":"proxy_route_refused"`, `"route":"/v1/payables"`) {
+		t.Error("the log does not tell")
+	}
+}
+
+// An app keeps its handle: no SDK asks for another one unless it is told that
+// its token is old, and the sidecar never says so.
+func TestHandleOutlivesTheSidecar(t *testing.T) {
+	t.Parallel()
+	w := &witness{minted: map[string]int{}}
+	e := defaultEnv(w.serve(t)).with("MONITE_TOKEN_HANDLES", "true")
+	first := start(t, e).ready()
+	a := first.mustCall("POST", "/v1/auth/token", spell(`{"grant_type":"entity_user","entity_user_id":"U3"}`))
+	_, rest, _ := strings.Cut(a.Body, `"access_token":"`)
+	handle, _, ok := strings.Cut(rest, `"`)
+	if !ok || a.Status != 200 {
+		t.Fatalf("token request: %d %s", a.Status, a.Body)
+	}
+	first.signal(syscall.SIGKILL)
+	<-first.ended
+	for name, c := range map[string]struct {
+		env  env
+		want string
+	}{
+		"a restart":      {e, spell("U3/- /v1/payables")},
+		"another secret": {e.with("MONITE_CLIENT_SECRET", "another-secret"), "proxy_unknown_identity"},
+		"handles off":    {e.with("MONITE_TOKEN_HANDLES", "false"), "proxy_unknown_identity"},
+		"another policy": {e.with("MONITE_ALLOWED_ENTITY_USER_IDS", shortIDs["U2"]), "proxy_entity_user_not_allowed"},
+	} {
+		s := start(t, c.env).ready()
+		a := s.mustCall("GET", "/v1/payables", "", "Authorization", "Bearer "+handle)
+		if !strings.Contains(a.Body, c.want) || strings.Contains(strings.ToLower(a.Body), "expired") {
+			t.Errorf("after %s: %d %s, want %s", name, a.Status, a.Body, c.want)
+		}
+	}
+}
