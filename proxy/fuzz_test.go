@@ -321,4 +321,3 @@ func FuzzConnectionHead(f *testing.F) {
 		}
 	})
 }
-
