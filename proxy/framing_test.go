@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // framingCase is one line of testdata/framing: what an app sends on one
@@ -314,6 +316,33 @@ func (c *framingCase) play(addr string, most int) (result framingResult) {
 	return result
 }
 
+// neighbour is a good app on a connection of its own, over the same upstream
+// connections, until over: each request gets its own answer.
+func neighbour(t *testing.T, addr string, n int, over <-chan struct{}) (answered int) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	br := bufio.NewReader(conn)
+	for {
+		select {
+		case <-over:
+			return answered
+		default:
+		}
+		target, body := fmt.Sprintf("/v1/neighbour/%d/%d", n, answered), fmt.Sprint("nonce-", n, "-", answered)
+		_, _ = io.WriteString(conn, post(target, body))
+		if status, got, _, _, err := readAnswer(br, "POST"); err != nil || status != http.StatusOK || got != target+" "+body {
+			t.Errorf("%s: answer %d %q, %v", target, status, got, err)
+			return answered
+		}
+		answered++
+	}
+}
+
 func readAnswer(br *bufio.Reader, method string) (status int, body string, ours, ended bool, err error) {
 	for {
 		response, err := http.ReadResponse(br, &http.Request{Method: method})
@@ -337,7 +366,7 @@ func readAnswer(br *bufio.Reader, method string) (status int, body string, ours,
 func TestFramingCorpusNeverMakesTwoRequestsOfOne(t *testing.T) {
 	cases := framingCases(t)
 	o := newEchoOrigin(t)
-	r := newRig(t, o.url)
+	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.Observe = nil })
 	results := make([]framingResult, len(cases))
 	next := make(chan int)
 	var all sync.WaitGroup
@@ -348,11 +377,22 @@ func TestFramingCorpusNeverMakesTwoRequestsOfOne(t *testing.T) {
 			}
 		})
 	}
+	var beside sync.WaitGroup
+	over := make(chan struct{})
+	good := make([]int, 4)
+	for n := range good {
+		beside.Go(func() { good[n] = neighbour(t, r.addr, n, over) })
+	}
 	for i := range cases {
 		next <- i
 	}
 	close(next)
 	all.Wait()
+	close(over)
+	beside.Wait()
+	if slices.Min(good) == 0 {
+		t.Errorf("good requests beside the cases: %v", good)
+	}
 	eventually(t, "every connection has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
 	// What was cut off is seen as such only when its connection ends.
 	r.transport.CloseIdleConnections()
@@ -370,7 +410,7 @@ func TestFramingCorpusNeverMakesTwoRequestsOfOne(t *testing.T) {
 		switch {
 		case !found || len(tag) < 6 && tag != "probe":
 			t.Errorf("upstream saw %q, which no case sent", e.target)
-		case tag == "probe":
+		case tag == "probe" || tag == "neighbour":
 		case e.whole:
 			whole[tag[:6]] = append(whole[tag[:6]], e.target+" "+e.body)
 		default:
@@ -398,5 +438,5 @@ func TestFramingCorpusNeverMakesTwoRequestsOfOne(t *testing.T) {
 		sent += len(whole[tag])
 		stray += partial[tag]
 	}
-	t.Logf("%d cases: %d requests parsed, %d sent upstream, %d cut off visibly; in %d std takes the second half for a request of its own", len(cases), len(r.records), sent, stray, ahead)
+	t.Logf("%d cases: %d sent upstream, %d cut off visibly; in %d std takes the second half for a request of its own; %v good requests beside", len(cases), sent, stray, ahead, good)
 }
