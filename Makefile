@@ -80,6 +80,10 @@ soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors s
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	bash .ci/fuzz $(FUZZTIME)
 
+.PHONY: targets
+targets: ## GUARD_TARGETS (1,000,000) generated request targets: no other place may be dialled
+	GUARD_TARGETS=$${GUARD_TARGETS:-1000000} go test -count=1 -v -run 'TestDestination' ./proxy
+
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...

@@ -134,6 +134,18 @@ type answerBody struct {
 	RequestID string `json:"request_id"`
 }
 
+// endsConnection: what follows a request that is refused for what it says is not
+// to be trusted: app and proxy may differ on where it ends, or, after an Upgrade,
+// on the language. A good request at a bad time (overload, no token, upstream's
+// outage) keeps its connection: to close them all then would only add load.
+func endsConnection(p *problem) bool {
+	switch p {
+	case &problemUpgrade, &problemInternal, &problemDraining:
+		return true
+	}
+	return p.status < 500
+}
+
 // writeProblem answers. It is the only place that does so in the proxy's own
 // name.
 func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Record) {
@@ -174,8 +186,7 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 	if f.status == http.StatusMethodNotAllowed {
 		header.Set("Allow", allowedMethods)
 	}
-	if f.status < 500 {
-		// What follows a refused request on its connection is not to be trusted.
+	if endsConnection(f.problem) {
 		header.Set("Connection", "close")
 	}
 	w.WriteHeader(f.status)

@@ -152,6 +152,9 @@ func fromBrowser(in *http.Request) bool {
 // remove (RFC 9110 section 7.6.1). Nobody may have ours removed.
 func connectionOptionsAllowed(values []string) bool {
 	for _, value := range values {
+		if value == "keep-alive" || value == "close" { // what nearly all send
+			continue
+		}
 		for option := range strings.SplitSeq(value, ",") {
 			switch strings.ToLower(strings.Trim(option, " \t")) {
 			case "close", "keep-alive", "te", "":

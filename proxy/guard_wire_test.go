@@ -77,7 +77,7 @@ func TestRefusedRequestCostsNothing(t *testing.T) {
 			} else {
 				checkOurs(t, response, body, problemOf(t, c.want), NotSent, "")
 			}
-			if c.want != "proxy_upgrade_refused" && !response.Close {
+			if !response.Close {
 				t.Errorf("%s: the connection goes on", c.name)
 			}
 			ours++
@@ -219,4 +219,56 @@ func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
 		t.Errorf("afterwards: %d", response.StatusCode)
 	}
 	eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
+}
+
+// An app that asked for another protocol may already speak it: what follows is
+// not for net/http to parse.
+func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	o := listen(t, answering(okEmpty))
+	r := newRig(t, o.url)
+	for _, fields := range [][]string{
+		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"}, {"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: TLS/1.0"},
+	} {
+		a := r.dial()
+		a.say(get("/v1/x", fields...) + get("/v1/smuggled"))
+		if response, _ := a.want("GET", http.StatusNotImplemented); !response.Close {
+			t.Errorf("%q: the answer does not say that the connection ends", fields)
+		}
+		a.closed()
+	}
+	if o.requests.Load() != 0 {
+		t.Errorf("%d requests reached upstream", o.requests.Load())
+	}
+}
+
+// A good request at a bad time costs its app no new connection: the next one is
+// served on the same.
+func TestOverloadKeepsTheConnection(t *testing.T) {
+	release, arrived := make(chan struct{}), make(chan struct{}, 10)
+	o := listen(t, func(p *peer) {
+		for {
+			if _, _, err := p.request(); err != nil {
+				return
+			}
+			arrived <- struct{}{}
+			<-release
+			p.say(okEmpty)
+		}
+	})
+	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 1 })
+	first, second := r.dial(), r.dial()
+	first.say(get("/v1/x"))
+	<-arrived
+	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"), head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n2\r\n{}\r\n0\r\n\r\n"} {
+		second.say(request)
+		if response, _ := second.want("GET", http.StatusServiceUnavailable); response.Close {
+			t.Errorf("%q: the connection ends", request)
+		}
+	}
+	close(release)
+	first.want("GET", 200)
+	eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
+	second.say(get("/v1/x"))
+	second.want("GET", 200)
 }

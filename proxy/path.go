@@ -25,12 +25,9 @@ func targetSafe(target string) bool {
 // backslash for a slash, by cutting at a semicolon. It repairs nothing. One
 // slash at the end is upstream's own affair: it answers with a redirect.
 func pathSafe(path string) bool {
-	if strings.ContainsAny(path, `\;`) {
-		return false
-	}
 	depth, last := 0, strings.Count(path, "/")-1
 	for segment := range strings.SplitSeq(path[1:], "/") {
-		if segment == "" && depth < last || !escapesSafe(segment, depth) || isDots(segment) {
+		if segment == "" && depth < last || !segmentSafe(segment, depth) || isDots(segment) {
 			return false
 		}
 		depth++
@@ -38,13 +35,17 @@ func pathSafe(path string) bool {
 	return true
 }
 
-// escapesSafe refuses broken percent-encodings and those that hide a delimiter,
-// a control byte or another percent sign. Beyond ASCII is refused in the first
+// segmentSafe refuses a backslash, a semicolon, broken percent-encodings, and
+// those that hide a delimiter, a control byte or another percent sign. Beyond ASCII is refused in the first
 // segments: those name resources. Further on, ids and names may have letters.
-func escapesSafe(segment string, depth int) bool {
+func segmentSafe(segment string, depth int) bool {
 	wide := false
 	for i := 0; i < len(segment); i++ {
-		if segment[i] != '%' {
+		switch segment[i] {
+		case '\\', ';':
+			return false
+		case '%':
+		default:
 			continue
 		}
 		if i+2 >= len(segment) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -95,5 +96,38 @@ func TestRejectedPutsTheErrorBack(t *testing.T) {
 	}
 	if body, err := io.ReadAll(response.Body); string(body) != expiredText || !errors.Is(err, broken) {
 		t.Errorf("body = %q, %v", body, err)
+	}
+}
+
+// What is looked into is unpacked up to a limit, whatever it would become.
+func TestPackedBombIsUnpackedUpToALimit(t *testing.T) {
+	var packed bytes.Buffer
+	zip, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	block := make([]byte, 1<<20)
+	for packed.Len() < maxPeek-4<<10 {
+		_, _ = zip.Write(block)
+		_ = zip.Flush()
+	}
+	_ = zip.Close()
+	if packed.Len() > maxPeek {
+		t.Fatalf("the bomb is %d bytes: too large to be looked into", packed.Len())
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 5 {
+		response := &http.Response{
+			StatusCode: 400, ContentLength: int64(packed.Len()), Body: io.NopCloser(bytes.NewReader(packed.Bytes())),
+			Header: http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}},
+		}
+		if got := rejected(response); got != "" {
+			t.Errorf("rejected = %q", got)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(body, packed.Bytes()) {
+			t.Errorf("the answer came out as %d bytes, %v", len(body), err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / 5; each > 2<<20 {
+		t.Errorf("%d KiB for one answer of %d KiB", each>>10, packed.Len()>>10)
 	}
 }

@@ -35,6 +35,9 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 			header.Set(name, underPrefix(h.ownLocation(at), record))
 		}
 	}
+	if response.StatusCode != http.StatusNotModified { // that would change what the app has stored
+		guardFromCaches(header)
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
 	if closeAfter {
 		header.Set("Connection", "close")
@@ -61,15 +64,28 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 // with this host, and those by which upstream could speak in our name.
 func keptHere(name string) bool {
 	switch name {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Status",
+	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Public-Key-Pins",
 		"Public-Key-Pins-Report-Only", "Clear-Site-Data", "Nel", "Report-To", "Reporting-Endpoints", "Refresh",
 		"X-Request-Id":
 		return true
 	}
-	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "X-Monite-Proxy-")
+	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")
 }
+
+// guardFromCaches says what upstream left unsaid. To upstream the Authorization
+// field says that the answer is somebody's (RFC 9111 section 3.5); the app's
+// request has none, and a cache on its side would have no reason to hold back.
+func guardFromCaches(header http.Header) {
+	if _, ok := header["Cache-Control"]; !ok {
+		header["Cache-Control"] = noStore
+	}
+	if _, ok := header["X-Content-Type-Options"]; !ok {
+		header["X-Content-Type-Options"] = noSniff
+	}
+}
+
+var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}
 
 // connectionFields returns the fields that upstream's Connection names: they
 // end here too (RFC 9110 section 7.6.1).

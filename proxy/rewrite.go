@@ -54,19 +54,24 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 // CGI-like one makes the same variable of "_", "." and "-" (oauth2-proxy
 // CVE-2025-64484, Traefik CVE-2026-54763). twin: it is spelled otherwise.
 func plainName(name string) (plain string, twin bool) {
-	isOther := func(r rune) bool {
-		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	i := 0
+	for i < len(name) && plainByte(name[i]) {
+		i++
 	}
-	if strings.IndexFunc(name, isOther) < 0 && !strings.HasSuffix(name, "-") {
+	if i == len(name) && !strings.HasSuffix(name, "-") {
 		return name, false
 	}
 	plain = strings.Map(func(r rune) rune {
-		if isOther(r) {
+		if r > '~' || !plainByte(byte(r)) {
 			return '-'
 		}
 		return r
 	}, name)
 	return http.CanonicalHeaderKey(strings.TrimRight(plain, "-")), true
+}
+
+func plainByte(c byte) bool {
+	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // refusedField reports whether a request field stays here, in whatever spelling.

@@ -83,10 +83,28 @@ func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Res
 	start := time.Now()
 	response, err := c.next.RoundTrip(attempt)
 	c.record.UpstreamTime = time.Since(start)
-	if err == nil && token.In(response.Header.Get("X-Request-Id")) {
-		response.Header.Del("X-Request-Id") // it goes to the log
+	if err == nil {
+		dropEchoes(response.Header, token)
 	}
 	return response, err
+}
+
+// minEcho is the length from which a token is not found in a field by chance.
+const minEcho = 16
+
+// dropEchoes: something at upstream that echoes what it got must not hand the
+// token to the app, nor to the log by X-Request-Id.
+func dropEchoes(header http.Header, token secret.String) {
+	for name, values := range header {
+		if token.Len() < minEcho && name != "X-Request-Id" {
+			continue
+		}
+		for _, value := range values {
+			if token.In(value) {
+				delete(header, name)
+			}
+		}
+	}
 }
 
 // maxPeek bounds what is looked at of an answer that may say why it refuses.

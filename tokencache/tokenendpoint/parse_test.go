@@ -159,6 +159,33 @@ func TestParseExpiresIn(t *testing.T) {
 	}
 }
 
+// Whatever stands there: a whole number of seconds within a year, and for a plain
+// number of seconds exactly that.
+func FuzzExpiresIn(f *testing.F) {
+	for raw := range lifetimes {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got := parseExpiresIn(json.RawMessage(raw))
+		if got < 0 || got > 365*day || got%time.Second != 0 {
+			t.Errorf("parseExpiresIn(%s) = %v", raw, got)
+		}
+		var n int64
+		if err := json.Unmarshal([]byte(raw), &n); err == nil && strings.TrimSpace(raw) == raw && raw != "null" {
+			if want := time.Duration(min(max(n, 0), int64(365*day/time.Second))) * time.Second; got != want {
+				t.Errorf("parseExpiresIn(%s) = %v, want %v", raw, got, want)
+			}
+			if quoted := parseExpiresIn(json.RawMessage(`"` + raw + `"`)); quoted != got {
+				t.Errorf("parseExpiresIn of %s = %v, of the same as a string %v", raw, got, quoted)
+			}
+		}
+		// In an answer it is read the same way, or the answer is refused.
+		if token, err := parseResponse([]byte(`{"access_token":"t","expires_in":` + raw + `}`)); err == nil && strings.TrimLeft(raw, " \t\r\n") == raw && !strings.Contains(raw, ",") && token.ExpiresIn != parseExpiresIn(json.RawMessage(strings.TrimRight(raw, " \t\r\n"))) {
+			t.Errorf("expires_in %q: %v in an answer", raw, token.ExpiresIn)
+		}
+	})
+}
+
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // pauses: Retry-After, and what is made of it at now.
