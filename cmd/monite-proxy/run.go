@@ -39,6 +39,7 @@ type sidecar struct {
 	quit      chan struct{} // the quit endpoint was called
 	clientID  secret.String // of the last reload; used by OnReload alone
 	listening [2]*listener  // data, admin
+	peers     refusedPeers
 }
 
 // serve runs the sidecar until a signal, and returns the exit code.
@@ -74,7 +75,11 @@ func serve(stderr io.Writer) int {
 // protect must not be up without it.
 func (s *sidecar) listen() error {
 	for i, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
-		opened, err := openListener(at)
+		options := listenOptions{} // the admin socket is for this user alone
+		if i == 0 {
+			options = s.dataOptions()
+		}
+		opened, err := openListener(at, options)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", [...]string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"}[i], err)
 			if i > 0 {
@@ -133,7 +138,12 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 
 func (s *sidecar) serveOn(server *http.Server, on *listener) error {
 	defer close(on.left)
-	err := server.Serve(on)
+	var err error
+	if server.TLSConfig != nil {
+		err = server.ServeTLS(on, "", "")
+	} else {
+		err = server.Serve(on)
+	}
 	if on.stopping.Load() || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -193,6 +203,11 @@ func (s *sidecar) sayHello() {
 	version, commit, goVersion := build()
 	for _, warning := range s.cfg.Warnings {
 		s.log.Warn().Msg(warning)
+	}
+	for _, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
+		if at.Network == "unix" && openToAll(at.Address) {
+			s.log.Warn().Str("socket", at.Address).Msg("every user may write to the socket's directory, and so put another socket in its place")
+		}
 	}
 	s.log.Info().
 		Str("version", version).Str("commit", commit).Str("go", goVersion).

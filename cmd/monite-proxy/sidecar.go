@@ -50,6 +50,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	inFlight := func() int64 { return s.handler.InFlight() }
 	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
 	metrics.CountDroppedLines(lines.dropped.Load)
+	metrics.CountRefusedPeers(s.peers.count.Load)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
@@ -63,7 +64,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		Log: logger, Observe: metrics.ObserveRequest,
 	})
 	s.data = proxy.NewServer(s.handler, serverLog(logger))
-	s.data.ConnState = s.conns.observe
+	s.data.ConnState, s.data.TLSConfig = s.conns.observe, cfg.ServerTLS(s.tlsReloaded)
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
