@@ -17,6 +17,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -45,6 +46,7 @@ type sidecar struct {
 // serve runs the sidecar until a signal, and returns the exit code.
 func serve(stderr io.Writer) int {
 	started := time.Now()
+	exposed := confine.NoDumps() // before a secret is read
 	// A reader of our log that goes away must not take the process with it.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
@@ -66,6 +68,14 @@ func serve(stderr io.Writer) int {
 	s := newSidecar(cfg, logger, lines, started)
 	if err := s.listen(); err != nil {
 		logger.Error().Err(err).Msg("cannot listen")
+		return exitFailure
+	}
+	if exposed != nil {
+		logger.Warn().Err(exposed).Msg("core dumps and tracing could not be switched off")
+	}
+	if err := s.confine(); err != nil {
+		logger.Error().Err(err).Msg("cannot start")
+		s.closeListeners()
 		return exitFailure
 	}
 	return s.run(signals, hangups)
@@ -90,6 +100,12 @@ func (s *sidecar) listen() error {
 		s.listening[i] = opened
 	}
 	return nil
+}
+
+func (s *sidecar) closeListeners() {
+	for _, open := range s.listening {
+		_ = open.Close()
+	}
 }
 
 // run is the life of the sidecar, from open listeners to the exit code.
