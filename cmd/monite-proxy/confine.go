@@ -42,14 +42,15 @@ func (s *sidecar) confine() error {
 	return nil
 }
 
-// resolverFiles are read again by the resolver when they change.
+// resolverFiles are read again by the resolver when they change. That makes all
+// of /etc readable: a resolv.conf that is replaced is another file.
 var resolverFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
 
 // rules are what the process needs from its start to its end.
 func rules(cfg *config.Config) confine.Rules {
-	// All of /etc, because a resolv.conf that is replaced is another file. The rest
-	// is for the process's own metrics.
-	r := confine.Rules{Read: []string{"/etc", "/proc/self", "/proc/stat"}, Ports: []uint16{53}}
+	// /proc is for the process's own metrics, port 53 for answers of the DNS that
+	// are too long for UDP.
+	r := confine.Rules{Read: []string{"/proc/self", "/proc/stat"}, Ports: []uint16{53}}
 	for _, path := range append(cfg.FollowedFiles(), resolverFiles...) {
 		r.Read = append(r.Read, whereItLives(path)...)
 	}
