@@ -151,3 +151,18 @@ func TestFollowedFilesAreAllThatIsReadAgain(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestRemoteListenerSaysWhatStillGuardsIt(t *testing.T) {
+	f := newTLSFixture(t)
+	const open = "MONITE_ALLOW_REMOTE: the data listener is open to other hosts"
+	for _, tc := range []struct{ ca, token, want string }{
+		{"", "", open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials"},
+		{"", "long-enough-to-last", open}, {f.ca, "", open}, {f.ca, "long-enough-to-last", open},
+	} {
+		cfg := mustLoad(t, map[string]string{"MONITE_TLS_CERT_FILE": f.cert, "MONITE_TLS_KEY_FILE": f.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca,
+			"MONITE_APP_TOKEN": tc.token, "MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "192.0.2.1:1"})
+		if diff := cmp.Diff([]string{tc.want}, cfg.Warnings); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tc, diff)
+		}
+	}
+}

@@ -80,6 +80,9 @@ func oneOf(name, text string, wrong *mistakes, accepted ...string) string {
 	return text
 }
 
+// shortToken is where a random token of letters and digits has 95 bits.
+const shortToken = 16
+
 // dangers are the settings that are allowed and must not pass unseen.
 func (c *Config) dangers() []string {
 	var said []string
@@ -96,6 +99,7 @@ func (c *Config) dangers() []string {
 	say(remote && guarded && !encrypted, "MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels in the clear")
 	say(remote && (encrypted && guarded || certified), "MONITE_ALLOW_REMOTE: the data listener is open to other hosts")
 	say(remote && !guarded && !certified, "MONITE_ALLOW_REMOTE: the data listener is open to other hosts, and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials")
+	say(guarded && c.AppToken().Len() < shortToken, "MONITE_APP_TOKEN: it is shorter than 16 characters and may be guessed, because nothing slows a guess down")
 	say(c.Listen.Network == "unix" && c.SocketMode&0o002 != 0 && len(c.AllowedPeerUIDs) == 0,
 		"MONITE_SOCKET_MODE: every user of this host may connect to the data listener")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
