@@ -172,3 +172,16 @@ func TestConfinedSidecarResolvesNames(t *testing.T) {
 		t.Errorf("status = %d, want 200", a.Status)
 	}
 }
+
+// The system's roots lie, or are linked to, anywhere.
+func TestConfinedSidecarTrustsTheSystemsRoots(t *testing.T) {
+	t.Parallel()
+	needConfinement(t)
+	ca := newCA(t)
+	upstream := httptest.NewUnstartedServer(monitetest.New(monitetest.Config{}))
+	upstream.TLS = ca.server("localhost", time.Now().Add(time.Hour))
+	upstream.StartTLS()
+	t.Cleanup(upstream.Close)
+	_, port, _ := net.SplitHostPort(upstream.Listener.Addr().String())
+	start(t, defaultEnv("https://localhost:"+port).with("MONITE_CONFINE", "require", "SSL_CERT_FILE", ca.file)).ready()
+}

@@ -20,9 +20,11 @@ func (s *sidecar) confine() error {
 	if s.cfg.Confine == "off" {
 		return nil
 	}
-	// Read once and kept: afterwards they are out of reach, and their links lead
-	// anywhere.
-	_, _ = x509.SystemCertPool()
+	// Both are read once and kept. Afterwards they may be out of reach: their links
+	// lead anywhere.
+	if s.cfg.Upstream.Scheme == "https" {
+		_, _ = x509.SystemCertPool()
+	}
 	_ = time.Now().Local().String() // the time zone
 
 	inForce, err := confine.Apply(rules(s.cfg))
