@@ -181,13 +181,14 @@ func TestAppsNeedACertificateOfTheClientCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("without the CA file")
-	if n := strings.Count(r.log.String(), "TLS files of the data listener cannot be used"); n != 1 {
-		t.Errorf("the log speaks %d times of the missing file, want once", n)
-	}
 	// The other CA takes over: now its clients are the good ones.
 	put(t, r.file, &pem.Block{Type: "CERTIFICATE", Bytes: other.cert.Raw})
 	good, foreign = foreign, good
 	check("after the change of the CA")
+	r.waitFor("the line about the change", func() bool { return strings.Contains(r.log.String(), "TLS files of the data listener changed") })
+	if n := strings.Count(r.log.String(), "TLS files of the data listener cannot be used"); n != 1 {
+		t.Errorf("the log speaks %d times of the missing file, want once", n)
+	}
 }
 
 func TestCertificateRotatesUnderLoad(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"net"
@@ -26,12 +27,15 @@ type listener struct {
 	unlink   sync.Once
 }
 
-// listenOptions are for unix sockets; a port has no use for them.
+// listenOptions say who gets in. Without any, a port is open to whoever reaches
+// it, a unix socket to its user.
 type listenOptions struct {
-	// Mode are the permission bits. Zero: 0600.
+	// TLS: Accept returns *tls.Conn, before the handshake. Nil: plain connections.
+	TLS *tls.Config
+	// Mode are the permission bits of a unix socket. Zero: 0600.
 	Mode fs.FileMode
-	// PeerUIDs are the users whose processes may connect. Nil: the permissions
-	// alone decide.
+	// PeerUIDs are the users whose processes may connect to a unix socket. Nil: the
+	// permissions alone decide. For a port it must be nil: it has no users.
 	PeerUIDs []uint32
 	// Refused is told of each connection of another user, which is closed. May be
 	// nil.
@@ -67,11 +71,14 @@ func openListener(at config.Listen, options listenOptions) (*listener, error) {
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.next()
-		if err != nil || l.options.PeerUIDs == nil {
-			return conn, err
+		if err != nil {
+			return nil, err
 		}
-		uid, known := peerUID(conn)
-		if known && slices.Contains(l.options.PeerUIDs, uid) {
+		uid, allowed := l.admits(conn)
+		if allowed && l.options.TLS != nil {
+			return tls.Server(conn, l.options.TLS), nil
+		}
+		if allowed {
 			return conn, nil
 		}
 		_ = conn.Close()
@@ -79,6 +86,14 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.options.Refused(uid)
 		}
 	}
+}
+
+func (l *listener) admits(conn net.Conn) (uid uint32, allowed bool) {
+	if l.options.PeerUIDs == nil {
+		return 0, true
+	}
+	uid, known := peerUID(conn)
+	return uid, known && slices.Contains(l.options.PeerUIDs, uid)
 }
 
 // next returns connections until stop, then those that were waiting.

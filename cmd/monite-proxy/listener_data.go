@@ -7,10 +7,10 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// dataOptions are for the data listener, if it is a unix socket.
+// dataOptions are for the data listener.
 func (s *sidecar) dataOptions() listenOptions {
 	return listenOptions{
-		Mode: s.cfg.SocketMode, PeerUIDs: s.cfg.AllowedPeerUIDs,
+		TLS: s.cfg.ServerTLS(s.tlsReloaded), Mode: s.cfg.SocketMode, PeerUIDs: s.cfg.AllowedPeerUIDs,
 		Refused: func(uid uint32) { s.peers.refused(uid, s.log) },
 	}
 }

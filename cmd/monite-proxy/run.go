@@ -154,12 +154,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 
 func (s *sidecar) serveOn(server *http.Server, on *listener) error {
 	defer close(on.left)
-	var err error
-	if server.TLSConfig != nil {
-		err = server.ServeTLS(on, "", "")
-	} else {
-		err = server.Serve(on)
-	}
+	err := server.Serve(on)
 	if on.stopping.Load() || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

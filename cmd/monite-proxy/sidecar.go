@@ -64,7 +64,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		Log: logger, Observe: metrics.ObserveRequest,
 	})
 	s.data = proxy.NewServer(s.handler, serverLog(logger))
-	s.data.ConnState, s.data.TLSConfig = s.conns.observe, cfg.ServerTLS(s.tlsReloaded)
+	s.data.ConnState = s.conns.observe
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
