@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -269,5 +270,42 @@ func TestTruncatedAnswerOverTLSIsNoCleanEnd(t *testing.T) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("no end at all: %v", err)
+	}
+}
+
+// Handshakes that wait in the kernel's queue when the signal comes are made, and
+// their requests answered.
+func TestSIGTERMAnswersHandshakesThatWait(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerSlowly)
+	r := startTLS(t, defaultEnv(url), nil)
+	r.freeze()
+	const apps = 10
+	waiting := make(chan outcome, apps)
+	for range apps {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.Data, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := r.client()
+		config.ServerName = "localhost"
+		go func() {
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			secured := tls.Client(conn, config)
+			sendGet(secured, "/v1/entities")
+			a, err := readAnswer(secured)
+			waiting <- outcome{a, err}
+		}()
+	}
+	r.signal(syscall.SIGTERM)
+	r.signal(syscall.SIGCONT)
+	for range apps {
+		if o := <-waiting; o.err != nil || o.answer.Status != http.StatusOK {
+			t.Errorf("%d, %v", o.answer.Status, o.err)
+		}
+	}
+	if code := r.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
 	}
 }
