@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -192,5 +193,36 @@ func TestRightsGrowWithTheKernel(t *testing.T) {
 	}
 	if firstRights != 1<<13-1 {
 		t.Errorf("rights of the first version: %#x, want the lowest 13 bits", firstRights)
+	}
+}
+
+// As under a seccomp profile that does not know Landlock, or on a kernel that
+// has none: the process goes on as it is.
+func TestRefusedCallsAreUnsupported(t *testing.T) {
+	for _, refusal := range []unix.Errno{unix.EPERM, unix.ENOSYS, unix.EOPNOTSUPP} {
+		done := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // never given back
+			done <- func() error {
+				filter := [...]unix.SockFilter{
+					{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
+					{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LANDLOCK_CREATE_RULESET, Jf: 1},
+					{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(refusal)},
+					{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+				}
+				program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+				if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+					return err
+				}
+				if _, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program))); errno != 0 {
+					return errno
+				}
+				_, err := apply(Rules{}, func(int) error { return errors.New("put in force all the same") })
+				return err
+			}()
+		}()
+		if err := <-done; !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%v: %v, want ErrUnsupported", refusal, err)
+		}
 	}
 }
