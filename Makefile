@@ -46,6 +46,13 @@ e2e: ## the built binaries from outside at full size, Monite's own JavaScript cl
 e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 	E2E_SDK=1 go test -count=1 -v -run 'SDK|Node' ./e2e
 
+.PHONY: e2e-browser
+e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
+	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1; } || \
+	  echo "Chromium could not be installed: its tests are skipped"
+	E2E_BROWSER=1 go test -count=1 -v -run 'PageOfAnotherOrigin|RebindingPage|AddressInTheBrowser' ./e2e
+
 .PHONY: faults
 faults: ## the fault matrix against the built binary, under 10 minutes
 	cd e2e && FAULTS=1 go test -count=1 -run '^TestFaults$$' -parallel 16 -timeout 15m

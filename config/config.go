@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/x509"
+	"io/fs"
 	"net/url"
 	"slices"
 	"time"
@@ -49,6 +50,11 @@ type Config struct {
 	// Listen is the data listener: on loopback unless AllowRemote.
 	Listen      Listen
 	AllowRemote bool
+	// SocketMode are the permission bits of the data listener's unix socket.
+	SocketMode fs.FileMode
+	// AllowedPeerUIDs are the users that may connect to it. Nil: the permissions
+	// alone decide.
+	AllowedPeerUIDs []uint32
 	// AllowedHosts are exact Host names in lower case, without port and
 	// final dot; IP addresses in canonical form, without brackets. The
 	// loopback names and the bound address are not among them.
@@ -72,12 +78,14 @@ type Config struct {
 	StatusPage   bool
 	LogLevel     string // trace, debug, info, warn, error
 	LogFormat    string // json, console
+	Confine      string // auto, off, require
 
 	// Warnings are to be said aloud at the start. They hold no value.
 	Warnings []string
 
 	appToken          source
 	clientCertificate *clientCertificate // nil: none
+	serverTLS         *serverTLS         // nil: plain HTTP
 	settings          []Setting
 	identitiesPath    string // empty: none
 }
@@ -95,6 +103,21 @@ func (c *Config) Files() []*secret.File {
 		}
 	}
 	return files
+}
+
+// FollowedFiles are the paths that are read again while the process runs.
+func (c *Config) FollowedFiles() []string {
+	var paths []string
+	for _, file := range c.Files() {
+		paths = append(paths, file.Path())
+	}
+	if c.clientCertificate != nil {
+		paths = append(paths, c.clientCertificate.certFile, c.clientCertificate.keyFile)
+	}
+	if c.identitiesPath != "" {
+		paths = append(paths, c.identitiesPath)
+	}
+	return append(paths, c.serverTLS.files()...)
 }
 
 // Redacted returns every variable with its effective value, in the order of

@@ -231,16 +231,15 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 		p.add(modeField.Line, wantedSocket)
 	}
 	i.Listen = at
+	if len(p.cfg.AllowedPeerUIDs) > 0 && at.Network != "unix" {
+		p.add(field.Line, "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+	}
 	if !at.Loopback() && !p.cfg.AllowRemote {
 		p.add(field.Line, "a loopback address, or MONITE_ALLOW_REMOTE=true with it")
 	}
 	p.alone(at, field.Line)
 	if !at.Loopback() && p.cfg.AllowRemote {
-		guard := "; MONITE_APP_TOKEN travels in the clear"
-		if p.cfg.AppToken().IsZero() {
-			guard = ", and without MONITE_APP_TOKEN whoever reaches the listener acts as it"
-		}
-		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is open to other hosts"+guard)
+		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness())
 	}
 }
 

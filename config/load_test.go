@@ -30,6 +30,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"MONITE_MAX_BODY_BYTES": "33554432", "MONITE_REPLAY_BODY_BYTES": "65536", "MONITE_UPSTREAM_TIMEOUT": "1m",
 		"MONITE_SHUTDOWN_DELAY": "0s", "MONITE_DRAIN_TIMEOUT": "25s", "MONITE_QUIT_ENDPOINT": "false",
 		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true", "MONITE_TOKEN_HANDLES": "false",
+		"MONITE_SOCKET_MODE": "0600", "MONITE_CONFINE": "auto",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -50,7 +51,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		"MONITE_MAX_IN_FLIGHT": "2", "MONITE_MAX_BODY_BYTES": "3", "MONITE_REPLAY_BODY_BYTES": "0",
 		"MONITE_UPSTREAM_TIMEOUT": "1h", "MONITE_SHUTDOWN_DELAY": "1s", "MONITE_DRAIN_TIMEOUT": "0s",
 		"MONITE_QUIT_ENDPOINT": "true", "MONITE_LOG_LEVEL": "trace", "MONITE_LOG_FORMAT": "console",
-		"MONITE_STATUS_PAGE": "false",
+		"MONITE_STATUS_PAGE": "false", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require",
 	})
 	cfg, err := Load()
 	if err != nil {
@@ -74,6 +75,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		TokenTimeout: 50 * time.Millisecond, HoldTimeout: 50 * time.Millisecond, UpstreamTimeout: time.Hour,
 		ShutdownDelay: time.Second, MaxIdentities: 1, MaxInFlight: 2, MaxBodyBytes: 3,
 		QuitEndpoint: true, LogLevel: "trace", LogFormat: "console",
+		SocketMode: 0o660, Confine: "require",
 	}
 	if got.Upstream.String() != "https://api.monite.com" {
 		t.Errorf("Upstream = %v, want https://api.monite.com", got.Upstream)
@@ -134,7 +136,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	var want []string
 	for _, v := range variables {
 		pairs[v.name] = "@@ bad"
-		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == "MONITE_IDENTITIES_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") {
+		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == "MONITE_IDENTITIES_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") || strings.HasPrefix(v.name, "MONITE_TLS_") {
 			want = append(want, v.name)
 		}
 	}

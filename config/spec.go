@@ -41,6 +41,11 @@ type spec struct {
 
 	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
+	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
+	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
+	TLSCertFile  string        `envconfig:"MONITE_TLS_CERT_FILE" otherwise:"plain HTTP" desc:"certificate of the data listener, which then speaks TLS; read again when it changes" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_TLS_KEY_FILE"`
+	TLSKeyFile   string        `envconfig:"MONITE_TLS_KEY_FILE" otherwise:"plain HTTP" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_TLS_CERT_FILE"`
+	TLSClientCA  string        `envconfig:"MONITE_TLS_CLIENT_CA_FILE" otherwise:"none" desc:"if set, apps must show a certificate that one of these signed" accepts:"the path of a PEM file with at least one certificate, together with MONITE_TLS_CERT_FILE"`
 	AppToken     secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
 	AllowedHosts string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
@@ -65,6 +70,7 @@ type spec struct {
 	QuitEndpoint bool   `envconfig:"MONITE_QUIT_ENDPOINT" default:"false" desc:"allows the shutdown command and POST /quitquitquit on the admin listener" accepts:"true or false"`
 	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
 	LogFormat    string `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
+	Confine      string `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = no start without" accepts:"auto, off or require"`
 	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"reserved for the page on the admin listener, which this version does not have" accepts:"true or false"`
 }
 

@@ -20,6 +20,8 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
 	cfg.RootCAs = buildRoots(parsed.CAFile, wrong)
 	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
+	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
+	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	buildIdentity(cfg, parsed, wrong)
@@ -57,6 +59,12 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 		wrong.add("MONITE_ADMIN_ADDR", "another address than that of MONITE_LISTEN_ADDR")
 	}
 	cfg.Listen, cfg.Admin = data, admin
+	cfg.SocketMode = buildSocketMode(parsed.SocketMode, wrong)
+	cfg.AllowedPeerUIDs = buildPeerUIDs(parsed.AllowedPeers, wrong)
+	if len(cfg.AllowedPeerUIDs) > 0 && dataOK && data.Network != "unix" {
+		// It would protect nothing: who connects to a port has no user.
+		wrong.refuse("MONITE_ALLOWED_PEER_UIDS", "MONITE_LISTEN_ADDR is not a unix socket")
+	}
 }
 
 func buildDate(name, text string, wrong *mistakes) string {
@@ -73,6 +81,23 @@ func oneOf(name, text string, wrong *mistakes, accepted ...string) string {
 	return text
 }
 
+// shortToken is where a random token of letters and digits has 95 bits.
+const shortToken = 16
+
+// openness says of a listener for apps that is not on loopback what still guards it.
+func (c *Config) openness() string {
+	const open = "open to other hosts"
+	guarded, encrypted := !c.AppToken().IsZero(), c.serverTLS != nil
+	switch certified := encrypted && c.serverTLS.clientCAFile != ""; {
+	case certified || guarded && encrypted:
+		return open
+	case guarded:
+		return open + "; MONITE_APP_TOKEN travels in the clear"
+	default:
+		return open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials"
+	}
+}
+
 // dangers are the settings that are allowed and must not pass unseen.
 func (c *Config) dangers() []string {
 	var said []string
@@ -84,9 +109,10 @@ func (c *Config) dangers() []string {
 	say(c.AllowedEntityIDs.Any(), "MONITE_ALLOWED_ENTITY_IDS is *: every app that reaches the port may name any entity")
 	say(c.AllowedEntityUserIDs.Any(), "MONITE_ALLOWED_ENTITY_USER_IDS is *: every app that reaches the port may act as any entity user")
 	remote := !c.Listen.Loopback()
-	guarded := !c.AppToken().IsZero()
-	say(remote && guarded, "MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels in the clear")
-	say(remote && !guarded, "MONITE_ALLOW_REMOTE: the data listener is open to other hosts, and without MONITE_APP_TOKEN whoever reaches it acts with these credentials")
+	say(remote, "MONITE_ALLOW_REMOTE: the data listener is "+c.openness())
+	say(!c.AppToken().IsZero() && c.AppToken().Len() < shortToken, "MONITE_APP_TOKEN: it is shorter than 16 characters and may be guessed, because nothing slows a guess down")
+	say(c.Listen.Network == "unix" && c.SocketMode&0o002 != 0 && len(c.AllowedPeerUIDs) == 0,
+		"MONITE_SOCKET_MODE: every user of this host may connect to the data listener")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
 		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),

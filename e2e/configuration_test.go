@@ -32,6 +32,11 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_ALLOWED_ENTITY_USER_IDS":  {"x"},
 		"MONITE_LISTEN_ADDR":              {"8080", "0.0.0.0:0", ":0", "localhost:http", "example.com:80", "127.0.0.1:65536", "unix:relative", "unix:/" + strings.Repeat("x", 108)},
 		"MONITE_ALLOW_REMOTE":             {"oui"},
+		"MONITE_SOCKET_MODE":              {"600", "0400", "1777", "rw"},
+		"MONITE_ALLOWED_PEER_UIDS":        {"root", "-1", "1,,2", "4294967295"},
+		"MONITE_TLS_CERT_FILE":            {none, bad},
+		"MONITE_TLS_KEY_FILE":             {none, bad},
+		"MONITE_TLS_CLIENT_CA_FILE":       {none, bad},
 		"MONITE_APP_TOKEN":                {"has space"},
 		"MONITE_APP_TOKEN_FILE":           {none},
 		"MONITE_ALLOWED_HOSTS":            {"*.example.com", "http://x", "a,,b"},
@@ -57,6 +62,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_STATUS_PAGE":              {"off"},
 		"MONITE_IDENTITIES_FILE":          {none, directory},
 		"MONITE_TOKEN_HANDLES":            {"x"},
+		"MONITE_CONFINE":                  {"true", "always"},
 		"MONITE_VEND_ADDR":                {":9000"},
 		"MONITE_LISTENER":                 {"strict"},
 		"MONITE_AUDIT_LOG":                {"/tmp/audit"},
@@ -205,7 +211,7 @@ func TestListeningForOthersNeedsAWord(t *testing.T) {
 	url := script(t, nil, answerOK)
 	badStart(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "0.0.0.0:0"), "MONITE_LISTEN_ADDR")
 	s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "0.0.0.0:0", "MONITE_ALLOW_REMOTE", "true"))
-	if !s.logged(`"level":"warn"`, "MONITE_ALLOW_REMOTE", "without MONITE_APP_TOKEN whoever reaches it acts with these credentials") {
+	if !s.logged(`"level":"warn"`, "MONITE_ALLOW_REMOTE", "without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials") {
 		t.Error("no warning")
 	}
 }

@@ -145,7 +145,11 @@ func fromBrowser(in *http.Request) bool {
 	}
 	// Foreign is every origin but the proxy's own, under the name that Host says
 	// and that the Host check has seen.
-	return len(origins) > 1 || !strings.EqualFold(origins[0], "http://"+in.Host)
+	scheme := "http://"
+	if in.TLS != nil {
+		scheme = "https://"
+	}
+	return len(origins) > 1 || !strings.EqualFold(origins[0], scheme+in.Host)
 }
 
 // connectionOptionsAllowed: an option names fields that the next hop must

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"log"
 	"net"
 	"net/http"
@@ -46,7 +47,17 @@ func resetIfUndelimited(in *http.Request, length int64) {
 	if length >= 0 || in.ProtoAtLeast(1, 1) {
 		return
 	}
-	if conn, ok := in.Context().Value(connKey{}).(*net.TCPConn); ok {
-		_ = conn.SetLinger(0)
+	conn, _ := in.Context().Value(connKey{}).(net.Conn)
+	encrypted, isTLS := conn.(*tls.Conn)
+	if isTLS {
+		conn = encrypted.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	if isTLS {
+		// Now, because net/http would say close_notify first: the end of a whole
+		// answer (RFC 8446 section 6.1).
+		_ = conn.Close()
 	}
 }

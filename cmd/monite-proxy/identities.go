@@ -31,6 +31,7 @@ type identities struct {
 	setPolicy func(proxy.Policy)
 	newServer func() *http.Server
 	serveDoor func(*http.Server, *listener) error
+	options   func(config.Listen, fs.FileMode) listenOptions
 	failed    chan<- error // a door has failed
 
 	// life ends when what is left of removed doors is cut off.
@@ -119,6 +120,15 @@ func (i *identities) listen() error {
 	return err
 }
 
+// closeDoors closes those of a start that fails.
+func (i *identities) closeDoors() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, d := range i.doors {
+		_ = d.on.Close()
+	}
+}
+
 // serve begins to serve them.
 func (i *identities) serve(failed chan<- error) {
 	i.mu.Lock()
@@ -165,20 +175,16 @@ func (i *identities) openMissing(named *config.Identities) (map[string]*door, er
 }
 
 func (i *identities) openDoor(key string, identity config.Identity) (*door, error) {
-	on, err := openListener(identity.Listen)
+	on, err := openListener(identity.Listen, i.options(identity.Listen, identity.SocketMode))
 	if err != nil {
 		return nil, err
 	}
-	d := &door{on: on, server: i.newServer(), at: identity.Listen, mode: 0o600}
-	if err := d.setMode(identity.SocketMode); err != nil { // wider than it was made, if at all
-		_ = on.Close()
-		return nil, err
-	}
+	d := &door{on: on, server: i.newServer(), at: identity.Listen, mode: identity.SocketMode}
 	d.server.BaseContext = func(net.Listener) context.Context { return proxy.OnListener(context.Background(), key) }
 	return d, nil
 }
 
-// setMode changes who may connect to a socket. It is made for its owner alone.
+// setMode changes who may connect to a socket.
 func (d *door) setMode(mode fs.FileMode) error {
 	if d.at.Network != "unix" || d.mode == mode {
 		return nil

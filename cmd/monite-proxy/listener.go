@@ -1,13 +1,14 @@
 package main
 
 import (
-	"errors"
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
+	"slices"
+	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
@@ -21,27 +22,82 @@ type listener struct {
 	emptied  chan struct{} // closed when waiting is complete
 	waiting  []net.Conn    // what was in the kernel's queue at the end
 	left     chan struct{} // closed by whoever calls Accept, when it calls no more
+	options  listenOptions
+	socket   *socketFile // nil: a TCP listener
+	unlink   sync.Once
+}
+
+// listenOptions say who gets in. Without any, a port is open to whoever reaches
+// it, a unix socket to its user.
+type listenOptions struct {
+	// TLS: Accept returns *tls.Conn, before the handshake. Nil: plain connections.
+	TLS *tls.Config
+	// Mode are the permission bits of a unix socket. Zero: 0600.
+	Mode fs.FileMode
+	// PeerUIDs are the users whose processes may connect to a unix socket. Nil: the
+	// permissions alone decide. For a port it must be nil: it has no users.
+	PeerUIDs []uint32
+	// Refused is told of each connection of another user, which is closed. May be
+	// nil.
+	Refused func(uid uint32)
 }
 
 // lastHandshakes is how long handshakes that have begun may take to end.
 const lastHandshakes = 20 * time.Millisecond
 
 // openListener opens a TCP listener or a unix socket.
-func openListener(at config.Listen) (*listener, error) {
-	if at.Network == "unix" {
-		if err := removeStaleSocket(at.Address); err != nil {
-			return nil, err
-		}
+func openListener(at config.Listen, options listenOptions) (*listener, error) {
+	if options.PeerUIDs != nil && !knowsPeers {
+		return nil, fmt.Errorf("listen %s: the users of connections are not known on this system", at)
 	}
-	opened, err := listenPrivately(at.Network, at.Address)
+	l := &listener{emptied: make(chan struct{}), left: make(chan struct{}), options: options}
+	var err error
+	if at.Network == "unix" {
+		l.Listener, l.socket, err = listenSocket(at.Address, options.Mode)
+	} else {
+		// Go listens with Multipath TCP where it can. Its sockets take no filter, and
+		// between programs of one host it is of no use.
+		var listen net.ListenConfig
+		listen.SetMultipathTCP(false)
+		l.Listener, err = listen.Listen(context.Background(), at.Network, at.Address)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: opened, emptied: make(chan struct{}), left: make(chan struct{})}, nil
+	return l, nil
 }
 
-// Accept returns connections until stop, then those that were waiting.
+// Accept returns connections of users that may connect.
 func (l *listener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.next()
+		if err != nil {
+			return nil, err
+		}
+		uid, allowed := l.admits(conn)
+		if allowed && l.options.TLS != nil {
+			return tls.Server(conn, l.options.TLS), nil
+		}
+		if allowed {
+			return conn, nil
+		}
+		_ = conn.Close()
+		if l.options.Refused != nil {
+			l.options.Refused(uid)
+		}
+	}
+}
+
+func (l *listener) admits(conn net.Conn) (uid uint32, allowed bool) {
+	if l.options.PeerUIDs == nil {
+		return 0, true
+	}
+	uid, known := peerUID(conn)
+	return uid, known && slices.Contains(l.options.PeerUIDs, uid)
+}
+
+// next returns connections until stop, then those that were waiting.
+func (l *listener) next() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err == nil || !l.stopping.Load() {
 		return conn, err
@@ -66,31 +122,16 @@ func (l *listener) stop() {
 	}
 	l.waiting = emptyQueue(l.Listener)
 	close(l.emptied)
-	_ = l.Listener.Close()
+	_ = l.Close()
 	<-l.left
 }
 
-// removeStaleSocket removes a socket that nobody listens on any more. It
-// replaces nothing else.
-func removeStaleSocket(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("listen unix %s: there is something that is not a socket", path)
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		_ = conn.Close()
-	}
-	// Only a refusal says that nobody listens. A full queue and a socket of
-	// another user give other errors.
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("listen unix %s: another process listens there", path)
-	}
-	return os.Remove(path)
+// Close removes the socket, if it is still ours, and closes.
+func (l *listener) Close() error {
+	l.unlink.Do(func() {
+		if l.socket != nil {
+			l.socket.remove()
+		}
+	})
+	return l.Listener.Close()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"syscall"
@@ -37,7 +36,8 @@ func beginNoMore(opened net.Listener) (handshakes bool) {
 	return handshakes
 }
 
-func control(opened net.Listener, do func(fd int)) {
+// control is for net.Listener and net.Conn.
+func control(opened any, do func(fd int)) {
 	withFD, ok := opened.(syscall.Conn)
 	if !ok {
 		return
@@ -77,16 +77,15 @@ func emptyQueue(opened net.Listener) (waiting []net.Conn) {
 	return waiting
 }
 
-// listenPrivately makes a unix socket that only its owner can reach, from its
-// first moment on.
-func listenPrivately(network, address string) (net.Listener, error) {
-	if network == "unix" {
-		old := unix.Umask(0o177)
-		defer unix.Umask(old)
-	}
-	// Go listens with Multipath TCP where it can. Its sockets take no filter, and
-	// between programs of one host it is of no use.
-	var listen net.ListenConfig
-	listen.SetMultipathTCP(false)
-	return listen.Listen(context.Background(), network, address)
+// knowsPeers: SO_PEERCRED.
+const knowsPeers = true
+
+// peerUID is the user that connected, as it was then.
+func peerUID(conn net.Conn) (uid uint32, known bool) {
+	control(conn, func(fd int) {
+		if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			uid, known = peer.Uid, true
+		}
+	})
+	return uid, known
 }

@@ -8,7 +8,3 @@ func beginNoMore(net.Listener) (handshakes bool) { return false }
 
 // emptyQueue: here close resets what is queued.
 func emptyQueue(net.Listener) []net.Conn { return nil }
-
-func listenPrivately(network, address string) (net.Listener, error) {
-	return net.Listen(network, address)
-}

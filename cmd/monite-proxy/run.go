@@ -17,6 +17,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -40,11 +41,13 @@ type sidecar struct {
 	quit      chan struct{} // the quit endpoint was called
 	clientID  secret.String // of the last reload; used by OnReload alone
 	listening [2]*listener  // data, admin
+	peers     refusedPeers
 }
 
 // serve runs the sidecar until a signal, and returns the exit code.
 func serve(stderr io.Writer) int {
 	started := time.Now()
+	exposed := confine.NoDumps() // before a secret is read
 	// A reader of our log that goes away must not take the process with it.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
@@ -68,6 +71,14 @@ func serve(stderr io.Writer) int {
 		logger.Error().Err(err).Msg("cannot listen")
 		return exitFailure
 	}
+	if exposed != nil {
+		logger.Warn().Err(exposed).Msg("core dumps and tracing could not be switched off")
+	}
+	if err := s.confine(); err != nil {
+		logger.Error().Err(err).Msg("cannot start")
+		s.closeListeners()
+		return exitFailure
+	}
 	return s.run(signals, hangups)
 }
 
@@ -75,7 +86,11 @@ func serve(stderr io.Writer) int {
 // protect must not be up without it.
 func (s *sidecar) listen() error {
 	for i, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
-		opened, err := openListener(at)
+		options := listenOptions{} // the admin socket is for this user alone
+		if i == 0 {
+			options = s.appOptions(at, s.cfg.SocketMode)
+		}
+		opened, err := openListener(at, options)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", [...]string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"}[i], err)
 			if i > 0 {
@@ -86,11 +101,17 @@ func (s *sidecar) listen() error {
 		s.listening[i] = opened
 	}
 	if err := s.named.listen(); err != nil {
-		_ = s.listening[0].Close()
-		_ = s.listening[1].Close()
+		s.closeListeners()
 		return err
 	}
 	return nil
+}
+
+func (s *sidecar) closeListeners() {
+	for _, open := range s.listening {
+		_ = open.Close()
+	}
+	s.named.closeDoors()
 }
 
 // run is the life of the sidecar, from open listeners to the exit code.
@@ -214,6 +235,11 @@ func (s *sidecar) sayHello() {
 	version, commit, goVersion := build()
 	for _, warning := range s.cfg.Warnings {
 		s.log.Warn().Msg(warning)
+	}
+	for _, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
+		if at.Network == "unix" && openToAll(at.Address) {
+			s.log.Warn().Str("socket", at.Address).Msg("every user may write to the socket's directory, and so put another socket in its place")
+		}
 	}
 	s.log.Info().
 		Str("version", version).Str("commit", commit).Str("go", goVersion).

@@ -49,6 +49,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	metrics.CountDroppedLines(lines.dropped.Load)
 	metrics.ShowEnvironment(cfg.Environment)
 	s.named = newIdentities(cfg, logger, metrics)
+	metrics.CountRefusedPeers(s.peers.count.Load)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
@@ -70,6 +71,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	})
 	s.data = s.newDataServer()
 	s.named.setPolicy, s.named.newServer, s.named.serveDoor = s.handler.SetPolicy, s.newDataServer, s.serveOn
+	s.named.options = s.appOptions
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,

@@ -131,6 +131,13 @@ func (m *Metrics) CountDroppedLines(lines func() int64) {
 		Help: "Lines of the log that were dropped, because nobody read them in time."}, func() float64 { return float64(lines()) }))
 }
 
+// CountRefusedPeers shows how many connections were closed because of who
+// connected. It is called at most once, before the first scrape.
+func (m *Metrics) CountRefusedPeers(connections func() int64) {
+	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "refused_peers_total",
+		Help: "Connections to the data listener's unix socket of users that are not allowed."}, func() float64 { return float64(connections()) }))
+}
+
 // tokenCollector reads the cache at each scrape.
 type tokenCollector struct{ tokens Tokens }
 

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/confine"
+)
+
+// confine gives up what the process needs no more, now that it is open.
+func (s *sidecar) confine() error {
+	if s.cfg.Confine == "off" {
+		return nil
+	}
+	// Both are read once and kept. Afterwards they may be out of reach: their links
+	// lead anywhere.
+	if s.cfg.Upstream.Scheme == "https" {
+		_, _ = x509.SystemCertPool()
+	}
+	_ = time.Now().Local().String() // the time zone
+
+	inForce, err := confine.Apply(rules(s.cfg))
+	switch required := s.cfg.Confine == "require"; {
+	case errors.Is(err, confine.ErrUnsupported) && !required:
+		s.log.Info().Str("reason", err.Error()).Msg("not confined")
+		return nil
+	case err != nil && !required:
+		s.log.Warn().Err(err).Msg("not confined")
+		return nil
+	case err != nil:
+		return fmt.Errorf("MONITE_CONFINE: %w", err)
+	case required && !inForce.Ports:
+		return errors.New("MONITE_CONFINE: this kernel confines files, but not connections")
+	}
+	s.log.Info().Int("landlock_abi", inForce.ABI).Bool("ports", inForce.Ports).Msg("confined")
+	return nil
+}
+
+// resolverFiles are read again by the resolver when they change. That makes all
+// of /etc readable: a resolv.conf that is replaced is another file.
+var resolverFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
+
+// rules are what the process needs from its start to its end.
+func rules(cfg *config.Config) confine.Rules {
+	// /proc is for the process's own metrics, port 53 for answers of the DNS that
+	// are too long for UDP.
+	r := confine.Rules{Read: []string{"/proc/self", "/proc/stat"}, Ports: []uint16{53}}
+	for _, path := range append(cfg.FollowedFiles(), resolverFiles...) {
+		r.Read = append(r.Read, whereItLives(path)...)
+	}
+	listens := []config.Listen{cfg.Listen, cfg.Admin}
+	if cfg.Identities != nil {
+		// One that a later file has elsewhere cannot be opened: that file is refused.
+		for _, identity := range cfg.Identities.All {
+			listens = append(listens, identity.Listen)
+		}
+	}
+	for _, at := range listens {
+		if at.Network == "unix" {
+			r.Sockets = append(r.Sockets, filepath.Dir(at.Address))
+		}
+	}
+	r.Ports = append(r.Ports, portOf(cfg.Upstream))
+	if cfg.ProxyFromEnv {
+		env := httpproxy.FromEnvironment()
+		for _, text := range []string{env.HTTPSProxy, env.HTTPProxy} {
+			if proxy, err := proxyURL(text); err == nil && text != "" {
+				r.Ports = append(r.Ports, portOf(proxy))
+			}
+		}
+	}
+	return r
+}
+
+// whereItLives are the directories in which a file of that name can be replaced
+// by another one: its own, and that of what a link leads to. A file that lies in
+// the root directory has to do without: the rule would name everything.
+func whereItLives(path string) []string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil
+	}
+	places := []string{path}
+	if led, err := filepath.EvalSymlinks(path); err == nil {
+		places = append(places, led)
+	}
+	for i, place := range places {
+		if directory := filepath.Dir(place); directory != "/" {
+			places[i] = directory
+		}
+	}
+	return places
+}
+
+// proxyURL reads HTTPS_PROXY, which may be without a scheme.
+func proxyURL(text string) (*url.URL, error) {
+	at, err := url.Parse(text)
+	if err == nil && at.Host != "" {
+		return at, nil
+	}
+	return url.Parse("http://" + text)
+}
+
+// portOf is the port that a connection to that origin goes to.
+func portOf(origin *url.URL) uint16 {
+	if port, err := strconv.ParseUint(origin.Port(), 10, 16); err == nil {
+		return uint16(port)
+	}
+	switch origin.Scheme {
+	case "http":
+		return 80
+	case "socks5", "socks5h":
+		return 1080
+	}
+	return 443
+}

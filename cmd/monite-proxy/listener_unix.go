@@ -1,0 +1,33 @@
+//go:build unix
+
+package main
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var umask sync.Mutex // guards the process's, while a socket is made
+
+// listenWithMode: a chmod afterwards would come too late, and could be led
+// elsewhere by a symbolic link. Another file that is made at this moment gets
+// fewer permissions than it asked for, never more.
+func listenWithMode(path string, mode fs.FileMode) (*net.UnixListener, error) {
+	umask.Lock()
+	defer umask.Unlock()
+	old := unix.Umask(int(^mode & 0o777))
+	defer unix.Umask(old)
+	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+func ownedByUs(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+func isSocketWith(mode fs.FileMode, info fs.FileInfo) bool { return info.Mode() == fs.ModeSocket|mode }

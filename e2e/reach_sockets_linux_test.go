@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stranger is a user that is neither root nor the sidecar's: nobody's number.
+const stranger = 65534
+
+// asUser runs do as another user, in a thread of its own that ends with it.
+func asUser(t *testing.T, uid int, do func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can be another user")
+	}
+	failed := make(chan syscall.Errno, 1)
+	go func() {
+		runtime.LockOSThread() // never given back
+		// RawSyscall, because the functions of package syscall change every thread.
+		_, _, errno := syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, 0, 0)
+		if errno == 0 {
+			_, _, errno = syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(uid), uintptr(uid), uintptr(uid))
+		}
+		if errno == 0 {
+			_, _, errno = syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+		}
+		if errno == 0 {
+			do()
+		}
+		failed <- errno
+	}()
+	if errno := <-failed; errno != 0 {
+		t.Fatalf("become user %d: %v", uid, errno)
+	}
+}
+
+// getAs asks over a socket as another user.
+func getAs(t *testing.T, uid int, path string) (status string, err error) {
+	t.Helper()
+	asUser(t, uid, func() {
+		var conn net.Conn
+		if conn, err = net.Dial("unix", path); err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err = conn.Write([]byte("GET /v1/entities HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")); err != nil {
+			return
+		}
+		head := make([]byte, len("HTTP/1.1 200"))
+		if _, err = conn.Read(head); err == nil {
+			status = string(head)
+		}
+	})
+	return status, err
+}
+
+// openDir is a directory that every user may enter.
+func openDir(t *testing.T, mode fs.FileMode) string {
+	t.Helper()
+	directory := shortDir(t)
+	if err := os.Chmod(directory, mode); err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
+func TestSocketIsClosedToOtherUsers(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	path := filepath.Join(openDir(t, 0o755), "s")
+	start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path)).ready()
+	if status, err := getAs(t, stranger, path); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("another user: %q, %v, want EACCES", status, err)
+	}
+}
+
+func TestSocketIsOpenToOtherUsersByItsMode(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	path := filepath.Join(openDir(t, 0o755), "s")
+	s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path, "MONITE_SOCKET_MODE", "0666")).ready()
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o666 {
+		t.Errorf("%v, %v, want a socket with mode 0666", info.Mode(), err)
+	}
+	if status, err := getAs(t, stranger, path); err != nil || status != "HTTP/1.1 200" {
+		t.Errorf("another user: %q, %v, want 200", status, err)
+	}
+	if !strings.Contains(s.log.String(), "MONITE_SOCKET_MODE: every user of this host") {
+		t.Error("the log does not say that every user may connect")
+	}
+}
+
+func TestOnlyListedUsersAreServed(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	path := filepath.Join(openDir(t, 0o755), "s")
+	s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path, "MONITE_SOCKET_MODE", "0666", "MONITE_ALLOWED_PEER_UIDS", "65534")).ready()
+	if status, err := getAs(t, stranger, path); err != nil || status != "HTTP/1.1 200" {
+		t.Errorf("the listed user: %q, %v, want 200", status, err)
+	}
+	const tries = 50
+	for range tries { // root is not listed
+		if a, err := overSocket(path, "GET", "/v1/entities"); err == nil {
+			t.Fatalf("root was answered %d", a.Status)
+		}
+	}
+	s.waitFor("the count of refused connections", func() bool { return s.metricValue("monite_proxy_refused_peers_total") >= tries })
+	s.signal(syscall.SIGTERM)
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if said := strings.Count(s.log.String(), "MONITE_ALLOWED_PEER_UIDS"); said != 1 {
+		t.Errorf("the log has %d lines about %d refused connections, want 1", said, tries)
+	}
+}
+
+func TestSocketOfAnotherUserIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can make a socket of another user")
+	}
+	url := script(t, nil, answerOK)
+	path := filepath.Join(shortDir(t), "s")
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	_ = stale.Close()
+	if err := os.Chown(path, stranger, stranger); err != nil {
+		t.Fatal(err)
+	}
+	code, output := runCommand(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path))
+	if code != 1 || !strings.Contains(output, "belongs to another user") {
+		t.Errorf("exit code = %d, want 1; output:\n%s", code, output)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("it was removed: %v", err)
+	}
+}
+
+// A pod's emptyDir is such a directory, so it is not refused.
+func TestDirectoryThatEverybodyMayWriteToIsSaidAloud(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	for mode, want := range map[fs.FileMode]bool{0o777: true, 0o777 | fs.ModeSticky: false, 0o755: false} {
+		path := filepath.Join(openDir(t, mode), "s")
+		s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path)).ready()
+		if got := strings.Contains(s.log.String(), "every user may write to the socket's directory"); got != want {
+			t.Errorf("mode %v: said: %v, want %v", mode, got, want)
+		}
+		if a, err := overSocket(path, "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
+			t.Errorf("mode %v: %d, %v", mode, a.Status, err)
+		}
+	}
+}
+
+func TestSuccessorsSocketSurvivesTheEndOfTheFirst(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	path := filepath.Join(shortDir(t), "s")
+	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path)
+	first := start(t, e).ready()
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, e).ready()
+	first.signal(syscall.SIGTERM)
+	if code := first.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if a, err := overSocket(path, "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
+		t.Errorf("the second after the first has ended: %d, %v", a.Status, err)
+	}
+}

@@ -1,0 +1,311 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// issue writes a certificate for localhost, for servers or clients, and its key.
+func (ca *faultCA) issue(certFile, keyFile string, serial int64, usage x509.ExtKeyUsage) tls.Certificate {
+	ca.t.Helper()
+	key, der := ca.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}, ca.cert, ca.key)
+	put(ca.t, certFile, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	put(ca.t, keyFile, &pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8(ca.t, key)})
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func pkcs8(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// put replaces a file by rename, as those do who renew certificates.
+func put(t *testing.T, path string, block *pem.Block) {
+	t.Helper()
+	writeFile(t, path+".new", string(pem.EncodeToMemory(block)))
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tlsReach is a sidecar whose data listener speaks TLS.
+type tlsReach struct {
+	*sidecar
+	t               *testing.T
+	ca              *faultCA
+	cert, key, file string // file: the CA of clients
+}
+
+func startTLS(t *testing.T, e env, clientCA *faultCA) *tlsReach {
+	t.Helper()
+	directory := t.TempDir()
+	r := &tlsReach{t: t, ca: newCA(t), cert: filepath.Join(directory, "tls.crt"), key: filepath.Join(directory, "tls.key")}
+	r.ca.issue(r.cert, r.key, 100, x509.ExtKeyUsageServerAuth)
+	e = e.with("MONITE_TLS_CERT_FILE", r.cert, "MONITE_TLS_KEY_FILE", r.key)
+	if clientCA != nil {
+		r.file = filepath.Join(directory, "clients.pem")
+		put(t, r.file, &pem.Block{Type: "CERTIFICATE", Bytes: clientCA.cert.Raw})
+		e["MONITE_TLS_CLIENT_CA_FILE"] = r.file
+	}
+	r.sidecar = start(t, e).ready() // the admin listener stays plain
+	return r
+}
+
+// client is the configuration of an app.
+func (r *tlsReach) client(certificates ...tls.Certificate) *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AddCert(r.ca.cert)
+	return &tls.Config{RootCAs: pool, Certificates: certificates, MinVersion: tls.VersionTLS10}
+}
+
+// get sends one request on a connection of its own, and returns the serial
+// number of the certificate it saw.
+func (r *tlsReach) get(config *tls.Config, pairs ...string) (a answer, serial int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	in, err := http.NewRequestWithContext(ctx, "GET", strings.Replace(r.Data, "http:", "https:", 1)+"/v1/entities", nil)
+	if err != nil {
+		return answer{}, 0, err
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		in.Header.Set(pairs[i], strings.ReplaceAll(pairs[i+1], "HOST", in.URL.Host))
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}
+	response, err := transport.RoundTrip(in)
+	if err != nil {
+		return answer{}, 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(text)}, response.TLS.PeerCertificates[0].SerialNumber.Int64(), err
+}
+
+func TestDataListenerSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	var self atomic.Pointer[string]
+	url := script(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", *self.Load()+"/v1/entities/1")
+		answerOK(w, nil)
+	})
+	self.Store(&url)
+	r := startTLS(t, defaultEnv(url), nil)
+
+	a, serial, err := r.get(r.client())
+	if err != nil || a.Status != http.StatusOK || serial != 100 {
+		t.Fatalf("%d, certificate %d, %v", a.Status, serial, err)
+	}
+	if got := a.Header.Get("Location"); got != "/v1/entities/1" {
+		t.Errorf("Location = %q, want a path: it holds for either scheme", got)
+	}
+	for origin, want := range map[string]int{"https://HOST": 200, "http://HOST": 403, "https://evil.example": 403} {
+		if a, _, err := r.get(r.client(), "Origin", origin); err != nil || a.Status != want {
+			t.Errorf("Origin %s: %d, %v, want %d", origin, a.Status, err, want)
+		}
+	}
+	old := r.client()
+	old.MaxVersion = tls.VersionTLS11
+	if a, _, err := r.get(old); err == nil {
+		t.Errorf("TLS 1.1: %d, want it refused", a.Status)
+	}
+	plain, err := request(t.Context(), "GET", r.Data+"/v1/entities", "")
+	if err != nil || plain.Status != http.StatusBadRequest || !strings.Contains(plain.Body, "HTTPS") {
+		t.Errorf("plain HTTP: %d %q, %v, want 400 that names HTTPS", plain.Status, plain.Body, err)
+	}
+	alpn := r.client()
+	alpn.NextProtos = []string{"h2", "http/1.1"}
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(r.Data, "http://"), alpn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+		t.Errorf("protocol = %q, want http/1.1", got)
+	}
+	_ = conn.Close()
+}
+
+func TestAppsNeedACertificateOfTheClientCA(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	url := script(t, nil, func(w http.ResponseWriter, r *http.Request) { served.Add(1); answerOK(w, r) })
+	clientCA, other, directory := newCA(t), newCA(t), t.TempDir()
+	r := startTLS(t, defaultEnv(url), clientCA)
+	file := func(name string) string { return filepath.Join(directory, name) }
+	good := clientCA.issue(file("a"), file("b"), 1, x509.ExtKeyUsageClientAuth)
+	forServers := clientCA.issue(file("a"), file("b"), 2, x509.ExtKeyUsageServerAuth)
+	foreign := other.issue(file("a"), file("b"), 3, x509.ExtKeyUsageClientAuth)
+
+	check := func(when string) {
+		t.Helper()
+		before := served.Load()
+		for name, config := range map[string]*tls.Config{"none": r.client(), "of another CA": r.client(foreign), "a server's": r.client(forServers)} {
+			if name == "of another CA" { // shown whether asked for or not
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &foreign, nil }
+			}
+			if a, _, err := r.get(config); err == nil {
+				t.Errorf("%s, certificate %s: answered %d", when, name, a.Status)
+			}
+		}
+		if n := served.Load() - before; n != 0 {
+			t.Errorf("%s: %d requests without a good certificate reached upstream", when, n)
+		}
+		if a, _, err := r.get(r.client(good)); err != nil || a.Status != http.StatusOK {
+			t.Errorf("%s, a good certificate: %d, %v", when, a.Status, err)
+		}
+	}
+	check("at first")
+	if err := os.Remove(r.file); err != nil {
+		t.Fatal(err)
+	}
+	check("without the CA file")
+	// The other CA takes over: now its clients are the good ones.
+	put(t, r.file, &pem.Block{Type: "CERTIFICATE", Bytes: other.cert.Raw})
+	good, foreign = foreign, good
+	check("after the change of the CA")
+	r.waitFor("the line about the change", func() bool { return strings.Contains(r.log.String(), "TLS files of the data listener changed") })
+	if n := strings.Count(r.log.String(), "TLS files of the data listener cannot be used"); n != 1 {
+		t.Errorf("the log speaks %d times of the missing file, want once", n)
+	}
+}
+
+func TestCertificateRotatesUnderLoad(t *testing.T) {
+	t.Parallel()
+	const rotations = 25
+	url := script(t, nil, answerOK)
+	r := startTLS(t, defaultEnv(url), nil)
+
+	// One connection stays from the first certificate to the last.
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(r.Data, "http://"), r.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	reader := bufio.NewReader(conn)
+	overKept := func() error {
+		_, _ = io.WriteString(conn, "GET /v1/entities HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%d, %w", response.StatusCode, err)
+		}
+		return nil
+	}
+	var stop atomic.Bool
+	var sent atomic.Int64
+	var load sync.WaitGroup
+	for range 4 {
+		load.Go(func() {
+			for !stop.Load() {
+				if a, _, err := r.get(r.client()); err != nil || a.Status != http.StatusOK {
+					t.Errorf("under rotation: %d, %v", a.Status, err)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	for i := range int64(rotations) {
+		r.ca.issue(r.cert, r.key, 101+i, x509.ExtKeyUsageServerAuth)
+		if err := overKept(); err != nil {
+			t.Errorf("on the kept connection: %v", err)
+			break
+		}
+		after := sent.Load() + 8
+		poll(t, "requests between two rotations", func() bool { return sent.Load() >= after || t.Failed() })
+	}
+	stop.Store(true)
+	load.Wait()
+	if _, serial, err := r.get(r.client()); err != nil || serial != 100+rotations {
+		t.Errorf("certificate %d, %v, want the last one, %d", serial, err, 100+rotations)
+	}
+	t.Logf("%d rotations, %d requests on connections of their own, 0 may fail", rotations, sent.Load())
+}
+
+// To an HTTP/1.0 app an answer of unknown length ends with its connection. A
+// truncated one must not end as a whole one does, which is by close_notify.
+func TestTruncatedAnswerOverTLSIsNoCleanEnd(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half of it")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	r := startTLS(t, defaultEnv(url), nil)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(r.Data, "http://"), r.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, "GET /v1/entities HTTP/1.0\r\nHost: localhost\r\n\r\n")
+	text, err := io.ReadAll(conn)
+	if err == nil {
+		t.Errorf("a clean end after %q", text)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no end at all: %v", err)
+	}
+}
+
+// Handshakes that wait in the kernel's queue when the signal comes are made, and
+// their requests answered.
+func TestSIGTERMAnswersHandshakesThatWait(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerSlowly)
+	r := startTLS(t, defaultEnv(url), nil)
+	r.freeze()
+	const apps = 10
+	waiting := make(chan outcome, apps)
+	for range apps {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.Data, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := r.client()
+		config.ServerName = "localhost"
+		go func() {
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			secured := tls.Client(conn, config)
+			sendGet(secured, "/v1/entities")
+			a, err := readAnswer(secured)
+			waiting <- outcome{a, err}
+		}()
+	}
+	r.signal(syscall.SIGTERM)
+	r.signal(syscall.SIGCONT)
+	for range apps {
+		if o := <-waiting; o.err != nil || o.answer.Status != http.StatusOK {
+			t.Errorf("%d, %v", o.answer.Status, o.err)
+		}
+	}
+	if code := r.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+}
