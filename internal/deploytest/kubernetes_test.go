@@ -11,12 +11,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The parts of a Deployment or Job that the rules look at.
+// The parts of a workload that the rules look at.
 type (
 	manifest struct {
-		Kind string
-		Spec struct {
-			Template struct{ Spec podSpec }
+		Kind     string
+		Metadata struct{ Name string }
+		Data     map[string]string // of a ConfigMap
+		Spec     struct {
+			Template    struct{ Spec podSpec }
+			JobTemplate struct {
+				Spec struct {
+					Template struct{ Spec podSpec }
+				}
+			} `yaml:"jobTemplate"`
 		}
 	}
 	podSpec struct {
@@ -38,16 +45,17 @@ type (
 				SecretName  string `yaml:"secretName"`
 				DefaultMode int    `yaml:"defaultMode"`
 			}
+			EmptyDir *struct{} `yaml:"emptyDir"`
 		}
 	}
 	container struct {
 		Name, Image   string
 		RestartPolicy string `yaml:"restartPolicy"`
 		Env           []struct{ Name, Value string }
-		Ports         []struct {
-			Name          string
-			ContainerPort int `yaml:"containerPort"`
-		}
+		EnvFrom       []struct {
+			ConfigMapRef struct{ Name string } `yaml:"configMapRef"`
+		} `yaml:"envFrom"`
+		Ports          []port
 		StartupProbe   *probe `yaml:"startupProbe"`
 		LivenessProbe  *probe `yaml:"livenessProbe"`
 		ReadinessProbe *probe `yaml:"readinessProbe"`
@@ -77,8 +85,15 @@ type (
 		SubPath   string `yaml:"subPath"`
 		ReadOnly  bool   `yaml:"readOnly"`
 	}
+	port struct {
+		Name          string
+		ContainerPort int `yaml:"containerPort"`
+	}
 	probe struct {
-		HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
+		HTTPGet          struct{ Path, Port string } `yaml:"httpGet"`
+		PeriodSeconds    int                         `yaml:"periodSeconds"`
+		TimeoutSeconds   int                         `yaml:"timeoutSeconds"`
+		FailureThreshold int                         `yaml:"failureThreshold"`
 	}
 )
 
@@ -96,7 +111,19 @@ func problemsOfManifest(t *testing.T, content string) []string {
 	if err := yaml.Unmarshal([]byte(content), &m); err != nil {
 		return []string{err.Error()}
 	}
-	pod := m.Spec.Template.Spec
+	return problemsOfWorkload(t, m)
+}
+
+func (m manifest) pod() podSpec {
+	if m.Kind == "CronJob" {
+		return m.Spec.JobTemplate.Spec.Template.Spec
+	}
+	return m.Spec.Template.Spec
+}
+
+func problemsOfWorkload(t *testing.T, m manifest) []string {
+	t.Helper()
+	pod := m.pod()
 	problems := problemsOfPod(pod)
 	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 		for _, p := range problemsOfContainer(c) {
@@ -113,7 +140,7 @@ func problemsOfManifest(t *testing.T, content string) []string {
 			problems = append(problems, "native sidecar without restartPolicy Always never lets the app start")
 		}
 		return append(problems, problemsOfSidecar(t, pod, pod.InitContainers[0])...)
-	case native < 0 && classic == 0 && m.Kind != "Job":
+	case native < 0 && classic == 0 && m.Kind != "Job" && m.Kind != "CronJob":
 		return append(problems, problemsOfClassic(t, pod, pod.Containers[0])...)
 	}
 	return append(problems, fmt.Sprintf("want one monite-proxy, first in its list; in a %s it is at %d of initContainers and %d of containers",
@@ -126,7 +153,7 @@ func problemsOfPod(pod podSpec) []string {
 	if !isFalse(pod.EnableServiceLinks) {
 		problems = append(problems, "enableServiceLinks is not false")
 	}
-	if !isFalse(pod.AutomountServiceAccountToken) {
+	if !isFalse(pod.AutomountServiceAccountToken) && !pod.hidesTokenFromSidecar() {
 		problems = append(problems, "automountServiceAccountToken is not false")
 	}
 	if pod.HostNetwork {
@@ -136,6 +163,20 @@ func problemsOfPod(pod podSpec) []string {
 		problems = append(problems, "a shared process namespace shows the sidecar's memory to others")
 	}
 	return problems
+}
+
+// hidesTokenFromSidecar: where an injected sidecar must leave the app its token, it covers the place with something
+// empty. Kubernetes then mounts no token there.
+func (p podSpec) hidesTokenFromSidecar() bool {
+	empty := make(map[string]bool) // volume name -> holds nothing
+	for _, v := range p.Volumes {
+		empty[v.Name] = v.EmptyDir != nil
+	}
+	return slices.ContainsFunc(slices.Concat(p.InitContainers, p.Containers), func(c container) bool {
+		return c.Name == "monite-proxy" && slices.ContainsFunc(c.VolumeMounts, func(m mount) bool {
+			return m.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" && empty[m.Name]
+		})
+	})
 }
 
 // problemsOfContainer holds what every container of ours must have, the example app included.
@@ -178,14 +219,20 @@ func problemsOfSidecar(t *testing.T, pod podSpec, c container) []string {
 	return append(problems, problemsOfCredentials(pod, c)...)
 }
 
+// adminPortNames: injected sidecars take the second, because a pod of somebody else may have an "admin" of its own.
+var adminPortNames = []string{"admin", "monite-admin"}
+
 func problemsOfProbes(c container) []string {
 	var problems []string
 	// The kubelet comes by the pod's IP, so an address on loopback would never answer it.
-	if len(c.Ports) != 1 || c.Ports[0].Name != "admin" || c.env()["MONITE_ADMIN_ADDR"] != fmt.Sprintf(":%d", c.Ports[0].ContainerPort) {
-		problems = append(problems, "the only port must be admin, the one in MONITE_ADMIN_ADDR")
+	i := slices.IndexFunc(c.Ports, func(p port) bool {
+		return slices.Contains(adminPortNames, p.Name) && c.env()["MONITE_ADMIN_ADDR"] == fmt.Sprintf(":%d", p.ContainerPort)
+	})
+	if i < 0 || len(c.Ports) != 1 {
+		return append(problems, "the only port must be admin, the one in MONITE_ADMIN_ADDR")
 	}
 	for path, p := range map[string]*probe{"/startupz": c.StartupProbe, "/livez": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
-		if p == nil || p.HTTPGet.Path != path || p.HTTPGet.Port != "admin" {
+		if p == nil || p.HTTPGet.Path != path || p.HTTPGet.Port != c.Ports[i].Name {
 			problems = append(problems, "probe for "+path+" on port admin is missing")
 		}
 	}
@@ -198,8 +245,11 @@ func problemsOfCredentials(pod podSpec, sidecar container) []string {
 	secrets := make(map[string]bool) // volume name -> holds a Secret
 	for _, v := range pod.Volumes {
 		secrets[v.Name] = v.Secret != nil
-		if v.Secret != nil && (v.Secret.DefaultMode != 0o440 || pod.SecurityContext.FSGroup != sidecar.SecurityContext.RunAsGroup) {
-			problems = append(problems, "Secret must have mode 0440 and the sidecar's group as fsGroup")
+		// Injected sidecars leave fsGroup alone, because it changes the app's volumes as well.
+		byGroup := v.Secret != nil && v.Secret.DefaultMode == 0o440 && pod.SecurityContext.FSGroup == sidecar.SecurityContext.RunAsGroup
+		byAll := v.Secret != nil && v.Secret.DefaultMode == 0o444 && pod.SecurityContext.FSGroup == 0
+		if v.Secret != nil && !byGroup && !byAll {
+			problems = append(problems, "Secret must have mode 0440 and the sidecar's group as fsGroup, or 0444 and no fsGroup")
 		}
 	}
 	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE"} {
