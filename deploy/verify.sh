@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks what people deploy with, by the tools it is made for, as far as those are at hand. One line per check: ok, skipped with the reason, or FAILED. The exit status is 1 if a check FAILED.
+# Checks what people deploy with, by the tools it is made for, as far as those are at hand. One line per check: ok,
+# skipped with the reason, or FAILED. The exit status is 1 if a check FAILED.
 #
 #   deploy/verify.sh              use what is there
 #   deploy/verify.sh --install    first install what Debian has (needs root): buildah, busybox-static
@@ -9,11 +10,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-KUBECONFORM=v0.8.0
-KUBERNETES=v1.36.2
-KUSTOMIZE=v0.21.1
-COMPOSE_GO=v2.16.2
-BUILDKIT=v0.34.2
+. deploy/verify/versions.sh
 
 failed=0
 ok()      { printf 'ok       %s\n' "$*"; }
@@ -76,6 +73,8 @@ compose
 schemas
 manifests
 kustomization
+chart
+policy
 lint
 images
 exit "$failed"

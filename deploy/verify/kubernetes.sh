@@ -45,7 +45,7 @@ manifests() {
 
 # rendered FILE WHAT judges what a tool has written: schemas, and the rules of the house.
 rendered() {
-  if [ -n "$validating" ] && ! validate "$1" >"$log" 2>&1; then
+  if [ -n "$validating" ] && ! validate -skip ServiceMonitor,PrometheusRule "$1" >"$log" 2>&1; then
     fail "$2: schemas"
   elif ! RENDERED=$1 go test ./internal/deploytest -count=1 -run '^TestRendered$' >"$log" 2>&1; then
     fail "$2: house rules"
@@ -76,4 +76,78 @@ kustomization() {
     return
   fi
   rendered "$work/kustomize.yaml" "kustomize component, in a Deployment, StatefulSet, Job and CronJob" "$by"
+}
+
+# h renders for the release that the schemas are of.
+h() { helm template --kube-version "${KUBERNETES#v}" "$@"; }
+
+chart() {
+  c=deploy/helm/monite-proxy
+  if ! have helm; then
+    skipped "helm chart: helm is not installed (make deploy-tools builds $HELM)"
+    return
+  fi
+  helm_version="helm $(helm version --template '{{.Version}}' 2>/dev/null)"
+  monitoring="--set monitoring.serviceMonitor.enabled=true --set monitoring.prometheusRule.enabled=true --set monitoring.dashboard.enabled=true"
+  echo 'groups: [{name: a, rules: [{alert: A, expr: up == 0}]}]' >"$work/rules.yaml"
+  # shellcheck disable=SC2086
+  if h x $c --set gateway.replicas=0 >"$log" 2>&1 || h x $c --set existingSecrets=x >"$log" 2>&1; then
+    fail "helm chart: values that its schema forbids were accepted"
+  elif ! helm lint --strict $c >"$log" 2>&1; then
+    fail "helm chart: helm lint --strict"
+  elif ! h monite-proxy $c --namespace billing >"$work/gateway.yaml" 2>"$log" ||
+    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring \
+      --set-file monitoring.prometheusRule.rules="$work/rules.yaml" --set-file monitoring.dashboard.json=$c/values.schema.json >"$work/gateway-all.yaml" 2>"$log"; then
+    fail "helm chart: helm template"
+  elif [ "$(h x $c --set gateway.enabled=false | grep -c '^kind:')" != 0 ]; then
+    fail "helm chart: as a dependency it makes objects of its own"
+  else
+    ok "helm chart, lint and schema ($helm_version)"
+    rendered "$work/gateway.yaml" "helm chart, gateway" "$helm_version"
+    rendered "$work/gateway-all.yaml" "helm chart, gateway with everything on" "$helm_version"
+  fi
+  cp -r deploy/helm "$work/helm" # dependency build writes
+  if ! helm dependency build "$work/helm/example" >"$log" 2>&1 || ! h invoicing "$work/helm/example" >"$work/library.yaml" 2>"$log"; then
+    fail "helm chart in a chart of one's own"
+  else
+    rendered "$work/library.yaml" "helm chart, container in a chart of one's own" "$helm_version"
+  fi
+  if ! have helm-unittest; then
+    skipped "helm chart, unit tests: helm-unittest is not installed (make deploy-tools builds $HELM_UNITTEST)"
+  elif helm-unittest $c >"$log" 2>&1; then
+    ok "helm chart, unit tests ($(sed -n 's/^Tests: *//p' "$log"))"
+  else
+    fail "helm chart, unit tests"
+  fi
+  if ! have helm-docs; then
+    skipped "helm chart, README: helm-docs is not installed (make deploy-tools builds $HELM_DOCS)"
+  elif ! helm-docs -c "$work/helm/monite-proxy" -s file >"$log" 2>&1 || ! diff "$work/helm/monite-proxy/README.md" $c/README.md >"$log"; then
+    fail "helm chart, README: not what helm-docs writes"
+  else
+    ok "helm chart, README as helm-docs $HELM_DOCS writes it"
+  fi
+}
+
+policy() {
+  if [ -n "$validating" ]; then
+    if sed 's/failurePolicy/failPolicy/' deploy/policy/inject.yaml | validate - >"$log" 2>&1; then
+      fail "admission policy: a misspelt field was accepted"
+    elif validate deploy/policy/inject.yaml >"$log" 2>&1; then
+      ok "admission policy (kubeconform -strict, Kubernetes $KUBERNETES)"
+    else
+      fail "admission policy"
+    fi
+  fi
+  if ! have policyeval; then
+    skipped "admission policy on a pod: policyeval is not built (make deploy-tools)"
+  elif ! policyeval deploy/policy/inject.yaml deploy/policy/pod.yaml >"$work/pod.yaml" 2>"$log"; then
+    fail "admission policy on a pod"
+  elif policyeval deploy/policy/inject.yaml "$work/pod.yaml" >"$work/again.yaml" 2>"$log" && ! cmp -s "$work/pod.yaml" "$work/again.yaml"; then
+    fail "admission policy: a pod that has the sidecar gets another"
+  elif ! sed 's/monite-proxy.inject: .*/other: label/' deploy/policy/pod.yaml >"$work/unlabelled.yaml" ||
+    policyeval deploy/policy/inject.yaml "$work/unlabelled.yaml" | grep -q monite-proxy; then
+    fail "admission policy: a pod without the label gets the sidecar"
+  else
+    rendered "$work/pod.yaml" "admission policy on a labelled pod" "the API server's own evaluation, $KUBERNETES"
+  fi
 }

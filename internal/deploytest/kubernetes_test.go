@@ -18,6 +18,7 @@ type (
 		Metadata struct{ Name string }
 		Data     map[string]string // of a ConfigMap
 		Spec     struct {
+			podSpec     `yaml:",inline"` // of a Pod
 			Template    struct{ Spec podSpec }
 			JobTemplate struct {
 				Spec struct {
@@ -115,8 +116,11 @@ func problemsOfManifest(t *testing.T, content string) []string {
 }
 
 func (m manifest) pod() podSpec {
-	if m.Kind == "CronJob" {
+	switch m.Kind {
+	case "CronJob":
 		return m.Spec.JobTemplate.Spec.Template.Spec
+	case "Pod":
+		return m.Spec.podSpec
 	}
 	return m.Spec.Template.Spec
 }
@@ -140,6 +144,8 @@ func problemsOfWorkload(t *testing.T, m manifest) []string {
 			problems = append(problems, "native sidecar without restartPolicy Always never lets the app start")
 		}
 		return append(problems, problemsOfSidecar(t, pod, pod.InitContainers[0])...)
+	case native < 0 && classic == 0 && len(pod.Containers) == 1 && m.Kind == "Deployment":
+		return append(problems, problemsOfGateway(t, pod, pod.Containers[0])...)
 	case native < 0 && classic == 0 && m.Kind != "Job" && m.Kind != "CronJob":
 		return append(problems, problemsOfClassic(t, pod, pod.Containers[0])...)
 	}
@@ -281,6 +287,31 @@ func problemsOfClassic(t *testing.T, pod podSpec, c container) []string {
 		problems = append(problems, "MONITE_SHUTDOWN_DELAY does not outlive the app")
 	}
 	return problems
+}
+
+// problemsOfGateway: alone in its pod it serves others, and must then ask them who they are.
+func problemsOfGateway(t *testing.T, pod podSpec, c container) []string {
+	t.Helper()
+	var problems []string
+	env := c.env()
+	for _, name := range []string{"MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS"} {
+		if env[name] == "" {
+			problems = append(problems, "a gateway without "+name)
+		}
+	}
+	if env["MONITE_SHUTDOWN_DELAY"] == "" {
+		problems = append(problems, "a gateway without MONITE_SHUTDOWN_DELAY ends before the nodes know it")
+	}
+	// That it is open is the point, and the token is there. The data port is checked by its name alone.
+	i := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == "http" })
+	if i < 0 || env["MONITE_LISTEN_ADDR"] != fmt.Sprintf(":%d", c.Ports[i].ContainerPort) {
+		return append(problems, "the port http must be the one in MONITE_LISTEN_ADDR")
+	}
+	c.Ports = slices.Delete(slices.Clone(c.Ports), i, i+1)
+	return append(problems, slices.DeleteFunc(problemsOfSidecar(t, pod, c), func(p string) bool {
+		return p == "MONITE_ALLOW_REMOTE opens the data listener to others" ||
+			p == "MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels in the clear"
+	})...)
 }
 
 func TestManifests(t *testing.T) {

@@ -83,6 +83,69 @@ func TestRendered(t *testing.T) {
 	}
 }
 
+// gateway is what the Helm chart writes, as far as the rules look at it.
+const gateway = `
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    spec:
+      enableServiceLinks: false
+      automountServiceAccountToken: false
+      terminationGracePeriodSeconds: 60
+      securityContext: {fsGroup: 65532}
+      containers:
+        - name: monite-proxy
+          image: monite-proxy:local
+          env:
+            - {name: MONITE_CLIENT_ID_FILE, value: /etc/monite/client_id}
+            - {name: MONITE_CLIENT_SECRET_FILE, value: /etc/monite/client_secret}
+            - {name: MONITE_APP_TOKEN_FILE, value: /etc/monite/app_token}
+            - {name: MONITE_ALLOWED_HOSTS, value: gateway}
+            - {name: MONITE_SHUTDOWN_DELAY, value: 5s}
+            - {name: MONITE_ADMIN_ADDR, value: ":8081"}
+            - {name: MONITE_LISTEN_ADDR, value: ":8080"}
+            - {name: MONITE_ALLOW_REMOTE, value: "true"}
+            - {name: GOMEMLIMIT, value: 110MiB}
+          ports: [{name: http, containerPort: 8080}, {name: admin, containerPort: 8081}]
+          startupProbe: {httpGet: {path: /startupz, port: admin}}
+          livenessProbe: {httpGet: {path: /livez, port: admin}}
+          readinessProbe: {httpGet: {path: /readyz, port: admin}}
+          resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 128Mi}}
+          terminationMessagePolicy: FallbackToLogsOnError
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: 65532
+            runAsGroup: 65532
+            readOnlyRootFilesystem: true
+            allowPrivilegeEscalation: false
+            capabilities: {drop: [ALL]}
+            seccompProfile: {type: RuntimeDefault}
+          volumeMounts: [{name: credentials, mountPath: /etc/monite, readOnly: true}]
+      volumes: [{name: credentials, secret: {secretName: s, defaultMode: 0440}}]
+`
+
+func TestGatewayRules(t *testing.T) {
+	if got := problemsOfRendered(t, gateway); len(got) > 0 {
+		t.Errorf("problems = %q, want none", got)
+	}
+	for _, b := range []struct{ old, new, want string }{
+		{"{name: MONITE_APP_TOKEN_FILE, value: /etc/monite/app_token}", "{name: MONITE_READ_ONLY, value: \"true\"}", "a gateway without MONITE_APP_TOKEN_FILE"},
+		{"{name: MONITE_ALLOWED_HOSTS, value: gateway}", "{name: MONITE_READ_ONLY, value: \"true\"}", "a gateway without MONITE_ALLOWED_HOSTS"},
+		{"{name: MONITE_SHUTDOWN_DELAY, value: 5s}", "{name: MONITE_READ_ONLY, value: \"true\"}", "ends before the nodes know it"},
+		{"{name: MONITE_SHUTDOWN_DELAY, value: 5s}", "{name: MONITE_SHUTDOWN_DELAY, value: 31s}", "grace period 1m0s is too short"},
+		{"name: http, containerPort: 8080", "name: http, containerPort: 8082", "the port http must be"},
+		{"name: admin, containerPort: 8081", "name: admin, containerPort: 8083", "the only port must be admin"},
+		{"runAsUser: 65532", "runAsUser: 0", "does not run as 65532"},
+	} {
+		bad := strings.Replace(gateway, b.old, b.new, 1)
+		got := problemsOfRendered(t, bad)
+		if bad == gateway || !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, b.want) }) {
+			t.Errorf("with %q: problems = %q, want one with %q", b.new, got, b.want)
+		}
+	}
+}
+
 // rendered is what a tool would write of one workload and its settings.
 func rendered(t *testing.T, content string) string {
 	t.Helper()

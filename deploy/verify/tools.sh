@@ -1,0 +1,70 @@
+#!/bin/sh
+# Builds what verify.sh uses and is a Go module, at pinned versions, into .tools. Each takes from seconds to minutes; what
+# is there already is left alone. kube-apiserver takes a quarter of an hour of processor time and is built only when named.
+#
+#   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval goreleaser kube-apiserver]
+set -eu
+cd "$(dirname "$0")/../.."
+. deploy/verify/versions.sh
+tools=$PWD/.tools
+mkdir -p "$tools"
+export GOBIN="$tools" GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=mod CGO_ENABLED=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# module makes a throw-away module, and is in it.
+module() {
+  mkdir "$work/$1" && cd "$work/$1" && printf 'module verify\n\ngo 1.26\n' >go.mod
+}
+
+build() {
+  case $1 in
+  kubeconform) go install "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM" ;;
+  actionlint) go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT" ;;
+  helm-docs) go install "github.com/norwoodj/helm-docs/cmd/helm-docs@$HELM_DOCS" ;;
+  helm) go install -ldflags "-X helm.sh/helm/v3/internal/version.version=$HELM" "helm.sh/helm/v3/cmd/helm@$HELM" ;;
+  goreleaser) go install "github.com/goreleaser/goreleaser/v2@$GORELEASER" ;;
+  helm-unittest) (
+    # Its go.mod replaces a module, which go install refuses.
+    module "$1"
+    go mod edit -replace github.com/vmware-labs/yaml-jsonpath@v0.3.2=github.com/helm-unittest/yaml-jsonpath@v0.4.0
+    go get "github.com/helm-unittest/helm-unittest@$HELM_UNITTEST"
+    go build -o "$tools/helm-unittest" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+  ) ;;
+  policyeval) (
+    source=$PWD/deploy/verify/policyeval.go
+    module "$1"
+    cp "$source" .
+    go get "k8s.io/apiserver@$KUBERNETES_LIBRARIES" "k8s.io/client-go@$KUBERNETES_LIBRARIES" sigs.k8s.io/yaml
+    go build -o "$tools/policyeval" policyeval.go
+  ) ;;
+  kube-apiserver) (
+    # Kubernetes' own module replaces its libraries by folders that are not in it.
+    module "$1"
+    dir=$(go mod download -json "k8s.io/kubernetes@$KUBERNETES" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    go mod edit -require "k8s.io/kubernetes@$KUBERNETES"
+    sed -n 's/^\t\(k8s.io[^ ]*\) => .\/staging.*/\1/p' "$dir/go.mod" | while read -r library; do
+      go mod edit -replace "$library=$library@$KUBERNETES_LIBRARIES"
+    done
+    cp "$dir/cmd/kube-apiserver/apiserver.go" main.go
+    go mod tidy
+    v=k8s.io/component-base/version
+    minor=${KUBERNETES#v1.}
+    go build -ldflags "-s -w -X $v.gitVersion=$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=${minor%.*}" -o "$tools/kube-apiserver" .
+  ) ;;
+  *)
+    echo "no tool $1" >&2
+    exit 2
+    ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- kubeconform actionlint helm-docs policyeval helm helm-unittest goreleaser
+for name; do
+  if [ -x "$tools/$name" ]; then
+    echo "$name: there"
+  else
+    echo "$name: building"
+    build "$name" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+  fi
+done
