@@ -66,6 +66,7 @@ rules() {
 . deploy/verify/compose.sh
 . deploy/verify/kubernetes.sh
 . deploy/verify/images.sh
+. deploy/verify/packages.sh
 
 have go || { echo 'FAILED   Go is not installed'; exit 1; }
 rules
@@ -75,6 +76,7 @@ manifests
 kustomization
 chart
 policy
+systemd
 lint
 images
 exit "$failed"

@@ -17,6 +17,7 @@ import (
 // the kernel has accepted and Accept has not returned yet.
 type listener struct {
 	net.Listener
+	kept     bool // by the service manager: it outlives this process
 	stopping atomic.Bool
 	emptied  chan struct{} // closed when waiting is complete
 	waiting  []net.Conn    // what was in the kernel's queue at the end
@@ -57,14 +58,17 @@ func (l *listener) Accept() (net.Conn, error) {
 // stop takes what waits in the kernel's queue and closes. When it returns, all
 // connections have been returned by Accept and are known to the server.
 func (l *listener) stop() {
-	if beginNoMore(l.Listener) {
+	// What waits at a kept socket is for the next process.
+	if !l.kept && beginNoMore(l.Listener) {
 		time.Sleep(lastHandshakes) // Accept goes on meanwhile
 	}
 	l.stopping.Store(true)
 	if blocked, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = blocked.SetDeadline(time.Unix(1, 0)) // wakes Accept
 	}
-	l.waiting = emptyQueue(l.Listener)
+	if !l.kept {
+		l.waiting = emptyQueue(l.Listener)
+	}
 	close(l.emptied)
 	_ = l.Listener.Close()
 	<-l.left

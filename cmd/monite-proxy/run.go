@@ -74,7 +74,11 @@ func serve(stderr io.Writer) int {
 // protect must not be up without it.
 func (s *sidecar) listen() error {
 	for i, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
-		opened, err := openListener(at)
+		open := openListener
+		if i == 0 {
+			open = openDataListener
+		}
+		opened, err := open(at)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", [...]string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"}[i], err)
 			if i > 0 {
@@ -99,6 +103,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	running.Go(func() { _ = s.watcher.Run(ctx) })
 	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
 	s.health.Listening.Store(true)
+	running.Go(func() { s.notifyWhenReady(ctx) })
 
 	code := exitOK
 	select {
@@ -117,6 +122,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 		os.Exit(exitFailure)
 	}()
 
+	_ = tellManager("STOPPING=1\nSTATUS=draining")
 	s.health.Draining.Store(true)
 	s.handler.Drain()
 	if !s.drain() {
