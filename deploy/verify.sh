@@ -77,6 +77,8 @@ kustomization
 chart
 policy
 systemd
+release
+scripts
 lint
 images
 exit "$failed"

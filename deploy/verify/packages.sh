@@ -28,3 +28,38 @@ systemd() {
     fail "systemd units: exposure $score is above 2.0"
   fi
 }
+
+# release looks at the configuration, and at the packages of one platform.
+release() {
+  if have actionlint; then
+    sed 's/runs-on: ubuntu-24.04/runs-on: ${{ matrix.none }}/' .github/workflows/ci.yml >"$work/broken-workflow.yml"
+    if actionlint "$work/broken-workflow.yml" >"$log" 2>&1; then
+      fail "workflows: a context that does not exist was accepted"
+    elif actionlint >"$log" 2>&1; then
+      ok "workflows (actionlint $ACTIONLINT$(have shellcheck && echo ", with shellcheck"))"
+    else
+      fail "workflows"
+    fi
+  else
+    skipped "workflows: actionlint is not installed (make deploy-tools builds $ACTIONLINT)"
+  fi
+  if ! have goreleaser; then
+    skipped "release: goreleaser is not installed (make deploy-tools builds $GORELEASER)"
+  elif sed 's/^nfpms:/nfpm:/' .goreleaser.yaml >"$work/goreleaser.yaml" && goreleaser check "$work/goreleaser.yaml" >"$log" 2>&1; then
+    fail "release: a misspelt key was accepted"
+  elif goreleaser check >"$log" 2>&1; then
+    ok "release: .goreleaser.yaml (goreleaser check $GORELEASER)"
+  else
+    fail "release: .goreleaser.yaml"
+  fi
+}
+
+scripts() {
+  if ! have shellcheck; then
+    skipped "shell scripts: shellcheck is not installed (Debian: shellcheck)"
+  elif shellcheck -x deploy/*.sh deploy/verify/tools.sh deploy/verify/release-twice.sh deploy/packages/*.sh >"$log" 2>&1; then
+    ok "shell scripts (shellcheck)"
+  else
+    fail "shell scripts"
+  fi
+}

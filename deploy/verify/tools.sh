@@ -2,7 +2,8 @@
 # Builds what verify.sh uses and is a Go module, at pinned versions, into .tools. Each takes from seconds to minutes; what
 # is there already is left alone. kube-apiserver takes a quarter of an hour of processor time and is built only when named.
 #
-#   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval goreleaser kube-apiserver]
+#   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval goreleaser cyclonedx-gomod cosign
+#                           kube-apiserver]
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/verify/versions.sh
@@ -23,6 +24,8 @@ build() {
   actionlint) go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT" ;;
   helm-docs) go install "github.com/norwoodj/helm-docs/cmd/helm-docs@$HELM_DOCS" ;;
   helm) go install -ldflags "-X helm.sh/helm/v3/internal/version.version=$HELM" "helm.sh/helm/v3/cmd/helm@$HELM" ;;
+  cyclonedx-gomod) go install "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$CYCLONEDX" ;;
+  cosign) go install "github.com/sigstore/cosign/v3/cmd/cosign@$COSIGN" ;;
   goreleaser) go install "github.com/goreleaser/goreleaser/v2@$GORELEASER" ;;
   helm-unittest) (
     # Its go.mod replaces a module, which go install refuses.
@@ -59,7 +62,7 @@ build() {
   esac
 }
 
-[ $# -gt 0 ] || set -- kubeconform actionlint helm-docs policyeval helm helm-unittest goreleaser
+[ $# -gt 0 ] || set -- kubeconform actionlint helm-docs policyeval helm helm-unittest goreleaser cyclonedx-gomod
 for name; do
   if [ -x "$tools/$name" ]; then
     echo "$name: there"

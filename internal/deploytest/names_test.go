@@ -98,7 +98,8 @@ func problemsOfMemory(soft, hard string) []string {
 
 // problemOfImage wants a version: an image that changes under a running deployment is nobody's choice.
 func problemOfImage(image string) []string {
-	_, tag, ok := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	name, _, _ := strings.Cut(image, "@") // the tag is for people, beside a digest too
+	_, tag, ok := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
 	if !ok || tag == "latest" {
 		return []string{"image " + image + " has no version"}
 	}
