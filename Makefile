@@ -103,6 +103,10 @@ verify-deploy: ## check everything that people deploy with, by whatever tools ar
 deploy-tools: ## build the tools that verify-deploy uses and that are Go modules into .tools (minutes)
 	deploy/verify/tools.sh $(DEPLOY_TOOLS)
 
+.PHONY: recipes
+recipes: ## legacy clients in all languages that are installed, with nothing but a base URL changed
+	sh deploy/recipes/run.sh
+
 .PHONY: release-twice
 release-twice: ## make the release twice, in two folders: the bytes must be the same
 	sh deploy/verify/release-twice.sh

@@ -79,6 +79,7 @@ policy
 systemd
 release
 scripts
+recipes
 lint
 images
 exit "$failed"

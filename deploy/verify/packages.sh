@@ -57,9 +57,17 @@ release() {
 scripts() {
   if ! have shellcheck; then
     skipped "shell scripts: shellcheck is not installed (Debian: shellcheck)"
-  elif shellcheck -x deploy/*.sh deploy/verify/tools.sh deploy/verify/release-twice.sh deploy/packages/*.sh >"$log" 2>&1; then
+  elif shellcheck -x deploy/*.sh deploy/verify/tools.sh deploy/verify/release-twice.sh deploy/packages/*.sh deploy/recipes/run.sh deploy/recipes/curl/client.sh >"$log" 2>&1; then
     ok "shell scripts (shellcheck)"
   else
     fail "shell scripts"
+  fi
+}
+
+recipes() {
+  if sh deploy/recipes/run.sh >"$log" 2>&1; then
+    sed -n 's/^\(ok  \|skipped\) */&recipe /p' "$log"
+  else
+    fail "recipes"
   fi
 }
