@@ -1,9 +1,9 @@
 #!/bin/sh
 # Builds what verify.sh uses and is a Go module, at pinned versions, into .tools. Each takes from seconds to minutes; what
-# is there already is left alone. kube-apiserver takes a quarter of an hour of processor time and is built only when named.
+# is there already is left alone.
 #
-#   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval goreleaser cyclonedx-gomod cosign
-#                           kube-apiserver]
+#   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval kubevalidate goreleaser
+#                           cyclonedx-gomod cosign]
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/verify/versions.sh
@@ -41,19 +41,18 @@ build() {
     go get "k8s.io/apiserver@$KUBERNETES_LIBRARIES" "k8s.io/client-go@$KUBERNETES_LIBRARIES" sigs.k8s.io/yaml
     go build -o "$tools/policyeval" policyeval.go
   ) ;;
-  kube-apiserver) (
+  kubevalidate) (
     # Kubernetes' own module replaces its libraries by folders that are not in it.
+    source=$PWD/deploy/verify/kubevalidate.go
     module "$1"
     dir=$(go mod download -json "k8s.io/kubernetes@$KUBERNETES" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
     go mod edit -require "k8s.io/kubernetes@$KUBERNETES"
     sed -n 's/^\t\(k8s.io[^ ]*\) => .\/staging.*/\1/p' "$dir/go.mod" | while read -r library; do
       go mod edit -replace "$library=$library@$KUBERNETES_LIBRARIES"
     done
-    cp "$dir/cmd/kube-apiserver/apiserver.go" main.go
+    sed '/^.*go:build ignore/d' "$source" >main.go
     go mod tidy
-    v=k8s.io/component-base/version
-    minor=${KUBERNETES#v1.}
-    go build -ldflags "-s -w -X $v.gitVersion=$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=${minor%.*}" -o "$tools/kube-apiserver" .
+    go build -o "$tools/kubevalidate" .
   ) ;;
   *)
     echo "no tool $1" >&2
@@ -62,7 +61,7 @@ build() {
   esac
 }
 
-[ $# -gt 0 ] || set -- kubeconform actionlint helm-docs policyeval helm helm-unittest goreleaser cyclonedx-gomod
+[ $# -gt 0 ] || set -- kubeconform actionlint helm-docs policyeval kubevalidate helm helm-unittest goreleaser cyclonedx-gomod
 for name; do
   if [ -x "$tools/$name" ]; then
     echo "$name: there"
