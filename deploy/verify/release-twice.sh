@@ -7,8 +7,10 @@ PATH=$PWD/.tools:$PATH
 command -v goreleaser >/dev/null || { echo "goreleaser is not installed: make deploy-tools DEPLOY_TOOLS=goreleaser" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+commit=$(git rev-parse HEAD) # the branch may move on meanwhile
 for round in first the-second-somewhere-else; do
   git clone --quiet --no-hardlinks . "$work/$round/source"
+  git -C "$work/$round/source" checkout --quiet --detach "$commit"
   (cd "$work/$round/source" && GOCACHE=$work/$round/cache goreleaser release --snapshot --clean --skip=publish,sign,sbom,validate) \
     >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   # In checksums.txt, one line per archive and package.
