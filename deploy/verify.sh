@@ -76,6 +76,7 @@ manifests
 kustomization
 chart
 policy
+stored
 systemd
 release
 scripts

@@ -1,40 +1,68 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-// firstInherited is the descriptor of the first socket that systemd hands over
+// firstInherited is the first descriptor that a service manager hands over
 // (sd_listen_fds(3)).
 const firstInherited = 3
 
-// openDataListener takes the socket that the service manager has opened, or
-// opens one.
-func openDataListener(at config.Listen) (*listener, error) {
+// maxInherited bounds what is believed of the environment.
+const maxInherited = 64
+
+// handedOver are the sockets that the service manager has opened for us and
+// that nobody has taken yet.
+var handedOver = sync.OnceValues(func() (map[string]net.Listener, error) {
+	sockets := map[string]net.Listener{}
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
-		return openListener(at) // none, or meant for another process
+		return sockets, nil // none, or meant for another process
 	}
-	if n := os.Getenv("LISTEN_FDS"); n != "1" {
-		return nil, fmt.Errorf("%s sockets were handed over, want one, the data listener's", n)
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 0 || n > maxInherited {
+		return nil, errors.New("LISTEN_FDS is not a number of sockets")
 	}
-	file := os.NewFile(firstInherited, "data listener")
-	opened, err := net.FileListener(file) // a copy, closed in programs that we might start
-	_ = file.Close()
-	if err != nil {
-		return nil, fmt.Errorf("the socket that was handed over: %w", err)
+	for fd := firstInherited; fd < firstInherited+n; fd++ {
+		file := os.NewFile(uintptr(fd), "")
+		opened, err := net.FileListener(file) // a copy, closed in programs that we might start
+		_ = file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("socket %d of the service manager: %w", fd, err)
+		}
+		sockets[opened.Addr().String()] = opened
 	}
-	// What may be bound is decided by the configuration; a socket from elsewhere
-	// is no way around it.
-	if got := opened.Addr(); !sameAddress(got, at) {
-		_ = opened.Close()
-		return nil, fmt.Errorf("the socket that was handed over listens on %s, want %s", got, at)
+	return sockets, nil
+})
+
+// inherited takes the service manager's socket for an address; nil if it has
+// none.
+func inherited(at config.Listen) (net.Listener, error) {
+	sockets, err := handedOver()
+	for name, opened := range sockets {
+		if sameAddress(opened.Addr(), at) {
+			delete(sockets, name)
+			return opened, nil
+		}
 	}
-	return &listener{Listener: opened, kept: true, emptied: make(chan struct{}), left: make(chan struct{})}, nil
+	return nil, err
+}
+
+// unclaimed is an error if the service manager has opened what the
+// configuration does not name: nobody would answer there, and what may be bound
+// is for the configuration to say.
+func unclaimed() error {
+	sockets, err := handedOver()
+	for name := range sockets {
+		return fmt.Errorf("the service manager listens on %s, which is not the address of a listener here", name)
+	}
+	return err
 }
 
 func sameAddress(got net.Addr, at config.Listen) bool {
@@ -43,7 +71,7 @@ func sameAddress(got net.Addr, at config.Listen) bool {
 		return got.Network() == at.Network && got.String() == at.Address
 	}
 	want, err := net.ResolveTCPAddr("tcp", at.Address)
-	if err != nil || want.Port != 0 && want.Port != tcp.Port {
+	if err != nil || want.Port != tcp.Port {
 		return false
 	}
 	if want.IP == nil || want.IP.IsUnspecified() {

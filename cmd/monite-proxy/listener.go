@@ -29,6 +29,9 @@ const lastHandshakes = 20 * time.Millisecond
 
 // openListener opens a TCP listener or a unix socket.
 func openListener(at config.Listen) (*listener, error) {
+	if kept, err := inherited(at); kept != nil || err != nil {
+		return &listener{Listener: kept, kept: true, emptied: make(chan struct{}), left: make(chan struct{})}, err
+	}
 	if at.Network == "unix" {
 		if err := removeStaleSocket(at.Address); err != nil {
 			return nil, err

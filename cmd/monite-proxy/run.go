@@ -74,11 +74,7 @@ func serve(stderr io.Writer) int {
 // protect must not be up without it.
 func (s *sidecar) listen() error {
 	for i, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
-		open := openListener
-		if i == 0 {
-			open = openDataListener
-		}
-		opened, err := open(at)
+		opened, err := openListener(at)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", [...]string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"}[i], err)
 			if i > 0 {
@@ -87,6 +83,11 @@ func (s *sidecar) listen() error {
 			return err
 		}
 		s.listening[i] = opened
+	}
+	if err := unclaimed(); err != nil {
+		_ = s.listening[0].Close()
+		_ = s.listening[1].Close()
+		return err
 	}
 	return nil
 }

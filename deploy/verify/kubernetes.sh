@@ -78,6 +78,31 @@ kustomization() {
   rendered "$work/kustomize.yaml" "kustomize component, in a Deployment, StatefulSet, Job and CronJob" "$by"
 }
 
+# stored judges everything that a cluster would be given by what the API server does with it before it stores it.
+stored() {
+  if ! have kubevalidate; then
+    skipped "Kubernetes' own validation: kubevalidate is not built (make deploy-tools)"
+    return
+  fi
+  set -- deploy/kubernetes/*.yaml deploy/policy/*.yaml
+  for f in kustomize gateway library pod; do
+    [ -s "$work/$f.yaml" ] && set -- "$@" "$work/$f.yaml"
+  done
+  # Mistakes that no schema shows.
+  if sed '/^      volumes:/,$s/name: monite-credentials/name: other/' deploy/kubernetes/native-sidecar.yaml >"$work/broken.yaml" &&
+    kubevalidate "$work/broken.yaml" >"$log" 2>&1; then
+    fail "Kubernetes' own validation: a mount without its volume was accepted"
+  elif sed 's/allowPrivilegeEscalation: false/allowPrivilegeEscalation: true/' deploy/policy/pod.yaml >"$work/broken.yaml" && kubevalidate "$work/broken.yaml" >"$log" 2>&1; then
+    fail "Kubernetes' own validation: a pod against the standard restricted was accepted"
+  elif sed 's/variables.image/variables.picture/' deploy/policy/inject.yaml >"$work/broken.yaml" && kubevalidate "$work/broken.yaml" >"$log" 2>&1; then
+    fail "Kubernetes' own validation: an expression with an unknown variable was accepted"
+  elif kubevalidate "$@" >"$log" 2>&1; then
+    ok "Kubernetes' own validation, and Pod Security restricted, $KUBERNETES ($(tail -n 1 "$log") in $# files)"
+  else
+    fail "Kubernetes' own validation"
+  fi
+}
+
 # h renders for the release that the schemas are of.
 h() { helm template --kube-version "${KUBERNETES#v}" "$@"; }
 
