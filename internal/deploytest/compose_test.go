@@ -173,7 +173,7 @@ func TestComposeBreakagesAreFound(t *testing.T) {
 		{file, "MONITE_DRAIN_TIMEOUT: 25s", "MONITE_DRAIN_TIMEOUT: 31s", "grace period 35s is too short"},
 		{file, "    stop_grace_period: 35s\n", "", "grace period 10s is too short"},
 		{file, "GOMEMLIMIT: 110MiB", "GOMEMLIMIT: 1GiB", "is not in MiB"},
-		{file, "mem_limit: 128m", "mem_limit: 64m", "not below the memory limit"},
+		{file, "mem_limit: 192m", "mem_limit: 64m", "not below the memory limit"},
 		{file, "curlimages/curl:8.16.0", "curlimages/curl", "has no version"},
 		{file, "read_only: true", "read_only: false", "root file system is writable"},
 		{file, "cap_drop: [ALL]", "cap_drop: []", "does not drop ALL"},

@@ -111,7 +111,7 @@ spec:
           startupProbe: {httpGet: {path: /startupz, port: admin}}
           livenessProbe: {httpGet: {path: /livez, port: admin}}
           readinessProbe: {httpGet: {path: /readyz, port: admin}}
-          resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 128Mi}}
+          resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 192Mi}}
           terminationMessagePolicy: FallbackToLogsOnError
           securityContext:
             runAsNonRoot: true
