@@ -26,10 +26,11 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
-// A rolling restart as a Deployment does it, for both kinds of sidecar: no request fails, and each is executed once.
+// A rolling restart as a Deployment does it, for both kinds of sidecar and for the gateway of the Helm chart: no request
+// fails, and each is executed once.
 func TestRollingRestartLosesNoRequest(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []sidecarKind{native, classic} {
+	for _, kind := range []sidecarKind{native, classic, gateway} {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, monitetest.Config{KeepRequests: -1})
@@ -212,9 +213,10 @@ type sidecarKind int
 const (
 	native  sidecarKind = iota // an init container that keeps running: first up, last down
 	classic                    // a container beside the app: both are stopped at the same moment
+	gateway                    // alone in its pod: callers come by the network
 )
 
-func (k sidecarKind) String() string { return [...]string{"native", "classic"}[k] }
+func (k sidecarKind) String() string { return [...]string{"native", "classic", "gateway"}[k] }
 
 // node is a network of its own with a simulated Monite, and pods on it. The test is its kubelet.
 type node struct {
@@ -273,14 +275,19 @@ func (n *node) ip(arguments ...string) {
 
 // get asks a pod from the node.
 func (n *node) get(ctx context.Context, url string) (answer, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		inNamespace(n.t, n.name, func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
-		return conn, err
-	}}
 	in, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		return answer{}, err
 	}
+	return n.send(in)
+}
+
+// send sends a request from the node.
+func (n *node) send(in *http.Request) (answer, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		inNamespace(n.t, n.name, func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+		return conn, err
+	}}
 	response, err := transport.RoundTrip(in)
 	if err != nil {
 		return answer{}, err
@@ -307,10 +314,20 @@ type result struct {
 	err    error
 }
 
-// call has the pod's app make one write.
+// call has the pod's app make one write. A gateway has no app: the caller is one.
 func (n *node) call(p *pod, nonce string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	if p.app == nil {
+		in, err := tag(ctx, "http://"+p.address+":8080", nonce)
+		if err != nil {
+			return result{nonce, 0, err}
+		}
+		in.Host = gatewayName
+		in.Header.Set("X-Monite-Proxy-Token", gatewayToken)
+		a, err := n.send(in)
+		return result{nonce, a.Status, err}
+	}
 	a, err := n.get(ctx, "http://"+p.address+":9000/work?nonce="+nonce)
 	return result{nonce, a.Status, err}
 }
@@ -402,6 +419,14 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 	t := n.t
 	t.Helper()
 	p := n.newPod()
+	if kind == gateway {
+		p.startSidecar(env{
+			"MONITE_LISTEN_ADDR": ":8080", "MONITE_ALLOW_REMOTE": "true", "MONITE_APP_TOKEN": gatewayToken,
+			"MONITE_ALLOWED_HOSTS": gatewayName, "MONITE_SHUTDOWN_DELAY": appShutdown.String(),
+		})
+		poll(t, "readiness", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusOK })
+		return p
+	}
 	if kind == native {
 		p.startSidecar(more)
 		poll(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
@@ -427,6 +452,11 @@ func (p *pod) terminate(kind sidecarKind) {
 		if code := s.exitCode(15 * time.Second); code != 0 {
 			p.node.t.Errorf("exit code of the %s in %s = %d, want 0", what, p.name, code)
 		}
+	}
+	if kind == gateway {
+		_ = p.sidecar.cmd.Process.Signal(syscall.SIGTERM)
+		wait(p.sidecar, "gateway")
+		return
 	}
 	_ = p.app.cmd.Process.Signal(syscall.SIGTERM)
 	if kind == classic {
@@ -494,6 +524,11 @@ func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
 }
 
 const (
+	gatewayName  = "monite-proxy.billing"
+	gatewayToken = "of-the-apps"
+)
+
+const (
 	// endpointLag is how long a Service still sends callers to a pod that ends.
 	endpointLag = 100 * time.Millisecond
 	// appShutdown is how long an app goes on working after SIGTERM, because of that.
@@ -518,18 +553,27 @@ func init() {
 
 // work is the app's use of Monite: a base URL, no credentials.
 func work(client *http.Client, nonce string) (status int, err error) {
-	in, err := http.NewRequest("POST", "http://localhost:8080/v1/tags", strings.NewReader(`{"name":"`+nonce+`"}`))
+	in, err := tag(context.Background(), "http://localhost:8080", nonce)
 	if err != nil {
 		return 0, err
 	}
-	in.Header.Set("Content-Type", "application/json")
-	in.Header.Set("X-Monite-Entity-Id", monitetest.DemoEntityID)
-	in.Header.Set("X-Sim-Nonce", nonce)
 	response, err := client.Do(in)
 	if err != nil {
 		return 0, err
 	}
 	return response.StatusCode, response.Body.Close()
+}
+
+// tag is one write.
+func tag(ctx context.Context, origin, nonce string) (*http.Request, error) {
+	in, err := http.NewRequestWithContext(ctx, "POST", origin+"/v1/tags", strings.NewReader(`{"name":"`+nonce+`"}`))
+	if err != nil {
+		return nil, err
+	}
+	in.Header.Set("Content-Type", "application/json")
+	in.Header.Set("X-Monite-Entity-Id", monitetest.DemoEntityID)
+	in.Header.Set("X-Sim-Nonce", nonce)
+	return in, nil
 }
 
 // podService does one write for each call, and ends as a well-behaved service does.
