@@ -120,13 +120,14 @@ chart() {
     fail "helm chart: values that its schema forbids were accepted"
   elif ! helm lint --strict $c >"$log" 2>&1; then
     fail "helm chart: helm lint --strict"
-  elif ! h monite-proxy $c --namespace billing >"$work/gateway.yaml" 2>"$log" ||
-    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring \
+  elif ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true >"$work/gateway.yaml" 2>"$log" ||
+    ! h monite-proxy $c --namespace billing $monitoring \
       --set-file monitoring.prometheusRule.rules="$work/rules.yaml" --set-file monitoring.dashboard.json=$c/values.schema.json >"$work/gateway-all.yaml" 2>"$log"; then
     fail "helm chart: helm template"
   elif [ "$(h x $c --set gateway.enabled=false | grep -c '^kind:')" != 0 ]; then
     fail "helm chart: as a dependency it makes objects of its own"
   else
+    grep -q 'helm.sh/hook: test' "$work/gateway.yaml" || fail "helm chart: its own test is left out"
     ok "helm chart, lint and schema ($helm_version)"
     rendered "$work/gateway.yaml" "helm chart, gateway" "$helm_version"
     rendered "$work/gateway-all.yaml" "helm chart, gateway with everything on" "$helm_version"
