@@ -22,7 +22,7 @@ func tellManager(state string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, err = conn.Write([]byte(state))
 	return err
 }
