@@ -6,13 +6,12 @@
 # There is no "# syntax=" line on purpose: nothing here needs more than the front end built into
 # Docker 23, and a front-end image would be one more thing to trust.
 #
-# Both base images are pinned by version, not yet by digest. For a release build put the digest behind
-# the tag, as in golang:1.26.8-bookworm@sha256:<digest>; get it with
+# Both base images are pinned by the digest of their multi-platform index; the tag is for people. To renew one:
 #   docker buildx imagetools inspect golang:1.26.8-bookworm
 
 # The builder runs on the build machine's own platform and cross-compiles, so an arm64 image needs no
 # emulation on amd64.
-FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS source
+FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm@sha256:a688600ca24f8a4d3ca77f95b0dd40704a9fc787c826660eb7ba0b641b8b175d AS source
 WORKDIR /src
 # Modules first: this layer is rebuilt only when they change.
 COPY go.mod go.sum ./
@@ -49,7 +48,7 @@ RUN --mount=type=cache,target=/go/pkg/mod \
       -o /out/monite-proxy ./cmd/monite-proxy
 
 # Root certificates, /etc/passwd, time zones; no shell, no package manager.
-FROM gcr.io/distroless/static-debian12:nonroot AS runtime
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab AS runtime
 # Numeric, because Kubernetes' runAsNonRoot cannot tell whether a name is root.
 USER 65532:65532
 

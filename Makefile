@@ -126,8 +126,20 @@ generate: ## the generated parts: README's table, golden files, route tables (OP
 	@if [ -n "$${OPENAPI:-}" ]; then go run ./internal/genroutes -openapi "$$OPENAPI"; fi
 
 .PHONY: verify-deploy
-verify-deploy: ## check Dockerfile, compose file and manifests with whatever tools are here
+verify-deploy: ## check everything that people deploy with, by whatever tools are here
 	bash deploy/verify.sh
+
+.PHONY: deploy-tools
+deploy-tools: ## build the tools that verify-deploy uses and that are Go modules into .tools (minutes)
+	deploy/verify/tools.sh $(DEPLOY_TOOLS)
+
+.PHONY: recipes
+recipes: ## legacy clients in all languages that are installed, with nothing but a base URL changed
+	sh deploy/recipes/run.sh
+
+.PHONY: release-twice
+release-twice: ## make the release twice, in two folders: the bytes must be the same
+	sh deploy/verify/release-twice.sh
 
 .PHONY: image
 image: ## build the container image monite-proxy:local

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -184,4 +185,14 @@ func TestConfinedSidecarTrustsTheSystemsRoots(t *testing.T) {
 	t.Cleanup(upstream.Close)
 	_, port, _ := net.SplitHostPort(upstream.Listener.Addr().String())
 	start(t, defaultEnv("https://localhost:"+port).with("MONITE_CONFINE", "require", "SSL_CERT_FILE", ca.file)).ready()
+}
+
+// A service manager may listen on a socket that is in no directory.
+func TestConfinedSidecarReachesAnAbstractManager(t *testing.T) {
+	t.Parallel()
+	needConfinement(t)
+	_, url := simulate(t, monitetest.Config{})
+	m := newManager(t, "@monite-proxy-test-"+rand.Text())
+	s := start(t, defaultEnv(url).with("MONITE_CONFINE", "require", "NOTIFY_SOCKET", m.path))
+	s.waitFor("READY=1", func() bool { return m.heard("READY=1") })
 }

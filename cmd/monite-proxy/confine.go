@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -56,6 +58,8 @@ func rules(cfg *config.Config) confine.Rules {
 	for _, path := range append(cfg.FollowedFiles(), resolverFiles...) {
 		r.Read = append(r.Read, whereItLives(path)...)
 	}
+	// The service manager's socket may be an abstract one.
+	r.AbstractSockets = strings.HasPrefix(os.Getenv("NOTIFY_SOCKET"), "@")
 	listens := []config.Listen{cfg.Listen, cfg.Admin}
 	if cfg.Identities != nil {
 		// One that a later file has elsewhere cannot be opened: that file is refused.

@@ -18,6 +18,7 @@ import (
 // the kernel has accepted and Accept has not returned yet.
 type listener struct {
 	net.Listener
+	kept     bool // by the service manager: it outlives this process
 	stopping atomic.Bool
 	emptied  chan struct{} // closed when waiting is complete
 	waiting  []net.Conn    // what was in the kernel's queue at the end
@@ -51,10 +52,13 @@ func openListener(at config.Listen, options listenOptions) (*listener, error) {
 		return nil, fmt.Errorf("listen %s: the users of connections are not known on this system", at)
 	}
 	l := &listener{emptied: make(chan struct{}), left: make(chan struct{}), options: options}
-	var err error
-	if at.Network == "unix" {
+	kept, err := inherited(at)
+	switch {
+	case kept != nil || err != nil:
+		l.Listener, l.kept = kept, true
+	case at.Network == "unix":
 		l.Listener, l.socket, err = listenSocket(at.Address, options.Mode)
-	} else {
+	default:
 		// Go listens with Multipath TCP where it can. Its sockets take no filter, and
 		// between programs of one host it is of no use.
 		var listen net.ListenConfig
@@ -113,14 +117,17 @@ func (l *listener) next() (net.Conn, error) {
 // stop takes what waits in the kernel's queue and closes. When it returns, all
 // connections have been returned by Accept and are known to the server.
 func (l *listener) stop() {
-	if beginNoMore(l.Listener) {
+	// What waits at a kept socket is for the next process.
+	if !l.kept && beginNoMore(l.Listener) {
 		time.Sleep(lastHandshakes) // Accept goes on meanwhile
 	}
 	l.stopping.Store(true)
 	if blocked, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = blocked.SetDeadline(time.Unix(1, 0)) // wakes Accept
 	}
-	l.waiting = emptyQueue(l.Listener)
+	if !l.kept {
+		l.waiting = emptyQueue(l.Listener)
+	}
 	close(l.emptied)
 	_ = l.Close()
 	<-l.left

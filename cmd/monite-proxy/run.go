@@ -100,7 +100,11 @@ func (s *sidecar) listen() error {
 		}
 		s.listening[i] = opened
 	}
-	if err := s.named.listen(); err != nil {
+	err := s.named.listen()
+	if err == nil {
+		err = unclaimed()
+	}
+	if err != nil {
 		s.closeListeners()
 		return err
 	}
@@ -128,6 +132,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.named.serve(failed)
 	running.Go(func() { s.named.follow(ctx) })
 	s.health.Listening.Store(true)
+	running.Go(func() { s.notifyWhenReady(ctx) })
 
 	code := exitOK
 	select {
@@ -146,6 +151,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 		os.Exit(exitFailure)
 	}()
 
+	_ = tellManager("STOPPING=1\nSTATUS=draining")
 	s.health.Draining.Store(true)
 	s.handler.Drain()
 	if !s.drain() {

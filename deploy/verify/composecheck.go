@@ -3,7 +3,7 @@
 // Command composecheck reads compose files as docker compose does (it is the same library) and says what is wrong.
 // verify.sh builds it in a throw-away module when docker compose itself is not there.
 //
-//	composecheck [--env-file file] -f compose.yml [-f override.yml ...]
+//	composecheck [--env-file file] [-f compose.yml ...]      without -f: COMPOSE_FILE, also from the file of variables
 package main
 
 import (
@@ -24,10 +24,12 @@ func main() {
 		return nil
 	})
 	flag.Parse()
-	options := []cli.ProjectOptionsFn{cli.WithInterpolation(true), cli.WithResolvedPaths(true)}
+	profiles := []string{"*"} // those that nobody asks for are checked too
+	options := []cli.ProjectOptionsFn{cli.WithInterpolation(true), cli.WithResolvedPaths(true), cli.WithProfiles(profiles)}
 	if *envFile != "" {
 		options = append(options, cli.WithEnvFiles(*envFile), cli.WithDotEnv)
 	}
+	options = append(options, cli.WithConfigFileEnv)
 	o, err := cli.NewProjectOptions(files, options...)
 	if err != nil {
 		log.Fatal(err)

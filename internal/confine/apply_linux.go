@@ -49,6 +49,9 @@ func apply(rules Rules, restrict func(ruleset int) error) (InForce, error) {
 		return InForce{}, err
 	}
 	handled := handledBy(abi)
+	if rules.AbstractSockets {
+		handled.Scoped = 0
+	}
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&handled)), unsafe.Sizeof(handled), 0)
 	if errno != 0 {
 		return InForce{}, fmt.Errorf("create Landlock ruleset: %w", errno)

@@ -14,6 +14,8 @@ type Rules struct {
 	// Write are directories with all beneath in which files may be made, written,
 	// renamed and removed.
 	Write []string
+	// AbstractSockets of others may be connected to.
+	AbstractSockets bool
 	// Ports are TCP ports that may be connected to.
 	Ports []uint16
 }

@@ -26,6 +26,7 @@ type (
 		Environment map[string]string
 		Command     []string
 		Ports       []string
+		Profiles    []string
 		Secrets     []string
 		Healthcheck struct{ Test []string }
 		StopGrace   string `yaml:"stop_grace_period"`
@@ -113,8 +114,16 @@ func problemsOfWiring(c composeFile) []string {
 		problems = append(problems, "a service that is waited for has no health check")
 	}
 	for name, s := range c.Services {
-		if len(s.Ports) > 0 {
+		// Grafana is for looking at, from this machine.
+		forLooking := name == "grafana" && len(s.Ports) == 1 && strings.HasPrefix(s.Ports[0], "127.0.0.1:")
+		if len(s.Ports) > 0 && !forLooking {
 			problems = append(problems, name+" publishes a port")
+		}
+		if s.NetworkMode != "" && name != "app" && name != "prometheus" {
+			problems = append(problems, name+" has a place on the sidecar's loopback")
+		}
+		if (name == "grafana" || name == "prometheus") && !slices.Equal(s.Profiles, []string{"observability"}) {
+			problems = append(problems, name+" runs without being asked for")
 		}
 	}
 	if _, port, _ := strings.Cut(sim.Environment["MONITE_SIM_LISTEN"], ":"); proxy.Environment["MONITE_API_URL"] != "http://monite-sim:"+port {
@@ -164,7 +173,7 @@ func TestComposeBreakagesAreFound(t *testing.T) {
 		{file, "MONITE_DRAIN_TIMEOUT: 25s", "MONITE_DRAIN_TIMEOUT: 31s", "grace period 35s is too short"},
 		{file, "    stop_grace_period: 35s\n", "", "grace period 10s is too short"},
 		{file, "GOMEMLIMIT: 110MiB", "GOMEMLIMIT: 1GiB", "is not in MiB"},
-		{file, "mem_limit: 128m", "mem_limit: 64m", "not below the memory limit"},
+		{file, "mem_limit: 192m", "mem_limit: 64m", "not below the memory limit"},
 		{file, "curlimages/curl:8.16.0", "curlimages/curl", "has no version"},
 		{file, "read_only: true", "read_only: false", "root file system is writable"},
 		{file, "cap_drop: [ALL]", "cap_drop: []", "does not drop ALL"},
@@ -176,6 +185,9 @@ func TestComposeBreakagesAreFound(t *testing.T) {
 		{file, "http://localhost:8080/v1/entities?", "http://localhost:8080/entities?", "app does not call the sidecar"},
 		{file, "condition: service_healthy", "condition: service_started", "start order does not wait"},
 		{file, "    secrets: [monite_client_id, monite_client_secret]", "    secrets: [monite_client_id, monite_client_secret]\n    ports: [\"8080:8080\"]", "publishes a port"},
+		{file, `ports: ["127.0.0.1:3000:3000"]`, `ports: ["3000:3000"]`, "grafana publishes a port"},
+		{file, `ports: ["127.0.0.1:3000:3000"]`, "network_mode: service:monite-proxy", "grafana has a place on the sidecar's loopback"},
+		{file, "profiles: [observability]", "profiles: []", "prometheus runs without being asked for"},
 		{file, "MONITE_ALLOW_PLAINTEXT_UPSTREAM: \"true\"", "MONITE_READ_ONLY: \"true\"", "MONITE_API_URL: want"},
 		{file, "http://monite-sim:8090", "http://api.example.com", "upstream is not the simulator's"},
 		{file, "MONITE_CLIENT_ID_FILE: /run/secrets/monite_client_id", "MONITE_CLIENT_ID_FILE: /run/monite_client_id", "MONITE_CLIENT_ID_FILE is not a mounted secret"},
@@ -238,17 +250,19 @@ func TestRealOverrideBreakagesAreFound(t *testing.T) {
 	}, problemsOfOverride)
 }
 
-// TestRealEnvExampleNamesWhatIsAsked keeps real.env.example and real.yml together.
-func TestRealEnvExampleNamesWhatIsAsked(t *testing.T) {
+// TestEnvExampleNamesWhatIsAsked keeps .env.example and real.yml together.
+func TestEnvExampleNamesWhatIsAsked(t *testing.T) {
 	asked := make(map[string]bool)
 	for _, m := range regexp.MustCompile(`\$\{(\w+)`).FindAllStringSubmatch(read(t, "deploy/compose/real.yml"), -1) {
 		asked[m[1]] = true
 	}
+	// Docker Compose asks for these two itself.
+	asked["COMPOSE_FILE"], asked["COMPOSE_PATH_SEPARATOR"] = true, true
 	named := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^(\w+)=`).FindAllStringSubmatch(read(t, "deploy/compose/real.env.example"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)=`).FindAllStringSubmatch(read(t, ".env.example"), -1) {
 		named[m[1]] = true
 	}
 	if !maps.Equal(named, asked) {
-		t.Errorf("real.env.example names %v, real.yml asks for %v", slices.Sorted(maps.Keys(named)), slices.Sorted(maps.Keys(asked)))
+		t.Errorf(".env.example names %v, real.yml asks for %v", slices.Sorted(maps.Keys(named)), slices.Sorted(maps.Keys(asked)))
 	}
 }

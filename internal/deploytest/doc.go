@@ -6,6 +6,9 @@
 //	problemsOfDockerfile    dockerfile_test.go
 //	problemsOfCompose       compose_test.go
 //	problemsOfManifest      kubernetes_test.go
+//	problemsOfRendered      rendered_test.go    what kustomize and helm write
+//	problemsOfUnit          systemd_test.go
+//	problemsOfWorkflow      workflows_test.go
 //
 // Each has two tests: the file as it stands has no problem, and a table of small breakages of that
 // same file, one per rule, each of which must be found. A rule that cannot fail would show there.

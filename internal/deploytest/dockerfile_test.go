@@ -87,6 +87,9 @@ func problemsOfBases(all []stage) []string {
 		}
 		words := strings.Fields(s.from)
 		problems = append(problems, problemOfImage(words[len(words)-1])...)
+		if !regexp.MustCompile(`@sha256:[0-9a-f]{64}$`).MatchString(words[len(words)-1]) {
+			problems = append(problems, "base image "+words[len(words)-1]+" is not pinned by its digest")
+		}
 		if strings.Contains(s.from, "golang:") && words[0] != "--platform=$BUILDPLATFORM" {
 			problems = append(problems, "builder runs on the target's platform, under emulation")
 		}
@@ -169,7 +172,8 @@ func TestDockerfileBreakagesAreFound(t *testing.T) {
 		{file, `CMD ["/monite-proxy", "health"]`, "CMD /monite-proxy health", "monite-proxy: HEALTHCHECK is not"},
 		{file, `CMD ["/monite-sim", "-health"`, `CMD ["-health"`, "sim: HEALTHCHECK is not"},
 		{file, "EXPOSE 8080 8081", "RUN true", "RUN in an image without a shell"},
-		{file, "static-debian12:nonroot", "static-debian12", "has no version"},
+		{file, "static-debian12:nonroot@", "static-debian12@", "has no version"},
+		{file, "static-debian12:nonroot@sha256:", "static-debian12:nonroot@sha256:x", "is not pinned by its digest"},
 		{file, "--platform=$BUILDPLATFORM ", "", "under emulation"},
 		{file, "ARG VERSION=dev", "ARG CLIENT_SECRET", "would stay in the image's history"},
 		{file, "go build -trimpath", "go build", "build of monite-sim lacks -trimpath"},

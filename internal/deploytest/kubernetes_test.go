@@ -11,12 +11,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The parts of a Deployment or Job that the rules look at.
+// The parts of a workload that the rules look at.
 type (
 	manifest struct {
-		Kind string
-		Spec struct {
-			Template struct{ Spec podSpec }
+		Kind     string
+		Metadata struct{ Name string }
+		Data     map[string]string // of a ConfigMap
+		Spec     struct {
+			podSpec     `yaml:",inline"` // of a Pod
+			Template    struct{ Spec podSpec }
+			JobTemplate struct {
+				Spec struct {
+					Template struct{ Spec podSpec }
+				}
+			} `yaml:"jobTemplate"`
 		}
 	}
 	podSpec struct {
@@ -38,16 +46,17 @@ type (
 				SecretName  string `yaml:"secretName"`
 				DefaultMode int    `yaml:"defaultMode"`
 			}
+			EmptyDir *struct{} `yaml:"emptyDir"`
 		}
 	}
 	container struct {
 		Name, Image   string
 		RestartPolicy string `yaml:"restartPolicy"`
 		Env           []struct{ Name, Value string }
-		Ports         []struct {
-			Name          string
-			ContainerPort int `yaml:"containerPort"`
-		}
+		EnvFrom       []struct {
+			ConfigMapRef struct{ Name string } `yaml:"configMapRef"`
+		} `yaml:"envFrom"`
+		Ports          []port
 		StartupProbe   *probe `yaml:"startupProbe"`
 		LivenessProbe  *probe `yaml:"livenessProbe"`
 		ReadinessProbe *probe `yaml:"readinessProbe"`
@@ -77,8 +86,15 @@ type (
 		SubPath   string `yaml:"subPath"`
 		ReadOnly  bool   `yaml:"readOnly"`
 	}
+	port struct {
+		Name          string
+		ContainerPort int `yaml:"containerPort"`
+	}
 	probe struct {
-		HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
+		HTTPGet          struct{ Path, Port string } `yaml:"httpGet"`
+		PeriodSeconds    int                         `yaml:"periodSeconds"`
+		TimeoutSeconds   int                         `yaml:"timeoutSeconds"`
+		FailureThreshold int                         `yaml:"failureThreshold"`
 	}
 )
 
@@ -96,7 +112,22 @@ func problemsOfManifest(t *testing.T, content string) []string {
 	if err := yaml.Unmarshal([]byte(content), &m); err != nil {
 		return []string{err.Error()}
 	}
-	pod := m.Spec.Template.Spec
+	return problemsOfWorkload(t, m)
+}
+
+func (m manifest) pod() podSpec {
+	switch m.Kind {
+	case "CronJob":
+		return m.Spec.JobTemplate.Spec.Template.Spec
+	case "Pod":
+		return m.Spec.podSpec
+	}
+	return m.Spec.Template.Spec
+}
+
+func problemsOfWorkload(t *testing.T, m manifest) []string {
+	t.Helper()
+	pod := m.pod()
 	problems := problemsOfPod(pod)
 	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 		for _, p := range problemsOfContainer(c) {
@@ -113,7 +144,9 @@ func problemsOfManifest(t *testing.T, content string) []string {
 			problems = append(problems, "native sidecar without restartPolicy Always never lets the app start")
 		}
 		return append(problems, problemsOfSidecar(t, pod, pod.InitContainers[0])...)
-	case native < 0 && classic == 0 && m.Kind != "Job":
+	case native < 0 && classic == 0 && len(pod.Containers) == 1 && m.Kind == "Deployment":
+		return append(problems, problemsOfGateway(t, pod, pod.Containers[0])...)
+	case native < 0 && classic == 0 && m.Kind != "Job" && m.Kind != "CronJob":
 		return append(problems, problemsOfClassic(t, pod, pod.Containers[0])...)
 	}
 	return append(problems, fmt.Sprintf("want one monite-proxy, first in its list; in a %s it is at %d of initContainers and %d of containers",
@@ -126,7 +159,7 @@ func problemsOfPod(pod podSpec) []string {
 	if !isFalse(pod.EnableServiceLinks) {
 		problems = append(problems, "enableServiceLinks is not false")
 	}
-	if !isFalse(pod.AutomountServiceAccountToken) {
+	if !isFalse(pod.AutomountServiceAccountToken) && !pod.hidesTokenFromSidecar() {
 		problems = append(problems, "automountServiceAccountToken is not false")
 	}
 	if pod.HostNetwork {
@@ -136,6 +169,20 @@ func problemsOfPod(pod podSpec) []string {
 		problems = append(problems, "a shared process namespace shows the sidecar's memory to others")
 	}
 	return problems
+}
+
+// hidesTokenFromSidecar: where an injected sidecar must leave the app its token, it covers the place with something
+// empty. Kubernetes then mounts no token there.
+func (p podSpec) hidesTokenFromSidecar() bool {
+	empty := make(map[string]bool) // volume name -> holds nothing
+	for _, v := range p.Volumes {
+		empty[v.Name] = v.EmptyDir != nil
+	}
+	return slices.ContainsFunc(slices.Concat(p.InitContainers, p.Containers), func(c container) bool {
+		return c.Name == "monite-proxy" && slices.ContainsFunc(c.VolumeMounts, func(m mount) bool {
+			return m.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" && empty[m.Name]
+		})
+	})
 }
 
 // problemsOfContainer holds what every container of ours must have, the example app included.
@@ -178,14 +225,20 @@ func problemsOfSidecar(t *testing.T, pod podSpec, c container) []string {
 	return append(problems, problemsOfCredentials(pod, c)...)
 }
 
+// adminPortNames: injected sidecars take the second, because a pod of somebody else may have an "admin" of its own.
+var adminPortNames = []string{"admin", "monite-admin"}
+
 func problemsOfProbes(c container) []string {
 	var problems []string
 	// The kubelet comes by the pod's IP, so an address on loopback would never answer it.
-	if len(c.Ports) != 1 || c.Ports[0].Name != "admin" || c.env()["MONITE_ADMIN_ADDR"] != fmt.Sprintf(":%d", c.Ports[0].ContainerPort) {
-		problems = append(problems, "the only port must be admin, the one in MONITE_ADMIN_ADDR")
+	i := slices.IndexFunc(c.Ports, func(p port) bool {
+		return slices.Contains(adminPortNames, p.Name) && c.env()["MONITE_ADMIN_ADDR"] == fmt.Sprintf(":%d", p.ContainerPort)
+	})
+	if i < 0 || len(c.Ports) != 1 {
+		return append(problems, "the only port must be admin, the one in MONITE_ADMIN_ADDR")
 	}
 	for path, p := range map[string]*probe{"/startupz": c.StartupProbe, "/livez": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
-		if p == nil || p.HTTPGet.Path != path || p.HTTPGet.Port != "admin" {
+		if p == nil || p.HTTPGet.Path != path || p.HTTPGet.Port != c.Ports[i].Name {
 			problems = append(problems, "probe for "+path+" on port admin is missing")
 		}
 	}
@@ -198,8 +251,11 @@ func problemsOfCredentials(pod podSpec, sidecar container) []string {
 	secrets := make(map[string]bool) // volume name -> holds a Secret
 	for _, v := range pod.Volumes {
 		secrets[v.Name] = v.Secret != nil
-		if v.Secret != nil && (v.Secret.DefaultMode != 0o440 || pod.SecurityContext.FSGroup != sidecar.SecurityContext.RunAsGroup) {
-			problems = append(problems, "Secret must have mode 0440 and the sidecar's group as fsGroup")
+		// Injected sidecars leave fsGroup alone, because it changes the app's volumes as well.
+		byGroup := v.Secret != nil && v.Secret.DefaultMode == 0o440 && pod.SecurityContext.FSGroup == sidecar.SecurityContext.RunAsGroup
+		byAll := v.Secret != nil && v.Secret.DefaultMode == 0o444 && pod.SecurityContext.FSGroup == 0
+		if v.Secret != nil && !byGroup && !byAll {
+			problems = append(problems, "Secret must have mode 0440 and the sidecar's group as fsGroup, or 0444 and no fsGroup")
 		}
 	}
 	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE"} {
@@ -231,6 +287,31 @@ func problemsOfClassic(t *testing.T, pod podSpec, c container) []string {
 		problems = append(problems, "MONITE_SHUTDOWN_DELAY does not outlive the app")
 	}
 	return problems
+}
+
+// problemsOfGateway: alone in its pod it serves others, and must then ask them who they are.
+func problemsOfGateway(t *testing.T, pod podSpec, c container) []string {
+	t.Helper()
+	var problems []string
+	env := c.env()
+	for _, name := range []string{"MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS"} {
+		if env[name] == "" {
+			problems = append(problems, "a gateway without "+name)
+		}
+	}
+	if env["MONITE_SHUTDOWN_DELAY"] == "" {
+		problems = append(problems, "a gateway without MONITE_SHUTDOWN_DELAY ends before the nodes know it")
+	}
+	// That it is open is the point, and the token is there. The data port is checked by its name alone.
+	i := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == "http" })
+	if i < 0 || env["MONITE_LISTEN_ADDR"] != fmt.Sprintf(":%d", c.Ports[i].ContainerPort) {
+		return append(problems, "the port http must be the one in MONITE_LISTEN_ADDR")
+	}
+	c.Ports = slices.Delete(slices.Clone(c.Ports), i, i+1)
+	return append(problems, slices.DeleteFunc(problemsOfSidecar(t, pod, c), func(p string) bool {
+		return p == "MONITE_ALLOW_REMOTE opens the data listener to others" ||
+			p == "MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels in the clear"
+	})...)
 }
 
 func TestManifests(t *testing.T) {
@@ -269,13 +350,13 @@ func TestManifestBreakagesAreFound(t *testing.T) {
 		{native, "allowPrivilegeEscalation: false", "privileged: false", "privilege escalation is allowed"},
 		{native, "drop: [ALL]", "drop: [NET_RAW]", "does not drop ALL"},
 		{native, "            seccompProfile:\n              type: RuntimeDefault", "            seccompProfile:\n              type: Unconfined", "seccomp profile"},
-		{native, "            limits:\n              memory: 128Mi", "            limits: {}", "lacks requests or a memory limit"},
+		{native, "            limits:\n              memory: 192Mi", "            limits: {}", "lacks requests or a memory limit"},
 		{native, "FallbackToLogsOnError", "File", "terminationMessagePolicy"},
 		{native, "restartPolicy: Always", "tty: false", "without restartPolicy Always"},
 		{native, "name: monite-proxy\n", "name: other\n", "want one monite-proxy"},
 		{native, "terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 29", "grace period 29s is too short"},
 		{native, "value: 25s", "value: 25", "MONITE_DRAIN_TIMEOUT: want"},
-		{native, "value: 110MiB", "value: 128MiB", "not below the memory limit"},
+		{native, "value: 110MiB", "value: 192MiB", "not below the memory limit"},
 		{native, `value: ":8081"`, `value: "127.0.0.1:8081"`, "the only port must be admin"},
 		{native, "containerPort: 8081", "containerPort: 8080", "the only port must be admin"},
 		{native, "path: /startupz", "path: /readyz", "probe for /startupz"},

@@ -60,7 +60,7 @@ func problemsOfSettings(t *testing.T, env map[string]string, grace time.Duration
 		t.Setenv(name, "") // empty is unset: the files are judged, not the machine
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("made-up\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte("made-up-and-long-enough\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range env {
@@ -98,7 +98,8 @@ func problemsOfMemory(soft, hard string) []string {
 
 // problemOfImage wants a version: an image that changes under a running deployment is nobody's choice.
 func problemOfImage(image string) []string {
-	_, tag, ok := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	name, _, _ := strings.Cut(image, "@") // the tag is for people, beside a digest too
+	_, tag, ok := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
 	if !ok || tag == "latest" {
 		return []string{"image " + image + " has no version"}
 	}

@@ -1,0 +1,15 @@
+# shellcheck shell=sh disable=SC2034
+# Sourced by verify.sh and tools.sh: what the checks are made with.
+KUBERNETES=v1.36.2
+KUBERNETES_LIBRARIES=v0.36.2
+KUBECONFORM=v0.8.0
+KUSTOMIZE=v0.21.1
+COMPOSE_GO=v2.16.2
+BUILDKIT=v0.34.2
+HELM=v3.22.0
+HELM_UNITTEST=v1.1.2
+HELM_DOCS=v1.14.2
+ACTIONLINT=v1.7.12
+GORELEASER=v2.15.1
+CYCLONEDX=v1.9.0
+COSIGN=v3.1.3
