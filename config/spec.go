@@ -63,7 +63,7 @@ type spec struct {
 	QuitEndpoint bool   `envconfig:"MONITE_QUIT_ENDPOINT" default:"false" desc:"allows the shutdown command and POST /quitquitquit on the admin listener" accepts:"true or false"`
 	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
 	LogFormat    string `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
-	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"reserved for the page on the admin listener, which this version does not have" accepts:"true or false"`
+	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"the status page on the admin listener" accepts:"true or false"`
 }
 
 // later are variables that a later version will understand. To ignore them

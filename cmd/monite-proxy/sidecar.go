@@ -32,6 +32,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		grant.EntityUserID = cfg.EntityUserID
 	}
 	var metrics *admin.Metrics
+	history := admin.NewHistory()
 	s.cache = tokencache.New(tokencache.Config{
 		Fetcher: &tokenendpoint.Endpoint{
 			Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Credentials: cfg.Credentials, Transport: s.mints,
@@ -41,6 +42,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints,
 		OnMint: func(mint tokencache.Mint) {
 			metrics.ObserveMint(mint)
+			history.ObserveMint(mint)
 			s.logMint(mint)
 			if mint.Err != nil && mint.Err.Reason == tokencache.Rejected {
 				s.watcher.Check() // the secret may have changed just now
@@ -60,7 +62,11 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		},
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: logger, Observe: metrics.ObserveRequest,
+		Log: logger,
+		Observe: func(r *proxy.Record) {
+			metrics.ObserveRequest(r)
+			history.ObserveRequest(r)
+		},
 	})
 	s.data = proxy.NewServer(s.handler, serverLog(logger))
 	s.data.ConnState = s.conns.observe
@@ -68,7 +74,10 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: inFlight, Started: started,
+		InFlight: inFlight, Started: started, History: history, StatusPage: cfg.StatusPage,
+	}
+	for _, setting := range cfg.Redacted() {
+		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))
 	}
 	if cfg.QuitEndpoint {
 		adminConfig.Quit = func() {
@@ -78,10 +87,12 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 			}
 		}
 	}
+	adminHandler := admin.New(adminConfig)
 	s.admin = &http.Server{
-		Handler: admin.New(adminConfig), ErrorLog: serverLog(logger),
+		Handler: adminHandler, ErrorLog: serverLog(logger),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
+	s.admin.RegisterOnShutdown(adminHandler.Close)
 	return s
 }
 
