@@ -67,6 +67,7 @@ type Config struct {
 	StatusPage   bool
 	LogLevel     string // trace, debug, info, warn, error
 	LogFormat    string // json, console
+	AuditLog     string // a path; empty: the log
 
 	// Warnings are to be said aloud at the start. They hold no value.
 	Warnings []string

@@ -63,6 +63,7 @@ type spec struct {
 	QuitEndpoint bool   `envconfig:"MONITE_QUIT_ENDPOINT" default:"false" desc:"allows the shutdown command and POST /quitquitquit on the admin listener" accepts:"true or false"`
 	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
 	LogFormat    string `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
+	AuditLog     string `envconfig:"MONITE_AUDIT_LOG" otherwise:"the log" desc:"a file for the audit lines, one per write; appended to, and opened again on SIGHUP" accepts:"the absolute path of a file, in a directory that exists"`
 	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"the status page on the admin listener" accepts:"true or false"`
 }
 
@@ -74,7 +75,6 @@ var later = []struct{ name, harmless string }{
 	{"MONITE_TOKEN_HANDLES", "false"},
 	{"MONITE_VEND_ADDR", ""},
 	{"MONITE_LISTENER", "std"},
-	{"MONITE_AUDIT_LOG", ""},
 	{"MONITE_REDIS_URL", ""},
 }
 

@@ -22,6 +22,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
+	cfg.AuditLog = buildAuditLog(parsed.AuditLog, wrong)
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
 	return cfg

@@ -6,6 +6,7 @@
 //
 //	 0  server.go     the net/http server on the data listener
 //	 1  accesslog.go  request id, one log line at the end, panics
+//	    audit.go      one more line for a write: who did what
 //	 2  guard.go      what may come in at all (host.go, path.go); refuses with
 //	                  the problems of errors.go, before anything is minted or sent
 //	 3  handler.go    chi: what else is served, and /* to forward

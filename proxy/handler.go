@@ -41,6 +41,10 @@ type Config struct {
 	// that it can be sent again after an auth rejection. 0: none is.
 	ReplayBodyBytes int64
 	Log             zerolog.Logger
+	// Audit gets one line per write.
+	Audit zerolog.Logger
+	// Listener is named in the audit lines.
+	Listener string
 	// Observe is called at the end of each request. May be nil.
 	Observe func(*Record)
 }
@@ -76,7 +80,7 @@ func New(config Config) *Handler {
 	for _, host := range config.AllowedHosts {
 		h.guard.hosts[host] = true
 	}
-	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe}
+	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
 	return h
 }
 
@@ -99,12 +103,14 @@ func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
 // forward is the walk from the identity to the answer.
 func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
 	record := recordFrom(in.Context())
+	record.AppToken = h.config.AppToken != nil && !h.config.AppToken().IsZero() // the guard has seen it
 	identity, problem := h.config.Policy.resolve(in.Header)
 	if problem != nil {
 		writeProblem(w, in, refuse(problem), record)
 		return
 	}
 	record.GrantType = string(identity.Grant.Type)
+	record.entityUserID, record.entityID = identity.Grant.EntityUserID, identity.EntityID
 
 	body, err := openBody(w, in, h.config.ReplayBodyBytes, h.config.MaxBodyBytes)
 	if err != nil {

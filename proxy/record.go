@@ -22,7 +22,7 @@ const (
 )
 
 // Record is what is known of one request. The access log and the metrics are
-// made of it. It holds no id of an entity or a user, no path, query, header or
+// made of it. It shows no id of an entity or a user, no path, query, header or
 // body.
 type Record struct {
 	Start     time.Time
@@ -40,6 +40,10 @@ type Record struct {
 	// Outcome is set on answers made by the proxy, and where the app went away.
 	Outcome   Outcome
 	GrantType string
+	// AppToken: the app had to show the app token, and did.
+	AppToken bool
+	// entityUserID and entityID are for the hashes of the audit line alone.
+	entityUserID, entityID string
 	// Duration of the whole request; set at its end.
 	Duration time.Duration
 	// TokenWait is the time until the credential step had a token.

@@ -20,8 +20,8 @@ import (
 
 // newSidecar puts the parts together, in the order in which they need each
 // other: endpoint, cache, handler, servers. Nothing runs yet.
-func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
+func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, audit *audit, started time.Time) *sidecar {
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
 	version, commit, goVersion := build()
 
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
@@ -51,7 +51,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	})
 	inFlight := func() int64 { return s.handler.InFlight() }
 	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
-	metrics.CountDroppedLines(lines.dropped.Load)
+	metrics.CountDroppedLines(lines.dropped.Load, audit.dropped)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
@@ -62,7 +62,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		},
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: logger,
+		Log: logger, Audit: audit.log, Listener: cfg.Listen.String(),
 		Observe: func(r *proxy.Record) {
 			metrics.ObserveRequest(r)
 			history.ObserveRequest(r)

@@ -124,11 +124,15 @@ func (m *Metrics) ObserveReload(ok bool) {
 	m.reloads.WithLabelValues(result).Inc()
 }
 
-// CountDroppedLines shows how many lines of the log were dropped. It is called
-// at most once, before the first scrape.
-func (m *Metrics) CountDroppedLines(lines func() int64) {
-	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "log_lines_dropped_total",
-		Help: "Lines of the log that were dropped, because nobody read them in time."}, func() float64 { return float64(lines()) }))
+// CountDroppedLines shows how many lines of the log and of the audit file were
+// dropped. It is called at most once, before the first scrape.
+func (m *Metrics) CountDroppedLines(log, audit func() int64) {
+	count := func(name, help string, lines func() int64) {
+		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+			func() float64 { return float64(lines()) }))
+	}
+	count("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", log)
+	count("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", audit)
 }
 
 // tokenCollector reads the cache at each scrape.

@@ -2,13 +2,12 @@ package admin
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -153,7 +152,7 @@ func (h *Handler) current() *Status {
 
 func showIdentity(s tokencache.Status) IdentityStatus {
 	one := IdentityStatus{
-		GrantType: string(s.Grant.Type), UserHash: hashID(s.Grant.EntityUserID),
+		GrantType: string(s.Grant.Type), UserHash: proxy.HashID(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
 	}
@@ -165,7 +164,7 @@ func showIdentity(s tokencache.Status) IdentityStatus {
 
 func showMint(m minted) MintStatus {
 	shown := MintStatus{
-		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: hashID(m.mint.Grant.EntityUserID),
+		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: proxy.HashID(m.mint.Grant.EntityUserID),
 		Result: "ok", Duration: seconds(m.mint.Duration), ExpiresIn: seconds(m.mint.ExpiresIn),
 	}
 	if m.mint.Err != nil {
@@ -186,16 +185,6 @@ func showRequest(line request) RequestStatus {
 
 func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, h.current())
-}
-
-// hashID names an entity user without telling who it is; the same user has the
-// same hash in every process, so that two statuses can be compared.
-func hashID(id string) string {
-	if id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
 }
 
 // seconds, to the tenth of a millisecond.
