@@ -68,9 +68,9 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 		outcomes: counter("outcomes_total", "Requests without a complete answer of upstream, by whether upstream may have executed them: not_sent, rejected or unknown.", "outcome"),
 		aborted: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "aborted_answers_total",
 			Help: "Answers cut off visibly after their head had been passed on."}),
-		mints: counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
+		mints:        counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
 		mintDuration: prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
-		reloads: counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
+		reloads:      counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": goVersion}}, func() float64 { return 1 })
@@ -79,13 +79,30 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
 		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, build, flight, tokenCollector{tokens},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.beginAtZero()
+	return m
+}
+
+// beginAtZero makes the series that alerts look at: of one that begins with its
+// first event, the increase does not show that event.
+func (m *Metrics) beginAtZero() {
 	for _, grant := range []tokencache.GrantType{tokencache.ClientCredentials, tokencache.EntityUser} {
-		m.mints.WithLabelValues(string(grant), "ok")
+		for _, result := range []tokencache.Reason{"ok", tokencache.Rejected, tokencache.Throttled, tokencache.Unavailable, tokencache.Malformed, tokencache.TimedOut} {
+			m.mints.WithLabelValues(string(grant), string(result))
+		}
+	}
+	for _, outcome := range []proxy.Outcome{proxy.NotSent, proxy.Rejected, proxy.Unknown} {
+		m.outcomes.WithLabelValues(string(outcome))
+	}
+	for _, kind := range []string{"proxy_token_unavailable", "proxy_token_rejected", "proxy_overloaded", "proxy_upstream_unreachable", "proxy_upstream_timeout"} {
+		m.refusals.WithLabelValues(kind)
+	}
+	for _, reason := range []string{"401", "expired"} {
+		m.replays.WithLabelValues(reason)
 	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)
 	}
-	return m
 }
 
 // ObserveRequest counts one request.
