@@ -178,6 +178,8 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 		// What follows a refused request on its connection is not to be trusted.
 		header.Set("Connection", "close")
 	}
+	setTiming(header, record)
+	setExplanation(header, record)
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {
 		n, _ := w.Write(text)

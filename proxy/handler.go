@@ -45,6 +45,8 @@ type Config struct {
 	Audit zerolog.Logger
 	// Listener is named in the audit lines.
 	Listener string
+	// Explain answers X-Monite-Proxy-Explain: not in production.
+	Explain bool
 	// Observe is called at the end of each request. May be nil.
 	Observe func(*Record)
 }
@@ -111,6 +113,7 @@ func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
 	}
 	record.GrantType = string(identity.Grant.Type)
 	record.entityUserID, record.entityID = identity.Grant.EntityUserID, identity.EntityID
+	record.explanation = h.explain(in, identity)
 
 	body, err := openBody(w, in, h.config.ReplayBodyBytes, h.config.MaxBodyBytes)
 	if err != nil {

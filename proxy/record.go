@@ -48,6 +48,9 @@ type Record struct {
 	Duration time.Duration
 	// TokenWait is the time until the credential step had a token.
 	TokenWait time.Duration
+	// ConnectTime is the part of UpstreamTime in which a connection was made. 0:
+	// there was one.
+	ConnectTime time.Duration
 	// UpstreamTime is from sending to the answer's head, the last attempt's.
 	UpstreamTime time.Duration
 	// Replay is why the request was sent a second time: "401" or "expired".
@@ -56,6 +59,8 @@ type Record struct {
 	Retried bool
 	// Sent: upstream was asked at least once.
 	Sent bool
+	// explanation is nil unless the app asked for one.
+	explanation *explanation
 	// rejected: upstream refused the token, and no new one could be had.
 	rejected bool
 	// unsure: an attempt broke after it was sent, and was followed by another. What

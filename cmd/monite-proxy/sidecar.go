@@ -63,6 +63,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: logger, Audit: audit.log, Listener: cfg.Listen.String(),
+		Explain: cfg.Environment != "eu" && cfg.Environment != "us",
 		Observe: func(r *proxy.Record) {
 			metrics.ObserveRequest(r)
 			history.ObserveRequest(r)

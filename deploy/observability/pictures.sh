@@ -60,7 +60,7 @@ traffic() { # a few rounds of what an app does
 }
 
 picture() { # name width height flags...
-  "$chromium" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/profile" --virtual-time-budget=1 \
+  timeout 60 "$chromium" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/profile" --timeout=3000 \
     --force-device-scale-factor=1 --window-size="$2,$3" --screenshot="$out/$1.png" "${@:4}" "$admin/" >"$work/chromium" 2>&1 \
     || { cat "$work/chromium" >&2; exit 1; }
   echo "$out/$1.png"
@@ -68,11 +68,11 @@ picture() { # name width height flags...
 
 sidecar
 traffic 12
-sleep 5
+sleep 6
 traffic 8
 sim revoke_all
 sim faults -d '[{"method":"POST","path":"/v1/payables","after":true,"effect":"rst","times":1},{"path":"/v1/receivables","status":503,"times":2}]'
-sleep 5
+sleep 6
 traffic 10
 picture light 1180 1250
 picture dark 1180 1250 --blink-settings=preferredColorScheme=0
