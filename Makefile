@@ -102,6 +102,10 @@ generate: ## the generated parts: README's table, golden files, route tables (OP
 verify-deploy: ## check Dockerfile, compose file and manifests with whatever tools are here
 	bash deploy/verify.sh
 
+.PHONY: pictures
+pictures: build ## pictures of the status page in bin/pictures, from the simulator run (needs chromium)
+	bash deploy/observability/pictures.sh bin/pictures
+
 .PHONY: image
 image: ## build the container image monite-proxy:local
 	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t monite-proxy:$(VERSION) -t monite-proxy:local .

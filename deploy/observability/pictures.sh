@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pictures of the status page, from the sidecar in front of the simulator: light, dark, narrow, and with a token
-# endpoint that fails. Needs chromium (Debian has it) and curl. Usage: pictures.sh DIRECTORY, after make build.
+# Pictures of the status page, from the sidecar in front of the simulator: light, dark, narrow, with a token endpoint
+# that fails, in the colours of production; and two small ones for the README. Needs chromium (Debian has it) and curl. Usage: pictures.sh DIRECTORY, after make build.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 chromium=$(command -v chromium || command -v chromium-browser || true)
@@ -8,7 +8,7 @@ chromium=$(command -v chromium || command -v chromium-browser || true)
 if [ -z "${PICTURES_INSIDE:-}" ]; then
   mkdir -p "$1"
   # The simulator runs this again with its own address and credentials set.
-  PICTURES_INSIDE=1 exec "$here/bin/monite-sim" -listen 127.0.0.1:0 -latency 12ms -- bash "$0" "$(cd "$1" && pwd)"
+  PICTURES_INSIDE=1 exec "$here/bin/monite-sim" -listen 127.0.0.1:0 -latency 12ms -token-lifetime 90s -- bash "$0" "$(cd "$1" && pwd)"
 fi
 out=$1
 work=$(mktemp -d)
@@ -31,12 +31,12 @@ field() {
   return 1
 }
 
-sidecar() {
-  MONITE_ALLOWED_ENTITY_IDS='*' MONITE_ALLOWED_ENTITY_USER_IDS='*' MONITE_HOLD_TIMEOUT=300ms \
-    MONITE_LISTEN_ADDR=127.0.0.1:0 MONITE_ADMIN_ADDR=127.0.0.1:0 "$here/bin/monite-proxy" 2>"$work/log" &
+sidecar() { # environment
+  MONITE_ENVIRONMENT=$1 MONITE_ALLOWED_ENTITY_IDS='*' MONITE_ALLOWED_ENTITY_USER_IDS='*' MONITE_HOLD_TIMEOUT=300ms \
+    MONITE_LISTEN_ADDR=127.0.0.1:0 MONITE_ADMIN_ADDR=127.0.0.1:0 "$here/bin/monite-proxy" 2>"$work/$1" &
   started+=($!)
-  data=http://$(field "$work/log" listen)
-  admin=http://$(field "$work/log" admin)
+  data=http://$(field "$work/$1" listen)
+  admin=http://$(field "$work/$1" admin)
 }
 
 call() { curl -s -o /dev/null --max-time 5 "$@" || true; }
@@ -61,12 +61,12 @@ traffic() { # a few rounds of what an app does
 
 picture() { # name width height flags...
   timeout 60 "$chromium" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/profile" --timeout=3000 \
-    --force-device-scale-factor=1 --window-size="$2,$3" --screenshot="$out/$1.png" "${@:4}" "$admin/" >"$work/chromium" 2>&1 \
+    --force-device-scale-factor="${scale:-1}" --window-size="$2,$3" --screenshot="$out/$1.png" "${@:4}" "$admin/" >"$work/chromium" 2>&1 \
     || { cat "$work/chromium" >&2; exit 1; }
   echo "$out/$1.png"
 }
 
-sidecar
+sidecar sandbox
 traffic 12
 sleep 6
 traffic 8
@@ -77,6 +77,7 @@ traffic 10
 picture light 1180 1250
 picture dark 1180 1250 --blink-settings=preferredColorScheme=0
 picture narrow 500 1400
+scale=0.75 picture page 1180 870
 
 # Tokens cannot be replaced any more: what lives serves on, what is asked for anew fails.
 sim token_endpoint/down
@@ -85,3 +86,9 @@ call "$data/v1/entity_users/me" -H 'X-Monite-Entity-User-Id: b5e1c0de-0002-4000-
 sim revoke_all
 traffic 2
 picture failing 1180 1250
+scale=0.75 picture page-failing 1180 870 --blink-settings=preferredColorScheme=0
+
+sim token_endpoint/up
+sidecar eu
+traffic 2
+picture production 1180 800
