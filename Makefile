@@ -140,6 +140,9 @@ recipes: ## legacy clients in all languages that are installed, with nothing but
 .PHONY: release-twice
 release-twice: ## make the release twice, in two folders: the bytes must be the same
 	sh deploy/verify/release-twice.sh
+.PHONY: pictures
+pictures: build ## pictures of the status page in bin/pictures, from the simulator run (needs chromium)
+	bash deploy/observability/pictures.sh bin/pictures
 
 .PHONY: image
 image: ## build the container image monite-proxy:local

@@ -79,6 +79,7 @@ type Config struct {
 	LogLevel     string // trace, debug, info, warn, error
 	LogFormat    string // json, console
 	Confine      string // auto, off, require
+	AuditLog     string // a path; empty: the log
 
 	// Warnings are to be said aloud at the start. They hold no value.
 	Warnings []string

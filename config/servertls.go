@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -133,4 +134,24 @@ func (c *Config) ServerTLS(report func(error)) *tls.Config {
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current(report), nil },
 	}
+}
+
+// ClientTLS is for a command of ours that calls the data listener: it trusts the
+// certificate of the listener, for as long as it is valid, and shows none. nil:
+// the listener speaks plain HTTP. asks reports whether it wants one of apps.
+func (c *Config) ClientTLS() (own *tls.Config, asks bool) {
+	s := c.serverTLS
+	if s == nil {
+		return nil, false
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	leaf := s.last.Load().config.Certificates[0].Leaf
+	config.RootCAs.AddCert(leaf)
+	switch {
+	case len(leaf.DNSNames) > 0:
+		config.ServerName = strings.Replace(leaf.DNSNames[0], "*", "any", 1)
+	case len(leaf.IPAddresses) > 0:
+		config.ServerName = leaf.IPAddresses[0].String()
+	}
+	return config, s.clientCAFile != ""
 }

@@ -71,7 +71,8 @@ type spec struct {
 	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
 	LogFormat    string `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
 	Confine      string `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = no start without" accepts:"auto, off or require"`
-	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"reserved for the page on the admin listener, which this version does not have" accepts:"true or false"`
+	AuditLog     string `envconfig:"MONITE_AUDIT_LOG" otherwise:"the log" desc:"a file for the audit lines, one per write; appended to, and opened again on SIGHUP" accepts:"the absolute path of a file, in a directory that exists"`
+	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"the status page on the admin listener" accepts:"true or false"`
 }
 
 // later are variables that a later version will understand. To ignore them
@@ -80,7 +81,6 @@ type spec struct {
 var later = []struct{ name, harmless string }{
 	{"MONITE_VEND_ADDR", ""},
 	{"MONITE_LISTENER", "std"},
-	{"MONITE_AUDIT_LOG", ""},
 	{"MONITE_REDIS_URL", ""},
 }
 

@@ -24,6 +24,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
+	cfg.AuditLog = buildAuditLog(parsed.AuditLog, wrong)
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
 	buildIdentities(cfg, parsed.IdentitiesFile, wrong)

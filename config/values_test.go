@@ -125,11 +125,15 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_LOG_LEVEL", "INFO", "trace, debug, info, warn or error"},
 	{"MONITE_LOG_LEVEL", "fatal", "trace, debug, info, warn or error"},
 	{"MONITE_LOG_FORMAT", "text", "json or console"},
+	{"MONITE_AUDIT_LOG", "audit.log", "the absolute path of a file, in a directory that exists (it is not an absolute path)"},
+	{"MONITE_AUDIT_LOG", "/tmp/../etc/audit", "the absolute path of a file, in a directory that exists (it is not an absolute path)"},
+	{"MONITE_AUDIT_LOG", "/no/such/place/audit", "the absolute path of a file, in a directory that exists (its directory does not exist, or is the root)"},
+	{"MONITE_AUDIT_LOG", "/audit", "the absolute path of a file, in a directory that exists (its directory does not exist, or is the root)"},
+	{"MONITE_AUDIT_LOG", "/usr/bin", "the absolute path of a file, in a directory that exists (it is a directory)"},
 
 	{"MONITE_IDENTITIES_FILE", "/none/x", "...named identities (no such file or directory)"},
 	{"MONITE_VEND_ADDR", ":1", "it unset: not supported by this version"},
 	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
-	{"MONITE_AUDIT_LOG", "/x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "strict", "std or unset: anything else is not supported by this version"},
 }

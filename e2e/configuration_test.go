@@ -65,7 +65,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_CONFINE":                  {"true", "always"},
 		"MONITE_VEND_ADDR":                {":9000"},
 		"MONITE_LISTENER":                 {"strict"},
-		"MONITE_AUDIT_LOG":                {"/tmp/audit"},
+		"MONITE_AUDIT_LOG":                {"audit", "/no/such/place/audit", "/usr/bin"},
 		"MONITE_REDIS_URL":                {"redis://localhost"},
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
 // issue writes a certificate for localhost, for servers or clients, and its key.
@@ -307,5 +309,21 @@ func TestSIGTERMAnswersHandshakesThatWait(t *testing.T) {
 	}
 	if code := r.exitCode(5 * time.Second); code != 0 {
 		t.Errorf("exit code = %d, want 0", code)
+	}
+}
+
+func TestDoctorCallsTheListenerOverTLS(t *testing.T) {
+	t.Parallel()
+	_, url := simulate(t, monitetest.Config{})
+	for _, c := range []struct {
+		clientCA *faultCA
+		want     string
+	}{{nil, "takes requests for the host localhost"}, {newCA(t), "asks apps for a certificate"}} {
+		e := defaultEnv(url)
+		r := startTLS(t, e, c.clientCA)
+		e = r.addressesOf(e).with("MONITE_TLS_CERT_FILE", r.cert, "MONITE_TLS_KEY_FILE", r.key, "MONITE_TLS_CLIENT_CA_FILE", r.file)
+		if code, text := runCommand(t, e, "doctor"); code != 0 || !strings.Contains(text, c.want) {
+			t.Errorf("exit code %d, want %q in\n%s", code, c.want, text)
+		}
 	}
 }

@@ -12,11 +12,15 @@ import (
 )
 
 // accessLog is the outermost step: whatever happens to a request, it ends here,
-// in one line and one Record.
+// in one line and one Record; and an audit line if it is a write. The fields
+// are those of logfields.go.
 type accessLog struct {
 	next    http.Handler
 	log     zerolog.Logger
 	observe func(*Record) // may be nil
+	// auditLog gets the lines of the writes; listener is named in them.
+	auditLog zerolog.Logger
+	listener string
 }
 
 func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
@@ -30,31 +34,34 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	defer func() {
 		r := recover()
 		if r == nil {
-			a.end(record)
+			a.end(record, in)
 			return
 		}
 		if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			// Not a fault: it is how a cut-off answer stays visible to the app.
-			a.end(record)
+			a.end(record, in)
 			panic(http.ErrAbortHandler)
 		}
 		// The value of a panic may hold anything, secrets too: its type is enough.
 		a.log.Error().Str("request_id", record.RequestID).Str("panic", fmt.Sprintf("%T", r)).
 			Bytes("stack", debug.Stack()).Msg("panic in the handler")
 		if record.Status != 0 {
-			a.end(record)
+			a.end(record, in)
 			panic(http.ErrAbortHandler)
 		}
 		writeProblem(w, in, classify(errors.New("panic"), record), record)
-		a.end(record)
+		a.end(record, in)
 	}()
 	a.next.ServeHTTP(w, in.WithContext(withRecord(in.Context(), record)))
 }
 
-func (a *accessLog) end(record *Record) {
+func (a *accessLog) end(record *Record, in *http.Request) {
 	record.Duration = time.Since(record.Start)
 	if a.observe != nil {
 		a.observe(record)
+	}
+	if isWrite(in.Method) {
+		a.audit(record, in)
 	}
 	line := a.log.WithLevel(level(record))
 	if !line.Enabled() || level(record) < a.log.GetLevel() {

@@ -20,10 +20,13 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-var logFields = []string{
-	"level", "message", "request_id", "method", "route", "status", "origin", "duration_ms", "error_type", "outcome", "grant_type", "token_wait_ms", "upstream_ms", "replay", "retried", "upstream_request_id", "aborted", "cause", "request_bytes", "response_bytes",
-	"panic", "stack",
-}
+// logFields are those of LogFields, and those of the line about a panic.
+var logFields = func() (names []string) {
+	for _, field := range LogFields {
+		names = append(names, field.Name)
+	}
+	return append(names, "panic", "stack")
+}()
 
 var nasty = []string{"a\nb", "a\r\n{\"level\":\"fatal\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\x00", "\x7f", `"},{"x":"`, `\n`, "\xff\xfe", strings.Repeat("x", 5000), "<script>", "%0a%1b", "\u202eevil", "\ufeff"}
 
@@ -204,7 +207,7 @@ func TestLevelOfALine(t *testing.T) {
 			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
 		}
 		var log lockedBuffer
-		(&accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}).end(&c.record)
+		(&accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}).end(&c.record, httptest.NewRequest("GET", "/", nil))
 		if got := log.String() != ""; got != (c.want >= zerolog.WarnLevel) {
 			t.Errorf("%+v at warn: %q", c.record, log.String())
 		}

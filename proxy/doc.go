@@ -6,6 +6,7 @@
 //
 //	 0  server.go     the net/http server on the data listener
 //	 1  accesslog.go  request id, one log line at the end, panics
+//	    audit.go      one more line for a write: who did what
 //	 2  guard.go      what may come in at all (host.go, path.go); refuses with
 //	                  the problems of errors.go, before anything is minted or sent
 //	 3  handler.go    chi: what else is served, and /* to forward
@@ -21,6 +22,7 @@
 //	 9  response.go   the answer, streamed
 //	10  errors.go     the only map from an error to an answer
 //
-// record.go holds what is known of a request so far; route.go names it by
+// explain.go says in the answer where the time went, and on request which way
+// the request took. record.go holds what is known of a request so far; route.go names it by
 // Monite's published path template, the only name that logs and metrics use.
 package proxy

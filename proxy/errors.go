@@ -189,6 +189,8 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 	if endsConnection(f.problem) {
 		header.Set("Connection", "close")
 	}
+	setTiming(header, record)
+	setExplanation(header, record)
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {
 		n, _ := w.Write(text)

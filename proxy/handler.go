@@ -45,6 +45,12 @@ type Config struct {
 	// that it can be sent again after an auth rejection. 0: none is.
 	ReplayBodyBytes int64
 	Log             zerolog.Logger
+	// Audit gets one line per write.
+	Audit zerolog.Logger
+	// Listener is named in the audit lines.
+	Listener string
+	// Explain answers X-Monite-Proxy-Explain: not in production.
+	Explain bool
 	// Observe is called at the end of each request. May be nil.
 	Observe func(*Record)
 }
@@ -89,7 +95,7 @@ func New(config Config) *Handler {
 	for _, host := range config.AllowedHosts {
 		h.guard.hosts[host] = true
 	}
-	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe}
+	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
 	return h
 }
 
@@ -136,6 +142,7 @@ func (h *Handler) identify(in *http.Request, by way, record *Record) (identity I
 // forward is the walk from the identity to the answer.
 func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
 	record := recordFrom(in.Context())
+	record.AppToken = h.config.AppToken != nil && !h.config.AppToken().IsZero() // the guard has seen it
 	by := way{listener: listenerOf(in.Context()), prefix: record.prefix}
 	if h.handles != nil && isTokenRequest(in.Method, record.path) {
 		h.answerToken(w, in, by, record)
@@ -147,6 +154,8 @@ func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
 		return
 	}
 	record.GrantType = string(identity.Grant.Type)
+	record.entityUserID, record.entityID = identity.Grant.EntityUserID, identity.EntityID
+	record.explanation = h.explain(in, identity)
 
 	body, err := openBody(w, in, h.config.ReplayBodyBytes, h.config.MaxBodyBytes)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // Record is what is known of one request. The access log and the metrics are
-// made of it. It holds no id of an entity or a user, no path, query, header or
+// made of it. It shows no id of an entity or a user, no path, query, header or
 // body.
 type Record struct {
 	Start     time.Time
@@ -40,10 +40,17 @@ type Record struct {
 	// Outcome is set on answers made by the proxy, and where the app went away.
 	Outcome   Outcome
 	GrantType string
+	// AppToken: the app had to show the app token, and did.
+	AppToken bool
+	// entityUserID and entityID are for the hashes of the audit line alone.
+	entityUserID, entityID string
 	// Duration of the whole request; set at its end.
 	Duration time.Duration
 	// TokenWait is the time until the credential step had a token.
 	TokenWait time.Duration
+	// ConnectTime is the part of UpstreamTime in which a connection was made. 0:
+	// there was one.
+	ConnectTime time.Duration
 	// UpstreamTime is from sending to the answer's head, the last attempt's.
 	UpstreamTime time.Duration
 	// Replay is why the request was sent a second time: "401" or "expired".
@@ -52,6 +59,8 @@ type Record struct {
 	Retried bool
 	// Sent: upstream was asked at least once.
 	Sent bool
+	// explanation is nil unless the app asked for one.
+	explanation *explanation
 	// Identity is the name of a named identity; empty for the default one.
 	Identity string
 	// Audited is the proxy_... type with which rules on trial would have refused

@@ -42,6 +42,8 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	if closeAfter {
 		header.Set("Connection", "close")
 	}
+	setTiming(header, record)
+	setExplanation(header, record)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
 		// A stream may begin with a pause, and the app may wait for its head.
@@ -67,7 +69,7 @@ func keptHere(name string) bool {
 	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Public-Key-Pins",
 		"Public-Key-Pins-Report-Only", "Clear-Site-Data", "Nel", "Report-To", "Reporting-Endpoints", "Refresh",
-		"X-Request-Id":
+		"X-Request-Id", headerTiming:
 		return true
 	}
 	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")

@@ -1,8 +1,12 @@
 package tokencache
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // warmed returns a cache of n grants that hold tokens.
@@ -64,4 +68,26 @@ func BenchmarkHit(b *testing.B) {
 			})
 		})
 	}
+}
+
+func TestCachedAgreesWithToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mints := 0
+		c := New(Config{Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) {
+			mints++
+			return Token{AccessToken: secret.New("token"), ExpiresIn: time.Minute}, nil
+		}), HoldTimeout: time.Second})
+		grant := Grant{Type: ClientCredentials}
+		for _, wait := range []time.Duration{0, time.Second, 30 * time.Second, 28 * time.Second, 2 * time.Second, time.Hour} {
+			time.Sleep(wait)
+			before := mints
+			cached := c.Cached(grant)
+			if _, err := c.Token(t.Context(), grant); err != nil {
+				t.Fatal(err)
+			}
+			if minted := mints > before; cached == minted {
+				t.Errorf("Cached() = %t after another %v, and Token minted: %t", cached, wait, minted)
+			}
+		}
+	})
 }

@@ -44,6 +44,16 @@ func (c *Cache) Status() []Status {
 	return all
 }
 
+// Cached reports whether Token would be answered at once.
+func (c *Cache) Cached(grant Grant) bool {
+	e := c.table.get(grant)
+	if e == nil {
+		return false
+	}
+	m := e.current.Load()
+	return m != nil && m.state(c.clock.now()) != expired && e.refused.Load() != m
+}
+
 // Warmed reports whether every warm grant has had a token.
 func (c *Cache) Warmed() bool {
 	for e := range c.table.all {

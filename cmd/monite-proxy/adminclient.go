@@ -18,7 +18,7 @@ import (
 type adminClient struct{ http *http.Client }
 
 // maxAdminAnswer bounds what is read: whatever listens there may not be ours.
-const maxAdminAnswer = 64 << 10
+const maxAdminAnswer = 1 << 20
 
 func newAdminClient() (*adminClient, error) {
 	listen, err := config.AdminAddr()

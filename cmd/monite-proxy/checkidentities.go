@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
 // printIdentities shows the named identities. Users and entities are hashed as
@@ -23,7 +23,7 @@ func printIdentities(stdout io.Writer, cfg *config.Config) {
 			}
 		}
 		_, _ = fmt.Fprintf(stdout, "  %s\n", i.Name)
-		line("grant", strings.TrimSpace(i.GrantType+" "+admin.HashID(i.EntityUserID)))
+		line("grant", strings.TrimSpace(i.GrantType+" "+proxy.HashID(i.EntityUserID)))
 		line("entity", entitiesOf(i))
 		line("version", i.APIVersion)
 		line("reached by", waysTo(i))
@@ -44,12 +44,12 @@ func entitiesOf(i config.Identity) string {
 	case i.AllowedEntityIDs.Any():
 		return "any that the app names"
 	case i.EntityID != "":
-		return admin.HashID(i.EntityID)
+		return proxy.HashID(i.EntityID)
 	case len(ids) == 0:
 		return "none"
 	default:
 		for n, id := range ids {
-			ids[n] = admin.HashID(id)
+			ids[n] = proxy.HashID(id)
 		}
 		return "one of " + strings.Join(ids, ", ") + ", as the app names it"
 	}

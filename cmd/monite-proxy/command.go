@@ -23,6 +23,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return withoutArguments(args, stderr, func() int { return serve(stderr) })
 	case "check":
 		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
+	case "doctor":
+		return doctor(args, stdout, stderr)
+	case "status":
+		return status(args, stdout, stderr)
 	case "health":
 		return health(args, stdout, stderr)
 	case "wait":

@@ -72,6 +72,9 @@ func rules(cfg *config.Config) confine.Rules {
 			r.Sockets = append(r.Sockets, filepath.Dir(at.Address))
 		}
 	}
+	if cfg.AuditLog != "" {
+		r.Write = append(r.Write, filepath.Dir(cfg.AuditLog)) // a rotated one is another file
+	}
 	r.Ports = append(r.Ports, portOf(cfg.Upstream))
 	if cfg.ProxyFromEnv {
 		env := httpproxy.FromEnvironment()

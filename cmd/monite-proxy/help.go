@@ -13,6 +13,8 @@ Usage: monite-proxy [command]
 
   serve      run the sidecar (the default)
   check      validate the configuration and print the effective one, redacted
+  doctor     try everything on the way to Monite, and say what is wrong; -json
+  status     what the running sidecar does, as a table; -watch, -json
   health     ask the running sidecar: -live, -ready (default) or -startup
   wait       block until the running sidecar is ready, at most -timeout (30s)
   shutdown   ask the running sidecar to drain and stop (MONITE_QUIT_ENDPOINT=true)

@@ -76,16 +76,3 @@ func emptyQueue(opened net.Listener) (waiting []net.Conn) {
 	}
 	return waiting
 }
-
-// knowsPeers: SO_PEERCRED.
-const knowsPeers = true
-
-// peerUID is the user that connected, as it was then.
-func peerUID(conn net.Conn) (uid uint32, known bool) {
-	control(conn, func(fd int) {
-		if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			uid, known = peer.Uid, true
-		}
-	})
-	return uid, known
-}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
 // socketPath is short enough for sockaddr_un.
@@ -152,7 +153,7 @@ func TestRemoveOnlyPutsBackWhatItDoesNotMean(t *testing.T) {
 }
 
 func TestOnlyAllowedUsersConnect(t *testing.T) {
-	if !knowsPeers {
+	if !proxy.KnowsPeers {
 		t.Skip("users of connections are not known on this system")
 	}
 	own := uint32(os.Geteuid())

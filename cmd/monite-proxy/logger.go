@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log"
 
 	"github.com/rs/zerolog"
@@ -19,10 +22,59 @@ func newLogger(cfg *config.Config, stderr io.Writer) (zerolog.Logger, error) {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	out := stderr
 	if cfg.LogFormat == "console" {
-		// Colours are left out: a terminal escape in a log is nobody's friend.
-		out = zerolog.ConsoleWriter{Out: stderr, NoColor: true, TimeFormat: "15:04:05.000"}
+		out = console(stderr)
 	}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+}
+
+// console leaves colours out: a terminal escape in a log is nobody's friend.
+func console(out io.Writer) io.Writer {
+	return zerolog.ConsoleWriter{Out: out, NoColor: true, TimeFormat: "15:04:05.000"}
+}
+
+// newAudit opens what the audit lines go to. They do not depend on the level of
+// the log.
+func newAudit(cfg *config.Config, lines *logWriter) (*audit, error) {
+	a := &audit{}
+	var out io.Writer = lines
+	if cfg.AuditLog != "" {
+		file, err := openAuditFile(cfg.AuditLog)
+		if err != nil {
+			// The path is a value: only the reason is reported.
+			if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+				err = pathErr.Err
+			}
+			return nil, fmt.Errorf("MONITE_AUDIT_LOG: want the path of a file that can be appended to (%w)", err)
+		}
+		a.file, a.lines = file, startLog(file)
+		out = a.lines
+	} else if cfg.LogFormat == "console" {
+		out = console(lines)
+	}
+	a.log = zerolog.New(out).With().Timestamp().Logger()
+	return a, nil
+}
+
+// audit is where the audit lines go.
+type audit struct {
+	log   zerolog.Logger
+	file  *auditFile // nil: the log has them
+	lines *logWriter // of file
+}
+
+// dropped is the number of lines that the file could not take.
+func (a *audit) dropped() int64 {
+	if a.lines == nil {
+		return 0
+	}
+	return a.lines.dropped.Load()
+}
+
+func (a *audit) close() {
+	if a.lines != nil {
+		a.lines.close()
+		a.file.close()
+	}
 }
 
 // serverLog takes the lines that net/http writes about connections. They come

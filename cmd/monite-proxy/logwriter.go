@@ -22,7 +22,8 @@ const (
 	lastFlush = 500 * time.Millisecond
 )
 
-// logWriter takes lines and writes them from a goroutine of its own.
+// logWriter takes lines and writes them from a goroutine of its own. The log
+// has one, and the audit file another.
 type logWriter struct {
 	out     io.Writer
 	wake    chan struct{} // something is pending

@@ -28,6 +28,7 @@ type sidecar struct {
 	cfg       *config.Config
 	log       zerolog.Logger
 	lines     *logWriter // what log writes to
+	audit     *audit
 	cache     *tokencache.Cache
 	upstream  *upstream.Transport
 	mints     *upstream.Transport
@@ -66,7 +67,13 @@ func serve(stderr io.Writer) int {
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
-	s := newSidecar(cfg, logger, lines, started)
+	audit, err := newAudit(cfg, lines)
+	if err != nil {
+		lines.close()
+		return badConfiguration(stderr, err)
+	}
+	defer audit.close()
+	s := newSidecar(cfg, logger, lines, audit, started)
 	if err := s.listen(); err != nil {
 		logger.Error().Err(err).Msg("cannot listen")
 		return exitFailure
@@ -147,6 +154,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	go func() { // the one goroutine that nobody waits for: it ends the process
 		<-signals
 		s.log.Warn().Msg("second signal: stopping at once")
+		s.audit.close()
 		s.lines.close()
 		os.Exit(exitFailure)
 	}()
@@ -220,13 +228,18 @@ func (s *sidecar) shutdownAdmin() {
 }
 
 // reloadOnHangup re-reads the secret files and the identities file at once on
-// SIGHUP.
+// SIGHUP, and opens the audit file again.
 func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
+			if s.audit.file != nil {
+				if err := s.audit.file.reopen(); err != nil {
+					s.log.Error().Err(err).Msg("audit file cannot be opened again, the old one stays")
+				}
+			}
 			changed := s.watcher.Check()
 			s.log.Info().Bool("changed", changed).Msg("secret files read again")
 			if s.cfg.IdentitiesPath() != "" {

@@ -20,8 +20,8 @@ import (
 
 // newSidecar puts the parts together, in the order in which they need each
 // other: endpoint, cache, handler, servers. Nothing runs yet.
-func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
+func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, audit *audit, started time.Time) *sidecar {
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
 	version, commit, goVersion := build()
 
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
@@ -29,6 +29,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints, 1
 	grant := defaultGrant(cfg)
 	var metrics *admin.Metrics
+	history := admin.NewHistory()
 	s.cache = tokencache.New(tokencache.Config{
 		Fetcher: &tokenendpoint.Endpoint{
 			Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Credentials: cfg.Credentials, Transport: s.mints,
@@ -38,6 +39,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints,
 		OnMint: func(mint tokencache.Mint) {
 			metrics.ObserveMint(mint)
+			history.ObserveMint(mint)
 			s.logMint(mint)
 			if mint.Err != nil && mint.Err.Reason == tokencache.Rejected {
 				s.watcher.Check() // the secret may have changed just now
@@ -46,7 +48,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	})
 	inFlight := func() int64 { return s.handler.InFlight() }
 	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
-	metrics.CountDroppedLines(lines.dropped.Load)
+	metrics.CountDroppedLines(lines.dropped.Load, audit.dropped)
 	metrics.ShowEnvironment(cfg.Environment)
 	s.named = newIdentities(cfg, logger, metrics)
 	metrics.CountRefusedPeers(s.peers.count.Load)
@@ -62,8 +64,11 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		Policy: policy(cfg, cfg.Identities), HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: logger, Observe: func(r *proxy.Record) {
+		Log: logger, Audit: audit.log, Listener: cfg.Listen.String(),
+		Explain: cfg.Environment != "eu" && cfg.Environment != "us",
+		Observe: func(r *proxy.Record) {
 			metrics.ObserveRequest(r)
+			history.ObserveRequest(r)
 			if r.Audited != "" {
 				s.named.metrics.ObserveAudit(r.Audited)
 			}
@@ -76,7 +81,10 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: inFlight, Started: started,
+		InFlight: inFlight, Started: started, History: history, StatusPage: cfg.StatusPage,
+	}
+	for _, setting := range cfg.Redacted() {
+		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))
 	}
 	if cfg.QuitEndpoint {
 		adminConfig.Quit = func() {
@@ -86,10 +94,12 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 			}
 		}
 	}
+	adminHandler := admin.New(adminConfig)
 	s.admin = &http.Server{
-		Handler: admin.New(adminConfig), ErrorLog: serverLog(logger),
+		Handler: adminHandler, ErrorLog: serverLog(logger),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
+	s.admin.RegisterOnShutdown(adminHandler.Close)
 	return s
 }
 

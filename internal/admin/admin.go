@@ -28,6 +28,12 @@ type Config struct {
 	Tokens  Tokens
 	Health  *Health
 	Metrics *Metrics
+	// History is what /status and the page show of the past.
+	History *History
+	// Settings is the configuration in effect, redacted, for /status and the page.
+	Settings []Setting
+	// StatusPage: the page for people is served on /.
+	StatusPage bool
 	// Version, Commit and GoVersion are shown as they are.
 	Version, Commit, GoVersion string
 	// Environment is sandbox, eu, us or custom; Upstream the origin.
@@ -49,11 +55,13 @@ type Handler struct {
 	config Config
 	hosts  map[string]bool
 	router http.Handler
+	page   *page
 }
 
 // New makes a Handler.
 func New(config Config) *Handler {
 	h := &Handler{config: config, hosts: map[string]bool{}}
+	h.page = newPage(h.current)
 	for _, host := range config.AllowedHosts {
 		h.hosts[host] = true
 	}
@@ -69,11 +77,22 @@ func New(config Config) *Handler {
 	get("/metrics", metrics.ServeHTTP)
 	get("/version", h.version)
 	get("/status", ownOrigin(h.status))
+	if config.StatusPage {
+		get("/", ownOrigin(h.page.show))
+		get("/page.css", h.page.file("page.css", "text/css; charset=utf-8"))
+		get("/page.js", h.page.file("page.js", "text/javascript; charset=utf-8"))
+		get("/page.svg", h.page.file("page.svg", "image/svg+xml"))
+		router.Get("/events", ownOrigin(h.page.events))
+	}
 	router.Post("/tokens/refresh", ownOrigin(h.refresh))
 	router.Post("/quitquitquit", ownOrigin(h.quit))
 	h.router = router
 	return h
 }
+
+// Close ends the event streams, which would otherwise last as long as their
+// pages are open. For http.Server.RegisterOnShutdown.
+func (h *Handler) Close() { h.page.close() }
 
 // ServeHTTP checks Host before the routes, so that no path gets past it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -118,8 +137,12 @@ func ownOrigin(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (h *Handler) refresh(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) {
 	h.config.Tokens.Refresh()
+	if h.config.StatusPage && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Redirect(w, r, "/", http.StatusSeeOther) // the button of the page
+		return
+	}
 	writeJSON(w, http.StatusAccepted, map[string]string{"result": "refreshing"})
 }
 

@@ -37,6 +37,7 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 	health.Listening.Store(true)
 	config := Config{
 		Tokens: tokens, Health: health, Metrics: NewMetrics(tokens, func() int64 { return 3 }, "v1", "c1", "go1"),
+		History: NewHistory(), StatusPage: true,
 		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
 		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
@@ -159,7 +160,7 @@ func TestNotReadyBeforeTheListenerIsOpen(t *testing.T) {
 func TestStatusNamesUsersByHashOnly(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
 	code, body := ask(h, "GET", "/status", "localhost")
-	var got statusAnswer
+	var got Status
 	if err := json.Unmarshal([]byte(body), &got); err != nil || code != 200 {
 		t.Fatalf("status = %d, %v", code, err)
 	}

@@ -6,5 +6,9 @@
 //     upstream, and liveness asks nothing outside the process
 //   - metrics.go: a registry of its own, fed by one Record per request and one
 //     Mint per mint
+//   - history.go: the last requests and mints, and the figures of the last five
+//     minutes, fed by the same Records and Mints
 //   - status.go: /status and /version
+//   - page.go: the same for people on /, live by server-sent events; its parts
+//     are in page/
 package admin

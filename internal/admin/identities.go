@@ -46,6 +46,3 @@ func (m *Metrics) ShowEnvironment(environment string) {
 	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "environment_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"environment": environment}}, func() float64 { return 1 }))
 }
-
-// HashID names an entity or a user as /status does, without telling who it is.
-func HashID(id string) string { return hashID(id) }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +15,16 @@ const namespace = "monite_proxy"
 
 // buckets are OpenTelemetry's for HTTP durations, in seconds.
 var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+
+// histogramOpts are those of a classic histogram, for every Prometheus, and of a
+// native one, for those that ask for it: it is exact to a tenth everywhere, and
+// of bounded size.
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
 
 // Metrics holds what is counted. Its labels are bounded: routes are Monite's
 // published templates, and no id of anything is ever one.
@@ -40,7 +51,7 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+		return prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
 	}
 	m := &Metrics{
 		Registry: prometheus.NewRegistry(),
@@ -48,8 +59,8 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 			"route", "method", "code", "origin"),
 		requestDuration:  histogram("request_duration_seconds", "Time from a request's head to the end of its answer.", "route", "method"),
 		upstreamDuration: histogram("upstream_duration_seconds", "Time from sending a request upstream to the head of its answer.", "route", "method"),
-		tokenWait: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "token_wait_seconds",
-			Help: "Time that requests waited for an access token.", Buckets: append([]float64{0.0001, 0.001}, buckets...)}),
+		tokenWait: prometheus.NewHistogram(histogramOpts("token_wait_seconds",
+			"Time that requests waited for an access token.", append([]float64{0.0001, 0.001}, buckets...))),
 		replays: counter("replays_total", "Requests sent a second time with a new token, by how upstream refused the first one: 401 or expired.", "reason"),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "retries_total",
 			Help: "Requests sent once more because their connection broke before anything could happen twice."}),
@@ -57,10 +68,9 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 		outcomes: counter("outcomes_total", "Requests without a complete answer of upstream, by whether upstream may have executed them: not_sent, rejected or unknown.", "outcome"),
 		aborted: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "aborted_answers_total",
 			Help: "Answers cut off visibly after their head had been passed on."}),
-		mints: counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
-		mintDuration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "mint_duration_seconds",
-			Help: "Duration of mints.", Buckets: buckets}),
-		reloads: counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
+		mints:        counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
+		mintDuration: prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
+		reloads:      counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": goVersion}}, func() float64 { return 1 })
@@ -69,13 +79,30 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
 		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, build, flight, tokenCollector{tokens},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.beginAtZero()
+	return m
+}
+
+// beginAtZero makes the series that alerts look at: of one that begins with its
+// first event, the increase does not show that event.
+func (m *Metrics) beginAtZero() {
 	for _, grant := range []tokencache.GrantType{tokencache.ClientCredentials, tokencache.EntityUser} {
-		m.mints.WithLabelValues(string(grant), "ok")
+		for _, result := range []tokencache.Reason{"ok", tokencache.Rejected, tokencache.Throttled, tokencache.Unavailable, tokencache.Malformed, tokencache.TimedOut} {
+			m.mints.WithLabelValues(string(grant), string(result))
+		}
+	}
+	for _, outcome := range []proxy.Outcome{proxy.NotSent, proxy.Rejected, proxy.Unknown} {
+		m.outcomes.WithLabelValues(string(outcome))
+	}
+	for _, kind := range []string{"proxy_token_unavailable", "proxy_token_rejected", "proxy_overloaded", "proxy_upstream_unreachable", "proxy_upstream_timeout"} {
+		m.refusals.WithLabelValues(kind)
+	}
+	for _, reason := range []string{"401", "expired"} {
+		m.replays.WithLabelValues(reason)
 	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)
 	}
-	return m
 }
 
 // ObserveRequest counts one request.
@@ -124,11 +151,15 @@ func (m *Metrics) ObserveReload(ok bool) {
 	m.reloads.WithLabelValues(result).Inc()
 }
 
-// CountDroppedLines shows how many lines of the log were dropped. It is called
-// at most once, before the first scrape.
-func (m *Metrics) CountDroppedLines(lines func() int64) {
-	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "log_lines_dropped_total",
-		Help: "Lines of the log that were dropped, because nobody read them in time."}, func() float64 { return float64(lines()) }))
+// CountDroppedLines shows how many lines of the log and of the audit file were
+// dropped. It is called at most once, before the first scrape.
+func (m *Metrics) CountDroppedLines(log, audit func() int64) {
+	count := func(name, help string, lines func() int64) {
+		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+			func() float64 { return float64(lines()) }))
+	}
+	count("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", log)
+	count("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", audit)
 }
 
 // CountRefusedPeers shows how many connections were closed because of who

@@ -1,87 +1,194 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// statusAnswer is the JSON of /status. Durations are seconds.
-type statusAnswer struct {
+// Status is the JSON of /status, what the page shows and what the status
+// command prints. Durations are seconds; moments are RFC 3339 in UTC.
+type Status struct {
 	Version     string           `json:"version"`
+	Commit      string           `json:"commit"`
+	Go          string           `json:"go"`
 	Environment string           `json:"environment"`
+	Production  bool             `json:"production"`
 	Upstream    string           `json:"upstream"`
 	Ready       bool             `json:"ready"`
 	Problems    []string         `json:"problems"`
+	Checks      []CheckStatus    `json:"checks"`
+	Now         time.Time        `json:"now"`
+	Started     time.Time        `json:"started"`
 	Uptime      float64          `json:"uptime_seconds"`
 	InFlight    int64            `json:"in_flight_requests"`
-	Identities  []identityStatus `json:"identities"`
+	Traffic     Traffic          `json:"traffic"`
+	Identities  []IdentityStatus `json:"identities"`
+	Mints       []MintStatus     `json:"mints"`    // the last 50, newest first
+	Requests    []RequestStatus  `json:"requests"` // the last 200, newest first
+	Config      []Setting        `json:"configuration"`
+
+	// versions of the long lists: how many there were so far.
+	versions map[string]int
 }
 
-// identityStatus tells of one grant: its kind, and its user by a hash.
-type identityStatus struct {
-	GrantType string       `json:"grant_type"`
-	UserHash  string       `json:"entity_user_hash,omitempty"`
-	Default   bool         `json:"default"`
-	State     string       `json:"state"`
-	Age       float64      `json:"token_age_seconds"`
-	Left      float64      `json:"token_seconds_left"`
-	RefreshIn float64      `json:"refresh_in_seconds"`
-	Idle      float64      `json:"idle_seconds"`
-	Mints     int64        `json:"mints"`
-	Failures  int64        `json:"failures"`
-	LastError *errorStatus `json:"last_error"`
+// Setting is one variable of the configuration as it is in effect, redacted.
+type Setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
 }
 
-type errorStatus struct {
+// CheckStatus is one line of readiness. An empty problem is good news.
+type CheckStatus struct {
+	Name    string `json:"name"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// IdentityStatus tells of one grant: its kind, and its user by a hash.
+type IdentityStatus struct {
+	GrantType string `json:"grant_type"`
+	UserHash  string `json:"entity_user_hash,omitempty"`
+	Default   bool   `json:"default"`
+	// State is fresh, stale, expired, or missing.
+	State string `json:"state"`
+	// Age and Left of the token are 0 if it is missing. RefreshIn is negative once
+	// the refresh is due.
+	Age       float64 `json:"token_age_seconds"`
+	Left      float64 `json:"token_seconds_left"`
+	RefreshIn float64 `json:"refresh_in_seconds"`
+	Idle      float64 `json:"idle_seconds"`
+	Mints     int64   `json:"mints"`
+	Failures  int64   `json:"failures"`
+	// LastMint is nil if it is not among the last 50 of all.
+	LastMint  *MintStatus  `json:"last_mint"`
+	LastError *ErrorStatus `json:"last_error"`
+}
+
+// ErrorStatus is why the last mint failed, and when the next try is due.
+type ErrorStatus struct {
 	Reason  string  `json:"reason"`
 	Status  int     `json:"status,omitempty"`
 	RetryIn float64 `json:"retry_in_seconds"`
 }
 
-func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
-	ready, problems := h.config.Health.Ready()
-	answer := statusAnswer{
-		Version: h.config.Version, Environment: h.config.Environment, Upstream: h.config.Upstream,
-		Ready: ready, Problems: append([]string{}, problems...),
-		Uptime: seconds(time.Since(h.config.Started)), InFlight: h.config.InFlight(),
-		Identities: []identityStatus{},
+// MintStatus is one mint that has ended.
+type MintStatus struct {
+	At        time.Time `json:"at"`
+	GrantType string    `json:"grant_type"`
+	UserHash  string    `json:"entity_user_hash,omitempty"`
+	Result    string    `json:"result"` // ok, or the reason of the failure
+	Status    int       `json:"status,omitempty"`
+	Duration  float64   `json:"duration_seconds"`
+	ExpiresIn float64   `json:"expires_in_seconds,omitempty"`
+}
+
+// RequestStatus is one request that has ended.
+type RequestStatus struct {
+	At        time.Time `json:"at"`
+	RequestID string    `json:"request_id"`
+	Method    string    `json:"method"`
+	Route     string    `json:"route"`
+	Status    int       `json:"status"`
+	Origin    string    `json:"origin"`
+	ErrorType string    `json:"error_type,omitempty"`
+	Outcome   string    `json:"outcome,omitempty"`
+	GrantType string    `json:"grant_type,omitempty"`
+	Duration  float64   `json:"duration_seconds"`
+	Upstream  float64   `json:"upstream_seconds"`
+	TokenWait float64   `json:"token_wait_seconds"`
+	Replay    string    `json:"replay,omitempty"` // 401 or expired
+	Retried   bool      `json:"retried,omitempty"`
+	Aborted   bool      `json:"aborted,omitempty"`
+}
+
+// current puts together what is known now.
+func (h *Handler) current() *Status {
+	now := time.Now()
+	c := &h.config
+	status := &Status{
+		Version: c.Version, Commit: c.Commit, Go: c.GoVersion,
+		Environment: c.Environment, Production: c.Environment == "eu" || c.Environment == "us", Upstream: c.Upstream,
+		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
+		Traffic:    c.History.traffic(now),
+		Identities: []IdentityStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
 	}
-	for _, s := range h.config.Tokens.Status() {
-		one := identityStatus{
-			GrantType: string(s.Grant.Type), UserHash: hashID(s.Grant.EntityUserID), Default: s.Grant == h.config.Default,
-			State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
-			Mints: s.Mints, Failures: s.Failures,
+	for _, one := range c.Health.checks(true) {
+		status.Checks = append(status.Checks, CheckStatus{one.name, one.problem})
+		if one.problem != "" {
+			status.Problems = append(status.Problems, one.problem)
 		}
-		if s.LastFailure != nil {
-			one.LastError = &errorStatus{Reason: string(s.LastFailure.Reason), Status: s.LastFailure.Status, RetryIn: seconds(s.RetryIn)}
-		}
-		answer.Identities = append(answer.Identities, one)
 	}
-	slices.SortFunc(answer.Identities, func(a, b identityStatus) int {
-		return strings.Compare(a.GrantType+a.UserHash, b.GrantType+b.UserHash)
+	requests, seen := c.History.lastRequests()
+	mints, minted := c.History.lastMints()
+	status.versions = map[string]int{"requests": seen, "mints": minted}
+	status.Ready = len(status.Problems) == 0
+	lastMint := map[tokencache.Grant]*MintStatus{}
+	for _, m := range mints {
+		shown := showMint(m)
+		status.Mints = append(status.Mints, shown)
+		if lastMint[m.mint.Grant] == nil {
+			lastMint[m.mint.Grant] = &shown
+		}
+	}
+	for _, s := range c.Tokens.Status() {
+		one := showIdentity(s)
+		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
+		status.Identities = append(status.Identities, one)
+	}
+	slices.SortFunc(status.Identities, func(a, b IdentityStatus) int {
+		return cmp.Or(cmp.Compare(a.GrantType, b.GrantType), cmp.Compare(a.UserHash, b.UserHash))
 	})
-	writeJSON(w, http.StatusOK, answer)
-}
-
-// hashID names an entity user without telling who it is; the same user has the
-// same hash in every process, so that two statuses can be compared.
-func hashID(id string) string {
-	if id == "" {
-		return ""
+	for _, line := range requests {
+		status.Requests = append(status.Requests, showRequest(line))
 	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
+	return status
 }
 
-// seconds, to the millisecond.
-func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+func showIdentity(s tokencache.Status) IdentityStatus {
+	one := IdentityStatus{
+		GrantType: string(s.Grant.Type), UserHash: proxy.HashID(s.Grant.EntityUserID),
+		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
+		Mints: s.Mints, Failures: s.Failures,
+	}
+	if s.LastFailure != nil {
+		one.LastError = &ErrorStatus{Reason: string(s.LastFailure.Reason), Status: s.LastFailure.Status, RetryIn: seconds(s.RetryIn)}
+	}
+	return one
+}
+
+func showMint(m minted) MintStatus {
+	shown := MintStatus{
+		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: proxy.HashID(m.mint.Grant.EntityUserID),
+		Result: "ok", Duration: seconds(m.mint.Duration), ExpiresIn: seconds(m.mint.ExpiresIn),
+	}
+	if m.mint.Err != nil {
+		shown.Result, shown.Status = string(m.mint.Err.Reason), m.mint.Err.Status
+	}
+	return shown
+}
+
+func showRequest(line request) RequestStatus {
+	r := &line.record
+	return RequestStatus{
+		At: line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
+		ErrorType: r.ErrorType, Outcome: string(r.Outcome), GrantType: r.GrantType,
+		Duration: seconds(r.Duration), Upstream: seconds(r.UpstreamTime), TokenWait: seconds(r.TokenWait),
+		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted,
+	}
+}
+
+func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, h.current())
+}
+
+// seconds, to the tenth of a millisecond.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()/100) / 10000 }
 
 func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{

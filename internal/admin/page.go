@@ -1,0 +1,242 @@
+package admin
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"math"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// pageTemplates render all that a person sees. html/template escapes by place:
+// request ids come from apps.
+var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
+	"duration": shortTime, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "bars": bars, "bar": tokenBar, "ms": milliseconds, "abs": math.Abs,
+}).ParseFS(pageFiles, "page/*.html"))
+
+// sections are the parts of the page that change. Each is a template, an
+// element's id and the name of an event.
+var sections = [...]string{"summary", "traffic", "identities", "mints", "requests"}
+
+const (
+	// maxViewers bounds the open event streams: each renders the page once a second.
+	maxViewers = 8
+	// viewerTimeout ends a stream whose reader does not read.
+	viewerTimeout = 5 * time.Second
+)
+
+// page serves the status page and its events.
+type page struct {
+	current func() *Status
+	every   time.Duration // between two events
+	viewers atomic.Int64
+	once    sync.Once
+	closing chan struct{} // closed: every stream ends
+}
+
+func newPage(current func() *Status) *page {
+	return &page{current: current, every: time.Second, closing: make(chan struct{})}
+}
+
+// close ends every stream, for good.
+func (p *page) close() { p.once.Do(func() { close(p.closing) }) }
+
+func (p *page) show(w http.ResponseWriter, r *http.Request) {
+	var text bytes.Buffer
+	if err := pageTemplates.ExecuteTemplate(&text, "page.html", p.current()); err != nil {
+		http.Error(w, "the page cannot be rendered", http.StatusInternalServerError)
+		return
+	}
+	secure(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", fmt.Sprint(text.Len()))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(text.Bytes())
+	}
+}
+
+// secure: nothing inline, nothing from elsewhere, in nobody's frame. The
+// referrer is for our own origin, because a form without one sends the Origin
+// "null".
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "+
+		"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "same-origin")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// file serves one embedded file.
+func (p *page) file(name, contentType string) http.HandlerFunc {
+	text, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		panic("admin: " + err.Error())
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(text)
+		}
+	}
+}
+
+// events streams the sections that have changed, as server-sent events. It
+// ends when the reader goes or does not read, and when the process stops.
+func (p *page) events(w http.ResponseWriter, r *http.Request) {
+	defer p.viewers.Add(-1)
+	if p.viewers.Add(1) > maxViewers {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many open status pages", http.StatusServiceUnavailable)
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
+	secure(w.Header())
+	w.Header().Set("Content-Type", "text/event-stream")
+	ticker := time.NewTicker(p.every)
+	defer ticker.Stop()
+	sent := map[string]string{}
+	for {
+		_ = control.SetWriteDeadline(time.Now().Add(viewerTimeout))
+		if _, err := w.Write(p.changes(sent)); err != nil || control.Flush() != nil {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-r.Context().Done():
+			return
+		case <-p.closing:
+			return
+		}
+	}
+}
+
+// changes renders the sections and returns those that are not as they were
+// sent.
+func (p *page) changes(sent map[string]string) []byte {
+	status := p.current()
+	out := bytes.NewBufferString(": \n") // says that we are alive
+	for _, name := range sections {
+		// To render 200 lines in order to see that they are the same is 9 parts of
+		// 10 of the work.
+		version := fmt.Sprint(status.versions[name])
+		if version != "0" && version == sent[name+" version"] {
+			continue
+		}
+		sent[name+" version"] = version
+		var text strings.Builder
+		if pageTemplates.ExecuteTemplate(&text, name, status) != nil || text.String() == sent[name] {
+			continue
+		}
+		sent[name] = text.String()
+		fmt.Fprintf(out, "event: %s\n", name)
+		for line := range strings.Lines(sent[name]) {
+			if line = strings.TrimSpace(line); line != "" {
+				fmt.Fprintf(out, "data: %s\n", line)
+			}
+		}
+		out.WriteByte('\n')
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+// shortTime writes seconds for people: 4.1 ms, 2.3 s, 4 m 5 s, 3 h 10 m, 2 d 4 h.
+func shortTime(seconds float64) string {
+	sign := ""
+	if seconds < 0 {
+		sign, seconds = "-", -seconds
+	}
+	switch whole := int64(seconds); {
+	case seconds == 0:
+		return "0 s"
+	case seconds < 1:
+		return sign + milliseconds(seconds)
+	case seconds < 10:
+		return fmt.Sprintf("%s%.1f s", sign, seconds)
+	case whole < 60:
+		return fmt.Sprintf("%s%d s", sign, whole)
+	case whole < 3600:
+		return fmt.Sprintf("%s%d m %d s", sign, whole/60, whole%60)
+	case whole < 86400:
+		return fmt.Sprintf("%s%d h %d m", sign, whole/3600, whole%3600/60)
+	default:
+		return fmt.Sprintf("%s%d d %d h", sign, whole/86400, whole%86400/3600)
+	}
+}
+
+func milliseconds(seconds float64) string {
+	switch ms := 1000 * seconds; {
+	case ms < 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	default:
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+}
+
+func percent(share float64) string {
+	switch {
+	case share > 0 && share < 0.001:
+		return "< 0.1 %"
+	case share < 0.1:
+		return fmt.Sprintf("%.1f %%", 100*share)
+	default:
+		return fmt.Sprintf("%.0f %%", 100*share)
+	}
+}
+
+func clockTime(at time.Time) string { return at.Format("15:04:05") }
+
+func rfc3339(at time.Time) string { return at.Format(time.RFC3339) }
+
+// barWidth is the width of a token's bar in its own units.
+const barWidth = 1000
+
+// tokenBarShape is where the bar of a token is filled and marked.
+type tokenBarShape struct{ Past, Refresh int }
+
+// tokenBar is nil without a token.
+func tokenBar(one IdentityStatus) *tokenBarShape {
+	life := one.Age + one.Left
+	if one.State == "missing" || life <= 0 {
+		return nil
+	}
+	at := func(seconds float64) int { return int(min(max(seconds/life, 0), 1) * barWidth) }
+	return &tokenBarShape{at(one.Age), at(one.Age + one.RefreshIn)}
+}
+
+// slotBar is one bar of the chart of requests, in its own units.
+type slotBar struct{ X, Y, Height, ErrorY, ErrorHeight int }
+
+const chartHeight = 100
+
+func bars(traffic Traffic) []slotBar {
+	most := uint32(1)
+	for _, s := range traffic.Slots {
+		most = max(most, s.Requests)
+	}
+	var all []slotBar
+	for i, s := range traffic.Slots {
+		if s.Requests == 0 {
+			continue
+		}
+		height := max(int(s.Requests*chartHeight/most), 2)
+		errors := 0
+		if s.Errors > 0 {
+			errors = max(int(s.Errors*chartHeight/most), 2)
+		}
+		all = append(all, slotBar{10 * i, chartHeight - height, height, chartHeight - errors, errors})
+	}
+	return all
+}
