@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
@@ -160,7 +161,13 @@ func connectionOptionsAllowed(values []string) bool {
 			continue
 		}
 		for option := range strings.SplitSeq(value, ",") {
-			switch strings.ToLower(strings.Trim(option, " \t")) {
+			option = strings.Trim(option, " \t")
+			for _, c := range []byte(option) {
+				if c >= utf8.RuneSelf { // to ToLower a Kelvin sign is a k
+					return false
+				}
+			}
+			switch strings.ToLower(option) {
 			case "close", "keep-alive", "te", "":
 			default:
 				return false
