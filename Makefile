@@ -9,6 +9,8 @@ FUZZTIME ?= 10s
 TOOLS    := $(CURDIR)/.tools
 GOLANGCI_VERSION := v2.13.2
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+GREMLINS_VERSION := v0.6.0
+GREMLINS := $(TOOLS)/gremlins-$(GREMLINS_VERSION)
 
 .PHONY: help
 help: ## list the targets
@@ -76,6 +78,14 @@ soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors s
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	bash .ci/fuzz $(FUZZTIME)
 
+.PHONY: mutants
+mutants: ## break the proxy on purpose, flaw by flaw: each test of a published flaw must fail
+	MUTANTS=1 go test -count=1 -v -timeout 60m -run 'TestMutantsAreCaught' ./internal/mutants
+
+.PHONY: mutation
+mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, token cache
+	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
+
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
@@ -89,6 +99,11 @@ $(GOLANGCI):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(GREMLINS):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
+	mv $(TOOLS)/gremlins $@
 
 .PHONY: generate
 generate: ## the generated parts: README's table, golden files, route tables (OPENAPI=file)

@@ -166,7 +166,9 @@ func TestUnreadableSecretFileIsAMistake(t *testing.T) {
 	}
 }
 
-func TestBadCAFileIsAMistake(t *testing.T) {
+// Caddy asked for no client certificate at all when the file of the authority was
+// missing.
+func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 	dir := t.TempDir()
 	good := certificate(t)
 	tests := []struct{ name, path, want string }{

@@ -61,7 +61,7 @@ func TestOneMintForTenThousandCallersAtExpiry(t *testing.T) {
 }
 
 // Whoever started the mint may go away at any moment; those who wait are served.
-func TestCancelledFirstCallerDoesNotEndTheMint(t *testing.T) {
+func TestCancelledFirstCallerDoesNotEndTheMint_janos_singleflight_4(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,9 @@ func TestMintTimeoutEndsTheMint(t *testing.T) {
 	})
 }
 
-func TestPanicInFetcherIsAnErrorToAll(t *testing.T) {
+// singleflight: when the function panics, those who wait wait for ever, or the
+// process ends.
+func TestPanicInFetcherIsAnErrorToAll_golang_go_33519(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(50*ms, time.Minute)
 		var broken atomic.Bool

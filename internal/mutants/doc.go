@@ -1,0 +1,8 @@
+// Package mutants shows that the tests of published flaws can fail: each of its
+// mutants breaks one line of the proxy, or of the Go standard library under it,
+// the way the flaw did, and names the tests that must then fail.
+//
+//   - table_test.go: the mutants
+//   - mutants_test.go: that the table fits the tree, in every run; and the run
+//     itself (make mutants), which changes no file: go test -overlay
+package mutants
