@@ -76,7 +76,8 @@ func TestOriginalPathOfEnvoyStaysHere_CVE_2024_45806(t *testing.T) {
 	s.lacks(s.passes(get("/v1/x", "X-Envoy-Original-Path: /canary")), "X-Envoy-Original-Path")
 }
 
-// oauth2-proxy decided by X-Forwarded-Uri which path a request had.
+// oauth2-proxy decided by X-Forwarded-Uri which path a request had, and did
+// so again in CVE-2026-76835.
 func TestPathIsThatOfTheRequestLine_CVE_2026_40575(t *testing.T) {
 	s := newScene(t)
 	fields := []string{"X-Forwarded-Uri: /v1/canary", "X-Original-Url: /v1/canary", "X-Original-Uri: /v1/canary", "X-Rewrite-Url: /v1/canary"}

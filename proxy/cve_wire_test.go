@@ -89,11 +89,8 @@ func rawHeads(t *testing.T) (*origin, func() []string) {
 					_, _ = io.CopyN(io.Discard, p.br, n)
 				}
 				if strings.EqualFold(line, "Transfer-Encoding: chunked") {
-					for chunk := "x"; chunk != "0"; {
-						chunk, _ = reader.ReadLine()
-						if chunk != "0" {
-							_, _ = reader.ReadLine()
-						}
+					for chunk, err := reader.ReadLine(); err == nil && chunk != "0"; chunk, err = reader.ReadLine() {
+						_, _ = reader.ReadLine()
 					}
 					_, _ = reader.ReadLine()
 				}
