@@ -159,6 +159,7 @@ func TestAddressOfTheCallerIsNotBelieved_GO_2026_5774(t *testing.T) {
 // and not the trailers.
 func TestTrailersEndHere_CVE_2026_88004(t *testing.T) {
 	s := newScene(t)
+	s.lacks(s.passes(get("/v1/x", "Trailer: canary")), "Trailer") // announced, and none can come
 	seen := s.passes(head("POST", "/v1/x", "Transfer-Encoding: chunked", "Trailer: Authorization, X-Monite-Entity-Id") +
 		"\r\n3\r\nabc\r\n0\r\nAuthorization: Bearer canary\r\nX-Monite-Entity-Id: " + entityB + "\r\n\r\n")
 	s.lacks(seen, "Trailer")
