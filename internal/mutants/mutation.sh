@@ -15,7 +15,7 @@ run() {
   local dir=${1%/*} file=${1##*/} others
   others=$(find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' ! -name "$file" -exec basename {} .go \; | paste -sd'|')
   echo "== $1"
-  GOFLAGS="-count=1 -skip=$slow" "$gremlins" unleash --workers 2 --test-cpu 1 --timeout-coefficient "${COEFFICIENT:-4}" \
+  GOFLAGS="-count=1 -skip=$slow" "$gremlins" unleash --invert-logical --workers 2 --test-cpu 1 --timeout-coefficient "${COEFFICIENT:-4}" \
     -E "(^|/)($others)\.go$" -E '(monitetest|upstream|tokenendpoint|redisstore)/' "./$dir" |
     grep -E 'LIVED|TIMED OUT|NOT COVERED|^Killed|^Timed|efficacy' || true
 }
