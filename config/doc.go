@@ -8,6 +8,8 @@
 //	unknown.go   names with our prefix that we do not know: typos and strangers
 //	validate.go  spec -> Config; upstream.go, listen.go, hosts.go, ids.go,
 //	             cafile.go, clientcert.go and credentials.go each judge one concern
+//	identities.go  MONITE_IDENTITIES_FILE; identities_parse.go reads its tree,
+//	             identities_check.go judges each identity, both with lines
 //	redact.go    the effective values, for the check command
 //
 // All mistakes are reported at once (mistakes.go): one line for each, with the

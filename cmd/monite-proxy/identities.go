@@ -114,9 +114,7 @@ func (i *identities) listen() error {
 		return nil
 	}
 	opened, err := i.openMissing(i.current)
-	for key, d := range opened {
-		i.doors[key] = d
-	}
+	maps.Copy(i.doors, opened)
 	return err
 }
 
