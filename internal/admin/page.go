@@ -101,7 +101,6 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/event-stream")
 	ticker := time.NewTicker(p.every)
