@@ -2,11 +2,13 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,7 @@ var pageFiles embed.FS
 // pageTemplates render all that a person sees. html/template escapes by place:
 // request ids come from apps.
 var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
-	"duration": shortTime, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "bars": bars, "bar": tokenBar, "ms": milliseconds, "abs": math.Abs,
+	"duration": shortTime, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "bars": bars, "bar": tokenBar, "ms": milliseconds, "abs": math.Abs, "shown": shown,
 }).ParseFS(pageFiles, "page/*.html"))
 
 // sections are the parts of the page that change. Each is a template, an
@@ -198,6 +200,32 @@ func percent(share float64) string {
 func clockTime(at time.Time) string { return at.Format("15:04:05") }
 
 func rfc3339(at time.Time) string { return at.Format(time.RFC3339) }
+
+// shownIdentities bounds the cards: a thousand of them, once a second, would be
+// more work than the proxy's own.
+const shownIdentities = 60
+
+// shown are the identities that somebody may want to see: the default, those
+// with trouble, then those that were used last.
+func shown(all []IdentityStatus) []IdentityStatus {
+	all = slices.Clone(all)
+	first := func(one IdentityStatus) int {
+		switch {
+		case one.Default:
+			return 0
+		case one.LastError != nil:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(all, func(a, b IdentityStatus) int {
+		if len(all) <= shownIdentities {
+			return cmp.Compare(first(a), first(b)) // a card that stays in its place is easier to watch
+		}
+		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.Idle, b.Idle))
+	})
+	return all[:min(len(all), shownIdentities)]
+}
 
 // barWidth is the width of a token's bar in its own units.
 const barWidth = 1000

@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -140,6 +141,28 @@ func TestPageIsOnlyForItsOwnOrigin(t *testing.T) {
 		if code, _ := ask(h, "GET", path, "evil.example"); code != 421 {
 			t.Errorf("GET %s by a foreign name = %d, want 421", path, code)
 		}
+	}
+}
+
+func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
+	h, tokens, _ := newTestHandler(nil)
+	for i := range 1000 {
+		tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh", Idle: time.Duration(1000-i) * time.Minute})
+	}
+	_, body := ask(h, "GET", "/", "localhost")
+	if got := strings.Count(body, "<article"); got != shownIdentities {
+		t.Errorf("cards = %d, want %d", got, shownIdentities)
+	}
+	for id, want := range map[string]bool{userID: true, "user999": true, "user0": false} { // in trouble, just used, idle
+		if strings.Contains(body, proxy.HashID(id)) != want {
+			t.Errorf("%s is shown: %t", id, !want)
+		}
+	}
+	if !strings.Contains(body, "60 of 1002") || !strings.Contains(body, `class="tag">default`) {
+		t.Error("the page does not say how many there are, or lacks the default")
+	}
+	if got := len(h.current().Identities); got != 1002 {
+		t.Errorf("the JSON has %d", got)
 	}
 }
 
