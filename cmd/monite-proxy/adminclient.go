@@ -18,7 +18,7 @@ import (
 type adminClient struct{ http *http.Client }
 
 // maxAdminAnswer bounds what is read: whatever listens there may not be ours.
-const maxAdminAnswer = 1 << 20
+const maxAdminAnswer = 16 << 20
 
 func newAdminClient() (*adminClient, error) {
 	listen, err := config.AdminAddr()
