@@ -12,7 +12,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
-		MaxIdentities: int(parsed.MaxIdentities), MaxInFlight: int(parsed.MaxInFlight),
+		MaxIdentities: int(parsed.MaxIdentities), MaxMints: int(parsed.MaxMints), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
 		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage,
 	}
@@ -56,6 +56,24 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 		wrong.add("MONITE_ADMIN_ADDR", "another address than that of MONITE_LISTEN_ADDR")
 	}
 	cfg.Listen, cfg.Admin = data, admin
+	if parsed.VendAddr != "" {
+		cfg.Vend = buildVend(parsed, data, admin, wrong)
+	}
+}
+
+// buildVend: whoever reaches this listener gets tokens, not only their effects.
+func buildVend(parsed *spec, data, admin Listen, wrong *mistakes) Listen {
+	const name = "MONITE_VEND_ADDR"
+	vend, ok := parseListen(parsed.VendAddr)
+	switch {
+	case !ok:
+		wrong.refuse(name, "")
+	case !vend.Loopback() && !parsed.AllowRemote:
+		wrong.add(name, "a loopback address, or MONITE_ALLOW_REMOTE=true with it")
+	case vend.overlaps(data) || vend.overlaps(admin):
+		wrong.add(name, "another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR")
+	}
+	return vend
 }
 
 func buildDate(name, text string, wrong *mistakes) string {
@@ -88,6 +106,11 @@ func (c *Config) dangers() []string {
 	say(remote && !guarded, "MONITE_ALLOW_REMOTE: the data listener is open to other hosts, and without MONITE_APP_TOKEN whoever reaches it acts with these credentials")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
 		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
+	vends := c.Vend != Listen{}
+	say(vends && c.AllowedEntityUserIDs.Any(), "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*: who reaches that listener gets the token of any entity user")
+	say(vends && !c.Vend.Loopback() && guarded, "MONITE_VEND_ADDR is open to other hosts: access tokens and MONITE_APP_TOKEN travel in the clear")
+	say(vends && !c.Vend.Loopback() && !guarded, "MONITE_VEND_ADDR is open to other hosts, and without MONITE_APP_TOKEN whoever reaches it gets access tokens")
+	say(vends && !c.AllowedEntityUserIDs.Any() && len(c.AllowedEntityUserIDs.IDs()) == 0, "MONITE_VEND_ADDR is set and no entity user is allowed: every request there is refused")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
 	return said

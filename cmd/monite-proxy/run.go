@@ -20,6 +20,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
 // sidecar is everything that runs. newSidecar makes it, run walks through its life.
@@ -37,8 +38,9 @@ type sidecar struct {
 	admin     *http.Server
 	conns     connCount
 	quit      chan struct{} // the quit endpoint was called
-	clientID  secret.String // of the last reload; used by OnReload alone
-	listening [2]*listener  // data, admin
+	rotation  *tokenendpoint.Rotation
+	listening [2]*listener // data, admin
+	vend      vend
 }
 
 // serve runs the sidecar until a signal, and returns the exit code.
@@ -84,19 +86,27 @@ func (s *sidecar) listen() error {
 		}
 		s.listening[i] = opened
 	}
+	if err := s.vend.listen(s.cfg.Vend); err != nil {
+		_, _ = s.listening[0].Close(), s.listening[1].Close()
+		return fmt.Errorf("MONITE_VEND_ADDR: %w", err)
+	}
 	return nil
 }
 
 // run is the life of the sidecar, from open listeners to the exit code.
 func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.sayHello()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { failed <- s.serveOn(s.data, s.listening[0]) })
 	running.Go(func() { failed <- s.serveOn(s.admin, s.listening[1]) })
+	if s.vend.server != nil {
+		running.Go(func() { failed <- s.serveOn(s.vend.server, s.vend.listener) })
+	}
 	running.Go(func() { _ = s.cache.Run(ctx) }) // mints the first token
 	running.Go(func() { _ = s.watcher.Run(ctx) })
+	running.Go(func() { _ = s.rotation.Run(ctx) })
 	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
 	s.health.Listening.Store(true)
 
@@ -151,6 +161,7 @@ func (s *sidecar) drain() bool {
 	begin := time.Now()
 	time.Sleep(s.cfg.ShutdownDelay) // still serving: the way here may be known elsewhere
 	s.listening[0].stop()
+	s.vend.stop()
 
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
@@ -198,5 +209,5 @@ func (s *sidecar) sayHello() {
 		Str("version", version).Str("commit", commit).Str("go", goVersion).
 		Str("environment", s.cfg.Environment).Str("upstream", s.cfg.Upstream.String()).
 		Str("listen", fmt.Sprint(s.listening[0].Addr())).Str("admin", fmt.Sprint(s.listening[1].Addr())).
-		Str("grant_type", s.cfg.GrantType).Msg("listening")
+		Str("grant_type", s.cfg.GrantType).Func(s.vend.sayWhere).Msg("listening")
 }

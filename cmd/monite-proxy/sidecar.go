@@ -21,35 +21,37 @@ import (
 // newSidecar puts the parts together, in the order in which they need each
 // other: endpoint, cache, handler, servers. Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, quit: make(chan struct{}, 1)}
 	version, commit, goVersion := build()
 
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
-	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints, 1
+	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints+2, 4 // a warm grant and a proof go besides
 	grant := tokencache.Grant{Type: tokencache.GrantType(cfg.GrantType)}
 	if grant.Type == tokencache.EntityUser {
 		grant.EntityUserID = cfg.EntityUserID
 	}
 	var metrics *admin.Metrics
+	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
+	s.rotation = s.newRotation(endpoint, grant, func() *admin.Metrics { return metrics })
 	s.cache = tokencache.New(tokencache.Config{
-		Fetcher: &tokenendpoint.Endpoint{
-			Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Credentials: cfg.Credentials, Transport: s.mints,
-		},
+		Fetcher:     endpoint,
 		Warm:        []tokencache.Grant{grant},
 		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
-		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints,
+		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints, MintsPerSecond: cfg.MaxMints,
 		OnMint: func(mint tokencache.Mint) {
 			metrics.ObserveMint(mint)
 			s.logMint(mint)
 			if mint.Err != nil && mint.Err.Reason == tokencache.Rejected {
 				s.watcher.Check() // the secret may have changed just now
+				s.rotation.Hurry()
 			}
 		},
 	})
 	inFlight := func() int64 { return s.handler.InFlight() }
 	metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
 	metrics.CountDroppedLines(lines.dropped.Load)
+	metrics.ShowNewPair(func() bool { return s.rotation.Status().New != "" })
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
@@ -64,11 +66,12 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 	})
 	s.data = proxy.NewServer(s.handler, serverLog(logger))
 	s.data.ConnState = s.conns.observe
+	s.vend.server = s.newVend(metrics)
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: inFlight, Started: started,
+		InFlight: inFlight, Started: started, Credentials: s.credentialsStatus,
 	}
 	if cfg.QuitEndpoint {
 		adminConfig.Quit = func() {
@@ -152,14 +155,6 @@ func (s *sidecar) reloaded(r secret.Reload, metrics *admin.Metrics) {
 		s.log.Info().Str("file", file.Path()).Msg("secret file changed")
 	}
 	if len(r.Changed) > 0 {
-		// Tokens that live stay: they are good to their end. What was refused may
-		// be accepted now.
-		s.cache.Forgive()
-	}
-	if id := s.cfg.Credentials.ID(); !id.Equal(s.clientID) {
-		// Another client id may be another partner: no mixing of the two for longer
-		// than a mint takes.
-		s.clientID = id
-		s.cache.Refresh()
+		s.rotation.Check()
 	}
 }

@@ -22,6 +22,8 @@ type statusAnswer struct {
 	Uptime      float64          `json:"uptime_seconds"`
 	InFlight    int64            `json:"in_flight_requests"`
 	Identities  []identityStatus `json:"identities"`
+	// Credentials are left out where nobody tells of them.
+	Credentials *CredentialsStatus `json:"credentials,omitempty"`
 }
 
 // identityStatus tells of one grant: its kind, and its user by a hash.
@@ -52,6 +54,10 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 		Ready: ready, Problems: append([]string{}, problems...),
 		Uptime: seconds(time.Since(h.config.Started)), InFlight: h.config.InFlight(),
 		Identities: []identityStatus{},
+	}
+	if h.config.Credentials != nil {
+		credentials := h.config.Credentials()
+		answer.Credentials = &credentials
 	}
 	for _, s := range h.config.Tokens.Status() {
 		one := identityStatus{
