@@ -148,7 +148,7 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 				select {
 				case <-done:
 					return
-				case <-time.After(10 * time.Millisecond):
+				case <-time.After(25 * time.Millisecond): // each less often than strangers fill the room
 				}
 				d, err := call(oneUser(i))
 				if err != nil {
