@@ -109,6 +109,23 @@ func TestLastingNeverGivesAwayARefusedToken(t *testing.T) {
 	})
 }
 
+// Token hands a refused token out once more to a caller who cannot wait until its
+// first second is over, and who then sees upstream's refusal. To take it away is
+// of no use.
+func TestLastingGivesNoRefusedTokenToTheImpatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		config := settings(s)
+		config.HoldTimeout = 100 * ms
+		c := open(t, config)
+		token, _ := s.get(t, c, user(1))
+		c.Invalidate(user(1), token)
+		if given, _, err := c.Lasting(t.Context(), user(1), time.Minute); err == nil && given.Equal(token) {
+			t.Error("a refused token was given away")
+		}
+	})
+}
+
 // expires_in 0, or one that a mint outlasts: good for the request that waits, not
 // to be taken away.
 func TestTokenWithoutALifeIsNotGivenAway(t *testing.T) {

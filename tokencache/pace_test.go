@@ -86,6 +86,16 @@ func TestForcedRefreshOfAllIsPaced(t *testing.T) {
 		if _, err := c.Token(t.Context(), user(1000)); err != nil || time.Since(began) > 250*ms {
 			t.Errorf("a caller behind 500 refreshes: %v after %v, want a token after two places in line and a mint", err, time.Since(began))
 		}
+		// Somebody needs the last one in line: he does not wait behind the others.
+		c.gate.mu.Lock()
+		line := c.gate.line[ahead]
+		last := line[len(line)-1].entry
+		c.gate.mu.Unlock()
+		c.Invalidate(last.grant, last.current.Load().token)
+		began = time.Now()
+		if _, err := c.Token(t.Context(), last.grant); err != nil || time.Since(began) > 250*ms {
+			t.Errorf("a caller who joined a refresh: %v after %v, want a token after two places in line and a mint", err, time.Since(began))
+		}
 		time.Sleep(time.Minute)
 		if most := s.busiest(); most > 28 || s.mints() != 501 {
 			t.Errorf("%d mints, %d of them in one second, want 501, at most 28", s.mints(), most)
@@ -342,6 +352,24 @@ func TestTurnGivenUpServesWhoComesThen(t *testing.T) {
 			s.get(t, c, user(9))
 		})
 	}
+}
+
+// A turn that turns out not to be needed costs nothing.
+func TestFlightThatFindsATokenUsesNoMint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, paced(s))
+		s.get(t, c, user(1))
+		e := c.table.get(user(1))
+		for range 100 {
+			if _, err := c.mint(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.mints() != 1 || c.gate.budget != c.gate.burst-1 {
+			t.Errorf("%d mints, budget %v of %v, want one mint less", s.mints(), c.gate.budget, c.gate.burst)
+		}
+	})
 }
 
 // Nothing that the gate counts may drift.

@@ -76,6 +76,28 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 	}
 }
 
+// Where all have been used again, the coldest of them make room for newcomers, so
+// that those can be seen a second time: a fifth of the table is theirs.
+func TestUsersOfYesterdayLeaveRoomForNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, small(s, 10))
+		for range 2 {
+			for n := range 10 {
+				s.get(t, c, user(n))
+				time.Sleep(time.Second)
+			}
+		}
+		for _, n := range []int{10, 11, 12, 13} {
+			s.get(t, c, user(n))
+			time.Sleep(time.Second)
+		}
+		if got, want := kept(c, 20), []int{2, 3, 4, 5, 6, 7, 8, 9, 12, 13}; !slices.Equal(got, want) {
+			t.Errorf("kept %v, want %v", got, want)
+		}
+	})
+}
+
 // A page that loads ten things in a moment has been used once.
 func TestUsesWithinASecondAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
