@@ -81,6 +81,18 @@ sigterm: ## stop the sidecar under load E2E_SIGTERM times (100): no request may 
 reloads: ## change the identities file under load E2E_RELOADS times (1000): no request may fail
 	E2E_RELOADS=$${E2E_RELOADS:-1000} go test -count=1 -v -timeout 20m -run 'TestReloadsUnderLoad' ./e2e
 
+.PHONY: rotate
+rotate: ## change the credentials under load ROTATIONS times (1000), bad pairs in between: no request may fail
+	ROTATIONS=$${ROTATIONS:-1000} go test -count=1 -v -timeout 30m -run 'TestRotationUnderLoad' ./e2e
+
+.PHONY: users
+users: ## USERS entity users who come once (100000) past a hundred who stay: memory, mints, waiting times
+	USERS=$${USERS:-100000} go test -count=1 -v -timeout 30m -run 'TestUsersWhoComeOnce|TestRushOfStrangers' ./e2e ./tokencache
+
+.PHONY: pairs
+pairs: ## PAIRS of grants that look alike (10000000): none may get the token of another
+	PAIRS=$${PAIRS:-10000000} go test -count=1 -v -timeout 60m -run 'TestNoTwoGrantsShareAToken' ./tokencache
+
 .PHONY: soak
 soak: ## random faults for SOAK (30m), with memory, goroutines and descriptors sampled; SOAK_SEED repeats one
 	SOAK=$${SOAK:-30m} go test -count=1 -v -timeout 0 -run 'TestSoak$$' ./e2e

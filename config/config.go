@@ -60,7 +60,10 @@ type Config struct {
 	// loopback names and the bound address are not among them.
 	AllowedHosts []string
 	// Admin never overlaps with Listen.
-	Admin    Listen
+	Admin Listen
+	// Vend overlaps with neither: on loopback unless AllowRemote. The zero Listen:
+	// no token is handed out.
+	Vend     Listen
 	ReadOnly bool
 
 	TokenTimeout    time.Duration // one mint
@@ -70,6 +73,7 @@ type Config struct {
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
+	MaxMints        int // per second
 	MaxInFlight     int
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay

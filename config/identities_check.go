@@ -239,7 +239,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	}
 	p.alone(at, field.Line)
 	if !at.Loopback() && p.cfg.AllowRemote {
-		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness())
+		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness(tokenTravels, mayAct))
 	}
 }
 
@@ -251,7 +251,7 @@ func (p *identityParser) alone(at Listen, line int) {
 		}
 	}
 	p.listens = append(p.listens, placedListen{at, line})
-	for name, other := range map[string]Listen{"MONITE_LISTEN_ADDR": p.cfg.Listen, "MONITE_ADMIN_ADDR": p.cfg.Admin} {
+	for name, other := range map[string]Listen{"MONITE_LISTEN_ADDR": p.cfg.Listen, "MONITE_ADMIN_ADDR": p.cfg.Admin, "MONITE_VEND_ADDR": p.cfg.Vend} {
 		if other.Network != "" && at.overlaps(other) {
 			p.add(line, "another address than that of "+name)
 		}

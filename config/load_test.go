@@ -26,7 +26,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"MONITE_GRANT_TYPE": "client_credentials", "MONITE_LISTEN_ADDR": "127.0.0.1:8080",
 		"MONITE_ALLOW_REMOTE": "false", "MONITE_ADMIN_ADDR": "127.0.0.1:8081", "MONITE_READ_ONLY": "false",
 		"MONITE_PROXY_FROM_ENV": "false", "MONITE_TOKEN_TIMEOUT": "10s", "MONITE_REFRESH_BEFORE": "5m",
-		"MONITE_HOLD_TIMEOUT": "5s", "MONITE_MAX_IDENTITIES": "1024", "MONITE_MAX_IN_FLIGHT": "512",
+		"MONITE_HOLD_TIMEOUT": "5s", "MONITE_MAX_IDENTITIES": "1024", "MONITE_MAX_IN_FLIGHT": "512", "MONITE_MAX_MINTS_PER_SECOND": "20",
 		"MONITE_MAX_BODY_BYTES": "33554432", "MONITE_REPLAY_BODY_BYTES": "65536", "MONITE_UPSTREAM_TIMEOUT": "1m",
 		"MONITE_SHUTDOWN_DELAY": "0s", "MONITE_DRAIN_TIMEOUT": "25s", "MONITE_QUIT_ENDPOINT": "false",
 		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true", "MONITE_TOKEN_HANDLES": "false",
@@ -51,7 +51,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		"MONITE_MAX_IN_FLIGHT": "2", "MONITE_MAX_BODY_BYTES": "3", "MONITE_REPLAY_BODY_BYTES": "0",
 		"MONITE_UPSTREAM_TIMEOUT": "1h", "MONITE_SHUTDOWN_DELAY": "1s", "MONITE_DRAIN_TIMEOUT": "0s",
 		"MONITE_QUIT_ENDPOINT": "true", "MONITE_LOG_LEVEL": "trace", "MONITE_LOG_FORMAT": "console",
-		"MONITE_STATUS_PAGE": "false", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require",
+		"MONITE_STATUS_PAGE": "false", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require", "MONITE_VEND_ADDR": "unix:/run/vend.sock", "MONITE_MAX_MINTS_PER_SECOND": "7",
 	})
 	cfg, err := Load()
 	if err != nil {
@@ -71,7 +71,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		AllowedEntityIDs:     AllowList{ids: map[string]struct{}{idB: {}, idC: {}}},
 		AllowedEntityUserIDs: AllowList{any: true, ids: map[string]struct{}{idA: {}}},
 		Listen:               Listen{"tcp", "0.0.0.0:9000"}, AllowRemote: true, AllowedHosts: []string{"app"},
-		Admin: Listen{"tcp", ":9001"}, ReadOnly: true,
+		Admin: Listen{"tcp", ":9001"}, Vend: Listen{"unix", "/run/vend.sock"}, MaxMints: 7, ReadOnly: true,
 		TokenTimeout: 50 * time.Millisecond, HoldTimeout: 50 * time.Millisecond, UpstreamTimeout: time.Hour,
 		ShutdownDelay: time.Second, MaxIdentities: 1, MaxInFlight: 2, MaxBodyBytes: 3,
 		QuitEndpoint: true, LogLevel: "trace", LogFormat: "console",

@@ -57,7 +57,12 @@ func showValue(value any) string {
 // given. Ids are shortened: enough to tell two apart, and a secret that was
 // pasted into the wrong variable (Monite's secrets are UUIDs) stays one.
 func (c *Config) special() map[string]string {
+	vend := ""
+	if c.Vend != (Listen{}) {
+		vend = c.Vend.String()
+	}
 	return map[string]string{
+		"MONITE_VEND_ADDR":               vend,
 		"MONITE_ENVIRONMENT":             c.Environment,
 		"MONITE_API_URL":                 c.Upstream.String(),
 		"MONITE_ENTITY_USER_ID":          shortID(c.EntityUserID),

@@ -50,6 +50,7 @@ type spec struct {
 	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
 	AllowedHosts string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
 	AdminAddr    string        `envconfig:"MONITE_ADMIN_ADDR" default:"127.0.0.1:8081" desc:"health, metrics, status" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	VendAddr     string        `envconfig:"MONITE_VEND_ADDR" otherwise:"off" desc:"a separate listener that hands the raw tokens of allowed entity users to a backend: POST /v1/auth/token" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	ReadOnly     bool          `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
 	CAFile       string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
 	CertFile     string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
@@ -60,6 +61,7 @@ type spec struct {
 	RefreshBefore   time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
 	HoldTimeout     time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
 	MaxIdentities   number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
+	MaxMints        number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
 	MaxInFlight     number        `envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
 	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`
@@ -79,7 +81,6 @@ type spec struct {
 // would be unsafe: who sets them relies on them. The value is the one setting
 // that says what this version does anyway.
 var later = []struct{ name, harmless string }{
-	{"MONITE_VEND_ADDR", ""},
 	{"MONITE_LISTENER", "std"},
 	{"MONITE_REDIS_URL", ""},
 }

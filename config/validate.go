@@ -12,7 +12,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
-		MaxIdentities: int(parsed.MaxIdentities), MaxInFlight: int(parsed.MaxInFlight),
+		MaxIdentities: int(parsed.MaxIdentities), MaxMints: int(parsed.MaxMints), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
 		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage, TokenHandles: parsed.TokenHandles,
 	}
@@ -66,6 +66,27 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 		// It would protect nothing: who connects to a port has no user.
 		wrong.refuse("MONITE_ALLOWED_PEER_UIDS", "MONITE_LISTEN_ADDR is not a unix socket")
 	}
+	if parsed.VendAddr != "" {
+		cfg.Vend = buildVend(parsed, data, admin, wrong)
+		if len(cfg.AllowedPeerUIDs) > 0 && cfg.Vend.Network == "tcp" {
+			wrong.add("MONITE_VEND_ADDR", "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+		}
+	}
+}
+
+// buildVend: whoever reaches this listener gets tokens, not only their effects.
+func buildVend(parsed *spec, data, admin Listen, wrong *mistakes) Listen {
+	const name = "MONITE_VEND_ADDR"
+	vend, ok := parseListen(parsed.VendAddr)
+	switch {
+	case !ok:
+		wrong.refuse(name, "")
+	case !vend.Loopback() && !parsed.AllowRemote:
+		wrong.add(name, "a loopback address, or MONITE_ALLOW_REMOTE=true with it")
+	case vend.overlaps(data) || vend.overlaps(admin):
+		wrong.add(name, "another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR")
+	}
+	return vend
 }
 
 func buildDate(name, text string, wrong *mistakes) string {
@@ -85,19 +106,24 @@ func oneOf(name, text string, wrong *mistakes, accepted ...string) string {
 // shortToken is where a random token of letters and digits has 95 bits.
 const shortToken = 16
 
-// openness says of a listener for apps that is not on loopback what still guards it.
-func (c *Config) openness() string {
+// openness says of a listener that is not on loopback what still guards it: what
+// travels in the clear without TLS, and what whoever reaches it may do without
+// any guard.
+func (c *Config) openness(inTheClear, mayDo string) string {
 	const open = "open to other hosts"
 	guarded, encrypted := !c.AppToken().IsZero(), c.serverTLS != nil
 	switch certified := encrypted && c.serverTLS.clientCAFile != ""; {
 	case certified || guarded && encrypted:
 		return open
 	case guarded:
-		return open + "; MONITE_APP_TOKEN travels in the clear"
+		return open + "; " + inTheClear + " in the clear"
 	default:
-		return open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials"
+		return open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it " + mayDo
 	}
 }
+
+// What openness says of a listener for apps.
+const tokenTravels, mayAct = "MONITE_APP_TOKEN travels", "acts with these credentials"
 
 // dangers are the settings that are allowed and must not pass unseen.
 func (c *Config) dangers() []string {
@@ -110,12 +136,16 @@ func (c *Config) dangers() []string {
 	say(c.AllowedEntityIDs.Any(), "MONITE_ALLOWED_ENTITY_IDS is *: every app that reaches the port may name any entity")
 	say(c.AllowedEntityUserIDs.Any(), "MONITE_ALLOWED_ENTITY_USER_IDS is *: every app that reaches the port may act as any entity user")
 	remote := !c.Listen.Loopback()
-	say(remote, "MONITE_ALLOW_REMOTE: the data listener is "+c.openness())
+	say(remote, "MONITE_ALLOW_REMOTE: the data listener is "+c.openness(tokenTravels, mayAct))
 	say(!c.AppToken().IsZero() && c.AppToken().Len() < shortToken, "MONITE_APP_TOKEN: it is shorter than 16 characters and may be guessed, because nothing slows a guess down")
 	say(c.Listen.Network == "unix" && c.SocketMode&0o002 != 0 && len(c.AllowedPeerUIDs) == 0,
 		"MONITE_SOCKET_MODE: every user of this host may connect to the data listener")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
 		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
+	vends := c.Vend != Listen{}
+	say(vends && c.AllowedEntityUserIDs.Any(), "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*: who reaches that listener gets the token of any entity user")
+	say(vends && !c.Vend.Loopback(), "MONITE_VEND_ADDR is "+c.openness("access tokens and MONITE_APP_TOKEN travel", "gets access tokens"))
+	say(vends && !c.AllowedEntityUserIDs.Any() && len(c.AllowedEntityUserIDs.IDs()) == 0, "MONITE_VEND_ADDR is set and no entity user is allowed: every request there is refused")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
 	if c.Identities != nil {

@@ -30,6 +30,9 @@ func TestVariablesHaveToAgree(t *testing.T) {
 		{"two random ports", map[string]string{"MONITE_LISTEN_ADDR": "127.0.0.1:0", "MONITE_ADMIN_ADDR": "127.0.0.1:0"}, nil},
 		{"one socket for both", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_ADMIN_ADDR": "unix:/run/./a.sock"},
 			[]string{"MONITE_ADMIN_ADDR: want another address than that of MONITE_LISTEN_ADDR"}},
+		{"vend inside a remote data listener", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8090", "MONITE_VEND_ADDR": "127.0.0.1:8090"},
+			[]string{"MONITE_VEND_ADDR: want another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR"}},
+		{"vend that is allowed to be remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":8090"}, nil},
 		{"IPv4 and IPv6 apart", map[string]string{"MONITE_LISTEN_ADDR": "[::1]:8080", "MONITE_ADMIN_ADDR": "0.0.0.0:8080"}, nil},
 	}
 	for _, tc := range tests {
@@ -83,6 +86,14 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		{"a socket for a group", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0660"}, nil},
 		{"plaintext", map[string]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM": "true", "MONITE_API_URL": "http://sim:1"},
 			[]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM"}},
+		{"vend for some", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_ALLOWED_ENTITY_USER_IDS": idA}, nil},
+		{"vend for nobody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9"}, []string{"MONITE_VEND_ADDR is set and no entity user is allowed"}},
+		{"vend for anybody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_ALLOWED_ENTITY_USER_IDS": "*"},
+			[]string{"MONITE_ALLOWED_ENTITY_USER_IDS is *", "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*"}},
+		{"remote vend", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA},
+			[]string{"MONITE_VEND_ADDR is open to other hosts, and without MONITE_APP_TOKEN"}},
+		{"remote vend with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA, "MONITE_APP_TOKEN": "long-enough-to-last"},
+			[]string{"MONITE_VEND_ADDR is open to other hosts; access tokens and MONITE_APP_TOKEN"}},
 		{"plaintext on loopback", map[string]string{"MONITE_API_URL": "http://localhost:1"}, nil},
 	}
 	for _, tc := range tests {

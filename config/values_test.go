@@ -132,7 +132,12 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_AUDIT_LOG", "/usr/bin", "the absolute path of a file, in a directory that exists (it is a directory)"},
 
 	{"MONITE_IDENTITIES_FILE", "/none/x", "...named identities (no such file or directory)"},
-	{"MONITE_VEND_ADDR", ":1", "it unset: not supported by this version"},
+	{"MONITE_VEND_ADDR", ":1", "a loopback address, or MONITE_ALLOW_REMOTE=true with it"},
+	{"MONITE_VEND_ADDR", "localhost:8080", "another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR"},
+	{"MONITE_VEND_ADDR", "127.0.0.1:8081", "another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR"},
+	{"MONITE_VEND_ADDR", "unix:vend.sock", named("MONITE_VEND_ADDR").accepts},
+	{"MONITE_MAX_MINTS_PER_SECOND", "0", "a whole number from 1 to 10000"},
+	{"MONITE_MAX_MINTS_PER_SECOND", "10001", "a whole number from 1 to 10000"},
 	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "strict", "std or unset: anything else is not supported by this version"},

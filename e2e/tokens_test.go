@@ -334,8 +334,10 @@ func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 	})
 	slices.Sort(recovery)
 	t.Logf("served again after: fastest %v, p50 %v, slowest %v", recovery[0], recovery[users/2], recovery[users-1])
-	if slowest := recovery[users-1]; slowest > time.Second {
-		t.Errorf("served again after %v, want at most 1s", slowest)
+	// Twenty mints begin in a second, the failed ones counted.
+	limit := time.Second + time.Duration(max(0, users-8))*time.Second/20
+	if slowest := recovery[users-1]; slowest > limit {
+		t.Errorf("served again after %v, want at most %v", slowest, limit)
 	}
 }
 

@@ -22,6 +22,9 @@
 //	 9  response.go   the answer, streamed
 //	10  errors.go     the only map from an error to an answer
 //
+// vend.go is another listener's handler, off by default: it hands out the token
+// itself, and forwards nothing.
+//
 // explain.go says in the answer where the time went, and on request which way
 // the request took. record.go holds what is known of a request so far; route.go names it by
 // Monite's published path template, the only name that logs and metrics use.

@@ -72,7 +72,10 @@ func classify(err error, record *Record) *failed {
 	tokenErr, noToken := errors.AsType[*tokencache.Error](err)
 	if noToken {
 		f.problem, f.retryAfter = &problemTokenUnavailable, tokenErr.RetryAfter
-		if tokenErr.Reason == tokencache.Rejected {
+		switch tokenErr.Reason {
+		case tokencache.Paced:
+			f.problem = &problemTokenPaced
+		case tokencache.Rejected:
 			f.problem = &problemTokenRejected
 			if tokenErr.GrantType == tokencache.EntityUser {
 				f.problem = &problemUserTokenRejected
@@ -185,6 +188,9 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 	}
 	if f.status == http.StatusMethodNotAllowed {
 		header.Set("Allow", allowedMethods)
+		if f.problem == &problemVendMethod {
+			header.Set("Allow", http.MethodPost)
+		}
 	}
 	if endsConnection(f.problem) {
 		header.Set("Connection", "close")

@@ -69,6 +69,28 @@ func (g *guard) check(in *http.Request, path string) *problem {
 		return &problemBrowser
 	case !methodAllowed(in.Method):
 		return &problemMethod
+	}
+	if p := g.checkCaller(in, path); p != nil {
+		return p
+	}
+	switch {
+	case g.tokenHandles && isTokenRequest(in.Method, path):
+		return nil // answered here
+	case pathTouchesAuth(path):
+		return &problemRoute
+	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
+		return &problemReadOnly
+	case !versionAllowed(in.Header["X-Monite-Version"]):
+		return &problemHeader
+	case in.ContentLength > g.maxBodyBytes:
+		return &problemBodyTooLarge
+	}
+	return nil
+}
+
+// checkCaller is the part of check that knows nothing of what is asked.
+func (g *guard) checkCaller(in *http.Request, path string) *problem {
+	switch {
 	case len(in.RequestURI) > maxTargetBytes:
 		return &problemTargetTooLong
 	case headTooLarge(in.Header):
@@ -83,16 +105,6 @@ func (g *guard) check(in *http.Request, path string) *problem {
 		return &problemHeader
 	case !g.appTokenRight(in.Header):
 		return &problemAppToken
-	case g.tokenHandles && isTokenRequest(in.Method, path):
-		return nil // answered here
-	case pathTouchesAuth(path):
-		return &problemRoute
-	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
-		return &problemReadOnly
-	case !versionAllowed(in.Header["X-Monite-Version"]):
-		return &problemHeader
-	case in.ContentLength > g.maxBodyBytes:
-		return &problemBodyTooLarge
 	}
 	return nil
 }

@@ -132,6 +132,10 @@ var (
 		"There is no access token now, because the token endpoint gives none.",
 		"Try again after Retry-After; the proxy keeps trying. The admin listener's /readyz?verbose and the log name the cause.",
 		"destination_unavailable"}
+	problemTokenPaced = problem{http.StatusServiceUnavailable, "proxy_token_unavailable",
+		"There is no access token now, because more of them are wanted than may be got in a second.",
+		"Try again after Retry-After. The operator sets the limit by MONITE_MAX_MINTS_PER_SECOND, within what Monite allows the client id.",
+		"connection_limit_reached"}
 	problemOverloaded = problem{http.StatusServiceUnavailable, "proxy_overloaded",
 		"Too many requests are in flight.",
 		"Try again later, or raise MONITE_MAX_IN_FLIGHT.",

@@ -28,7 +28,7 @@ import (
 var allProblems = []*problem{
 	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
 	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost, &problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
-	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
+	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
 	&problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
 }
 

@@ -8,15 +8,18 @@
 //   - minted.go: what came back, immutable. Its age, by whichever clock says
 //     older, makes it fresh, stale or expired.
 //   - failure.go: what did not come back, immutable, and when to try again.
-//   - table.go: grant -> entry, read without a lock, bounded, least recently
-//     used out first.
+//   - table.go: grant -> entry, read without a lock, bounded; what was used once
+//     goes before what was used again, the least recently used first.
 //   - cache.go: Token. A fresh or a stale token is one look-up; without one the
 //     caller waits for the mint that is under way, or for the next try if that
 //     is near, and leaves on its own context.
+//   - pace.go: the line to the token endpoint. So many mints at once and in a
+//     second, by lanes of which none starves.
 //   - mint.go: the one mint per grant, on the cache's own context, and what its
 //     outcome changes.
 //   - run.go: Run refreshes ahead of expiry the grants that were used lately,
 //     and owns every mint: when it has returned, none is left.
+//   - lasting.go: Lasting gives a token away, to somebody who keeps it for a while.
 //   - status.go: what the metrics and the status endpoint show.
 //
 // Without Run the cache is lazy, and still right.

@@ -182,9 +182,10 @@ func user(n int) Grant {
 	return Grant{Type: EntityUser, EntityUserID: fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x", n)}
 }
 
-// settings is the configuration that the contract's defaults give.
+// settings is the configuration that the contract's defaults give, but without
+// the budget of mints: it has tests of its own.
 func settings(s Fetcher) Config {
-	return Config{Fetcher: s, RefreshBefore: 5 * time.Minute, HoldTimeout: 5 * time.Second}
+	return Config{Fetcher: s, RefreshBefore: 5 * time.Minute, HoldTimeout: 5 * time.Second, MintsPerSecond: -1}
 }
 
 // open makes a cache whose mints end with the test, also without Run.

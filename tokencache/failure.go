@@ -17,6 +17,7 @@ const (
 	Malformed   Reason = "malformed"   // an answer that is not a token
 	TimedOut    Reason = "timeout"     // no answer in time
 	Full        Reason = "full"        // every entry is being minted
+	Paced       Reason = "paced"       // more mints are wanted than the budget gives in time
 )
 
 // FetchError is what a Fetcher returns when there is no token.
@@ -88,6 +89,9 @@ type failure struct {
 	err      *FetchError
 	since    int64 // monotonic: when the first failure in a row ended
 	attempts int   // failures in a row
+	// alone: it is this grant's own trouble, as far as can be told, and no outage of
+	// the endpoint; or it took so long that it is kept apart in any case.
+	alone bool
 	// The earliest next try, monotonic: for a caller who waits, and for a refresh
 	// ahead that nobody waits for. Never below Retry-After.
 	demandAt, aheadAt int64

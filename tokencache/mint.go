@@ -9,6 +9,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
+// errAbandoned: all who waited for the mint left before its turn came. Whoever
+// came since asks again.
+var errAbandoned = errors.New("nobody waits for this mint")
+
 // mint runs once for all who want a token of e at this moment (a flight).
 func (c *Cache) mint(e *entry) (token secret.String, err error) {
 	if !c.begin() {
@@ -20,14 +24,15 @@ func (c *Cache) mint(e *entry) (token secret.String, err error) {
 	e.pins.Add(1)
 	defer e.pins.Add(-1)
 
-	slots := c.slots
-	if e.warm {
-		slots = c.warm
-	}
+	turn, used := c.gate.enter(e), false
 	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
+	case wanted := <-turn.ready:
+		if !wanted {
+			return secret.String{}, errAbandoned
+		}
+		defer func() { c.gate.leave(turn, used) }()
 	case <-c.lifetime.Done():
+		c.gate.leave(turn, false)
 		return secret.String{}, ErrClosed
 	}
 
@@ -45,6 +50,7 @@ func (c *Cache) mint(e *entry) (token secret.String, err error) {
 	forced := e.forced.Swap(false)
 	forgiven := c.forgiven.Load()
 	start := now
+	used = true
 	fetched, err := c.fetch(e.grant)
 	if c.lifetime.Err() != nil && err != nil {
 		return secret.String{}, ErrClosed
@@ -57,11 +63,12 @@ func (c *Cache) mint(e *entry) (token secret.String, err error) {
 		e.current.Store(m)
 		e.failure.Store(nil)
 		e.mints.Add(1)
+		c.lastSuccess.Store(stored.mono)
 		event.ExpiresIn = m.left(stored)
 		event.RefreshIn = m.refreshAt - m.age(stored)
 		token = m.token
 	} else {
-		f := c.fail(e, err, stored)
+		f := c.fail(e, err, start, stored)
 		if m := e.current.Load(); forced && f.err.Reason != Rejected && m != nil && m.state(stored) != expired {
 			e.forced.Store(true)
 		}
@@ -108,7 +115,7 @@ func (c *Cache) fetch(grant Grant) (token Token, err error) {
 
 // fail records a failed mint. The token that is there stays: it is good to its
 // true end, whatever the endpoint says of the next one.
-func (c *Cache) fail(e *entry, err error, now instant) *failure {
+func (c *Cache) fail(e *entry, err error, start, now instant) *failure {
 	cause, ok := errors.AsType[*FetchError](err)
 	if !ok {
 		cause = &FetchError{Reason: Unavailable, Err: err}
@@ -118,12 +125,18 @@ func (c *Cache) fail(e *entry, err error, now instant) *failure {
 	}
 	e.failures.Add(1)
 	f := newFailure(cause, e.failure.Load(), now.mono, jitter())
+	f.alone = cause.Reason == Rejected || cause.Reason != Throttled &&
+		(c.lastSuccess.Load() >= start.mono || now.mono-start.mono > int64(slowMint))
 	e.failure.Store(f)
 	if cause.Reason == Throttled {
 		c.pause(now.mono + int64(retryAfter(cause)))
 	}
 	return f
 }
+
+// slowMint is how long a mint may hold a slot for nothing before its grant has to
+// make do with the slots of suspects.
+const slowMint = time.Second
 
 // pause lets no mint of any grant start until then. The longest pause holds.
 func (c *Cache) pause(until int64) {

@@ -120,7 +120,7 @@ func TestForgiveDoesNotShortenOtherPauses(t *testing.T) {
 
 // Forgive at the moment when a refusal is being recorded.
 func TestForgiveDuringARefusal(t *testing.T) {
-	c := New(Config{Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) { return Token{}, errRejected })})
+	c := New(settings(FetcherFunc(func(context.Context, Grant) (Token, error) { return Token{}, errRejected })))
 	var done atomic.Bool
 	var forgiving sync.WaitGroup
 	e := c.table.pin(partner, 1, c.clock.now())
@@ -202,7 +202,7 @@ func TestLongestThrottlingHolds(t *testing.T) {
 					t.Errorf("a pause became %v shorter", time.Duration(seen-paused))
 					return
 				}
-				c.fail(e, &FetchError{Reason: Throttled, RetryAfter: asked}, now)
+				c.fail(e, &FetchError{Reason: Throttled, RetryAfter: asked}, now, now)
 				seen = c.pausedUntil.Load()
 			}
 		})

@@ -35,6 +35,7 @@ func (c *Cache) close() {
 	c.mu.Unlock()
 	c.end()
 	c.mints.Wait()
+	c.gate.stop()
 }
 
 // refreshDue starts the refreshes that are due and returns when the next one
@@ -47,12 +48,17 @@ func (c *Cache) refreshDue() (next int64) {
 		switch due := c.due(e, now); {
 		case due > now.mono:
 			next = min(next, due)
-		default:
+		// The end of each refresh comes here again.
+		case e.warm || c.refreshes.Load() < maxRefreshes:
 			c.refresh(e)
 		}
 	}
 	return next
 }
+
+// maxRefreshes is how many refreshes stand in line at once: each costs two
+// goroutines, and the budget lets only a few of them go in a second.
+const maxRefreshes = 64
 
 // refresh mints e, or joins the flight a waiting caller is in, and wakes Run
 // when that has ended. Without the mark Run would join once more at each wake,
@@ -63,9 +69,11 @@ func (c *Cache) refresh(e *entry) {
 	if !e.refreshing.CompareAndSwap(false, true) {
 		return
 	}
+	c.refreshes.Add(1)
 	result := c.flights.DoChan(e.key, func() (any, error) { return c.mint(e) })
 	c.mints.Go(func() {
 		<-result
+		c.refreshes.Add(-1)
 		e.refreshing.Store(false)
 		c.poke()
 	})

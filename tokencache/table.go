@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"maps"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,11 +13,15 @@ type entry struct {
 	grant Grant
 	key   string // of the flight
 	warm  bool   // Run mints the first token without being asked
+	born  int64  // monotonic
 
 	current atomic.Pointer[minted]  // nil: none, or invalidated
 	failure atomic.Pointer[failure] // nil: the last mint was a success, or there was none
 	// lastUsed is monotonic, and up to usedGranularity behind.
 	lastUsed atomic.Int64
+	// again: it was used again after its first second. A table that is full parts
+	// with the others first.
+	again atomic.Bool
 	// usedStale is the token that Run was told of: stale, and in use. It names the
 	// token so that a hit on the old one, when the new one is being stored, does
 	// not count for the new one.
@@ -30,6 +35,9 @@ type entry struct {
 	// pins counts those who wait for a mint, and the mint. A pinned entry is not
 	// evicted.
 	pins atomic.Int32
+	// waiting counts the callers who wait for the mint that is in line or under way.
+	waiting atomic.Int32
+	turn    *turn // of that mint; guarded by gate.mu
 
 	mints, failures atomic.Int64
 }
@@ -43,12 +51,15 @@ func (e *entry) touch(now instant) {
 	}
 }
 
-// colder reports whether e should be evicted before other.
-func (e *entry) colder(other *entry) bool {
-	if mine, its := e.current.Load() != nil, other.current.Load() != nil; mine != its {
-		return its
+// hit is touch for a use that found a token. What a page loads within a second
+// is one use.
+func (e *entry) hit(now instant) {
+	if now.mono-e.lastUsed.Load() > usedGranularity {
+		e.lastUsed.Store(now.mono)
+		if now.mono-e.born >= int64(minInterval) && !e.again.Load() {
+			e.again.Store(true)
+		}
 	}
-	return e.lastUsed.Load() < other.lastUsed.Load()
 }
 
 // table maps grants to entries. Reading takes no lock: a shard is an immutable
@@ -90,7 +101,7 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 		if t.size >= limit && !t.evict() {
 			return nil
 		}
-		e = &entry{grant: g, key: strconv.Quote(string(g.Type)) + strconv.Quote(g.EntityUserID)}
+		e = &entry{grant: g, born: now.mono, key: strconv.Quote(string(g.Type)) + strconv.Quote(g.EntityUserID)}
 		e.lastUsed.Store(now.mono)
 		t.replace(g, e)
 		t.size++
@@ -99,13 +110,55 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 	return e
 }
 
-// evict removes one entry: of those that hold no token the one least recently
-// used, so that made-up ids do not push out real ones; else of all. mu is held.
+// evictLook is how many entries an eviction looks at, at least: all of a small
+// table, a random part of a large one.
+const evictLook = 2048
+
+// evict removes one entry, the least recently used of the first of these groups
+// that is not empty:
+//
+//   - those that hold no token, so that made-up ids push out no real ones;
+//   - those that were used once, so that a procession of a hundred thousand users
+//     who come once passes by those who stay (a segmented LRU, whose segments are
+//     told apart only here);
+//   - those that were used again. When they are more than four fifths, their
+//     coldest counts as used once: else yesterday's users would leave no room in
+//     which today's could be seen a second time.
+//
+// mu is held.
 func (t *table) evict() bool {
-	var victim *entry
-	for e := range t.all {
-		if e.pins.Load() == 0 && !e.warm && (victim == nil || e.colder(victim)) {
-			victim = e
+	const none, once, again = 0, 1, 2
+	var coldest [3]*entry
+	seen, used := 0, 0
+	start := rand.IntN(shardCount)
+	for i := range shardCount {
+		m := t.shards[(start+i)%shardCount].Load()
+		if m == nil {
+			continue
+		}
+		for _, e := range *m {
+			group := once
+			switch {
+			case e.current.Load() == nil:
+				group = none
+			case e.again.Load():
+				group = again
+				used++
+			}
+			seen++
+			if e.pins.Load() == 0 && !e.warm && (coldest[group] == nil || e.lastUsed.Load() < coldest[group].lastUsed.Load()) {
+				coldest[group] = e
+			}
+		}
+		if seen >= evictLook && coldest != [3]*entry{} {
+			break
+		}
+	}
+	victim := coldest[none]
+	if victim == nil {
+		victim = coldest[once]
+		if old := coldest[again]; old != nil && (victim == nil || used > seen*4/5 && old.lastUsed.Load() < victim.lastUsed.Load()) {
+			victim = old
 		}
 	}
 	if victim == nil {

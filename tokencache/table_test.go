@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,21 +37,83 @@ func TestNumberOfGrantsIsBounded(t *testing.T) {
 	})
 }
 
+// kept tells which of the first n users are in the table.
+func kept(c *Cache, n int) (users []int) {
+	for i := range n {
+		if c.table.get(user(i)) != nil {
+			users = append(users, i)
+		}
+	}
+	return users
+}
+
 func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
+	tests := []struct {
+		name string
+		uses []int
+		want []int // are kept, of at most 5
+	}{
+		{"of those used once", []int{1, 2, 3, 4, 5, 6}, []int{2, 3, 4, 5, 6}},
+		{"used once goes before used again", []int{1, 1, 2, 2, 3, 4, 5, 6, 7}, []int{1, 2, 5, 6, 7}},
+		{"however long ago", []int{1, 1, 2, 3, 4, 5, 6, 7, 8, 9}, []int{1, 6, 7, 8, 9}},
+		{"of those used again, if all are", []int{1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 1, 6}, []int{1, 3, 4, 5, 6}},
+		{"used again, in a place that no newcomer can keep", []int{1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, 6, 7, 7}, []int{3, 4, 5, 6, 7}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newEndpoint(0, 30*time.Minute)
+				c := open(t, small(s, 5))
+				for _, n := range tc.uses {
+					s.get(t, c, user(n))
+					time.Sleep(time.Second)
+				}
+				if got := kept(c, 10); !slices.Equal(got, tc.want) {
+					t.Errorf("kept %v, want %v", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// Where all have been used again, the coldest of them make room for newcomers, so
+// that those can be seen a second time: a fifth of the table is theirs.
+func TestUsersOfYesterdayLeaveRoomForNewOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, small(s, 4))
-		for _, n := range []int{1, 2, 3, 4, 2, 1, 4} {
+		c := open(t, small(s, 10))
+		for range 2 {
+			for n := range 10 {
+				s.get(t, c, user(n))
+				time.Sleep(time.Second)
+			}
+		}
+		for _, n := range []int{10, 11, 12, 13} {
 			s.get(t, c, user(n))
 			time.Sleep(time.Second)
 		}
-		s.get(t, c, user(5)) // in the place of 3
+		if got, want := kept(c, 20), []int{2, 3, 4, 5, 6, 7, 8, 9, 12, 13}; !slices.Equal(got, want) {
+			t.Errorf("kept %v, want %v", got, want)
+		}
+	})
+}
+
+// A page that loads ten things in a moment has been used once.
+func TestUsesWithinASecondAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, small(s, 5))
+		for range 10 {
+			s.get(t, c, user(0))
+			time.Sleep(90 * ms)
+		}
+		if c.table.get(user(0)).again.Load() {
+			t.Error("a burst counts as a second use")
+		}
 		time.Sleep(time.Second)
-		s.get(t, c, user(6)) // of 2
-		for n, kept := range map[int]bool{1: true, 2: false, 3: false, 4: true, 5: true, 6: true} {
-			if got := c.table.get(user(n)) != nil; got != kept {
-				t.Errorf("grant %d kept = %v, want %v", n, got, kept)
-			}
+		s.get(t, c, user(0))
+		if !c.table.get(user(0)).again.Load() {
+			t.Error("the use after it does not count as one")
 		}
 	})
 }

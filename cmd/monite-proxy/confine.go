@@ -60,7 +60,7 @@ func rules(cfg *config.Config) confine.Rules {
 	}
 	// The service manager's socket may be an abstract one.
 	r.AbstractSockets = strings.HasPrefix(os.Getenv("NOTIFY_SOCKET"), "@")
-	listens := []config.Listen{cfg.Listen, cfg.Admin}
+	listens := []config.Listen{cfg.Listen, cfg.Admin, cfg.Vend}
 	if cfg.Identities != nil {
 		// One that a later file has elsewhere cannot be opened: that file is refused.
 		for _, identity := range cfg.Identities.All {

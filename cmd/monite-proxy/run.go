@@ -21,6 +21,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
 // sidecar is everything that runs. newSidecar makes it, run walks through its life.
@@ -40,9 +41,10 @@ type sidecar struct {
 	conns     connCount
 	named     *identities
 	quit      chan struct{} // the quit endpoint was called
-	clientID  secret.String // of the last reload; used by OnReload alone
-	listening [2]*listener  // data, admin
+	rotation  *tokenendpoint.Rotation
+	listening [2]*listener // data, admin
 	peers     refusedPeers
+	vend      vend
 }
 
 // serve runs the sidecar until a signal, and returns the exit code.
@@ -108,6 +110,11 @@ func (s *sidecar) listen() error {
 		s.listening[i] = opened
 	}
 	err := s.named.listen()
+	if err == nil && s.vend.server != nil {
+		if s.vend.listener, err = openListener(s.cfg.Vend, s.appOptions(s.cfg.Vend, s.cfg.SocketMode)); err != nil {
+			err = fmt.Errorf("MONITE_VEND_ADDR: %w", err)
+		}
+	}
 	if err == nil {
 		err = unclaimed()
 	}
@@ -123,6 +130,9 @@ func (s *sidecar) closeListeners() {
 		_ = open.Close()
 	}
 	s.named.closeDoors()
+	if s.vend.listener != nil {
+		_ = s.vend.listener.Close()
+	}
 }
 
 // run is the life of the sidecar, from open listeners to the exit code.
@@ -133,8 +143,12 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	var running sync.WaitGroup
 	running.Go(func() { failed <- s.serveOn(s.data, s.listening[0]) })
 	running.Go(func() { failed <- s.serveOn(s.admin, s.listening[1]) })
+	if s.vend.server != nil {
+		running.Go(func() { failed <- s.serveOn(s.vend.server, s.vend.listener) })
+	}
 	running.Go(func() { _ = s.cache.Run(ctx) }) // mints the first token
 	running.Go(func() { _ = s.watcher.Run(ctx) })
+	running.Go(func() { _ = s.rotation.Run(ctx) })
 	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
 	s.named.serve(failed)
 	running.Go(func() { s.named.follow(ctx) })
@@ -193,7 +207,9 @@ const idleGrace = time.Second
 func (s *sidecar) drain() bool {
 	begin := time.Now()
 	time.Sleep(s.cfg.ShutdownDelay) // still serving: the way here may be known elsewhere
-	var stopping sync.WaitGroup
+	var stopping, vending sync.WaitGroup
+	vending.Go(s.vend.stop) // has a limit of its own
+	defer vending.Wait()
 	stopping.Go(s.named.stopAll)
 	s.listening[0].stop()
 	stopping.Wait()
@@ -264,5 +280,5 @@ func (s *sidecar) sayHello() {
 		Str("version", version).Str("commit", commit).Str("go", goVersion).
 		Str("environment", s.cfg.Environment).Str("upstream", s.cfg.Upstream.String()).
 		Str("listen", fmt.Sprint(s.listening[0].Addr())).Str("admin", fmt.Sprint(s.listening[1].Addr())).
-		Str("grant_type", s.cfg.GrantType).Msg("listening")
+		Str("grant_type", s.cfg.GrantType).Func(s.vend.sayWhere).Msg("listening")
 }

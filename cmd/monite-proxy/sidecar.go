@@ -21,28 +21,29 @@ import (
 // newSidecar puts the parts together, in the order in which they need each
 // other: endpoint, cache, handler, servers. Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, audit *audit, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1), clientID: cfg.Credentials.ID()}
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
 	version, commit, goVersion := build()
 
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
-	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints, 1
+	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints+2, 4 // a warm grant and a proof go besides
 	grant := defaultGrant(cfg)
 	var metrics *admin.Metrics
 	history := admin.NewHistory()
+	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
+	s.rotation = s.newRotation(endpoint, grant, func() *admin.Metrics { return metrics })
 	s.cache = tokencache.New(tokencache.Config{
-		Fetcher: &tokenendpoint.Endpoint{
-			Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Credentials: cfg.Credentials, Transport: s.mints,
-		},
+		Fetcher:     endpoint,
 		Warm:        []tokencache.Grant{grant},
 		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
-		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints,
+		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints, MintsPerSecond: cfg.MaxMints,
 		OnMint: func(mint tokencache.Mint) {
 			metrics.ObserveMint(mint)
 			history.ObserveMint(mint)
 			s.logMint(mint)
 			if mint.Err != nil && mint.Err.Reason == tokencache.Rejected {
 				s.watcher.Check() // the secret may have changed just now
+				s.rotation.Hurry()
 			}
 		},
 	})
@@ -52,6 +53,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 	metrics.ShowEnvironment(cfg.Environment)
 	s.named = newIdentities(cfg, logger, metrics)
 	metrics.CountRefusedPeers(s.peers.count.Load)
+	metrics.ShowNewPair(func() bool { return s.rotation.Status().New != "" })
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: func(r secret.Reload) { s.reloaded(r, metrics) }}
 	s.health = &admin.Health{Tokens: s.cache}
 
@@ -77,11 +79,12 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 	s.data = s.newDataServer()
 	s.named.setPolicy, s.named.newServer, s.named.serveDoor = s.handler.SetPolicy, s.newDataServer, s.serveOn
 	s.named.options = s.appOptions
+	s.vend.server = s.newVend(metrics, history)
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: inFlight, Started: started, History: history, StatusPage: cfg.StatusPage,
+		InFlight: inFlight, Started: started, Credentials: s.credentialsStatus, History: history, StatusPage: cfg.StatusPage,
 	}
 	for _, setting := range cfg.Redacted() {
 		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))
@@ -177,14 +180,6 @@ func (s *sidecar) reloaded(r secret.Reload, metrics *admin.Metrics) {
 		s.log.Info().Str("file", file.Path()).Msg("secret file changed")
 	}
 	if len(r.Changed) > 0 {
-		// Tokens that live stay: they are good to their end. What was refused may
-		// be accepted now.
-		s.cache.Forgive()
-	}
-	if id := s.cfg.Credentials.ID(); !id.Equal(s.clientID) {
-		// Another client id may be another partner: no mixing of the two for longer
-		// than a mint takes.
-		s.clientID = id
-		s.cache.Refresh()
+		s.rotation.Check()
 	}
 }

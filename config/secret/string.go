@@ -16,6 +16,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -41,8 +42,9 @@ func New(text string) String {
 	return String{value: &text}
 }
 
-// Reveal returns the text. It has two callers: the mint body in tokenendpoint
-// and the Authorization field of the outgoing request in proxy.
+// Reveal returns the text. It has three callers: the mint body in tokenendpoint,
+// the Authorization field of the outgoing request, and the answer of the vend
+// listener, both in proxy.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -74,6 +76,17 @@ func (s String) Equal(other String) bool {
 	// Hashing first makes both sides the same length.
 	a, b := sha256.Sum256([]byte(s.Reveal())), sha256.Sum256([]byte(other.Reveal()))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// Hash names the value without telling it: twelve hexadecimal digits, the same in
+// every process. It is for ids, which cannot be guessed; a short secret could be
+// found again by hashing all there are.
+func (s String) Hash() string {
+	if s.value == nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(*s.value))
+	return hex.EncodeToString(sum[:6])
 }
 
 // String implements fmt.Stringer: "[redacted]", or "" for the zero String.

@@ -199,3 +199,16 @@ func TestSecretIsFoundInTextThatHoldsIt(t *testing.T) {
 		t.Error("the zero String is in a text")
 	}
 }
+
+// The hash is the same in every process and for equal texts, differs for others,
+// and shows nothing of the text.
+func TestHashNamesTheValueWithoutTellingIt(t *testing.T) {
+	const text = "3c1f5b1e-6d0a-4e4f-9a54-7d1c0b6f2a10"
+	got := secret.New(text).Hash()
+	if got != "d76279bd9d73" { // printf %s "$text" | sha256sum | cut -c1-12
+		t.Errorf("Hash() = %q, want d76279bd9d73", got)
+	}
+	if got == secret.New(text+"x").Hash() || (secret.String{}).Hash() != "" {
+		t.Error("two values have one hash, or none has one")
+	}
+}

@@ -46,6 +46,8 @@ type Config struct {
 	Quit func()
 	// InFlight is the number of app requests under way.
 	InFlight func() int64
+	// Credentials tells of the client id and secret. nil: /status does not.
+	Credentials func() CredentialsStatus
 	// Started is when the process started.
 	Started time.Time
 }

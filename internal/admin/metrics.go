@@ -43,6 +43,7 @@ type Metrics struct {
 	mints            *prometheus.CounterVec
 	mintDuration     prometheus.Histogram
 	reloads          *prometheus.CounterVec
+	rotations        *prometheus.CounterVec
 }
 
 // NewMetrics makes the registry. tokens and inFlight are asked at each scrape.
@@ -71,13 +72,14 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 		mints:        counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
 		mintDuration: prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
 		reloads:      counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
+		rotations:    newRotations(),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": goVersion}}, func() float64 { return 1 })
 	flight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "in_flight_requests",
 		Help: "Requests of apps under way."}, func() float64 { return float64(inFlight()) })
 	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
-		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, build, flight, tokenCollector{tokens},
+		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, build, flight, tokenCollector{tokens},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.beginAtZero()
 	return m

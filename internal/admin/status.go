@@ -32,6 +32,8 @@ type Status struct {
 	Mints       []MintStatus     `json:"mints"`    // the last 50, newest first
 	Requests    []RequestStatus  `json:"requests"` // the last 200, newest first
 	Config      []Setting        `json:"configuration"`
+	// Credentials are left out where nobody tells of them.
+	Credentials *CredentialsStatus `json:"credentials,omitempty"`
 
 	// versions of the long lists: how many there were so far.
 	versions map[string]int
@@ -117,6 +119,10 @@ func (h *Handler) current() *Status {
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
 		Identities: []IdentityStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
+	}
+	if c.Credentials != nil {
+		credentials := c.Credentials()
+		status.Credentials = &credentials
 	}
 	for _, one := range c.Health.checks(true) {
 		status.Checks = append(status.Checks, CheckStatus{one.name, one.problem})

@@ -6,4 +6,7 @@
 // a redirect is never followed, and parseResponse is strict where a mistake
 // could harm: a token that is not a bearer token by RFC 6750 section 2.1 never
 // reaches a header.
+//
+// A Rotation stands between the Endpoint and where its credentials come from: a
+// new pair is handed out only after a mint with it has succeeded.
 package tokenendpoint

@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// vendAddress is where the listener that hands out tokens is.
+func (s *sidecar) vendAddress() string { return s.logField("vend") }
+
+// vend asks for a token of a user.
+func (s *sidecar) vend(userID string, pairs ...string) answer {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"grant_type":"entity_user","entity_user_id":%q,"client_id":"ignored","client_secret":"ignored"}`, userID)
+	return s.vendRaw("POST", "/v1/auth/token", body, pairs...)
+}
+
+func (s *sidecar) vendRaw(method, path, body string, pairs ...string) answer {
+	s.t.Helper()
+	a, err := request(context.Background(), method, "http://"+s.vendAddress()+path, body, append([]string{"Content-Type", "application/json"}, pairs...)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+// vended reads the answer.
+func vended(t *testing.T, a answer) (token string, expiresIn int) {
+	t.Helper()
+	var got struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+		TokenType   string `json:"token_type"`
+	}
+	if err := json.Unmarshal([]byte(a.Body), &got); err != nil || a.Status != http.StatusOK || got.AccessToken == "" || got.TokenType != "Bearer" {
+		t.Fatalf("no token: %d %s", a.Status, a.Body)
+	}
+	if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Pragma") != "no-cache" {
+		t.Errorf("header %v lets caches keep the token", a.Header)
+	}
+	return got.AccessToken, got.ExpiresIn
+}
+
+func vendEnv(url string) env {
+	return defaultEnv(url).with("MONITE_VEND_ADDR", "127.0.0.1:0", "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID)
+}
+
+// atMonite calls the upstream itself, without the sidecar.
+func atMonite(t *testing.T, url, token string) answer {
+	t.Helper()
+	a, err := request(t.Context(), "GET", url+"/v1/entity_users/me", "", "Authorization", "Bearer "+token, "X-Monite-Version", "2024-05-25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestVendedTokenWorksAtMonite(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, vendEnv(url)).ready()
+	token, expiresIn := vended(t, s.vend(monitetest.DemoEntityUserID))
+	if a := atMonite(t, url, token); a.Status != http.StatusOK || !strings.Contains(a.Body, monitetest.DemoEntityUserID) {
+		t.Errorf("Monite answers %d %s to the token", a.Status, a.Body)
+	}
+	if expiresIn < 1790 || expiresIn > 1800 {
+		t.Errorf("expires_in = %d, want what is left of 1800", expiresIn)
+	}
+	// It is the cache's token, and that of the data listener.
+	again, _ := vended(t, s.vend(monitetest.DemoEntityUserID))
+	if a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID); a.Status != http.StatusOK {
+		t.Errorf("data listener: %d %s", a.Status, a.Body)
+	}
+	if got := sim.Stats().Mints; again != token || got != 2 {
+		t.Errorf("same token: %t, %d mints, want true, 2: the partner's and the user's", again == token, got)
+	}
+	if !s.logged(`"listener":"127.0.0.1:0"`, `"message":"token handed out"`, `"entity_user_hash"`, `"expires_in_s":1`) {
+		t.Error("the log does not tell of the token")
+	}
+	if log := s.log.String(); strings.Contains(log, token) || strings.Contains(log, monitetest.DemoEntityUserID) {
+		t.Error("the log holds the token, or the user")
+	}
+}
+
+func TestVendRefusesWhatItMustNotGive(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, vendEnv(url).with("MONITE_APP_TOKEN", "app-token")).ready()
+	const app = "X-Monite-Proxy-Token"
+	tests := []struct {
+		name   string
+		answer answer
+		status int
+		kind   string
+	}{
+		{"partner", s.vendRaw("POST", "/v1/auth/token", `{"grant_type":"client_credentials"}`, app, "app-token"), 403, "proxy_grant_refused"},
+		{"a user who is not allowed", s.vend(monitetest.DemoViewerUserID, app, "app-token"), 403, "proxy_entity_user_not_allowed"},
+		{"no app token", s.vend(monitetest.DemoEntityUserID), 401, "proxy_app_token"},
+		{"a page", s.vend(monitetest.DemoEntityUserID, app, "app-token", "Origin", "https://evil.example"), 403, "proxy_browser_refused"},
+		{"an API call", s.vendRaw("GET", "/v1/entities", "", app, "app-token"), 404, "proxy_not_found"},
+		{"GET", s.vendRaw("GET", "/v1/auth/token", "", app, "app-token"), 405, "proxy_method_refused"},
+		{"the data listener", s.mustCall("POST", "/v1/auth/token", `{"grant_type":"entity_user"}`, app, "app-token"), 403, "proxy_route_refused"},
+	}
+	for _, tc := range tests {
+		if kind, _, _ := problemOf(t, tc.answer); tc.answer.Status != tc.status || kind != tc.kind {
+			t.Errorf("%s: %d %s, want %d %s", tc.name, tc.answer.Status, kind, tc.status, tc.kind)
+		}
+	}
+	if got := sim.Stats().Mints; got != 1 {
+		t.Errorf("%d mints, want only the partner's", got)
+	}
+	vended(t, s.vend(monitetest.DemoEntityUserID, app, "app-token"))
+}
+
+// expires_in is what really remains, and what has become too short is replaced
+// before it is given away.
+func TestVendNeverGivesATokenThatIsAboutToEnd(t *testing.T) {
+	t.Parallel()
+	const lifetime = 8 * time.Second
+	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
+	s := start(t, vendEnv(url).with("MONITE_REFRESH_BEFORE", "0s")).ready()
+	began := time.Now()
+	first, _ := vended(t, s.vend(monitetest.DemoEntityUserID))
+	last := first
+	for time.Since(began) < 6*time.Second {
+		asked := time.Now()
+		token, expiresIn := vended(t, s.vend(monitetest.DemoEntityUserID))
+		if expiresIn < 3 || expiresIn > 8 {
+			t.Errorf("expires_in = %d after %v, want 3 to 8", expiresIn, time.Since(began))
+		}
+		if token == first && expiresIn > int((lifetime-asked.Sub(began)).Seconds())+1 {
+			t.Errorf("expires_in = %d of a token that was %v old", expiresIn, asked.Sub(began))
+		}
+		if a := atMonite(t, url, token); a.Status != http.StatusOK {
+			t.Errorf("Monite answers %d to a token of %d s", a.Status, expiresIn)
+		}
+		last = token
+		<-time.After(200 * time.Millisecond)
+	}
+	if last == first {
+		t.Error("the token was never replaced")
+	}
+	// Monite took the token away, and the data listener has learned of it.
+	sim.Revoke(last)
+	if a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID); a.Status != http.StatusOK {
+		t.Errorf("data listener: %d %s", a.Status, a.Body)
+	}
+	if token, _ := vended(t, s.vend(monitetest.DemoEntityUserID)); token == last || atMonite(t, url, token).Status != http.StatusOK {
+		t.Error("a revoked token was given away")
+	}
+	sim.SetTokenEndpointDown(true)
+	poll(t, "the last token to end", func() bool {
+		a := s.vend(monitetest.DemoEntityUserID)
+		if a.Status == http.StatusOK {
+			token, _ := vended(t, a)
+			if atMonite(t, url, token).Status != http.StatusOK {
+				t.Error("a dead token was given away")
+			}
+			return false
+		}
+		wantUnavailable(t, a)
+		return true
+	})
+}
+
+func TestVendListensOnASocketAndStopsWithTheRest(t *testing.T) {
+	t.Parallel()
+	_, url := simulate(t, monitetest.Config{})
+	path := filepath.Join(t.TempDir(), "vend.sock")
+	s := start(t, vendEnv(url).with("MONITE_VEND_ADDR", "unix:"+path)).ready()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+	response, err := client.Post("http://localhost/v1/auth/token", "application/json",
+		strings.NewReader(fmt.Sprintf(`{"grant_type":"entity_user","entity_user_id":%q}`, monitetest.DemoEntityUserID)))
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("over the socket: %v, %v", response, err)
+	}
+	_ = response.Body.Close()
+	s.signal(syscall.SIGTERM)
+	if code := s.exitCode(10 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if _, err := net.Dial("unix", path); err == nil {
+		t.Error("somebody still listens")
+	}
+}
+
+func TestVendIsOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
+	_, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	if at := s.vendAddress(); at != "" {
+		t.Errorf("tokens are handed out at %s", at)
+	}
+}

@@ -1,0 +1,43 @@
+package admin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// CredentialsStatus tells which pair of client id and secret is live. Ids are
+// hashed as users are.
+type CredentialsStatus struct {
+	Summary string `json:"summary"`
+	Live    string `json:"live_client_hash"`
+	// Rotated is when the live pair took the place of another; empty if it is the
+	// first.
+	Rotated string `json:"rotated_at,omitempty"`
+	// NewPair is none, proving, refused or unproven; what follows is of the new pair.
+	NewPair string  `json:"new_pair"`
+	New     string  `json:"new_client_hash,omitempty"`
+	Tries   int     `json:"failed_proofs,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+	RetryIn float64 `json:"retry_in_seconds,omitempty"`
+}
+
+func newRotations() *prometheus.CounterVec {
+	rotations := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "credential_rotations_total",
+		Help: "Proofs of changed credentials, by result: ok and live; refused, or failed without a verdict, and the old pair kept."}, []string{"result"})
+	for _, result := range []string{"ok", "refused", "failed"} {
+		rotations.WithLabelValues(result)
+	}
+	return rotations
+}
+
+// ObserveRotation counts one proof of changed credentials: ok, refused or failed.
+func (m *Metrics) ObserveRotation(result string) { m.rotations.WithLabelValues(result).Inc() }
+
+// ShowNewPair shows whether changed credentials wait for their proof. It is
+// called at most once, before the first scrape.
+func (m *Metrics) ShowNewPair(waits func() bool) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_rotation_pending",
+		Help: "1 while the credentials of the files are not the live ones, because no mint with them has succeeded."}, func() float64 {
+		if waits() {
+			return 1
+		}
+		return 0
+	}))
+}

@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// vendPath is the only path of the vend listener: that of Monite's own token
+// endpoint, so that a backend changes a base URL and nothing else.
+const vendPath = "/v1/auth/token"
+
+// vendLeast is how long a vended token should live. Monite's React components
+// ask for a new one every ten minutes, whatever expires_in says; the rest is for
+// the way there. A token with less is replaced first, if one is to be had.
+const vendLeast = 11 * time.Minute
+
+// maxVendBody bounds the body of a token request. A real one has 200 bytes.
+const maxVendBody = 16 << 10
+
+// VendSource gives tokens that are taken away. tokencache.Cache is one.
+type VendSource interface {
+	// Lasting returns a token and how long it lives: wish, if that can be had.
+	Lasting(ctx context.Context, grant tokencache.Grant, wish time.Duration) (secret.String, time.Duration, error)
+}
+
+// VendConfig is what a Vendor is made of.
+type VendConfig struct {
+	Tokens VendSource
+	// Users are those whose tokens are handed out; Default is the user of a request
+	// that names none, lower-case UUID. Empty: such a request is refused.
+	Users   Allowed
+	Default string
+	// AllowedHosts, Bound and AppToken are as in Config.
+	AllowedHosts []string
+	Bound        netip.Addr
+	AppToken     func() secret.String
+	// MaxInFlight requests, 503 above it. At least 1.
+	MaxInFlight int64
+	Log         zerolog.Logger
+	// Audit gets one line per request: who asked, for whom, and with what outcome.
+	Audit zerolog.Logger
+	// Listener is how that line names this listener.
+	Listener string
+	// Observe is called at the end of each request. May be nil.
+	Observe func(*Record)
+}
+
+// Vendor serves the vend listener: it hands the raw access tokens of allowed
+// entity users to a backend that passes them to Monite's own components in a
+// browser. It never hands out the partner's token, which may do everything.
+type Vendor struct {
+	config VendConfig
+	guard  *guard
+	outer  http.Handler
+}
+
+// NewVendor makes a Vendor. It panics without Tokens or Users.
+func NewVendor(config VendConfig) *Vendor {
+	if config.Tokens == nil || config.Users == nil {
+		panic("proxy: VendConfig needs Tokens and Users")
+	}
+	v := &Vendor{config: config, guard: &guard{
+		hosts: map[string]bool{}, bound: config.Bound, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
+	}}
+	for _, host := range config.AllowedHosts {
+		v.guard.hosts[host] = true
+	}
+	v.outer = &accessLog{next: http.HandlerFunc(v.vend), log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
+	return v
+}
+
+func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	v.outer.ServeHTTP(w, in)
+}
+
+// check returns why the request is refused, or nil: as the guard of the data
+// listener does, up to what is asked.
+func (v *Vendor) check(in *http.Request, path string) *problem {
+	if fromBrowser(in) {
+		return &problemBrowser
+	}
+	if p := v.guard.checkCaller(in, path); p != nil {
+		return p
+	}
+	switch {
+	case in.RequestURI != vendPath:
+		return &problemVendPath
+	case in.Method != http.MethodPost:
+		return &problemVendMethod
+	case in.ContentLength > maxVendBody:
+		return &problemVendBody
+	// The user is named in the body. Who names one here as well may mean another.
+	case len(in.Header[headerEntityUser]) > 0 || len(in.Header[headerIdentity]) > 0:
+		return &problemVendRequest
+	}
+	return checkTwins(in.Header)
+}
+
+func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
+	record := recordFrom(in.Context())
+	path, _, _ := strings.Cut(in.RequestURI, "?")
+	if p := v.check(in, path); p != nil {
+		writeProblem(w, in, refuse(p), record)
+		return
+	}
+	record.Route = vendPath
+	if v.guard.inFlight.Add(1) > v.guard.maxInFlight {
+		v.guard.inFlight.Add(-1)
+		writeProblem(w, in, &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}, record)
+		return
+	}
+	defer v.guard.inFlight.Add(-1)
+
+	grant, p := v.grantOf(w, in)
+	if p != nil {
+		writeProblem(w, in, refuse(p), record)
+		return
+	}
+	record.GrantType, record.entityUserID = string(grant.Type), grant.EntityUserID
+	record.AppToken = v.config.AppToken != nil && !v.config.AppToken().IsZero() // the guard has seen it
+	start := time.Now()
+	token, left, err := v.config.Tokens.Lasting(in.Context(), grant, vendLeast)
+	record.TokenWait = time.Since(start)
+	if err != nil {
+		writeProblem(w, in, classify(err, record), record)
+		return
+	}
+	seconds := int64(left / time.Second) // down: never a second more than there is
+	record.Status, record.Origin = http.StatusOK, OriginProxy
+	record.ResponseBytes = writeToken(w, token, seconds)
+	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", record.RequestID).Str("grant_type", string(grant.Type)).
+		Str("entity_user_hash", HashID(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
+}
+
+// grantOf reads the request. It never answers with anything but an entity user.
+func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Grant, *problem) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(vendBodyTimeout))
+	asked, p := readVendRequest(in.Body)
+	if p != nil {
+		return tokencache.Grant{}, p
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	if asked.GrantType == string(tokencache.ClientCredentials) {
+		return tokencache.Grant{}, &problemVendPartner
+	}
+	id := v.config.Default
+	if asked.EntityUserID != "" {
+		var ok bool
+		if id, ok = uuid(asked.EntityUserID); !ok {
+			return tokencache.Grant{}, &problemVendUser
+		}
+	}
+	switch {
+	case asked.GrantType != string(tokencache.EntityUser) || id == "":
+		return tokencache.Grant{}, &problemVendRequest
+	case !v.config.Users.Contains(id):
+		return tokencache.Grant{}, &problemEntityUser
+	}
+	return tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: id}, nil
+}
