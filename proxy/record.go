@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // Where an answer comes from.
@@ -61,6 +63,7 @@ type Record struct {
 	Sent bool
 	// explanation is nil unless the app asked for one.
 	explanation *explanation
+	trace       upstream.Trace // of the last attempt
 	// Identity is the name of a named identity; empty for the default one.
 	Identity string
 	// Audited is the proxy_... type with which rules on trial would have refused

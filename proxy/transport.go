@@ -76,15 +76,15 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 
 // send makes one attempt with one token.
 func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Response, error) {
-	var trace upstream.Trace
-	attempt := out.WithContext(upstream.WithTrace(out.Context(), &trace))
+	c.record.trace = upstream.Trace{}
+	attempt := out.WithContext(upstream.WithTrace(out.Context(), &c.record.trace))
 	attempt.Header = maps.Clone(out.Header)
 	attempt.Body = c.body.reader()
 	attempt.Header["Authorization"] = []string{"Bearer " + token.Reveal()}
 	c.record.Sent = true
 	start := time.Now()
 	response, err := c.next.RoundTrip(attempt)
-	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), trace.DialDuration
+	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), c.record.trace.DialDuration
 	if err == nil {
 		dropEchoes(response.Header, token)
 	}
