@@ -43,6 +43,7 @@ type Config struct {
 
 	// Listen is the data listener: on loopback unless AllowRemote.
 	Listen      Listen
+	Listener    string // strict, std
 	AllowRemote bool
 	// AllowedHosts are exact Host names in lower case, without port and
 	// final dot; IP addresses in canonical form, without brackets. The

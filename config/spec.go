@@ -38,6 +38,7 @@ type spec struct {
 	AllowedEntityUserIDs string `envconfig:"MONITE_ALLOWED_ENTITY_USER_IDS" otherwise:"only the default" desc:"the entity users that apps may act as, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
 
 	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
 	AppToken     secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
@@ -73,7 +74,6 @@ var later = []struct{ name, harmless string }{
 	{"MONITE_IDENTITIES_FILE", ""},
 	{"MONITE_TOKEN_HANDLES", "false"},
 	{"MONITE_VEND_ADDR", ""},
-	{"MONITE_LISTENER", "std"},
 	{"MONITE_AUDIT_LOG", ""},
 	{"MONITE_REDIS_URL", ""},
 }

@@ -21,6 +21,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.RootCAs = buildRoots(parsed.CAFile, wrong)
 	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
+	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)

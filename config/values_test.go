@@ -132,7 +132,7 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_AUDIT_LOG", "/x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "true", "false or unset: anything else is not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "false or unset: anything else is not supported by this version"},
-	{"MONITE_LISTENER", "strict", "std or unset: anything else is not supported by this version"},
+	{"MONITE_LISTENER", "Strict", "strict or std"},
 }
 
 func TestBadValueIsRefusedByNameWithWhatIsAccepted(t *testing.T) {
@@ -183,7 +183,7 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_READ_ONLY", "1", "true"},
 	{"MONITE_TOKEN_HANDLES", "false", ""},
 	{"MONITE_TOKEN_HANDLES", "0", ""},
-	{"MONITE_LISTENER", "std", ""},
+	{"MONITE_LISTENER", "std", "std"},
 	{"MONITE_REFRESH_BEFORE", "1h30m", "1h30m"},
 	{"MONITE_REFRESH_BEFORE", "3600s", "1h"},
 }

@@ -58,7 +58,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_IDENTITIES_FILE":          {"/etc/identities.yaml"},
 		"MONITE_TOKEN_HANDLES":            {"true", "x"},
 		"MONITE_VEND_ADDR":                {":9000"},
-		"MONITE_LISTENER":                 {"strict"},
+		"MONITE_LISTENER":                 {"fast"},
 		"MONITE_AUDIT_LOG":                {"/tmp/audit"},
 		"MONITE_REDIS_URL":                {"redis://localhost"},
 	}

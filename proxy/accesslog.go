@@ -69,6 +69,9 @@ func (a *accessLog) end(record *Record) {
 	if record.ErrorType != "" {
 		line = line.Str("error_type", record.ErrorType)
 	}
+	if record.Violation != "" {
+		line = line.Str("violation", record.Violation)
+	}
 	if record.Outcome != "" {
 		line = line.Str("outcome", string(record.Outcome))
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 var logFields = []string{
-	"level", "message", "request_id", "method", "route", "status", "origin", "duration_ms", "error_type", "outcome", "grant_type", "token_wait_ms", "upstream_ms", "replay", "retried", "upstream_request_id", "aborted", "cause", "request_bytes", "response_bytes",
+	"level", "message", "request_id", "method", "route", "status", "origin", "duration_ms", "error_type", "violation", "outcome", "grant_type", "token_wait_ms", "upstream_ms", "replay", "retried", "upstream_request_id", "aborted", "cause", "request_bytes", "response_bytes",
 	"panic", "stack",
 }
 

@@ -62,8 +62,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: logger, Observe: metrics.ObserveRequest,
 	})
-	s.data = proxy.NewServer(s.handler, serverLog(logger))
-	s.data.ConnState = s.conns.observe
+	s.data = s.newDataServer()
 
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
@@ -83,6 +82,17 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, sta
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	return s
+}
+
+func (s *sidecar) newDataServer() server {
+	if s.cfg.Listener == "std" {
+		std := proxy.NewServer(s.handler, serverLog(s.log))
+		std.ConnState = s.conns.observe
+		return std
+	}
+	strict := proxy.NewStrictServer(s.handler, serverLog(s.log))
+	strict.ConnState = s.conns.observe
+	return strict
 }
 
 const (
