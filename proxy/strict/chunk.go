@@ -3,27 +3,26 @@ package strict
 import (
 	"bytes"
 	"errors"
-	"strings"
 )
 
 const (
-	// maxChunkLine bounds a chunk's size with its extensions, maxExtensions those
-	// of a whole body, maxTrailers the fields after it.
-	maxChunkLine  = 256
-	maxExtensions = 4 << 10
-	maxTrailers   = 2 << 10
+	// maxChunkLine bounds the line of a chunk's size, maxTrailers the fields after
+	// the last one.
+	maxChunkLine = 16 + len("\r\n")
+	maxTrailers  = 2 << 10
 )
 
 var errChunk = errors.New("strict: malformed chunked body")
 
 // chunks reads what is between the bytes of a chunked body (RFC 9112 section
-// 7.1): lines that end in CR LF, sizes in plain hexadecimal digits, extensions
-// without blanks. The fields after the last chunk are checked and dropped.
+// 7.1): lines that end in CR LF, and sizes in plain hexadecimal digits. Chunk
+// extensions are refused: nobody sends them but those who know that readers
+// disagree on where they end. The fields after the last chunk are checked and
+// dropped.
 type chunks struct {
-	begun      bool // the bytes of a chunk have been read, and not yet its CR LF
-	last       bool // the last chunk's size has been read
-	extensions int  // bytes so far
-	trailers   int  // likewise
+	begun    bool // the bytes of a chunk have been read, and not yet its CR LF
+	last     bool // the last chunk's size has been read
+	trailers int  // bytes so far
 }
 
 // next goes to the next chunk and sets b.left to its size; 0: the body is over.
@@ -42,10 +41,8 @@ func (k *chunks) next(b *body) error {
 	if err != nil {
 		return err
 	}
-	digits, extensions, extended := strings.Cut(line, ";")
-	size, ok := parseSize(digits)
-	k.extensions += len(extensions)
-	if !ok || k.extensions > maxExtensions || extended && !extensionsValid(extensions) {
+	size, ok := parseSize(line)
+	if !ok {
 		return errChunk
 	}
 	if size == 0 {
@@ -82,9 +79,9 @@ func chunkError(err error) error {
 	return errChunk
 }
 
-// parseSize takes up to 15 digits: no more fit.
+// parseSize takes up to 16 digits, and what is below 2^63.
 func parseSize(digits string) (size int64, ok bool) {
-	if digits == "" || len(digits) > 15 {
+	if digits == "" || len(digits) > 16 {
 		return 0, false
 	}
 	for i := range len(digits) {
@@ -101,28 +98,7 @@ func parseSize(digits string) (size int64, ok bool) {
 		}
 		size = size<<4 | int64(c)
 	}
-	return size, true
-}
-
-// extensionsValid: names, with a token or a quoted string each, and without the
-// quoted pairs and semicolons that readers disagree on.
-func extensionsValid(extensions string) bool {
-	for extension := range strings.SplitSeq(extensions, ";") {
-		name, value, hasValue := strings.Cut(extension, "=")
-		if !isToken(name) {
-			return false
-		}
-		if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
-			if value = value[1 : len(value)-1]; strings.ContainsAny(value, `"\`) || !only(value, valueByte) {
-				return false
-			}
-			continue
-		}
-		if hasValue && !isToken(value) {
-			return false
-		}
-	}
-	return true
+	return size, size >= 0
 }
 
 // line takes one line of at most limit bytes, without its CR LF.

@@ -25,23 +25,25 @@ type scan struct {
 	line  int // where the current line begins
 	lines int // whole ones
 	first int // where the fields begin
+	// judged: the request line of a head that comes in pieces has been looked at.
+	judged bool
 }
 
 // next looks at the head so far. It returns the length of the head when that is
 // complete, or what is wrong with it as soon as that is certain: an app that
 // ends its lines otherwise would wait for an answer, and we for CR LF.
-func (s *scan) next(head []byte) (length int, why Violation) {
-	if s.at == 0 && byteKind[head[0]]&tokenByte == 0 {
+func (s *scan) next(buf []byte) (length int, why Violation) {
+	if s.at == 0 && byteKind[buf[0]]&tokenByte == 0 {
 		return 0, RequestLine // TLS, for one
 	}
 	for {
-		i := bytes.IndexByte(head[s.at:], '\n')
+		i := bytes.IndexByte(buf[s.at:], '\n')
 		if i < 0 {
-			s.at = len(head)
-			return 0, s.tooLong(len(head))
+			s.at = len(buf)
+			return 0, s.soFar(buf)
 		}
 		end := s.at + i
-		if end == 0 || head[end-1] != '\r' {
+		if end == 0 || buf[end-1] != '\r' {
 			return 0, BareLF
 		}
 		blank := end-1 == s.line
@@ -56,6 +58,19 @@ func (s *scan) next(head []byte) (length int, why Violation) {
 			s.first = end + 1
 		}
 	}
+}
+
+// soFar judges a head of which the rest is still to come. Who speaks something
+// else, and waits for an answer to its first line, is told so.
+func (s *scan) soFar(buf []byte) Violation {
+	if s.lines > 0 && !s.judged {
+		s.judged = true
+		var h head
+		if why := h.requestLine(string(buf[:s.first-len("\r\n")])); why != None {
+			return why
+		}
+	}
+	return s.tooLong(len(buf))
 }
 
 func (s *scan) tooLong(length int) Violation {
@@ -216,10 +231,9 @@ func (h *head) readFraming(fields http.Header) Violation {
 	return None
 }
 
-// parseLength: digits only, no list, no sign, and no zero before a digit,
-// which some take for octal.
+// parseLength: digits only, no list and no sign.
 func parseLength(text string) (int64, bool) {
-	if text == "" || len(text) > 19 || text[0] == '0' && len(text) > 1 {
+	if text == "" || len(text) > 19 {
 		return 0, false
 	}
 	length := uint64(0)

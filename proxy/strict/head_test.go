@@ -27,7 +27,7 @@ func refusals() []refusal {
 
 	add(RequestLine, line("GET /v1/x"), line("GET  /v1/x HTTP/1.1"), line("GET /v1/x  HTTP/1.1"), line("GET\t/v1/x HTTP/1.1"), line("GET /v1/x HTTP/1.1 "), line(" GET /v1/x HTTP/1.1"), line("GET"), line("GET HTTP/1.1"),
 		line("G(T /v1/x HTTP/1.1"), line("G\x00T /v1/x HTTP/1.1"), line("GÄT /v1/x HTTP/1.1"), line("GET /v1/x http/1.1"), line("GET /v1/x HTTP/11"), line("GET /v1/x HTTP/1.10"), line("GET /v1/x HTTP/a.1"), line("GET /v1/x HTTP/1,1"), line("GET /v1/x HTTPS/1.1"), line("GET /v1/x FTP/1.1"),
-		line("GET /a b HTTP/1.1"), "\r\n"+get("/v1/x"), "\x16\x03\x01\x02\x00\x01\x00", "\x00", "\r\n\r\n", line("GET /v1/x\rHTTP/1.1"), line("GET /v1/x HTTP/1.1\r"))
+		line("GET /a b HTTP/1.1"), "\r\n"+get("/v1/x"), "\x16\x03\x01\x02\x00\x01\x00", "*1\r\n$4\r\nPING\r\n", "EHLO x\r\n", "\x00", "\r\n\r\n", line("GET /v1/x\rHTTP/1.1"), line("GET /v1/x HTTP/1.1\r"))
 	add(Preface, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	add(Version, line("GET /v1/x HTTP/2.0"), line("GET /v1/x HTTP/1.2"), line("GET /v1/x HTTP/0.9"), line("GET /v1/x HTTP/3.0"), line("GET /v1/x HTTP/9.9"), line("PRI /x HTTP/2.0"))
 	add(Target, line("GET http://evil.example/v1/x HTTP/1.1"), line("GET http://localhost/v1/x HTTP/1.1"), line("OPTIONS * HTTP/1.1"), line("CONNECT evil.example:443 HTTP/1.1"), line("GET v1/x HTTP/1.1"), line("GET ?x HTTP/1.1"), line(`GET \v1 HTTP/1.1`),
@@ -41,7 +41,7 @@ func refusals() []refusal {
 	add(HostMissing, "GET /v1/x HTTP/1.1\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHosts: localhost\r\n\r\n", "GET /v1/x HTTP/1.1\r\nX: Host: localhost\r\n\r\n")
 	add(HostRepeated, field("Host: localhost"), field("host: evil.example"), field("HOST:"), "GET /v1/x HTTP/1.0\r\n"+host+host+"\r\n")
 	add(HostMalformed, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\tb\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\"\r\n\r\n", "GET / HTTP/1.1\r\nHost: a<b\r\n\r\n", "GET / HTTP/1.1\r\nHost: ü\r\n\r\n", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a^b\r\n\r\n")
-	for _, length := range []string{"", "x", "-1", "+3", "3,3", "3, 3", "3 3", "0x3", "3.0", "1e1", "03", "00", "3\t3", "9223372036854775808", "99999999999999999999", "18446744073709551619", "٣", "3;", "\"3\"", "3\xa0"} {
+	for _, length := range []string{"", "x", "-1", "+3", "3,3", "3, 3", "3 3", "0x3", "3.0", "1e1", "3\t3", "9223372036854775808", "99999999999999999999", "18446744073709551619", "٣", "3;", "\"3\"", "3\xa0"} {
 		add(LengthMalformed, framed("Content-Length: "+length))
 	}
 	add(LengthRepeated, framed("Content-Length: 3", "Content-Length: 3"), framed("Content-Length: 3", "Content-Length: 4"), framed("Content-Length: 3", "content-length: 3"), framed("Content-Length: 3", "X: y", "Content-Length: 0"))
@@ -75,7 +75,7 @@ func acceptedHeads() []string {
 		get("/", "X:"), get("/", "X: "), get("/", "X:\t a \t"), get("/", "X:a", "X: b", "x: c"), get("/", "X: a", "Y: b", "X: c", "Y: d"), get("/", "X: \xff\x80ü"), get("/", "x_y.z!#$%&'*+-^`|~: 1"), get("/", "content-TYPE: a/b", "USER-AGENT: x", "x-monite-entity-id: y", "sec-CH-ua: z"), get("/", "X: a:b: c"), get("/", "Pragma: no-cache"), get("/", "Pragma: no-cache", "Cache-Control: no-cache"), get("/", "Trailer: Content-Length"),
 		"GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nhost: LOCALHOST:80\r\n\r\n", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "GET / HTTP/1.1\r\nX: y\r\nHost: localhost\r\n\r\n",
 		"OPTIONS /x HTTP/1.1\r\n" + host + "\r\n", "TRACE /x HTTP/1.1\r\n" + host + "\r\n", "X-Y$ /x HTTP/1.1\r\n" + host + "\r\n", "get /x HTTP/1.1\r\n" + host + "\r\n", "PRI /x HTTP/1.1\r\n" + host + "\r\n", "HEAD /x HTTP/1.1\r\n" + host + "\r\n",
-		post("/v1/x", ""), post("/v1/x", "", "Content-Length: 0"), post("/v1/x", "abc", "Content-Length: 3"), post("/v1/x", "abc", "content-length:3"), post("/v1/x", "abc", "Content-Length: \t3 "), post("/v1/x", "abc", "Content-Length: 3", "Expect: 100-Continue"), post("/v1/x", "", "Expect: 100-continue"), post("/v1/x", long(100_000), "Content-Length: 100000"), post("/v1/x", "short", "Content-Length: 9223372036854775807"),
+		post("/v1/x", ""), post("/v1/x", "", "Content-Length: 0"), post("/v1/x", "abc", "Content-Length: 3"), post("/v1/x", "abc", "content-length:3"), post("/v1/x", "abc", "Content-Length: 0000000000000000003"), post("/v1/x", "", "Content-Length: 00"), post("/v1/x", "abc", "Content-Length: \t3 "), post("/v1/x", "abc", "Content-Length: 3", "Expect: 100-Continue"), post("/v1/x", "", "Expect: 100-continue"), post("/v1/x", long(100_000), "Content-Length: 100000"), post("/v1/x", "short", "Content-Length: 9223372036854775807"),
 		get("/", "Content-Length: 3") + "abc", post("/v1/x", chunked("abc"), "Transfer-Encoding: chunked"), post("/v1/x", chunked("abc", long(5000)), "transfer-encoding:CHUNKED", "Trailer: X, Y"), post("/v1/x", chunked(), "Transfer-Encoding: \tchunked "),
 	}
 }
@@ -88,13 +88,12 @@ type chunkedBody struct {
 func chunkedBodies() []chunkedBody {
 	return []chunkedBody{
 		{chunked("abc"), "abc", true}, {chunked("abc", "d", long(300)), "abcd" + long(300), true}, {chunked(), "", true}, {"0003\r\nabc\r\n000\r\n\r\n", "abc", true}, {"A\r\n0123456789\r\n0\r\n\r\n", "0123456789", true},
-		{"3;x\r\nabc\r\n0\r\n\r\n", "abc", true}, {"3;x=y\r\nabc\r\n0;z\r\n\r\n", "abc", true}, {"3;x=\"a b\"\r\nabc\r\n0\r\n\r\n", "abc", true}, {"3;x;y=z\r\nabc\r\n0\r\n\r\n", "abc", true},
 		{"3\r\nabc\r\n0\r\nX: y\r\n\r\n", "abc", true}, {"3\r\nabc\r\n0\r\nX: y\r\nZ: a\r\n\r\n", "abc", true}, {"3\r\nabc\r\n0\r\nContent-Length: 5\r\n\r\n", "abc", true},
 
 		{"3\nabc\r\n0\r\n\r\n", "", false}, {"3\r\nabc\n0\r\n\r\n", "", false}, {"3\r\nabc\r\n0\n\r\n", "", false}, {"3\r\nabc\r\n0\r\n\n", "", false}, {"3\r\nabc0\r\n\r\n", "", false}, {"3\r\nabcd\r\n0\r\n\r\n", "", false}, {"4\r\nabc\r\n0\r\n\r\n", "", false},
 		{"-3\r\nabc\r\n0\r\n\r\n", "", false}, {"+3\r\nabc\r\n0\r\n\r\n", "", false}, {"0x3\r\nabc\r\n0\r\n\r\n", "", false}, {" 3\r\nabc\r\n0\r\n\r\n", "", false}, {"3 \r\nabc\r\n0\r\n\r\n", "", false}, {"3\t\r\nabc\r\n0\r\n\r\n", "", false}, {"\r\nabc\r\n0\r\n\r\n", "", false}, {"g\r\n\r\n", "", false}, {"3_0\r\n", "", false},
-		{"1000000000000000\r\n", "", false}, {"fffffffffffffffff\r\n", "", false}, {"10000000000000003\r\nabc\r\n0\r\n\r\n", "", false}, {"3\r\r\nabc\r\n0\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\r\n\r\n", "", false},
-		{"3 ;x\r\nabc\r\n0\r\n\r\n", "", false}, {"3; x\r\nabc\r\n0\r\n\r\n", "", false}, {"3;\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\n\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;\x00\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\\\"\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;" + long(300) + "\r\nabc\r\n0\r\n\r\n", "", false},
+		{"0000000000000003\r\nabc\r\n0\r\n\r\n", "abc", true}, {"fffffffffffffffff\r\n", "", false}, {"8000000000000000\r\n", "", false}, {"ffffffffffffffff\r\n", "", false}, {"00000000000000003\r\nabc\r\n0\r\n\r\n", "", false}, {"10000000000000003\r\nabc\r\n0\r\n\r\n", "", false}, {"3\r\r\nabc\r\n0\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\r\n\r\n", "", false},
+		{"3;x\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=y\r\nabc\r\n0\r\n\r\n", "", false}, {"3\r\nabc\r\n0;z\r\n\r\n", "", false}, {"3 ;x\r\nabc\r\n0\r\n\r\n", "", false}, {"3; x\r\nabc\r\n0\r\n\r\n", "", false}, {"3;\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\n\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;\x00\r\nabc\r\n0\r\n\r\n", "", false}, {"3;x=\"\\\"\"\r\nabc\r\n0\r\n\r\n", "", false}, {"3;" + long(300) + "\r\nabc\r\n0\r\n\r\n", "", false},
 		{strings.Repeat("1;"+long(200)+"\r\na\r\n", 30) + "0\r\n\r\n", "", false},
 		{"3\r\nabc\r\n0\r\nX : y\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\nno colon\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\nX: \x00\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\nX: " + long(5000) + "\r\n\r\n", "", false}, {"3\r\nabc\r\n0\r\n" + strings.Repeat("X: y\r\n", 1000) + "\r\n", "", false},
 		{"3\r\nab", "", false}, {"3\r\nabc\r\n", "", false}, {"3\r\nabc\r\n0\r\n", "", false}, {"3", "", false}, {"", "", false}, {"3\r\nabc\r", "", false},
