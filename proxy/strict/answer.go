@@ -11,19 +11,15 @@ import (
 	"time"
 )
 
-const (
-	// outBuffer holds the head of an answer and a usual body: they leave in one
-	// write. Larger bodies are not copied into it.
-	outBuffer = 8 << 10
-	// gathered is what is kept of a body of unknown length before it is chunked:
-	// if it ends within this, its length is known.
-	gathered = 2 << 10
-)
+// gathered is what is kept of a body of unknown length before it is chunked: if
+// it ends within this, its length is known.
+const gathered = 2 << 10
 
-var outBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, outBuffer)
-	return &b
-}}
+// outBuffer holds the head of an answer and a usual body: they leave in one
+// write. Larger bodies are not copied into it. Nobody but an answer sees it.
+const outBuffer = 8 << 10
+
+var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 
 var errOver = errors.New("strict: the request is over")
 
@@ -47,8 +43,10 @@ type answer struct {
 	gather  []byte // of a body of unknown length
 	close   bool   // the connection ends after this
 	chunked bool
+	header  http.Header
+	buffer  *[outBuffer]byte // what write begins in
+	write   []byte           // what is about to be written
 	vector  [3][]byte
-	out     *[]byte
 	err     error // of a write
 
 	mu        sync.Mutex // guards committed and continued
@@ -57,11 +55,11 @@ type answer struct {
 }
 
 func newAnswer(c *conn, h *head) *answer {
-	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.close, expect: h.expect, length: -1}
+	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.close, expect: h.expect, length: -1, header: make(http.Header, 16)}
 }
 
 // Header implements http.ResponseWriter.
-func (x *answer) Header() http.Header { return x.c.out }
+func (x *answer) Header() http.Header { return x.header }
 
 // WriteHeader implements http.ResponseWriter. A second call does nothing, and
 // interim answers are not sent.
@@ -76,7 +74,8 @@ func (x *answer) WriteHeader(status int) {
 
 func (x *answer) begin(status int) {
 	x.status = status
-	x.out = outBuffers.Get().(*[]byte)
+	x.buffer = outBuffers.Get().(*[outBuffer]byte)
+	x.write = x.buffer[:0]
 	x.startHead()
 	if x.length >= 0 || x.bodyless() {
 		x.commit()
@@ -131,14 +130,14 @@ func (x *answer) append(p []byte) {
 	if len(p) == 0 || x.err != nil {
 		return
 	}
-	out := *x.out
+	out := x.write
 	end := ""
 	if x.chunked {
 		out = append(strconv.AppendInt(out, int64(len(p)), 16), "\r\n"...)
 		end = "\r\n"
 	}
 	if len(out)+len(p)+len(end) <= outBuffer {
-		*x.out = append(append(out, p...), end...)
+		x.write = append(append(out, p...), end...)
 		return
 	}
 	// One system call for the three. Over TLS they are three writes.
@@ -149,16 +148,16 @@ func (x *answer) append(p []byte) {
 	}
 	_, err := all.WriteTo(x.c.nc)
 	x.vector = [3][]byte{}
-	*x.out = out[:0]
+	x.write = out[:0]
 	x.wrote(err)
 }
 
 func (x *answer) flush() {
-	if x.err != nil || len(*x.out) == 0 {
+	if x.err != nil || len(x.write) == 0 {
 		return
 	}
-	_, err := x.c.nc.Write(*x.out)
-	*x.out = (*x.out)[:0]
+	_, err := x.c.nc.Write(x.write)
+	x.write = x.write[:0]
 	x.wrote(err)
 }
 
@@ -239,13 +238,11 @@ func (x *answer) end() error {
 		x.commitGathered()
 	}
 	if x.chunked {
-		*x.out = append(*x.out, "0\r\n\r\n"...)
+		x.write = append(x.write, "0\r\n\r\n"...)
 	}
 	x.flush()
-	if cap(*x.out) <= 2*outBuffer {
-		outBuffers.Put(x.out)
-	}
-	x.out = nil
+	outBuffers.Put(x.buffer)
+	x.buffer, x.write = nil, nil
 	if x.err == nil && x.length >= 0 && !x.bodyless() && x.written != x.length {
 		// Less than was promised: only the end of the connection can say so.
 		x.err = fmt.Errorf("strict: %d of %d bytes were written", x.written, x.length)

@@ -14,7 +14,7 @@ import (
 
 const (
 	// smallBuffer is what a connection keeps while it is idle. A usual head fits.
-	smallBuffer = 4 << 10
+	smallBuffer = 2 << 10
 	// lingerTimeout is how long the rest of a refused request is read: to close at
 	// once would be to reset the connection, and the app might lose the answer.
 	lingerTimeout = 500 * time.Millisecond
@@ -45,8 +45,7 @@ type conn struct {
 	buf  []byte
 	r, w int
 
-	in, out http.Header // of the request and of its answer; reused
-	gone    gone
+	gone gone
 
 	mu     sync.Mutex         // guards cancel and isCut
 	cancel context.CancelFunc // of the request under way
@@ -54,7 +53,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, nc: nc, opened: time.Now(), in: http.Header{}, out: http.Header{}}
+	c := &conn{server: s, nc: nc, opened: time.Now()}
 	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	c.gone.init(c)
 	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
@@ -104,8 +103,6 @@ func (c *conn) begin() {
 	if poison != nil {
 		poison(c)
 	}
-	clear(c.in)
-	clear(c.out)
 	// What was sent ahead moves to the front; a large buffer is not kept.
 	if left := c.w - c.r; left > 0 || cap(c.buf) > smallBuffer {
 		old := c.buf[c.r:c.w]
@@ -128,7 +125,7 @@ func (c *conn) next() bool {
 		return false
 	}
 	var h head
-	if why := h.parse(text, lines, c.in); why != None {
+	if why := h.parse(text, lines); why != None {
 		c.refuse(&h, why)
 		return false
 	}
@@ -215,7 +212,7 @@ func (c *conn) exchange(h *head) (again bool) {
 	in := (&http.Request{
 		Method: h.method, URL: &h.url, RequestURI: h.target, Host: h.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.minor,
-		Header: c.in, Body: http.NoBody, ContentLength: h.length, Close: h.close,
+		Header: h.fields, Body: http.NoBody, ContentLength: h.length, Close: h.close,
 		RemoteAddr: c.remote, TLS: c.tlsState,
 	}).WithContext(ctx)
 	if h.minor == 0 {
@@ -269,9 +266,8 @@ func (c *conn) refuse(h *head, why Violation) {
 	_ = c.writes.allow(c.server.headerTimeout())
 	h.close, h.minor = true, 1
 	x := newAnswer(c, h)
-	clear(c.in)
 	in := &http.Request{
-		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.in, Body: http.NoBody,
+		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 		Close: true, RemoteAddr: c.remote, TLS: c.tlsState,
 	}
 	handled := c.call(func() {

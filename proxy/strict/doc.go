@@ -14,10 +14,10 @@
 //	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
 //	deadline.go   deadlines that are moved seldom
 //
-// Between requests a connection keeps its buffer and its header maps and
-// nothing else. What a handler is given, the request, the body and the
-// ResponseWriter, is made anew each time: whoever keeps one of them too long
-// holds something dead, never the next request.
+// Between requests a connection keeps its read buffer and nothing else, and of
+// that no handler ever sees a byte. What a handler is given, the request with
+// its fields, the body and the ResponseWriter, is made anew each time: whoever
+// keeps one of them too long holds something dead, never the next request.
 //
 // It does not guess a Content-Type, sends no interim answers but 100 Continue,
 // and drops trailers in both directions.

@@ -10,7 +10,7 @@ import (
 // startHead writes the status line and the handler's fields, but for those that
 // frame: the server decides about them, in commit.
 func (x *answer) startHead() {
-	out := (*x.out)[:0]
+	out := x.write
 	if x.minor == 0 {
 		out = append(out, "HTTP/1.0 "...)
 	} else {
@@ -19,7 +19,7 @@ func (x *answer) startHead() {
 	out = append(strconv.AppendInt(out, int64(x.status), 10), ' ')
 	out = append(append(out, http.StatusText(x.status)...), "\r\n"...)
 	dated := false
-	for name, values := range x.c.out {
+	for name, values := range x.header {
 		switch name {
 		case "Content-Length":
 			x.declared(values)
@@ -43,7 +43,7 @@ func (x *answer) startHead() {
 	if !dated {
 		out = append(append(append(out, "Date: "...), now()...), "\r\n"...)
 	}
-	*x.out = out
+	x.write = out
 }
 
 // declared reads the handler's Content-Length. One that is none is left out.
@@ -79,7 +79,7 @@ func (x *answer) commit() {
 	continued := x.continued
 	x.mu.Unlock()
 
-	out := *x.out
+	out := x.write
 	switch {
 	case x.bodyless() && !x.isHead: // RFC 9110 section 8.6
 	case x.length >= 0:
@@ -100,7 +100,7 @@ func (x *answer) commit() {
 	case x.minor == 0:
 		out = append(out, "Connection: keep-alive\r\n"...)
 	}
-	*x.out = append(out, "\r\n"...)
+	x.write = append(out, "\r\n"...)
 }
 
 // second is a Date, and the second that it is for.

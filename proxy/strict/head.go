@@ -83,8 +83,9 @@ func (s *scan) tooLong(length int) Violation {
 	return None
 }
 
-// head is what a head says, beside its fields.
+// head is what a head says.
 type head struct {
+	fields               http.Header // without those that net/http takes out too
 	method, target, host string
 	minor                int   // of HTTP/1
 	length               int64 // of the body; -1: chunked
@@ -94,8 +95,8 @@ type head struct {
 }
 
 // parse reads a complete head of lines that end in CR LF, the last one empty.
-// It fills fields; method is set also if something after it is wrong.
-func (h *head) parse(text string, lines int, fields http.Header) Violation {
+// The method is set also if something after it is wrong.
+func (h *head) parse(text string, lines int) Violation {
 	line, rest, _ := strings.Cut(text, "\r\n")
 	if why := h.requestLine(line); why != None {
 		return why
@@ -103,6 +104,8 @@ func (h *head) parse(text string, lines int, fields http.Header) Violation {
 	if lines-1 > maxFields+1 {
 		return HeadTooLarge
 	}
+	fields := make(http.Header, lines)
+	h.fields = fields
 	values := make([]string, 0, lines)
 	for {
 		line, rest, _ = strings.Cut(rest, "\r\n")

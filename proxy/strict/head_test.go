@@ -139,7 +139,7 @@ func TestVerdictDoesNotDependOnTheReads(t *testing.T) {
 					break
 				}
 				if length > 0 {
-					why = h.parse(c.said[:length], s.lines, map[string][]string{})
+					why = h.parse(c.said[:length], s.lines)
 					break
 				}
 				if n == len(c.said) {
