@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -123,7 +125,10 @@ func requestID(given []string) string {
 	if len(given) == 1 && len(given[0]) > 0 && len(given[0]) <= 128 && printable(given[0]) {
 		return given[0]
 	}
-	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	var random [16]byte
+	binary.BigEndian.PutUint64(random[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(random[8:], rand.Uint64())
+	return hex.EncodeToString(random[:])
 }
 
 // printable: visible ASCII only.

@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -32,6 +32,8 @@ type Metrics struct {
 	mints            *prometheus.CounterVec
 	mintDuration     prometheus.Histogram
 	reloads          *prometheus.CounterVec
+
+	bound atomic.Pointer[map[labelSet]*series] // replaced, never changed
 }
 
 // NewMetrics makes the registry. tokens and inFlight are asked at each scrape.
@@ -80,13 +82,14 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 
 // ObserveRequest counts one request.
 func (m *Metrics) ObserveRequest(r *proxy.Record) {
-	m.requests.WithLabelValues(r.Route, r.Method, strconv.Itoa(r.Status), r.Origin).Inc()
-	m.requestDuration.WithLabelValues(r.Route, r.Method).Observe(r.Duration.Seconds())
+	of := m.seriesOf(r)
+	of.requests.Inc()
+	of.requestDuration.Observe(r.Duration.Seconds())
 	if r.GrantType != "" {
 		m.tokenWait.Observe(r.TokenWait.Seconds())
 	}
 	if r.Sent {
-		m.upstreamDuration.WithLabelValues(r.Route, r.Method).Observe(r.UpstreamTime.Seconds())
+		of.upstreamDuration.Observe(r.UpstreamTime.Seconds())
 	}
 	if r.Replay != "" {
 		m.replays.WithLabelValues(r.Replay).Inc()
