@@ -131,7 +131,13 @@ func (b *bench) coldStarts() error {
 
 func (b *bench) idleMemory() error {
 	for _, c := range b.contenders {
-		if err := bodies(c.port, 1, false); err != nil { // it has begun
+		client, err := dialClient(c.port, false)
+		if err != nil {
+			return err
+		}
+		err = client.do(requestText(false)) // it has begun
+		_ = client.conn.Close()
+		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}

@@ -57,6 +57,7 @@ func serve(stderr io.Writer) int {
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
+	limitMemory()
 	lines := startLog(stderr)
 	defer lines.close()
 	logger, err := newLogger(cfg, lines)

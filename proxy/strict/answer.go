@@ -55,7 +55,7 @@ type answer struct {
 }
 
 func newAnswer(c *conn, h *head) *answer {
-	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.close, expect: h.expect, length: -1, header: make(http.Header, 16)}
+	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.last, expect: h.expect, length: -1, header: make(http.Header, 16)}
 }
 
 // Header implements http.ResponseWriter.

@@ -264,7 +264,7 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 // refuse answers a head that was refused.
 func (c *conn) refuse(h *head, why Violation) {
 	_ = c.writes.allow(c.server.headerTimeout())
-	h.close, h.minor = true, 1
+	h.last, h.minor = true, 1
 	x := newAnswer(c, h)
 	in := &http.Request{
 		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,

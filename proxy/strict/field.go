@@ -119,6 +119,19 @@ func respell(name string) string {
 	return string(spelt)
 }
 
+// areTokens reports whether fields are lists of tokens. Empty elements count as
+// none (RFC 9110 section 5.6.1.2).
+func areTokens(values []string) bool {
+	for _, value := range values {
+		for element := range strings.SplitSeq(value, ",") {
+			if !only(trimBlanks(element), tokenByte) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // hasToken reports whether a field that is a list of tokens has this one.
 func hasToken(values []string, token string) bool {
 	for _, value := range values {

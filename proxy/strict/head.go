@@ -89,7 +89,8 @@ type head struct {
 	method, target, host string
 	minor                int   // of HTTP/1
 	length               int64 // of the body; -1: chunked
-	close                bool  // no other request follows
+	close                bool  // the app says that no other request follows
+	last                 bool  // none is read: as close, or as whoever reads the field loosely
 	expect               bool  // the app waits for 100 Continue
 	url                  url.URL
 }
@@ -265,6 +266,9 @@ func readTrailer(fields http.Header) Violation {
 func (h *head) readConnection(fields http.Header) Violation {
 	options := fields["Connection"]
 	h.close = hasToken(options, "close") || h.minor == 0 && !hasToken(options, "keep-alive")
+	// net/http takes "x close" for close, and in HTTP/1.0 looks at the first field
+	// only. What the next bytes are must not depend on that.
+	h.last = h.close || !areTokens(options) || h.minor == 0 && len(options) > 1
 	switch expected := fields["Expect"]; {
 	case len(expected) == 0:
 	case len(expected) > 1 || !strings.EqualFold(expected[0], "100-continue"):
