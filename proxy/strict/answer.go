@@ -213,7 +213,7 @@ func (x *answer) EnableFullDuplex() error {
 func (x *answer) sayContinue() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.committed || x.continued {
+	if x.committed {
 		return
 	}
 	x.continued = true

@@ -43,12 +43,7 @@ func chunkedOf(body string) string {
 }
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
-	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
-		if strings.HasSuffix(in.RequestURI, "7") {
-			time.Sleep(2 * parked) // the watch finds the next request
-		}
-		echo(w, in)
-	})
+	r := serve(t, echo)
 	a := r.dial()
 	var all strings.Builder
 	for i := range 40 {
@@ -235,8 +230,8 @@ func TestLengthOfTheAnswerIsTrue(t *testing.T) {
 	}
 	a.want("GET", 200, long(100_000)+strings.Repeat("b", 100_000))
 	a.say(get("/short"))
-	if _, body, err := a.answer("GET"); err == nil || body != "abc" {
-		t.Errorf("a short answer looks whole: %q, %v", body, err)
+	if _, body, err := a.answer("GET"); err != io.ErrUnexpectedEOF || body != "abc" {
+		t.Errorf("a short answer does not end as one: %q, %v", body, err)
 	}
 }
 
@@ -385,12 +380,12 @@ func TestReaderLeftBehindIsWoken(t *testing.T) {
 		begun := make(chan struct{})
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		go func() {
+			_, _ = io.ReadFull(in.Body, make([]byte, 3))
 			close(begun)
 			_, err := io.ReadAll(in.Body)
 			read <- err
 		}()
 		<-begun
-		time.Sleep(20 * time.Millisecond)
 		_, _ = io.WriteString(w, "early")
 	})
 	a := r.dial()
@@ -424,10 +419,13 @@ func TestRefusalReachesAnAppThatWritesOn(t *testing.T) {
 	r := serve(t, echo)
 	for range 20 {
 		a := r.dial()
-		go func() {
-			_, _ = io.WriteString(a.Conn, "POST /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n")
-			_, _ = a.Write(make([]byte, 300_000))
-		}()
+		a.say("POST /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n")
+		<-r.refused
+		for range 100 {
+			if _, err := a.Write(make([]byte, 3000)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		a.want("POST", 400, "host_missing")
 		a.closed()
 	}

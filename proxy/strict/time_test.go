@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,34 @@ func TestSlowHandlerAndSlowBodyAreNotCut(t *testing.T) {
 	})
 	if err := <-handled; got != "xxxxxxxxxx" || err != nil || took < 20*time.Minute {
 		t.Errorf("body %q, %v after %v", got, err, took)
+	}
+}
+
+// The watch for the app's end is a read: what it finds belongs to the next
+// request, and it has no time limit.
+func TestSlowHandlerIsNotDisturbedByTheWatch(t *testing.T) {
+	var targets []string
+	took := inBubble(t, func(w http.ResponseWriter, in *http.Request) {
+		time.Sleep(10 * time.Minute)
+		if in.Context().Err() != nil {
+			t.Error("the request was ended")
+		}
+		body, _ := io.ReadAll(in.Body)
+		targets = append(targets, in.RequestURI+string(body))
+		if len(targets) == 3 {
+			w.Header().Set("Connection", "close")
+		}
+	}, func(conn net.Conn) {
+		go func() {
+			_, _ = io.WriteString(conn, get("/1"))
+			time.Sleep(time.Minute) // the watch has begun
+			_, _ = io.WriteString(conn, post("/2", long(5000), "Content-Length: 5000"))
+			time.Sleep(time.Minute)
+			_, _ = io.WriteString(conn, get("/3"))
+		}()
+	})
+	if want := []string{"/1", "/2" + long(5000), "/3"}; !slices.Equal(targets, want) || took < 30*time.Minute {
+		t.Errorf("%.100q after %v", targets, took)
 	}
 }
 
