@@ -117,6 +117,12 @@ mutation: $(GREMLINS) ## change single operators and count what no test sees: gu
 bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-peers
+bench-peers: build ## beside nginx, haproxy and stock Go, interleaved; table and plot in bench/out (BENCH=short proves that it runs)
+	bash bench/install.sh
+	go build -o bin/bench ./bench
+	taskset -c 1 bin/bench
+
 .PHONY: lint
 lint: $(GOLANGCI) ## go vet and golangci-lint
 	go vet ./...

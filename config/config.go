@@ -49,6 +49,7 @@ type Config struct {
 
 	// Listen is the data listener: on loopback unless AllowRemote.
 	Listen      Listen
+	Listener    string // strict, std
 	AllowRemote bool
 	// SocketMode are the permission bits of the data listener's unix socket.
 	SocketMode fs.FileMode

@@ -23,7 +23,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	want := map[string]string{
 		"MONITE_ENVIRONMENT": "sandbox", "MONITE_API_URL": "https://api.sandbox.monite.com",
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM": "false", "MONITE_API_VERSION": "2024-05-25",
-		"MONITE_GRANT_TYPE": "client_credentials", "MONITE_LISTEN_ADDR": "127.0.0.1:8080",
+		"MONITE_GRANT_TYPE": "client_credentials", "MONITE_LISTEN_ADDR": "127.0.0.1:8080", "MONITE_LISTENER": "strict",
 		"MONITE_ALLOW_REMOTE": "false", "MONITE_ADMIN_ADDR": "127.0.0.1:8081", "MONITE_READ_ONLY": "false",
 		"MONITE_PROXY_FROM_ENV": "false", "MONITE_TOKEN_TIMEOUT": "10s", "MONITE_REFRESH_BEFORE": "5m",
 		"MONITE_HOLD_TIMEOUT": "5s", "MONITE_MAX_IDENTITIES": "1024", "MONITE_MAX_IN_FLIGHT": "512", "MONITE_MAX_MINTS_PER_SECOND": "20",
@@ -51,7 +51,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		"MONITE_MAX_IN_FLIGHT": "2", "MONITE_MAX_BODY_BYTES": "3", "MONITE_REPLAY_BODY_BYTES": "0",
 		"MONITE_UPSTREAM_TIMEOUT": "1h", "MONITE_SHUTDOWN_DELAY": "1s", "MONITE_DRAIN_TIMEOUT": "0s",
 		"MONITE_QUIT_ENDPOINT": "true", "MONITE_LOG_LEVEL": "trace", "MONITE_LOG_FORMAT": "console",
-		"MONITE_STATUS_PAGE": "false", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require", "MONITE_VEND_ADDR": "unix:/run/vend.sock", "MONITE_MAX_MINTS_PER_SECOND": "7",
+		"MONITE_STATUS_PAGE": "false", "MONITE_LISTENER": "std", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require", "MONITE_VEND_ADDR": "unix:/run/vend.sock", "MONITE_MAX_MINTS_PER_SECOND": "7",
 	})
 	cfg, err := Load()
 	if err != nil {
@@ -70,7 +70,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		EntityUserID: idA, EntityID: idB,
 		AllowedEntityIDs:     AllowList{ids: map[string]struct{}{idB: {}, idC: {}}},
 		AllowedEntityUserIDs: AllowList{any: true, ids: map[string]struct{}{idA: {}}},
-		Listen:               Listen{"tcp", "0.0.0.0:9000"}, AllowRemote: true, AllowedHosts: []string{"app"},
+		Listen:               Listen{"tcp", "0.0.0.0:9000"}, Listener: "std", AllowRemote: true, AllowedHosts: []string{"app"},
 		Admin: Listen{"tcp", ":9001"}, Vend: Listen{"unix", "/run/vend.sock"}, MaxMints: 7, ReadOnly: true,
 		TokenTimeout: 50 * time.Millisecond, HoldTimeout: 50 * time.Millisecond, UpstreamTimeout: time.Hour,
 		ShutdownDelay: time.Second, MaxIdentities: 1, MaxInFlight: 2, MaxBodyBytes: 3,

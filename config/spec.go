@@ -40,6 +40,7 @@ type spec struct {
 	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"answers POST /v1/auth/token locally with an opaque handle that stands for an allowed identity" accepts:"true or false"`
 
 	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
 	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
 	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
@@ -81,7 +82,6 @@ type spec struct {
 // would be unsafe: who sets them relies on them. The value is the one setting
 // that says what this version does anyway.
 var later = []struct{ name, harmless string }{
-	{"MONITE_LISTENER", "std"},
 	{"MONITE_REDIS_URL", ""},
 }
 

@@ -23,6 +23,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
+	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	cfg.AuditLog = buildAuditLog(parsed.AuditLog, wrong)
 	buildIdentity(cfg, parsed, wrong)

@@ -140,7 +140,7 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_MAX_MINTS_PER_SECOND", "10001", "a whole number from 1 to 10000"},
 	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
-	{"MONITE_LISTENER", "strict", "std or unset: anything else is not supported by this version"},
+	{"MONITE_LISTENER", "Strict", "strict or std"},
 }
 
 func TestBadValueIsRefusedByNameWithWhatIsAccepted(t *testing.T) {
@@ -190,7 +190,7 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_ALLOWED_HOSTS", "App.Example.COM.:8080, my_app ,10.0.0.1:80,[2001:DB8:0::1]:80,::ffff:10.0.0.2,app.example.com", "app.example.com,my_app,10.0.0.1,2001:db8::1,10.0.0.2"},
 	{"MONITE_READ_ONLY", "1", "true"},
 	{"MONITE_TOKEN_HANDLES", "1", "true"},
-	{"MONITE_LISTENER", "std", ""},
+	{"MONITE_LISTENER", "std", "std"},
 	{"MONITE_REFRESH_BEFORE", "1h30m", "1h30m"},
 	{"MONITE_REFRESH_BEFORE", "3600s", "1h"},
 }

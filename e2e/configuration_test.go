@@ -65,7 +65,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_CONFINE":                  {"true", "always"},
 		"MONITE_VEND_ADDR":                {":9000", "9000", "unix:x"},
 		"MONITE_MAX_MINTS_PER_SECOND":     {"0", "20/s"},
-		"MONITE_LISTENER":                 {"strict"},
+		"MONITE_LISTENER":                 {"fast"},
 		"MONITE_AUDIT_LOG":                {"audit", "/no/such/place/audit", "/usr/bin"},
 		"MONITE_REDIS_URL":                {"redis://localhost"},
 	}

@@ -143,6 +143,7 @@ func (c *faultCell) fewDescriptors(limit int, shape faultShape) {
 	}
 	took := c.recovers(1500*time.Millisecond, shape)
 	c.figure("served again %v after the end of the load", took.Round(time.Millisecond))
+	c.base.fds += limit / 2 // upstream connections stay for their idle time
 	c.backToBaseline(2 * time.Second)
 	select {
 	case <-c.s.ended:

@@ -124,6 +124,10 @@ func (e env) with(pairs ...string) env {
 
 func (e env) list() []string {
 	all := []string{"PATH=" + os.Getenv("PATH")}
+	// All of these tests hold with both listeners.
+	if chosen := os.Getenv("MONITE_LISTENER"); chosen != "" && e["MONITE_LISTENER"] == "" {
+		all = append(all, "MONITE_LISTENER="+chosen)
+	}
 	for name, value := range e {
 		all = append(all, name+"="+value)
 	}

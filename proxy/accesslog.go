@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -76,6 +78,9 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	if record.ErrorType != "" {
 		line = line.Str("error_type", record.ErrorType)
 	}
+	if record.Violation != "" {
+		line = line.Str("violation", record.Violation)
+	}
 	if record.Outcome != "" {
 		line = line.Str("outcome", string(record.Outcome))
 	}
@@ -133,7 +138,10 @@ func requestID(given []string) string {
 	if len(given) == 1 && len(given[0]) > 0 && len(given[0]) <= 128 && printable(given[0]) {
 		return given[0]
 	}
-	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	var random [16]byte
+	binary.BigEndian.PutUint64(random[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(random[8:], rand.Uint64())
+	return hex.EncodeToString(random[:])
 }
 
 // printable: visible ASCII only.

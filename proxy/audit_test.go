@@ -115,7 +115,7 @@ func TestAuditNamesTheUserBehindAUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(r.handler, nil)
+	server := NewServer(r.handler, "", nil)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	defer func() { _ = server.Close(); <-done }()

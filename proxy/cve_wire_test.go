@@ -321,7 +321,7 @@ func TestConnectionThatSaysLittleIsClosed_CVE_2026_56853(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			front := newPipes()
 			origin := &url.URL{Scheme: "http", Host: "upstream.test"}
-			server := NewServer(New(Config{Origin: origin, Tokens: &tokenBook{}, Upstream: &upstream.Transport{Origin: origin}, MaxInFlight: 1, Log: zerolog.Nop()}), nil)
+			server := NewServer(New(Config{Origin: origin, Tokens: &tokenBook{}, Upstream: &upstream.Transport{Origin: origin}, MaxInFlight: 1, Log: zerolog.Nop()}), "", nil)
 			var all sync.WaitGroup
 			all.Go(func() { _ = server.Serve(front) })
 			conn, _ := front.dial(t.Context(), "", "")

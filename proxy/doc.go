@@ -4,7 +4,7 @@
 // The walk of a request; a file is a step, and the order here is the order
 // there:
 //
-//	 0  server.go     the net/http server on the data listener
+//	 0  server.go     the server on the data listener: strict/, or net/http's
 //	 1  accesslog.go  request id, one log line at the end, panics
 //	    audit.go      one more line for a write: who did what
 //	 2  guard.go      what may come in at all (host.go, path.go); refuses with

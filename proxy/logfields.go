@@ -27,6 +27,7 @@ var LogFields = []LogField{
 	{"entity_hash", "audit", "the entity, likewise"},
 	{"token_wait_ms", "request", "until there was a token"},
 	{"upstream_ms", "request", "from sending to the head of the answer, the last attempt's"},
+	{"violation", "request", "what was wrong with a head that was refused before anything else read it, such as length_and_coding"},
 	{"replay", "both", "why it was sent again with a new token: 401 or expired"},
 	{"retried", "request", "true: sent once more on a new connection"},
 	{"upstream_request_id", "both", "Monite's own `X-Request-Id`, for its support"},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -124,8 +125,29 @@ type rig struct {
 	open      atomic.Int64 // the app's connections
 }
 
-// newRig serves on a loopback listener until the test ends.
+// serverUnderTest is net/http's ("std") or the strict one.
+func serverUnderTest(kind string, handler *Handler, errorLog *log.Logger, connState func(net.Conn, http.ConnState)) interface {
+	Serve(net.Listener) error
+	Close() error
+} {
+	if kind == "std" {
+		server := NewServer(handler, "", errorLog)
+		server.ConnState = connState
+		return server
+	}
+	server := NewStrictServer(handler, "", errorLog)
+	server.ConnState = connState
+	return server
+}
+
+// newRig serves on a loopback listener until the test ends, of the kind that
+// MONITE_LISTENER says: all tests of the wire hold with both.
 func newRig(t testing.TB, origin *url.URL, changes ...func(*Config, *upstream.Transport)) *rig {
+	t.Helper()
+	return newRigOf(t, os.Getenv("MONITE_LISTENER"), origin, changes...)
+}
+
+func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Config, *upstream.Transport)) *rig {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,15 +169,14 @@ func newRig(t testing.TB, origin *url.URL, changes ...func(*Config, *upstream.Tr
 		change(&config, r.transport)
 	}
 	r.handler = New(config)
-	server := NewServer(r.handler, log.New(r.log, "", 0))
-	server.ConnState = func(_ net.Conn, state http.ConnState) {
+	server := serverUnderTest(kind, r.handler, log.New(r.log, "", 0), func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
 			r.open.Add(1)
 		case http.StateClosed, http.StateHijacked:
 			r.open.Add(-1)
 		}
-	}
+	})
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256}
 	r.client = &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var done sync.WaitGroup
@@ -225,7 +246,7 @@ func proxyGoroutines() int {
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	n := 0
 	for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
-		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) {
+		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) || bytes.Contains(stack, []byte("proxy/strict.(*conn).serve")) {
 			n++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -53,10 +54,10 @@ func inBubble(t *testing.T, script func(net.Conn), app func(net.Conn), check fun
 		front, back := newPipes(), newPipes()
 		origin := &url.URL{Scheme: "http", Host: "upstream.test"}
 		transport := &upstream.Transport{Origin: origin, Dial: back.dial}
-		server := NewServer(New(Config{
+		server := serverUnderTest(os.Getenv("MONITE_LISTENER"), New(Config{
 			Origin: origin, Tokens: &tokenBook{}, Upstream: transport, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 30, ReplayBodyBytes: 64 << 10,
 			Log: zerolog.Nop(), Observe: func(r *Record) { records <- *r },
-		}), nil)
+		}), nil, nil)
 		var all sync.WaitGroup
 		all.Go(func() { _ = server.Serve(front) })
 		all.Go(func() {
@@ -226,7 +227,7 @@ func TestSlowHeadAndSilentConnectionAreEnded(t *testing.T) {
 						t.Error("a request reached upstream")
 						return nil, io.EOF
 					}), MaxInFlight: 10, Log: zerolog.Nop(),
-				}), nil)
+				}), "", nil)
 				var all sync.WaitGroup
 				all.Go(func() { _ = server.Serve(front) })
 				conn, _ := front.dial(t.Context(), "", "")

@@ -15,6 +15,10 @@ var (
 		"A header field is repeated or has a value that cannot be forwarded.",
 		"Send X-Monite-Version once, as a date, and no Connection options but close, keep-alive and te.",
 		"http_request_error"}
+	problemFraming = problem{http.StatusBadRequest, "proxy_bad_framing",
+		"The head of the request is not one that can be read in only one way.",
+		"Send HTTP/1.1 with one Host, lines that end in CR LF, and one Content-Length or Transfer-Encoding: chunked. The proxy's log names the rule.",
+		"http_request_error"}
 	problemInvalidIdentity = problem{http.StatusBadRequest, "proxy_invalid_identity",
 		"An identity header is not a UUID, or is not spelled with hyphens.",
 		"Send X-Monite-Entity-Id and X-Monite-Entity-User-Id as UUIDs, or leave them out for the configured default.",
@@ -87,6 +91,10 @@ var (
 		"The request target is longer than 16 KiB.",
 		"Send fewer or shorter query parameters.",
 		"http_request_denied"}
+	problemExpectation = problem{http.StatusExpectationFailed, "proxy_expectation_refused",
+		"The expectation of the request cannot be met.",
+		"Send Expect: 100-continue, or no Expect field.",
+		"http_request_error"}
 	problemHost = problem{http.StatusMisdirectedRequest, "proxy_host_not_allowed",
 		"The Host of the request is not a name of this proxy.",
 		"Call it as localhost or 127.0.0.1, or have the operator add the name to MONITE_ALLOWED_HOSTS.",
@@ -95,6 +103,14 @@ var (
 		"The request header has more than 128 fields or more than 64 KiB.",
 		"Send fewer or shorter header fields.",
 		"http_request_denied"}
+	problemCoding = problem{http.StatusNotImplemented, "proxy_coding_refused",
+		"The transfer coding of the request is not understood.",
+		"Send Transfer-Encoding: chunked, or a Content-Length.",
+		"http_request_error"}
+	problemVersion = problem{http.StatusHTTPVersionNotSupported, "proxy_version_refused",
+		"This version of HTTP is not spoken here.",
+		"Send HTTP/1.1.",
+		"http_request_error"}
 	problemUpgrade = problem{http.StatusNotImplemented, "proxy_upgrade_refused",
 		"Protocol upgrades are not forwarded.",
 		"Send plain HTTP/1.1 requests without an Upgrade field; some clients need HTTP/2 switched off for http:// URLs.",

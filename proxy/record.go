@@ -39,6 +39,8 @@ type Record struct {
 	Origin string
 	// ErrorType is the proxy_... type of an answer made by the proxy.
 	ErrorType string
+	// Violation is the rule that a refused head broke; set by the strict listener.
+	Violation string
 	// Outcome is set on answers made by the proxy, and where the app went away.
 	Outcome   Outcome
 	GrantType string

@@ -37,7 +37,7 @@ func newScripted(t testing.TB) *scripted {
 	server := NewServer(New(Config{
 		Origin: &url.URL{Scheme: "http", Host: "upstream.test"}, Tokens: &tokenBook{}, Upstream: tripFunc(s.answer), APIVersion: "2024-05-25", Policy: policies["allow"],
 		MaxInFlight: 1000, MaxBodyBytes: 1 << 20, ReplayBodyBytes: 1 << 10, Log: zerolog.Nop(),
-	}), nil)
+	}), "", nil)
 	server.ErrorLog = nil
 	inner := server.ConnContext
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {

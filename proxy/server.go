@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/strict"
 )
 
 const (
@@ -15,26 +17,92 @@ const (
 	// ours and not its plain text.
 	maxHeaderBytes  = 64 << 10
 	maxHeaderFields = 128
+
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 60 * time.Second
 )
 
 // NewServer makes the server of the data listener. It has no total time-outs,
 // because answers stream: the body steps have limits on progress instead.
-func NewServer(handler http.Handler, errorLog *log.Logger) *http.Server {
+//
+// key is that of the listener of a named identity, as Named.Listener has it;
+// empty for the main one.
+func NewServer(handler http.Handler, key string, errorLog *log.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           handler,
 		ErrorLog:          errorLog,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    2 * maxHeaderBytes,
 		// net/http would answer OPTIONS * by itself, before the guard.
 		DisableGeneralOptionsHandler: true,
 	}
-	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(ctx, connKey{}, conn)
-	}
+	server.ConnContext = connContext(key)
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	return server
+}
+
+// NewStrictServer makes the server that takes only heads which can be read in
+// one way. What it refuses is answered, logged and counted by the handler.
+// key is as for NewServer.
+func NewStrictServer(handler *Handler, key string, errorLog *log.Logger) *strict.Server {
+	return &strict.Server{
+		Handler:           handler,
+		Refuse:            handler.refuseHead,
+		ErrorLog:          errorLog,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ConnContext:       connContext(key),
+	}
+}
+
+func connContext(key string) func(context.Context, net.Conn) context.Context {
+	return func(ctx context.Context, conn net.Conn) context.Context {
+		if key != "" {
+			ctx = OnListener(ctx, key)
+		}
+		return context.WithValue(ctx, connKey{}, conn)
+	}
+}
+
+// refuseHead answers a request of which no more is known than why its head was
+// refused.
+func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
+	log := *h.outer.(*accessLog)
+	log.next = http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		record := recordFrom(in.Context())
+		record.Violation = why.String()
+		writeProblem(w, in, refuse(headProblem(in.Method, why)), record)
+	})
+	log.ServeHTTP(w, in)
+}
+
+// headProblem names what the guard would say if it had seen the request, and
+// otherwise what no guard can see.
+func headProblem(method string, why strict.Violation) *problem {
+	switch why {
+	case strict.Target:
+		if !methodAllowed(method) { // OPTIONS *, CONNECT host:port
+			return &problemMethod
+		}
+		return &problemTarget
+	case strict.Preface:
+		return &problemMethod
+	case strict.TargetTooLong:
+		return &problemTargetTooLong
+	case strict.HeadTooLarge:
+		return &problemHeaderTooLarge
+	case strict.HostMalformed:
+		return &problemHost
+	case strict.Version:
+		return &problemVersion
+	case strict.Coding:
+		return &problemCoding
+	case strict.Expectation:
+		return &problemExpectation
+	}
+	return &problemFraming
 }
 
 type connKey struct{}

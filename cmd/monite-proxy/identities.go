@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -29,8 +27,8 @@ type identities struct {
 	log       zerolog.Logger
 	metrics   *admin.IdentityMetrics
 	setPolicy func(proxy.Policy)
-	newServer func() *http.Server
-	serveDoor func(*http.Server, *listener) error
+	newServer func(key string) server
+	serveDoor func(server, *listener) error
 	options   func(config.Listen, fs.FileMode) listenOptions
 	failed    chan<- error // a door has failed
 
@@ -53,7 +51,7 @@ type identities struct {
 // door is the listener of one identity.
 type door struct {
 	on     *listener
-	server *http.Server
+	server server
 	at     config.Listen
 	mode   fs.FileMode
 }
@@ -177,8 +175,7 @@ func (i *identities) openDoor(key string, identity config.Identity) (*door, erro
 	if err != nil {
 		return nil, err
 	}
-	d := &door{on: on, server: i.newServer(), at: identity.Listen, mode: identity.SocketMode}
-	d.server.BaseContext = func(net.Listener) context.Context { return proxy.OnListener(context.Background(), key) }
+	d := &door{on: on, server: i.newServer(key), at: identity.Listen, mode: identity.SocketMode}
 	return d, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -36,7 +37,7 @@ type sidecar struct {
 	watcher   *secret.Watcher
 	health    *admin.Health
 	handler   *proxy.Handler
-	data      *http.Server
+	data      server
 	admin     *http.Server
 	conns     connCount
 	named     *identities
@@ -63,6 +64,7 @@ func serve(stderr io.Writer) int {
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
+	limitMemory()
 	lines := startLog(stderr)
 	defer lines.close()
 	logger, err := newLogger(cfg, lines)
@@ -188,7 +190,14 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	return code
 }
 
-func (s *sidecar) serveOn(server *http.Server, on *listener) error {
+// server is net/http's, or proxy/strict's.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+func (s *sidecar) serveOn(server server, on *listener) error {
 	defer close(on.left)
 	err := server.Serve(on)
 	if on.stopping.Load() || errors.Is(err, http.ErrServerClosed) {

@@ -76,7 +76,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 			}
 		},
 	})
-	s.data = s.newDataServer()
+	s.data = s.newDataServer("")
 	s.named.setPolicy, s.named.newServer, s.named.serveDoor = s.handler.SetPolicy, s.newDataServer, s.serveOn
 	s.named.options = s.appOptions
 	s.vend.server = s.newVend(metrics, history)
@@ -106,11 +106,17 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 	return s
 }
 
-// newDataServer makes the server of one listener for apps.
-func (s *sidecar) newDataServer() *http.Server {
-	server := proxy.NewServer(s.handler, serverLog(s.log))
-	server.ConnState = s.conns.observe
-	return server
+// newDataServer makes the server of one listener for apps; key is that of a named
+// identity's listener.
+func (s *sidecar) newDataServer(key string) server {
+	if s.cfg.Listener == "std" {
+		std := proxy.NewServer(s.handler, key, serverLog(s.log))
+		std.ConnState = s.conns.observe
+		return std
+	}
+	strict := proxy.NewStrictServer(s.handler, key, serverLog(s.log))
+	strict.ConnState = s.conns.observe
+	return strict
 }
 
 const (

@@ -34,7 +34,7 @@ func (s *sidecar) newVend(metrics *admin.Metrics, history *admin.History) *http.
 			history.ObserveRequest(r)
 		},
 	})
-	server := proxy.NewServer(vendor, serverLog(s.log))
+	server := proxy.NewServer(vendor, "", serverLog(s.log))
 	server.ReadTimeout, server.WriteTimeout = 10*time.Second, cfg.HoldTimeout*2+30*time.Second // nothing streams here
 	return server
 }

@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +44,8 @@ type Metrics struct {
 	mintDuration     prometheus.Histogram
 	reloads          *prometheus.CounterVec
 	rotations        *prometheus.CounterVec
+
+	bound atomic.Pointer[map[labelSet]*series] // replaced, never changed
 }
 
 // NewMetrics makes the registry. tokens and inFlight are asked at each scrape.
@@ -109,13 +111,14 @@ func (m *Metrics) beginAtZero() {
 
 // ObserveRequest counts one request.
 func (m *Metrics) ObserveRequest(r *proxy.Record) {
-	m.requests.WithLabelValues(r.Route, r.Method, strconv.Itoa(r.Status), r.Origin).Inc()
-	m.requestDuration.WithLabelValues(r.Route, r.Method).Observe(r.Duration.Seconds())
+	of := m.seriesOf(r)
+	of.requests.Inc()
+	of.requestDuration.Observe(r.Duration.Seconds())
 	if r.GrantType != "" {
 		m.tokenWait.Observe(r.TokenWait.Seconds())
 	}
 	if r.Sent {
-		m.upstreamDuration.WithLabelValues(r.Route, r.Method).Observe(r.UpstreamTime.Seconds())
+		of.upstreamDuration.Observe(r.UpstreamTime.Seconds())
 	}
 	if r.Replay != "" {
 		m.replays.WithLabelValues(r.Replay).Inc()

@@ -23,8 +23,9 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "config/secret", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "config/secret", "internal/routes"},
 	"proxy/upstream": {}, // could be any HTTP client's connection
+	"proxy/strict":   {}, // could be any handler's server
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.

@@ -1,0 +1,102 @@
+// Command bench measures the sidecar beside its peers: nginx, haproxy, caddy if
+// it is there, and what everybody writes with Go's standard library. All of
+// them add the same two fields and forward to the same TLS upstream, which
+// answers 401 unless both are exact, so that every 200 proves the injection.
+//
+//	upstream.go    the upstream: nginx, and its certificate
+//	contenders.go  how each contender is configured and started
+//	stock.go       the contender made of the standard library
+//	load.go        the open-loop client; wrk is the closed-loop one
+//	rounds.go      what is measured, in interleaved rounds
+//	proc.go        CPU, memory and foreign load from /proc
+//	report.go      the table; plot.go the picture
+//
+// make bench-peers runs it. BENCH=short proves only that it runs.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// plan is how much is measured.
+type plan struct {
+	Rounds   int           // of throughput and bodies
+	Latency  int           // rounds of open-loop load
+	Closed   time.Duration // one throughput measurement
+	Open     time.Duration // one open-loop measurement
+	Starts   int           // cold starts
+	Clients  int           // idle ones
+	Rates    []int         // requests per second
+	Strace   bool
+	Only     []string // contenders; empty: all
+	Out      string
+	ProxyBin string
+}
+
+var (
+	full  = plan{Rounds: 5, Latency: 7, Closed: 3 * time.Second, Open: 4 * time.Second, Starts: 7, Clients: 1000, Rates: []int{1000, 3000}, Strace: true}
+	short = plan{Rounds: 1, Latency: 1, Closed: 300 * time.Millisecond, Open: 300 * time.Millisecond, Starts: 1, Clients: 50, Rates: []int{500}}
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "stock" { // a contender, started by ourselves
+		serveStock(os.Args[2:])
+		return
+	}
+	p := full
+	if os.Getenv("BENCH") == "short" {
+		p = short
+	}
+	only := ""
+	flag.StringVar(&p.ProxyBin, "proxy", "bin/monite-proxy", "the sidecar's binary")
+	flag.StringVar(&p.Out, "out", "bench/out", "where raw data, table and plot go")
+	flag.StringVar(&only, "only", "", "contenders, with commas between them")
+	flag.IntVar(&p.Rounds, "rounds", p.Rounds, "interleaved rounds of throughput")
+	flag.IntVar(&p.Latency, "latency", p.Latency, "interleaved rounds of latency")
+	flag.Parse()
+	if only != "" {
+		p.Only = strings.Split(only, ",")
+	}
+	if err := run(p); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(p plan) error {
+	if err := os.MkdirAll(p.Out, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "monite-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	up, err := startUpstream(dir)
+	if err != nil {
+		return err
+	}
+	defer up.stop()
+	all, err := contenders(p, dir, up)
+	if err != nil {
+		return err
+	}
+	b := &bench{plan: p, upstream: up, contenders: all}
+	if err := b.measure(); err != nil {
+		return err
+	}
+	if err := b.save(filepath.Join(p.Out, "samples.json")); err != nil {
+		return err
+	}
+	table := b.table()
+	fmt.Fprint(os.Stdout, table)
+	if err := os.WriteFile(filepath.Join(p.Out, "table.md"), []byte(table), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.Out, "plot.svg"), []byte(b.plot()), 0o644)
+}

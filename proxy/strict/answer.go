@@ -1,0 +1,251 @@
+package strict
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gathered is what is kept of a body of unknown length before it is chunked: if
+// it ends within this, its length is known.
+const gathered = 2 << 10
+
+// outBuffer holds the head of an answer and a usual body: they leave in one
+// write. Larger bodies are not copied into it. Nobody but an answer sees it.
+const outBuffer = 8 << 10
+
+var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+
+var errOver = errors.New("strict: the request is over")
+
+// answer is the http.ResponseWriter of one request. Its handler's goroutine
+// owns it; a deadline may be set, and 100 Continue sent, by whoever reads the
+// body.
+type answer struct {
+	c    *conn
+	body *body // of the request; nil: none
+	over atomic.Bool
+
+	isHead     bool
+	minor      int // of the request's HTTP/1
+	wantsClose bool
+	fullDuplex bool
+	expect     bool
+
+	status  int // 0: no head yet
+	length  int64
+	written int64
+	gather  []byte // of a body of unknown length
+	close   bool   // the connection ends after this
+	chunked bool
+	header  http.Header
+	buffer  *[outBuffer]byte // what write begins in
+	write   []byte           // what is about to be written
+	vector  [3][]byte
+	err     error // of a write
+
+	mu        sync.Mutex // guards committed and continued
+	committed bool       // the head of the answer is final
+	continued bool       // 100 Continue was sent
+}
+
+func newAnswer(c *conn, h *head) *answer {
+	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.last, expect: h.expect, length: -1, header: make(http.Header, 16)}
+}
+
+// Header implements http.ResponseWriter.
+func (x *answer) Header() http.Header { return x.header }
+
+// WriteHeader implements http.ResponseWriter. A second call does nothing, and
+// interim answers are not sent.
+func (x *answer) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic("strict: invalid status " + strconv.Itoa(status))
+	}
+	if x.status == 0 && status >= 200 && !x.over.Load() {
+		x.begin(status)
+	}
+}
+
+func (x *answer) begin(status int) {
+	x.status = status
+	x.buffer = outBuffers.Get().(*[outBuffer]byte)
+	x.write = x.buffer[:0]
+	x.startHead()
+	if x.length >= 0 || x.bodyless() {
+		x.commit()
+	}
+}
+
+// bodyless: no body follows, whatever the fields say (RFC 9112 section 6.3).
+func (x *answer) bodyless() bool {
+	return x.isHead || x.status == http.StatusNoContent || x.status == http.StatusNotModified
+}
+
+// Write implements http.ResponseWriter.
+func (x *answer) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case x.over.Load():
+		return 0, errOver
+	case x.err != nil:
+		return 0, x.err
+	case x.isHead:
+		return len(p), nil
+	case x.bodyless():
+		return 0, http.ErrBodyNotAllowed
+	case x.length >= 0 && x.written+int64(len(p)) > x.length:
+		return 0, http.ErrContentLength
+	}
+	x.written += int64(len(p))
+	if !x.committed {
+		if len(x.gather)+len(p) <= gathered {
+			x.gather = append(x.gather, p...)
+			return len(p), nil
+		}
+		x.commitGathered()
+	}
+	x.append(p)
+	if x.err != nil {
+		return 0, x.err
+	}
+	return len(p), nil
+}
+
+func (x *answer) commitGathered() {
+	x.commit()
+	x.append(x.gather)
+	x.gather = nil
+}
+
+// append sends part of the body, or leaves it in the buffer if there is room.
+func (x *answer) append(p []byte) {
+	if len(p) == 0 || x.err != nil {
+		return
+	}
+	out := x.write
+	end := ""
+	if x.chunked {
+		out = append(strconv.AppendInt(out, int64(len(p)), 16), "\r\n"...)
+		end = "\r\n"
+	}
+	if len(out)+len(p)+len(end) <= outBuffer {
+		x.write = append(append(out, p...), end...)
+		return
+	}
+	// One system call for the three. Over TLS they are three writes.
+	x.vector = [3][]byte{out, p, []byte(end)}
+	all := net.Buffers(x.vector[:])
+	if end == "" {
+		all = all[:2]
+	}
+	_, err := all.WriteTo(x.c.nc)
+	x.vector = [3][]byte{}
+	x.write = out[:0]
+	x.wrote(err)
+}
+
+func (x *answer) flush() {
+	if x.err != nil || len(x.write) == 0 {
+		return
+	}
+	_, err := x.c.nc.Write(x.write)
+	x.write = x.write[:0]
+	x.wrote(err)
+}
+
+// wrote: an app that cannot be written to has no request under way any more.
+func (x *answer) wrote(err error) {
+	if err != nil {
+		x.err = err
+		x.c.cancelRequest()
+	}
+}
+
+// FlushError sends what is there; http.ResponseController calls it.
+func (x *answer) FlushError() error {
+	if x.over.Load() {
+		return errOver
+	}
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	if !x.committed {
+		x.commitGathered()
+	}
+	x.flush()
+	return x.err
+}
+
+// SetReadDeadline implements what http.ResponseController calls, up to a
+// sixteenth later.
+func (x *answer) SetReadDeadline(when time.Time) error {
+	if x.over.Load() {
+		return errOver
+	}
+	return x.c.reads.asked(when)
+}
+
+// SetWriteDeadline likewise.
+func (x *answer) SetWriteDeadline(when time.Time) error {
+	if x.over.Load() {
+		return errOver
+	}
+	return x.c.writes.asked(when)
+}
+
+// EnableFullDuplex: the body may be read while the answer is written. It may be
+// here always; what this changes is that an answer which begins before the body
+// was read does not say that the connection ends.
+func (x *answer) EnableFullDuplex() error {
+	x.fullDuplex = true
+	return nil
+}
+
+// sayContinue has the app send its body, unless it has an answer already.
+func (x *answer) sayContinue() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.committed {
+		return
+	}
+	x.continued = true
+	_, _ = x.c.nc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // what follows fails too
+}
+
+// cutOff sends what is there and not the end, without which it does not look
+// complete.
+func (x *answer) cutOff() {
+	if x.committed {
+		x.flush()
+	}
+}
+
+// end completes the answer.
+func (x *answer) end() error {
+	if x.status == 0 {
+		x.begin(http.StatusOK)
+	}
+	if !x.committed {
+		x.length = int64(len(x.gather))
+		x.commitGathered()
+	}
+	if x.chunked {
+		x.write = append(x.write, "0\r\n\r\n"...)
+	}
+	x.flush()
+	outBuffers.Put(x.buffer)
+	x.buffer, x.write = nil, nil
+	if x.err == nil && x.length >= 0 && !x.bodyless() && x.written != x.length {
+		// Less than was promised: only the end of the connection can say so.
+		x.err = fmt.Errorf("strict: %d of %d bytes were written", x.written, x.length)
+	}
+	return x.err
+}

@@ -1,0 +1,372 @@
+package strict
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// smallBuffer is what a connection keeps while it is idle. A usual head fits.
+	smallBuffer = 2 << 10
+	// lingerTimeout is how long the rest of a refused request is read: to close at
+	// once would be to reset the connection, and the app might lose the answer.
+	lingerTimeout = 500 * time.Millisecond
+)
+
+// The states of a connection.
+const (
+	fresh  int32 = iota // has sent nothing
+	active              // a head has begun, or its request is under way
+	idle                // between two requests
+	closing
+)
+
+// conn is one connection. Its goroutine owns all of it, but for what says so.
+type conn struct {
+	server   *Server
+	nc       net.Conn
+	tlsState *tls.ConnectionState // nil: no TLS
+	remote   string
+	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
+	opened   time.Time
+	state    atomic.Int32
+
+	reads, writes deadline
+
+	// buf[r:w] is read and not yet taken: by the head, then by the body, then by
+	// the watch of gone.go. There is one of them at a time.
+	buf  []byte
+	r, w int
+	// afterPOST: an empty line that comes now belongs to the request before. Old
+	// clients send one behind their body (RFC 9112 section 2.2).
+	afterPOST bool
+
+	gone gone
+
+	mu     sync.Mutex         // guards cancel and isCut
+	cancel context.CancelFunc // of the request under way
+	isCut  bool
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{server: s, nc: nc, opened: time.Now()}
+	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
+	c.gone.init(c)
+	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
+	if s.ConnContext != nil {
+		c.base = s.ConnContext(c.base, nc)
+	}
+	if addr := nc.RemoteAddr(); addr != nil {
+		c.remote = addr.String()
+	}
+	return c
+}
+
+func (c *conn) serve() {
+	defer c.server.ended(c)
+	defer func() { _ = c.nc.Close() }()
+	if !c.handshake() {
+		return
+	}
+	for c.next() {
+		c.begin()
+	}
+}
+
+func (c *conn) handshake() bool {
+	secured, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(c.base, c.server.headerTimeout())
+	defer cancel()
+	if err := secured.HandshakeContext(ctx); err != nil {
+		c.server.logf("http: TLS handshake error from %s: %v", c.remote, err)
+		return false
+	}
+	state := secured.ConnectionState()
+	c.tlsState = &state
+	return true
+}
+
+// poison is set by tests: what a request leaves behind is made recognisable
+// before it is reset.
+var poison func(c *conn)
+
+// begin makes the connection ready for the next request. What a request leaves
+// behind is reset here and nowhere else.
+func (c *conn) begin() {
+	if poison != nil {
+		poison(c)
+	}
+	// What was sent ahead moves to the front; a large buffer is not kept.
+	if left := c.w - c.r; left > 0 || cap(c.buf) > smallBuffer {
+		old := c.buf[c.r:c.w]
+		if cap(c.buf) > smallBuffer && left <= smallBuffer {
+			c.buf = make([]byte, smallBuffer)
+		}
+		copy(c.buf, old)
+	}
+	c.r, c.w = 0, c.w-c.r
+}
+
+// next serves one request. It reports whether another one may follow.
+func (c *conn) next() bool {
+	text, lines, why, err := c.readHead()
+	switch {
+	case err != nil:
+		return false
+	case why != None:
+		c.refuse(&head{}, why)
+		return false
+	}
+	var h head
+	if why := h.parse(text, lines); why != None {
+		c.refuse(&h, why)
+		return false
+	}
+	if !c.exchange(&h) {
+		return false
+	}
+	c.afterPOST = h.method == http.MethodPost
+	// From here on Shutdown may close the connection; if it has begun, it may
+	// have passed this one by.
+	return c.state.CompareAndSwap(active, idle) && !c.server.stopping.Load()
+}
+
+// readHead reads up to the end of a head.
+func (c *conn) readHead() (text string, lines int, why Violation, err error) {
+	var s scan
+	limited := c.state.Load() == fresh // by the time for a head
+	if limited {
+		_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
+	} else if c.w == 0 {
+		_ = c.reads.allow(c.server.idleTimeout())
+	}
+	for begun := false; ; {
+		if c.begins() {
+			if !begun && c.state.Swap(active) == closing {
+				c.state.Store(closing)
+				return "", 0, None, net.ErrClosed
+			}
+			begun = true
+			length, why := s.next(c.buf[:c.w])
+			if why != None {
+				return "", 0, why, nil
+			}
+			if length > 0 {
+				c.r = length
+				return string(c.buf[:length]), s.lines, None, nil
+			}
+			if !limited {
+				limited = true
+				_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
+			}
+		}
+		if err := c.fill(); err != nil {
+			return "", 0, None, err
+		}
+	}
+}
+
+// begins reports whether the next head has begun. The empty line that may come
+// before it is dropped, and is no beginning: an app may send nothing after it.
+func (c *conn) begins() bool {
+	if c.w == 0 || !c.afterPOST {
+		return c.w > 0
+	}
+	if c.buf[0] == '\r' {
+		if c.w == 1 {
+			return false
+		}
+		if c.buf[1] == '\n' {
+			c.w = copy(c.buf, c.buf[len("\r\n"):c.w])
+		}
+	}
+	c.afterPOST = false
+	return c.w > 0
+}
+
+// fill reads once, behind what is there.
+func (c *conn) fill() error {
+	if c.w == len(c.buf) {
+		c.makeRoom()
+	}
+	n, err := c.nc.Read(c.buf[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil // the error comes again
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// makeRoom is called with a full buffer. Its bounds are those of a head, of a
+// chunk's line and of the trailers.
+func (c *conn) makeRoom() {
+	if c.r > 0 { // not in a head, which begins at 0
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+		return
+	}
+	larger := make([]byte, max(2*len(c.buf), smallBuffer))
+	copy(larger, c.buf)
+	c.buf = larger
+}
+
+// exchange runs the handler on one request.
+func (c *conn) exchange(h *head) (again bool) {
+	ctx, cancel := context.WithCancel(c.base)
+	defer cancel()
+	if !c.setCancel(cancel) {
+		return false
+	}
+	x := newAnswer(c, h)
+	in := (&http.Request{
+		Method: h.method, URL: &h.url, RequestURI: h.target, Host: h.host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.minor,
+		Header: h.fields, Body: http.NoBody, ContentLength: h.length, Close: h.close,
+		RemoteAddr: c.remote, TLS: c.tlsState,
+	}).WithContext(ctx)
+	if h.minor == 0 {
+		in.Proto = "HTTP/1.0"
+	}
+	if h.length == 0 {
+		c.gone.watch()
+	} else {
+		_ = c.reads.at(time.Time{}) // the handler has limits of its own
+		x.body = &body{c: c, left: h.length}
+		if h.expect {
+			x.body.expecting = x
+		}
+		if h.length < 0 {
+			x.body.chunks = &chunks{}
+			in.TransferEncoding = []string{"chunked"}
+		}
+		in.Body = x.body
+	}
+	handled := c.call(func() { c.server.Handler.ServeHTTP(x, in) })
+	cancel()
+	return c.finish(x, handled)
+}
+
+// finish ends an exchange whose handler has returned.
+func (c *conn) finish(x *answer, handled bool) (again bool) {
+	alive := c.gone.rest()
+	c.setCancel(nil)
+	x.over.Store(true)
+	if !handled {
+		x.cutOff()
+		return false
+	}
+	err := x.end()
+	whole := x.body.leave()
+	if !whole {
+		alive = c.gone.rest() && alive // a last Read may have begun a watch
+	}
+	switch {
+	case err != nil:
+		return false
+	case !whole, x.close && c.r < c.w:
+		c.linger(alive)
+		return false
+	}
+	return alive && !x.close
+}
+
+// refuse answers a head that was refused.
+func (c *conn) refuse(h *head, why Violation) {
+	_ = c.writes.allow(c.server.headerTimeout())
+	h.last, h.minor = true, 1
+	x := newAnswer(c, h)
+	in := &http.Request{
+		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
+		Close: true, RemoteAddr: c.remote, TLS: c.tlsState,
+	}
+	handled := c.call(func() {
+		if c.server.Refuse == nil {
+			x.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		c.server.Refuse(x, in.WithContext(c.base), why)
+	})
+	x.over.Store(true)
+	if handled && x.end() == nil {
+		c.linger(true)
+	}
+}
+
+// call keeps the panic of one request from ending all of them. Its value may
+// hold anything: the log gets its absence.
+func (c *conn) call(do func()) (handled bool) {
+	defer func() {
+		if handled {
+			return
+		}
+		if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			c.server.logf("http: panic serving %s", c.remote)
+		}
+	}()
+	do()
+	return true
+}
+
+// linger ends a connection on which an app may still be sending: it closes our
+// side and reads for a moment, so that the answer arrives.
+func (c *conn) linger(alive bool) {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !alive || !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.reads.at(time.Now().Add(lingerTimeout))
+	for {
+		if _, err := c.nc.Read(c.buf); err != nil {
+			return
+		}
+	}
+}
+
+// setCancel says whose request is under way; nil: none. It reports false if the
+// connection was cut off.
+func (c *conn) setCancel(cancel context.CancelFunc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = cancel
+	return !c.isCut
+}
+
+// cancelRequest ends the context of the request under way. Any goroutine.
+func (c *conn) cancelRequest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// cut ends the connection and its request. Any goroutine.
+func (c *conn) cut() {
+	c.mu.Lock()
+	c.isCut = true
+	c.mu.Unlock()
+	c.cancelRequest()
+	_ = c.nc.Close()
+}
+
+// closeIfIdle is Shutdown's. A connection that has sent nothing yet gets a head's
+// time for it.
+func (c *conn) closeIfIdle() {
+	late := time.Since(c.opened) > c.server.headerTimeout()
+	if c.state.CompareAndSwap(idle, closing) || late && c.state.CompareAndSwap(fresh, closing) {
+		_ = c.nc.Close()
+	}
+}

@@ -1,0 +1,24 @@
+// Package strict is an HTTP/1.1 server that takes only what can be read in one
+// way. It calls the same http.Handler as net/http's server, and what it accepts
+// net/http would read as the same request (FuzzSameAsNetHTTP); what two
+// readers might understand differently it refuses, before any handler runs.
+//
+// The walk of a connection; a file is a step:
+//
+//	server.go     accepts, keeps count, stops
+//	conn.go       one connection: one request after the other, reset in begin
+//	head.go       bytes -> a head, or a Violation (field.go: names and values)
+//	violation.go  what can be wrong with a head
+//	body.go       the request's body (chunk.go: its lines)
+//	gone.go       notices an app that goes away while its request is under way
+//	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
+//	deadline.go   deadlines that are moved seldom
+//
+// Between requests a connection keeps its read buffer and nothing else, and of
+// that no handler ever sees a byte. What a handler is given, the request with
+// its fields, the body and the ResponseWriter, is made anew each time: whoever
+// keeps one of them too long holds something dead, never the next request.
+//
+// It does not guess a Content-Type, sends no interim answers but 100 Continue,
+// and drops trailers in both directions.
+package strict

@@ -1,0 +1,98 @@
+package strict
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// parked is how long a request runs before its app is watched. Most are over by
+// then, and never pay for it.
+const parked = 100 * time.Millisecond
+
+// gone watches for the end of a connection whose request is under way and has
+// been read whole: by a read that is to find nothing. What it finds instead, a
+// request sent ahead, stays in the buffer, and the watch is over.
+type gone struct {
+	c     *conn
+	timer *time.Timer
+	done  sync.Cond // reading became false
+
+	mu      sync.Mutex // guards all below
+	wanted  bool
+	reading bool
+	aborted bool // by rest: its deadline is no end
+	broken  bool // an end was found
+}
+
+func (g *gone) init(c *conn) {
+	g.c = c
+	g.done.L = &g.mu
+}
+
+// watch begins, after a while. It is called once per request, when the buffer is
+// no longer anybody's.
+func (g *gone) watch() {
+	g.mu.Lock()
+	g.wanted = true
+	g.mu.Unlock()
+	if g.timer == nil {
+		g.timer = time.AfterFunc(parked, g.read)
+	} else {
+		g.timer.Reset(parked)
+	}
+}
+
+// read runs in a goroutine of the timer.
+//
+// A timer that fires late may find the watch of the next request: it then reads
+// sooner than it needs to, which does no harm.
+func (g *gone) read() {
+	g.mu.Lock()
+	if !g.wanted || g.reading || g.c.w == len(g.c.buf) {
+		g.mu.Unlock()
+		return
+	}
+	g.reading = true
+	_ = g.c.reads.at(time.Time{}) // the one for the head, if any
+	room := g.c.buf[g.c.w:]
+	g.mu.Unlock()
+
+	n, err := g.c.nc.Read(room)
+
+	g.mu.Lock()
+	g.c.w += n
+	g.wanted, g.reading = false, false
+	if err != nil && !(g.aborted && errors.Is(err, os.ErrDeadlineExceeded)) {
+		g.broken = true
+	}
+	broken := g.broken
+	g.done.Broadcast()
+	g.mu.Unlock()
+	if broken {
+		g.c.cancelRequest()
+	}
+}
+
+// rest ends the watch. It reports whether the app is still there, as far as is
+// known.
+func (g *gone) rest() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.wanted = false
+	if !g.reading {
+		return !g.broken
+	}
+	g.aborted = true
+	_ = g.c.reads.at(time.Unix(1, 0))
+	for g.reading {
+		g.done.Wait()
+	}
+	g.aborted = false
+	_ = g.c.reads.at(time.Time{})
+	return !g.broken
+}
