@@ -147,7 +147,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 	limited := c.state.Load() == fresh // by the time for a head
 	if limited {
 		_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
-	} else if c.w == 0 {
+	} else if c.w == 0 || c.afterPOST { // what is there may be half of an empty line
 		_ = c.reads.allow(c.server.idleTimeout())
 	}
 	for begun := false; ; {

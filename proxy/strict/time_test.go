@@ -179,3 +179,16 @@ func TestEmptyLineBehindAPOSTBeginsNothing(t *testing.T) {
 		}
 	}
 }
+
+// Half of that line came with the body: what follows it may never come.
+func TestHalfAnEmptyLineBehindAPOSTIsIdleToo(t *testing.T) {
+	took := inBubble(t, echo, func(conn net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		_, _ = io.WriteString(conn, post("/", "abc\r", "Content-Length: 3"))
+		time.Sleep(time.Hour)
+		_ = conn.Close()
+	})
+	if least, most := defaultIdleTimeout, defaultIdleTimeout*17/16; took < least || took > most {
+		t.Errorf("ended after %v, want %v to %v", took, least, most)
+	}
+}
