@@ -270,8 +270,8 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	}
 	err := x.end()
 	whole := x.body.leave()
-	if !whole {
-		alive = c.gone.rest() && alive // a last Read may have begun a watch
+	if x.body != nil {
+		alive = c.gone.rest() && alive // a last Read, also one that found the end, may have begun a watch
 	}
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -552,4 +554,42 @@ func TestEveryConnectionIsToldOnceNewAndOnceClosed(t *testing.T) {
 			t.Fatalf("%d open, %d events", open.Load(), events.Load())
 		}
 	}
+}
+
+// A Read that outlives the handler may be the one that finds the end of the
+// body, and with it begin the watch for the app's end:
+//
+//	finish ends the watch; the reader finds the end and begins another; finish
+//	goes on to the next request. The watch would read from it.
+func TestLastReadBehindTheHandlerLeavesTheNextRequestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		server := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+			if in.Method != http.MethodPost {
+				echo(w, in)
+				return
+			}
+			_ = http.NewResponseController(w).EnableFullDuplex()
+			go func() { _, _ = io.ReadAll(in.Body) }()
+			time.Sleep(parked / 2) // until it waits for the body
+			w.Header().Set("Content-Length", "2")
+			_, _ = io.WriteString(w, "ok")
+		})}
+		c := newConn(server, theirs)
+		server.conns = map[*conn]struct{}{c: {}}
+		go c.serve()
+		a := &app{Conn: ours, t: t, br: bufio.NewReaderSize(ours, 16)}
+		a.say(post("/", "", "Content-Length: 3"))
+		time.Sleep(parked) // the answer is being written
+		a.say("abc")
+		synctest.Wait() // the reader has found the end
+		a.want("POST", 200, "ok")
+		for _, piece := range []string{"GET /next HT", "TP/1.1\r\nHo", "st: localhost\r\n\r\n"} {
+			time.Sleep(parked)
+			a.say(piece)
+		}
+		a.want("GET", 200, "GET /next ")
+		_ = ours.Close()
+		synctest.Wait()
+	})
 }
