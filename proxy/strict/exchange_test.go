@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -554,6 +555,59 @@ func TestEveryConnectionIsToldOnceNewAndOnceClosed(t *testing.T) {
 			t.Fatalf("%d open, %d events", open.Load(), events.Load())
 		}
 	}
+}
+
+// late returns its connection only after the server has been stopped.
+type late struct {
+	conn     net.Conn
+	accepted atomic.Bool
+	stopped  chan struct{} // closed by the test
+}
+
+func (l *late) Accept() (net.Conn, error) {
+	<-l.stopped
+	if l.accepted.Swap(true) {
+		return nil, net.ErrClosed
+	}
+	return l.conn, nil
+}
+func (l *late) Close() error   { return nil }
+func (l *late) Addr() net.Addr { return l.conn.LocalAddr() }
+
+// Accept had the connection when the server was stopped, and the server had not:
+//
+//	Accept returns; Shutdown finds no connection and returns; the connection is
+//	served by a process that believes it has no more to do.
+func TestNothingIsServedAfterShutdown(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	on := &late{conn: theirs, stopped: make(chan struct{})}
+	var handled atomic.Int64
+	server := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handled.Add(1) })}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(on) }()
+	for deadline := time.Now().Add(patience); !server.tracks(on) && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(on.stopped)
+	if err := <-served; err != http.ErrServerClosed {
+		t.Errorf("Serve() = %v", err)
+	}
+	_ = ours.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(ours, get("/"))
+	if n, err := ours.Read(make([]byte, 1)); n > 0 || err != io.EOF || handled.Load() > 0 {
+		t.Errorf("Read() = %d, %v after %d requests; want the end and none", n, err, handled.Load())
+	}
+}
+
+func (s *Server) tracks(on net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.listeners[on]
+	return ok
 }
 
 // A Read that outlives the handler may be the one that finds the end of the

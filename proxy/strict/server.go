@@ -57,9 +57,10 @@ func (s *Server) Serve(on net.Listener) error {
 		if err == nil {
 			pause = 0
 			c := newConn(s, nc)
-			s.mu.Lock()
-			s.conns[c] = struct{}{}
-			s.mu.Unlock()
+			if !s.admit(c) {
+				_ = nc.Close()
+				return http.ErrServerClosed
+			}
 			s.tell(nc, http.StateNew)
 			go c.serve()
 			continue
@@ -92,6 +93,18 @@ func (s *Server) track(on net.Listener) bool {
 		s.conns, s.listeners = map[*conn]struct{}{}, map[net.Listener]struct{}{}
 	}
 	s.listeners[on] = struct{}{}
+	return true
+}
+
+// admit takes a connection in, unless the server has been stopped: Shutdown may
+// have counted already.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return false
+	}
+	s.conns[c] = struct{}{}
 	return true
 }
 
