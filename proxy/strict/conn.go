@@ -353,13 +353,14 @@ func (c *conn) cancelRequest() {
 	}
 }
 
-// cut ends the connection and its request. Any goroutine.
+// cut ends the connection and its request. Any goroutine. The connection comes
+// first: a handler that returns because its context ended would be answered for.
 func (c *conn) cut() {
 	c.mu.Lock()
 	c.isCut = true
 	c.mu.Unlock()
-	c.cancelRequest()
 	_ = c.nc.Close()
+	c.cancelRequest()
 }
 
 // closeIfIdle is Shutdown's. A connection that has sent nothing yet gets a head's

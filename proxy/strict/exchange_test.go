@@ -647,3 +647,31 @@ func TestLastReadBehindTheHandlerLeavesTheNextRequestAlone(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// slowly is a connection whose Close takes a while.
+type slowly struct{ net.Conn }
+
+func (s slowly) Close() error {
+	time.Sleep(time.Second)
+	return s.Conn.Close()
+}
+
+// A handler that says nothing because its context has ended is no success.
+func TestCloseAnswersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		server := &Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) { <-in.Context().Done() })}
+		c := newConn(server, slowly{theirs})
+		server.conns = map[*conn]struct{}{c: {}}
+		go c.serve()
+		if _, err := io.WriteString(ours, get("/")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		go func() { _ = server.Close() }()
+		if said, err := io.ReadAll(ours); len(said) > 0 || err != nil {
+			t.Errorf("ReadAll() = %q, %v; want nothing", said, err)
+		}
+		_ = server.Shutdown(t.Context())
+	})
+}
