@@ -46,6 +46,7 @@ type identities struct {
 
 	count   atomic.Int64
 	serving sync.WaitGroup
+	leaving sync.WaitGroup // removed doors, whose requests may still end
 }
 
 // door is the listener of one identity.
@@ -304,13 +305,19 @@ func (i *identities) takeOver(named *config.Identities) error {
 // close stops doors, and lets the requests behind them end. When it returns,
 // their addresses are free again.
 func (i *identities) close(gone []*door) {
+	if !i.open { // a reload during the start: stop would wait for an Accept that never comes
+		for _, d := range gone {
+			_ = d.on.Close()
+		}
+		return
+	}
 	var stopping sync.WaitGroup
 	for _, d := range gone {
 		stopping.Go(d.on.stop)
 	}
 	stopping.Wait()
 	for _, d := range gone {
-		i.serving.Go(func() {
+		i.leaving.Go(func() {
 			ctx, cancel := context.WithTimeout(i.life, i.cfg.DrainTimeout)
 			defer cancel()
 			if d.server.Shutdown(ctx) != nil {
@@ -355,10 +362,23 @@ func (i *identities) stopAll() {
 }
 
 // shutdown lets the requests end that were accepted. It reports false if ctx
-// ended before they did; cutOff ends them then.
+// ended before they did; cutOff ends them then. Those of doors that were removed
+// a moment ago have as much time.
 func (i *identities) shutdown(ctx context.Context) bool {
 	var ending sync.WaitGroup
 	var late atomic.Bool
+	left := make(chan struct{})
+	go func() { // ends with cutOff at the latest
+		i.leaving.Wait()
+		close(left)
+	}()
+	ending.Go(func() {
+		select {
+		case <-left:
+		case <-ctx.Done():
+			late.Store(true)
+		}
+	})
 	for _, d := range i.doors { // closed: nobody changes them
 		ending.Go(func() {
 			if d.server.Shutdown(ctx) != nil {
@@ -376,5 +396,6 @@ func (i *identities) cutOff() {
 	for _, d := range i.doors {
 		_ = d.server.Close()
 	}
+	i.leaving.Wait()
 	i.serving.Wait()
 }
