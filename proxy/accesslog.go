@@ -59,6 +59,9 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 
 func (a *accessLog) end(record *Record, in *http.Request) {
 	record.Duration = time.Since(record.Start)
+	// Whoever keeps the record must not keep a policy that was replaced, nor the ids
+	// in a path.
+	record.view, record.prefix, record.path, record.explanation = nil, nil, "", nil
 	if a.observe != nil {
 		a.observe(record)
 	}

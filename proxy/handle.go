@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,8 @@ func (h *handles) current() []handleKey {
 	if len(keys) > 0 && keys[0].secret.Equal(now) {
 		return keys
 	}
+	// A secret that is back must not push another one out by being here twice.
+	keys = slices.DeleteFunc(slices.Clone(keys), func(old handleKey) bool { return old.secret.Equal(now) })
 	key := now.Key(handleLabel)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {

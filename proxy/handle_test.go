@@ -114,6 +114,25 @@ func TestHandleOutlivesRestartAndNewSecrets(t *testing.T) {
 	}
 }
 
+// A secret that comes and goes, as in a rotation that is taken back again and
+// again, is one secret.
+func TestSecretThatComesBackPushesOutNoOther(t *testing.T) {
+	var now atomic.Pointer[secret.String]
+	set := func(text string) { value := secret.New(text); now.Store(&value) }
+	h := &handles{secret: func() secret.String { return *now.Load() }}
+	set("first")
+	first := h.make(selection{handleNamed, "billing"})
+	for range 10 {
+		for _, next := range []string{"second", "third"} {
+			set(next)
+			h.make(selection{handlePartner, ""})
+		}
+	}
+	if _, problem := h.read([]string{"Bearer " + first}); problem != nil {
+		t.Errorf("two other secrets, ten times each: %v", problem)
+	}
+}
+
 // What a token request may have: by way and header, grant and user.
 func TestGrantOfTokenRequest(t *testing.T) {
 	userDefault := people()

@@ -313,10 +313,12 @@ func (c *Cache) Forgive() {
 }
 
 // Refresh has Run mint a new token for every grant that holds one, and for the
-// warm ones. The old tokens serve until the new ones are here.
+// warm ones, and for those whose first mint is under way: it may have begun with
+// credentials that are no longer live. The old tokens serve until the new ones
+// are here.
 func (c *Cache) Refresh() {
 	for e := range c.table.all {
-		if e.warm || e.current.Load() != nil {
+		if e.warm || e.current.Load() != nil || e.pins.Load() > 0 {
 			e.forced.Store(true)
 		}
 	}

@@ -224,6 +224,22 @@ func TestRefreshDuringAMintIsNotLost(t *testing.T) {
 	}
 }
 
+// The credentials may have changed while the first token of a grant was minted.
+func TestRefreshDuringTheFirstMintIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		c := open(t, settings(s))
+		start(t, c)
+		go func() { _, _ = c.Token(t.Context(), user(1)) }()
+		time.Sleep(50 * ms)
+		c.Refresh()
+		time.Sleep(time.Minute)
+		if _, number := s.get(t, c, user(1)); number != 2 || s.mints() != 2 {
+			t.Errorf("token %d after %d mints, want 2, 2", number, s.mints())
+		}
+	})
+}
+
 func TestRefreshIsTriedAgainAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(0, 30*time.Minute)

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +20,7 @@ import (
 
 // withDoor is a sidecar that does not run yet, with an identities file that has
 // one listener of its own, at a unix socket.
-func withDoor(t *testing.T) (s *sidecar, file, socket string) {
+func withDoor(t *testing.T, more ...string) (s *sidecar, file, socket string) {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "mp") // short: a socket's path has little room
 	if err != nil {
@@ -29,10 +32,12 @@ func withDoor(t *testing.T) (s *sidecar, file, socket string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{
-		"MONITE_CLIENT_ID": "id", "MONITE_CLIENT_SECRET": "secret", "MONITE_API_URL": "http://127.0.0.1:9", "MONITE_IDENTITIES_FILE": file,
-	} {
-		t.Setenv(name, value)
+	env := append([]string{"MONITE_CLIENT_ID", "id", "MONITE_API_URL", "http://127.0.0.1:9", "MONITE_IDENTITIES_FILE", file}, more...)
+	if len(more) == 0 {
+		env = append(env, "MONITE_CLIENT_SECRET", "secret")
+	}
+	for n := 0; n < len(env); n += 2 {
+		t.Setenv(env[n], env[n+1])
 	}
 	cfg, err := config.Load()
 	if err != nil {
@@ -174,5 +179,50 @@ func TestDrainCutsOffRequestsOfRemovedDoorsAtItsEnd(t *testing.T) {
 	case <-gone:
 	case <-time.After(5 * time.Second):
 		t.Error("the request still runs")
+	}
+}
+
+// The files may hold anything before a mint has proven it.
+func TestHandlesOutliveSecretsThatAreNotProven(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("good")
+	t.Setenv("MONITE_TOKEN_HANDLES", "true")
+	t.Setenv("MONITE_HOLD_TIMEOUT", "1ms")
+	s, _, _ := withDoor(t, "MONITE_CLIENT_SECRET_FILE", file)
+	defer s.named.closeDoors()
+	ask := func(method, path, body, handle string) *httptest.ResponseRecorder {
+		in := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+		in.RequestURI = path
+		if handle != "" {
+			in.Header.Set("Authorization", "Bearer "+handle)
+		}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, in)
+		return w
+	}
+	fetch := func() string {
+		var answer struct {
+			AccessToken string `json:"access_token"`
+		}
+		w := ask("POST", "/v1/auth/token", `{"grant_type":"client_credentials"}`, "")
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.AccessToken == "" {
+			t.Fatalf("%d %s, %v", w.Code, w.Body, err)
+		}
+		return answer.AccessToken
+	}
+	first := fetch()
+	for _, bad := range []string{"bad-1", "bad-2", "bad-3", "bad-4"} {
+		write(bad)
+		s.watcher.Check()
+		fetch()
+	}
+	// Nobody answers a mint here: that there is no token says that there is an identity.
+	if w := ask("GET", "/v1/payables", "", first); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("the handle is answered by %d %s, want it known", w.Code, w.Body)
 	}
 }

@@ -59,7 +59,12 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 
 	var handleSecret func() secret.String
 	if cfg.TokenHandles {
-		handleSecret = cfg.Credentials.Secret
+		// Of the live pair: a secret that was mistyped in its file makes no handles, and
+		// pushes none of the keys out.
+		handleSecret = func() secret.String {
+			_, live := s.rotation.Pair()
+			return live
+		}
 	}
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: forApps(s.upstream), APIVersion: cfg.APIVersion,
