@@ -26,7 +26,7 @@ func printIdentities(stdout io.Writer, cfg *config.Config) {
 		line("grant", strings.TrimSpace(i.GrantType+" "+proxy.HashID(i.EntityUserID)))
 		line("entity", entitiesOf(i))
 		line("version", i.APIVersion)
-		line("reached by", waysTo(i))
+		line("reached by", strings.Join(waysTo(i), "; "))
 		if i.ReadOnly {
 			line("read only", "GET and HEAD")
 		}
@@ -55,7 +55,7 @@ func entitiesOf(i config.Identity) string {
 	}
 }
 
-func waysTo(i config.Identity) string {
+func waysTo(i config.Identity) []string {
 	var ways []string
 	if i.Listen.Network != "" {
 		at := "listener " + i.Listen.String()
@@ -70,5 +70,5 @@ func waysTo(i config.Identity) string {
 	if i.ByName {
 		ways = append(ways, "X-Monite-Identity: "+i.Name)
 	}
-	return strings.Join(ways, "; ")
+	return ways
 }

@@ -44,7 +44,8 @@ type identities struct {
 	trouble  string           // the failure that was reported
 	watching string           // likewise, of the watch
 
-	count   atomic.Int64
+	shown   atomic.Pointer[config.Identities] // current, for who must not wait for a reload
+	stale   atomic.Bool                       // trouble is not empty
 	serving sync.WaitGroup
 	leaving sync.WaitGroup // removed doors, whose requests may still end
 }
@@ -60,10 +61,13 @@ type door struct {
 func newIdentities(cfg *config.Config, logger zerolog.Logger, metrics *admin.Metrics) *identities {
 	i := &identities{cfg: cfg, log: logger, current: cfg.Identities, doors: map[string]*door{}}
 	i.life, i.cut = context.WithCancel(context.Background())
-	i.metrics = metrics.CountIdentities(func() int { return int(i.count.Load()) })
-	if cfg.Identities != nil {
-		i.count.Store(int64(len(cfg.Identities.All)))
-	}
+	i.shown.Store(cfg.Identities)
+	i.metrics = metrics.CountIdentities(func() int {
+		if named := i.shown.Load(); named != nil {
+			return len(named.All)
+		}
+		return 0
+	})
 	return i
 }
 
@@ -230,7 +234,7 @@ func (i *identities) reload() (changed bool) {
 		if i.trouble != "" {
 			i.log.Info().Msg("the identities file can be used again")
 		}
-		i.trouble = ""
+		i.setTrouble("")
 		return false
 	}
 	if err == nil {
@@ -238,19 +242,25 @@ func (i *identities) reload() (changed bool) {
 	}
 	if err != nil {
 		if text := err.Error(); text != i.trouble { // not again with every poll
-			i.trouble = text
+			i.setTrouble(text)
 			i.metrics.ObserveReload(false)
 			i.log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used, the old identities stay")
 		}
 		return false
 	}
-	i.trouble = ""
+	i.setTrouble("")
 	i.metrics.ObserveReload(true)
 	for _, warning := range named.Warnings {
 		i.log.Warn().Msg(warning)
 	}
 	i.log.Info().Int("identities", len(named.All)).Int("listeners", len(i.doors)).Msg("identities file changed")
 	return true
+}
+
+// setTrouble is called with mu held.
+func (i *identities) setTrouble(text string) {
+	i.trouble = text
+	i.stale.Store(text != "")
 }
 
 func mistakesOf(err error) (lines []string) {
@@ -280,7 +290,7 @@ func (i *identities) takeOver(named *config.Identities) error {
 	}
 	i.setPolicy(policy(i.cfg, named))
 	i.current = named
-	i.count.Store(int64(len(named.All)))
+	i.shown.Store(named)
 	wanted := map[string]bool{}
 	for _, identity := range named.All {
 		wanted[doorKey(identity.Listen)] = true

@@ -89,7 +89,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 	adminConfig := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Upstream: cfg.Upstream.String(), Default: grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: inFlight, Started: started, Credentials: s.credentialsStatus, History: history, StatusPage: cfg.StatusPage,
+		InFlight: inFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.status, History: history, StatusPage: cfg.StatusPage,
 	}
 	for _, setting := range cfg.Redacted() {
 		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))

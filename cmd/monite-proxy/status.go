@@ -106,7 +106,7 @@ func statusTable(text string) (string, error) {
 	}
 	var out strings.Builder
 	line := func(format string, values ...any) { _, _ = fmt.Fprintf(&out, format, values...) }
-	environment := s.Environment
+	environment := plain(s.Environment)
 	if s.Production {
 		environment += " (PRODUCTION)"
 	}
@@ -115,6 +115,12 @@ func statusTable(text string) (string, error) {
 		line("ready")
 	} else {
 		line("NOT READY: %s", plain(strings.Join(s.Problems, "; ")))
+	}
+	if c := s.Credentials; c != nil && c.NewPair != "none" {
+		line("\nCREDENTIALS: %s", plain(c.Summary))
+		if c.Reason != "" {
+			line(" (%s, %d tries, next in %s)", plain(c.Reason), c.Tries, shortSeconds(c.RetryIn))
+		}
 	}
 	t := s.Traffic
 	line("\n%d in flight; last %s: %d requests, %.2f/s, %.1f %% errors, p50 %s, p95 %s\n\n",
@@ -134,6 +140,8 @@ func statusTable(text string) (string, error) {
 		row(plain(name), orDash(plain(one.UserHash)), plain(one.State), age, refresh, left, fmt.Sprint(one.Mints), fmt.Sprint(one.Failures), lastError(one.LastError))
 	}
 	_ = table.Flush()
+	namedTable(s.Named, line, row)
+	_ = table.Flush()
 	if len(s.Requests) > 0 {
 		line("\n")
 		row("TIME", "METHOD", "ROUTE", "STATUS", "ORIGIN", "UPSTREAM", "WAITED", "NOTES", "REQUEST ID")
@@ -144,6 +152,29 @@ func statusTable(text string) (string, error) {
 		_ = table.Flush()
 	}
 	return strings.TrimRight(out.String(), "\n"), nil
+}
+
+// namedTable tells of the identities file.
+func namedTable(named *admin.NamedStatus, line func(string, ...any), row func(...string)) {
+	if named == nil {
+		return
+	}
+	line("\n")
+	if named.Stale {
+		line("The identities file was changed and cannot be used: these are of before. The log has every mistake.\n")
+	}
+	row("NAMED", "GRANT", "USER", "ENTITY", "MAY CALL", "REQUESTS", "REACHED BY")
+	for _, one := range named.All {
+		access := one.Access
+		if one.ReadOnly {
+			access += ", read only"
+		}
+		if one.AuditOnly {
+			access += ", on trial"
+		}
+		row(plain(one.Name), plain(one.GrantType), orDash(plain(one.UserHash)), plain(one.Entities), plain(access), fmt.Sprint(one.Requests),
+			orDash(plain(strings.Join(one.Ways, "; "))))
+	}
 }
 
 func lastError(e *admin.ErrorStatus) string {

@@ -48,6 +48,8 @@ type Config struct {
 	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
 	Credentials func() CredentialsStatus
+	// Named tells of the identities file. nil, or a nil answer: there is none.
+	Named func() *NamedStatus
 	// Started is when the process started.
 	Started time.Time
 }

@@ -8,7 +8,8 @@
 //     Mint per mint
 //   - history.go: the last requests and mints, and the figures of the last five
 //     minutes, fed by the same Records and Mints
-//   - status.go: /status and /version
+//   - status.go: /status and /version; named.go and credentials.go: their parts
+//     that tell of the identities file and of the client id and secret
 //   - page.go: the same for people on /, live by server-sent events; its parts
 //     are in page/
 package admin

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"math/bits"
 	"net/http"
 	"sync"
@@ -31,6 +32,9 @@ type History struct {
 	seen     int // requests so far
 	mints    [keptMints]minted
 	mintsGot int
+	// named counts the requests of each named identity. The operator's file bounds
+	// it, not what apps send.
+	named map[string]int64
 }
 
 // slot counts the requests that ended within slotLength.
@@ -52,7 +56,7 @@ type minted struct {
 }
 
 // NewHistory makes an empty one.
-func NewHistory() *History { return &History{begin: time.Now()} }
+func NewHistory() *History { return &History{begin: time.Now(), named: map[string]int64{}} }
 
 // failed reports whether a request counts as an error: what the app could not
 // have done better. A 4xx is the app's own, or its user's.
@@ -80,6 +84,16 @@ func (h *History) ObserveRequest(r *proxy.Record) {
 	line.record = *r
 	line.record.Err = nil // nothing here shows it, and it may hold on to much
 	h.seen++
+	if r.Identity != "" {
+		h.named[r.Identity]++
+	}
+}
+
+// requestsAs returns how many requests there were as each named identity.
+func (h *History) requestsAs() map[string]int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.named)
 }
 
 // number is of the slot that holds the moment. Before begin there is none.

@@ -26,7 +26,7 @@ var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
 
 // sections are the parts of the page that change. Each is a template, an
 // element's id and the name of an event.
-var sections = [...]string{"summary", "traffic", "identities", "mints", "requests"}
+var sections = [...]string{"summary", "traffic", "identities", "named", "mints", "requests"}
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.

@@ -29,7 +29,16 @@ var nastyIDs = []string{
 }
 
 func TestPageEscapesWhatComesFromApps(t *testing.T) {
-	h, _, _ := newTestHandler(nil)
+	h, _, _ := newTestHandler(func(c *Config) {
+		named := &NamedStatus{}
+		for _, id := range nastyIDs { // what comes from the operator is not trusted either
+			named.All = append(named.All, NamedIdentity{Name: id, GrantType: id, UserHash: id, Entities: id, Ways: []string{id}, Access: id})
+		}
+		c.Named = func() *NamedStatus { return named }
+		c.Credentials = func() CredentialsStatus {
+			return CredentialsStatus{Summary: nastyIDs[0], Live: nastyIDs[1], New: nastyIDs[2], Reason: nastyIDs[3], Rotated: nastyIDs[1]}
+		}
+	})
 	for _, id := range nastyIDs {
 		h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), RequestID: id, Method: id, Route: id, Origin: id, ErrorType: id, Outcome: proxy.Outcome(id), Replay: id, Status: 200})
 	}
@@ -46,7 +55,7 @@ func TestPageEscapesWhatComesFromApps(t *testing.T) {
 		t.Errorf("the request id is shown %d times, escaped, want each of its fields", got)
 	}
 	events := string(h.page.changes(map[string]string{}))
-	known := regexp.MustCompile(`^(event: (summary|traffic|identities|mints|requests)|data: .*|: |)$`)
+	known := regexp.MustCompile(`^(event: (summary|traffic|identities|named|mints|requests)|data: .*|: |)$`)
 	for line := range strings.SplitSeq(strings.TrimRight(events, "\n"), "\n") {
 		if !known.MatchString(line) || strings.Contains(line, "\r") {
 			t.Errorf("odd line in the event stream: %q", line)

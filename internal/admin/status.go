@@ -32,6 +32,8 @@ type Status struct {
 	Mints       []MintStatus     `json:"mints"`    // the last 50, newest first
 	Requests    []RequestStatus  `json:"requests"` // the last 200, newest first
 	Config      []Setting        `json:"configuration"`
+	// Named is left out without an identities file.
+	Named *NamedStatus `json:"named_identities,omitempty"`
 	// Credentials are left out where nobody tells of them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
 
@@ -123,6 +125,9 @@ func (h *Handler) current() *Status {
 	if c.Credentials != nil {
 		credentials := c.Credentials()
 		status.Credentials = &credentials
+	}
+	if c.Named != nil {
+		status.Named = c.Named().withCounts(c.History)
 	}
 	for _, one := range c.Health.checks(true) {
 		status.Checks = append(status.Checks, CheckStatus{one.name, one.problem})

@@ -24,7 +24,7 @@ function show() {
 
 function connect() {
   const source = new EventSource("/events");
-  for (const name of ["summary", "traffic", "identities", "mints", "requests"]) {
+  for (const name of ["summary", "traffic", "identities", "named", "mints", "requests"]) {
     source.addEventListener(name, (event) => { latest.set(name, event.data); show(); });
   }
   source.onopen = () => { live.textContent = "live"; live.className = "live on"; };
