@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -316,4 +320,38 @@ func TestBodiesOfAnswersAreClosedOnEveryPath(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowTokens gives a token at once, and another one a while after that was refused.
+type slowTokens struct{ refused bool }
+
+func (s *slowTokens) Token(context.Context, tokencache.Grant) (secret.String, error) {
+	if !s.refused {
+		return secret.New("first"), nil
+	}
+	time.Sleep(900 * time.Millisecond)
+	return secret.New("second"), nil
+}
+func (s *slowTokens) Invalidate(tokencache.Grant, secret.String) { s.refused = true }
+
+// Else a slow replay has nowhere to have been slow.
+func TestTokenWaitHasTheWaitForTheTokenOfTheReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record := &Record{}
+		step := &credentialStep{tokens: &slowTokens{}, record: record, body: &requestBody{}, next: tripFunc(func(out *http.Request) (*http.Response, error) {
+			status := http.StatusOK
+			if strings.HasSuffix(out.Header.Get("Authorization"), "first") {
+				status = http.StatusUnauthorized
+			}
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody}, nil
+		})}
+		out, _ := http.NewRequestWithContext(t.Context(), "GET", "http://upstream/v1/x", nil)
+		response, err := step.RoundTrip(out)
+		if err != nil || response.StatusCode != 200 || record.Replay != "401" {
+			t.Fatalf("replay: %v, %+v", err, record)
+		}
+		if record.TokenWait != 900*time.Millisecond {
+			t.Errorf("token wait = %v, want 900ms", record.TokenWait)
+		}
+	})
 }

@@ -50,7 +50,8 @@ type Record struct {
 	entityUserID, entityID string
 	// Duration of the whole request; set at its end.
 	Duration time.Duration
-	// TokenWait is the time until the credential step had a token.
+	// TokenWait is how long the credential step waited for its token, and for the
+	// other one if there was a replay.
 	TokenWait time.Duration
 	// ConnectTime is the part of UpstreamTime in which a connection was made. 0:
 	// there was one.

@@ -59,7 +59,9 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	if !c.body.replayable() {
 		return response, nil
 	}
+	start = time.Now()
 	again, err := c.tokens.Token(out.Context(), c.grant)
+	c.record.TokenWait += time.Since(start)
 	if err != nil {
 		// Not upstream's 401: the app has no part in our token trouble.
 		_ = response.Body.Close()

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config"
 )
@@ -80,7 +83,7 @@ func TestFullAuditFileBlocksNobodyAndCountsWhatIsLost(t *testing.T) {
 	}
 	defer full.close()
 	synctest.Test(t, func(t *testing.T) {
-		lines := startLog(full)
+		lines := startLog(full, nil)
 		for range 3 {
 			_, _ = lines.Write([]byte(strings.Repeat("x", 100) + "\n"))
 		}
@@ -94,8 +97,8 @@ func TestFullAuditFileBlocksNobodyAndCountsWhatIsLost(t *testing.T) {
 func TestAuditLinesDoNotDependOnTheLevelOfTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		lines := startLog(r)
-		a, err := newAudit(&config.Config{LogLevel: "error", LogFormat: "json"}, lines)
+		lines := startLog(r, nil)
+		a, err := newAudit(&config.Config{LogLevel: "error", LogFormat: "json"}, lines, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,4 +108,21 @@ func TestAuditLinesDoNotDependOnTheLevelOfTheLog(t *testing.T) {
 			t.Errorf("log = %q", r.String())
 		}
 	})
+}
+
+// Nobody looks at metrics everywhere: the log says that audit lines are lost.
+func TestLogTellsOfAnAuditFileThatCannotBeWritten(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("needs /dev/full")
+	}
+	var log bytes.Buffer
+	a, err := newAudit(&config.Config{AuditLog: "/dev/full"}, nil, zerolog.New(&log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.log.Info().Msg("audit")
+	a.close()
+	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") || strings.Count(got, "\n") != 1 || a.dropped() != 1 {
+		t.Errorf("log = %q, dropped %d", got, a.dropped())
+	}
 }

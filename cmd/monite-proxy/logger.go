@@ -34,7 +34,7 @@ func console(out io.Writer) io.Writer {
 
 // newAudit opens what the audit lines go to. They do not depend on the level of
 // the log.
-func newAudit(cfg *config.Config, lines *logWriter) (*audit, error) {
+func newAudit(cfg *config.Config, lines *logWriter, logger zerolog.Logger) (*audit, error) {
 	a := &audit{}
 	var out io.Writer = lines
 	if cfg.AuditLog != "" {
@@ -46,7 +46,13 @@ func newAudit(cfg *config.Config, lines *logWriter) (*audit, error) {
 			}
 			return nil, fmt.Errorf("MONITE_AUDIT_LOG: want the path of a file that can be appended to (%w)", err)
 		}
-		a.file, a.lines = file, startLog(file)
+		a.file, a.lines = file, startLog(file, func(err error) {
+			if err != nil {
+				logger.Error().Err(err).Msg("audit lines are lost: the audit file cannot be written")
+				return
+			}
+			logger.Info().Msg("the audit file can be written again")
+		})
 		out = a.lines
 	} else if cfg.LogFormat == "console" {
 		out = console(lines)

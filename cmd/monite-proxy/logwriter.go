@@ -26,6 +26,7 @@ const (
 // has one, and the audit file another.
 type logWriter struct {
 	out     io.Writer
+	trouble func(error)   // told of the first write that fails, and with nil of the next that does not
 	wake    chan struct{} // something is pending
 	much    chan struct{} // more than muchLog is
 	once    sync.Once
@@ -37,9 +38,10 @@ type logWriter struct {
 	pending []byte
 }
 
-// startLog starts the writer; close ends it.
-func startLog(out io.Writer) *logWriter {
-	w := &logWriter{out: out, wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+// startLog starts the writer; close ends it. trouble may be nil, and must not
+// write to it.
+func startLog(out io.Writer, trouble func(error)) *logWriter {
+	w := &logWriter{out: out, trouble: trouble, wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -74,7 +76,7 @@ func notify(c chan<- struct{}) {
 func (w *logWriter) run() {
 	defer close(w.done)
 	var spare []byte
-	reported := int64(0)
+	reported, failing := int64(0), false
 	for stopped := false; !stopped; {
 		select {
 		case <-w.wake:
@@ -86,13 +88,21 @@ func (w *logWriter) run() {
 		w.pending = spare[:0]
 		w.mu.Unlock()
 		if len(lines) > 0 {
-			if n, err := w.out.Write(lines); err != nil {
+			n, err := w.out.Write(lines)
+			if err != nil {
 				w.dropped.Add(int64(bytes.Count(lines[min(n, len(lines)):], []byte("\n"))))
 			}
+			if w.trouble != nil && (err != nil) != failing {
+				w.trouble(err)
+			}
+			failing = err != nil
 		}
+		// Whoever reads on after a gap must learn of it: what a full disk does not take
+		// now is said when it takes lines again.
 		if now := w.dropped.Load(); now != reported {
-			_, _ = fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because nobody read them in time"}`+"\n", now-reported)
-			reported = now
+			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because they could not be written in time"}`+"\n", now-reported); err == nil {
+				reported = now
+			}
 		}
 		if spare = lines; cap(spare) > maxPendingLog/4 {
 			spare = nil // after a burst

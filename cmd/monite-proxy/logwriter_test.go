@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,7 @@ func (r *reader) String() string {
 func TestFirstLineAfterQuietGoesOutAtOnceAndTheRestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		w := startLog(r)
+		w := startLog(r, nil)
 		_, _ = w.Write([]byte("first\n"))
 		synctest.Wait()
 		if got := r.String(); got != "first\n" {
@@ -61,7 +62,7 @@ func TestFirstLineAfterQuietGoesOutAtOnceAndTheRestTogether(t *testing.T) {
 func TestLogReaderThatStandsStillBlocksNobodyAndDropsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
-		w := startLog(r)
+		w := startLog(r, nil)
 		line := []byte(strings.Repeat("x", 1023) + "\n")
 		begin := time.Now()
 		for range 3 * maxPendingLog / len(line) {
@@ -90,7 +91,7 @@ func TestLogReaderThatStandsStillBlocksNobodyAndDropsAreCounted(t *testing.T) {
 func TestPendingLinesAreWrittenAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		w := startLog(r)
+		w := startLog(r, nil)
 		_, _ = w.Write([]byte("one\n"))
 		synctest.Wait()
 		_, _ = w.Write([]byte("last\n"))
@@ -104,7 +105,7 @@ func TestPendingLinesAreWrittenAtTheEnd(t *testing.T) {
 func TestEndDoesNotWaitForALogReaderThatStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
-		w := startLog(r)
+		w := startLog(r, nil)
 		_, _ = w.Write([]byte("line\n"))
 		begin := time.Now()
 		w.close()
@@ -118,7 +119,7 @@ func TestEndDoesNotWaitForALogReaderThatStandsStill(t *testing.T) {
 func TestLinesForALogReaderThatIsGoneAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gone: true}
-		w := startLog(r)
+		w := startLog(r, nil)
 		_, _ = w.Write([]byte("one\n"))
 		_, _ = w.Write([]byte("two\n"))
 		time.Sleep(time.Second)
@@ -127,4 +128,36 @@ func TestLinesForALogReaderThatIsGoneAreCounted(t *testing.T) {
 		}
 		w.close()
 	})
+}
+
+// What a full disk does not take is said where it is missing, once there is room.
+func TestGapIsToldWhenTheReaderIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		r.setGone(true)
+		var told []string
+		w := startLog(r, func(err error) { told = append(told, fmt.Sprint(err)) })
+		for range 3 {
+			_, _ = w.Write([]byte("lost\n"))
+			time.Sleep(time.Second)
+		}
+		r.setGone(false)
+		for range 2 {
+			_, _ = w.Write([]byte("kept\n"))
+			time.Sleep(time.Second)
+		}
+		w.close()
+		if got := r.String(); strings.Count(got, "kept") != 2 || strings.Count(got, `"dropped":3,`) != 1 {
+			t.Errorf("the reader got %q", got)
+		}
+		if got := strings.Join(told, ", "); got != "broken pipe, <nil>" {
+			t.Errorf("trouble = %q, want one failure and one end of it", got)
+		}
+	})
+}
+
+func (r *reader) setGone(gone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = gone
 }

@@ -65,13 +65,13 @@ func serve(stderr io.Writer) int {
 		return badConfiguration(stderr, err)
 	}
 	limitMemory()
-	lines := startLog(stderr)
+	lines := startLog(stderr, nil)
 	defer lines.close()
 	logger, err := newLogger(cfg, lines)
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
-	audit, err := newAudit(cfg, lines)
+	audit, err := newAudit(cfg, lines, logger)
 	if err != nil {
 		lines.close()
 		return badConfiguration(stderr, err)
