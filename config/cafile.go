@@ -17,13 +17,13 @@ const maxPEMFile = 8 << 20
 // buildRoots adds the certificates of the file to the system's. Nil: no file.
 // A file that gives nothing is a mistake: without it the system's roots alone
 // would be trusted, which is more than was asked for or fails later.
-func buildRoots(path string, wrong *mistakes) *x509.CertPool {
+func buildRoots(name, path string, wrong *mistakes) *x509.CertPool {
 	if path == "" {
 		return nil
 	}
 	content, problem := readPEMFile(path)
 	if problem != "" {
-		wrong.refuse("MONITE_CA_FILE", problem)
+		wrong.refuse(name, problem)
 		return nil
 	}
 	roots, err := x509.SystemCertPool()
@@ -31,7 +31,7 @@ func buildRoots(path string, wrong *mistakes) *x509.CertPool {
 		roots = x509.NewCertPool()
 	}
 	if problem := addCertificates(roots, content); problem != "" {
-		wrong.refuse("MONITE_CA_FILE", problem)
+		wrong.refuse(name, problem)
 		return nil
 	}
 	return roots

@@ -85,6 +85,8 @@ type Config struct {
 	LogFormat    string // json, console
 	Confine      string // auto, off, require
 	AuditLog     string // a path; empty: the log
+	// Traces is nil if none are exported.
+	Traces *Traces
 
 	// Warnings are to be said aloud at the start. They hold no value.
 	Warnings []string

@@ -16,7 +16,8 @@ const prefix = "MONITE_"
 // secretVariables are taken out of the environment once they have been read, so
 // that no child process and no dump of os.Environ has them. The kernel's own
 // copy, /proc/self/environ, cannot be changed; files have no such copy.
-var secretVariables = []string{"MONITE_CLIENT_SECRET", "MONITE_CLIENT_ID", "MONITE_APP_TOKEN"}
+var secretVariables = []string{"MONITE_CLIENT_SECRET", "MONITE_CLIENT_ID", "MONITE_APP_TOKEN",
+	"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"}
 
 // Load reads the process environment. The error is an *Error with all
 // mistakes.
@@ -47,14 +48,16 @@ func Load() (*Config, error) {
 	return cfg, nil
 }
 
-// ownVariables returns what has our prefix, in any case, and is not empty.
+// ownVariables returns what has our prefix, in any case, or is one of the OTEL_*
+// variables that we know, and is not empty.
 // Empty is unset: compose's ${X:-} and optional references of Kubernetes make
 // empty variables.
 func ownVariables() map[string]string {
 	own := map[string]string{}
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
-		if len(name) < len(prefix) || !strings.EqualFold(name[:len(prefix)], prefix) || value == "" {
+		ours := len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) || known(name)
+		if !ours || value == "" {
 			continue
 		}
 		if slices.Contains(secretVariables, name) {

@@ -31,6 +31,9 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"MONITE_SHUTDOWN_DELAY": "0s", "MONITE_DRAIN_TIMEOUT": "25s", "MONITE_QUIT_ENDPOINT": "false",
 		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true", "MONITE_TOKEN_HANDLES": "false",
 		"MONITE_SOCKET_MODE": "0600", "MONITE_CONFINE": "auto",
+		"OTEL_BSP_SCHEDULE_DELAY": "5000", "OTEL_BSP_EXPORT_TIMEOUT": "30000", "OTEL_BSP_MAX_QUEUE_SIZE": "2048",
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512", "OTEL_EXPORTER_OTLP_TIMEOUT": "10000", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "0",
+		"OTEL_SDK_DISABLED": "false",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -115,8 +118,9 @@ func TestEmptyIsUnset(t *testing.T) {
 func TestNamesWithoutPrefixAreNotRead(t *testing.T) {
 	want := mustLoad(t, nil).Redacted()
 	for _, v := range variables {
-		bare := strings.TrimPrefix(v.name, "MONITE_")
-		t.Setenv(bare, "@@ not for us")
+		if bare, ours := strings.CutPrefix(v.name, "MONITE_"); ours {
+			t.Setenv(bare, "@@ not for us")
+		}
 	}
 	t.Setenv("PORT", "1")
 	got := mustLoad(t, nil)
@@ -136,6 +140,12 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	var want []string
 	for _, v := range variables {
 		pairs[v.name] = "@@ bad"
+		switch v.name {
+		case "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER_ARG": // any name is good; no sampler asks for it
+			continue
+		case "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_PROTOCOL":
+			continue // the one of traces counts
+		}
 		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == "MONITE_IDENTITIES_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") || strings.HasPrefix(v.name, "MONITE_TLS_") {
 			want = append(want, v.name)
 		}
@@ -168,11 +178,11 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 
 func TestSecretsLeaveTheEnvironment(t *testing.T) {
 	for _, pairs := range []map[string]string{
-		{"MONITE_APP_TOKEN": "token"},
+		{"MONITE_APP_TOKEN": "token", "OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b"},
 		{"MONITE_APP_TOKEN": "token", "MONITE_LOG_LEVEL": "bad"},
 	} {
 		_, _ = load(t, pairs)
-		for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN"} {
+		for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
 			if _, set := os.LookupEnv(name); set {
 				t.Errorf("%s is still set", name)
 			}
@@ -229,7 +239,7 @@ func TestLeadingZeroIsDecimal(t *testing.T) {
 func TestDefaultsAndTagsAreComplete(t *testing.T) {
 	names := map[string]bool{}
 	for _, v := range variables {
-		if !strings.HasPrefix(v.name, "MONITE_") || v.desc == "" || v.accepts == "" || names[v.name] {
+		if !strings.HasPrefix(v.name, "MONITE_") && !strings.HasPrefix(v.name, otelPrefix) || v.desc == "" || v.accepts == "" || names[v.name] {
 			t.Errorf("%+v: want a name of its own, a meaning and what it accepts", v)
 		}
 		if strings.HasSuffix(v.name, "_PORT") || strings.HasSuffix(v.name, "_HOST") || serviceLink.MatchString(v.name) {

@@ -21,7 +21,7 @@ const (
 func environ(t testing.TB, pairs map[string]string) {
 	t.Helper()
 	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(strings.ToUpper(name), "MONITE_") {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(strings.ToUpper(name), "MONITE_") || strings.HasPrefix(name, otelPrefix) {
 			t.Setenv(name, "") // so that it comes back
 			_ = os.Unsetenv(name)
 		}

@@ -29,6 +29,8 @@ func settings(parsed *spec, environment map[string]string, cfg *Config) []Settin
 		}
 		if show, ok := special[v.name]; ok {
 			s.Value = show
+		} else if cfg.Traces == nil && strings.HasPrefix(v.name, otelPrefix) && fields.Field(v.field).Kind() == reflect.String {
+			s.Value = "" // not judged, and so not shown
 		} else {
 			s.Value = showValue(fields.Field(v.field).Interface())
 		}
@@ -61,7 +63,10 @@ func (c *Config) special() map[string]string {
 	if c.Vend != (Listen{}) {
 		vend = c.Vend.String()
 	}
+	endpoint, attributes := c.Traces.shown()
 	return map[string]string{
+		otlpTracesEndpoint:               endpoint,
+		"OTEL_RESOURCE_ATTRIBUTES":       attributes,
 		"MONITE_VEND_ADDR":               vend,
 		"MONITE_ENVIRONMENT":             c.Environment,
 		"MONITE_API_URL":                 c.Upstream.String(),

@@ -76,6 +76,27 @@ type spec struct {
 	Confine      string `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = no start without" accepts:"auto, off or require"`
 	AuditLog     string `envconfig:"MONITE_AUDIT_LOG" otherwise:"the log" desc:"a file for the audit lines, one per write; appended to, and opened again on SIGHUP" accepts:"the absolute path of a file, in a directory that exists"`
 	StatusPage   bool   `envconfig:"MONITE_STATUS_PAGE" default:"true" desc:"the status page on the admin listener" accepts:"true or false"`
+
+	OTLPEndpoint          string        `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" otherwise:"off" desc:"turns on traces: where they go by OTLP over HTTP; /v1/traces is added" accepts:"a URL such as http://collector:4318, without user, query or fragment"`
+	OTLPTracesEndpoint    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" otherwise:"from OTEL_EXPORTER_OTLP_ENDPOINT" desc:"the same for traces alone, and the whole URL; of every pair of OTEL_EXPORTER_OTLP_* variables the one of traces wins" accepts:"a URL such as http://collector:4318/v1/traces, without user, query or fragment"`
+	OTLPHeaders           secret.String `envconfig:"OTEL_EXPORTER_OTLP_HEADERS" otherwise:"none" desc:"header fields for the collector, such as an API key" accepts:"name=value with commas between them, values percent-encoded"`
+	OTLPTracesHeaders     secret.String `envconfig:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" otherwise:"from OTEL_EXPORTER_OTLP_HEADERS" desc:"the same for traces alone" accepts:"name=value with commas between them, values percent-encoded"`
+	OTLPTimeout           number        `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" desc:"limit for one export, further tries included, in milliseconds" min:"1" max:"300000"`
+	OTLPTracesTimeout     number        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" default:"0" desc:"the same for traces alone; 0 = OTEL_EXPORTER_OTLP_TIMEOUT" min:"0" max:"300000"`
+	OTLPCertificate       string        `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE" otherwise:"system roots" desc:"further roots for the collector" accepts:"the path of a PEM file with at least one certificate"`
+	OTLPTracesCertificate string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" otherwise:"from OTEL_EXPORTER_OTLP_CERTIFICATE" desc:"the same for traces alone" accepts:"the path of a PEM file with at least one certificate"`
+	OTLPProtocol          string        `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" otherwise:"http/protobuf" desc:"there is only one" accepts:"http/protobuf, for which collectors mostly have port 4318"`
+	OTLPTracesProtocol    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" otherwise:"http/protobuf" desc:"the same for traces alone" accepts:"http/protobuf, for which collectors mostly have port 4318"`
+	OTELServiceName       string        `envconfig:"OTEL_SERVICE_NAME" otherwise:"monite-proxy" desc:"service.name of the traces" accepts:"a name"`
+	OTELResource          string        `envconfig:"OTEL_RESOURCE_ATTRIBUTES" otherwise:"none" desc:"further attributes of the process in the traces" accepts:"name=value with commas between them, values percent-encoded"`
+	TracesSampler         string        `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which requests are traced; parentbased_: as the app says, if it says" accepts:"always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"`
+	TracesSamplerArg      string        `envconfig:"OTEL_TRACES_SAMPLER_ARG" otherwise:"1" desc:"the ratio of traceidratio" accepts:"a number from 0 to 1"`
+	OTELDisabled          bool          `envconfig:"OTEL_SDK_DISABLED" default:"false" desc:"no traces, whatever else is set" accepts:"true or false"`
+	TracesExporter        string        `envconfig:"OTEL_TRACES_EXPORTER" default:"otlp" desc:"none = no traces" accepts:"otlp or none"`
+	BSPDelay              number        `envconfig:"OTEL_BSP_SCHEDULE_DELAY" default:"5000" desc:"spans are sent after this many milliseconds" min:"1" max:"300000"`
+	BSPExportTimeout      number        `envconfig:"OTEL_BSP_EXPORT_TIMEOUT" default:"30000" desc:"a second limit for one export, in milliseconds; the lower one counts" min:"1" max:"300000"`
+	BSPQueueSize          number        `envconfig:"OTEL_BSP_MAX_QUEUE_SIZE" default:"2048" desc:"spans that wait; what comes above is dropped and counted" min:"1" max:"65536"`
+	BSPBatchSize          number        `envconfig:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE" default:"512" desc:"spans that are sent at once" min:"1" max:"65536"`
 }
 
 // later are variables that a later version will understand. To ignore them

@@ -18,7 +18,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	}
 	cfg.Environment, cfg.Upstream = buildUpstream(parsed, wrong)
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
-	cfg.RootCAs = buildRoots(parsed.CAFile, wrong)
+	cfg.RootCAs = buildRoots("MONITE_CA_FILE", parsed.CAFile, wrong)
 	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
 	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
@@ -26,6 +26,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	cfg.AuditLog = buildAuditLog(parsed.AuditLog, wrong)
+	cfg.Traces = buildTraces(parsed, wrong)
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
 	buildIdentities(cfg, parsed.IdentitiesFile, wrong)
@@ -149,6 +150,8 @@ func (c *Config) dangers() []string {
 	say(vends && !c.AllowedEntityUserIDs.Any() && len(c.AllowedEntityUserIDs.IDs()) == 0, "MONITE_VEND_ADDR is set and no entity user is allowed: every request there is refused")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
+	say(c.Traces != nil && len(c.Traces.Headers) > 0 && c.Traces.Endpoint.Scheme == "http" && !isLoopbackHost(c.Traces.Endpoint.Hostname()),
+		"OTEL_EXPORTER_OTLP_HEADERS: the collector is http://, they travel in the clear")
 	if c.Identities != nil {
 		said = append(said, c.Identities.Warnings...)
 	}

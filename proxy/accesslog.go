@@ -23,6 +23,7 @@ type accessLog struct {
 	// auditLog gets the lines of the writes; listener is named in them.
 	auditLog zerolog.Logger
 	listener string
+	tracer   Tracer // nil: no traces
 }
 
 func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
@@ -32,6 +33,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		Method:    methodLabel(in.Method),
 		Route:     otherRoute,
 	}
+	a.beginSpan(in, record)
 	w.Header().Set("X-Request-Id", record.RequestID)
 	defer func() {
 		r := recover()
@@ -62,6 +64,9 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	// Whoever keeps the record must not keep a policy that was replaced, nor the ids
 	// in a path.
 	record.view, record.prefix, record.path, record.explanation = nil, nil, "", nil
+	if record.span != nil {
+		record.span.End(record)
+	}
 	if a.observe != nil {
 		a.observe(record)
 	}
@@ -72,7 +77,11 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	if !line.Enabled() || level(record) < a.log.GetLevel() {
 		return
 	}
-	line = line.Str("request_id", record.RequestID).
+	line = line.Str("request_id", record.RequestID)
+	if record.TraceID != "" {
+		line = line.Str("trace_id", record.TraceID).Str("span_id", record.SpanID)
+	}
+	line = line.
 		Str("method", record.Method).
 		Str("route", record.Route).
 		Int("status", record.Status).

@@ -20,12 +20,8 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 	if outcome == "" {
 		outcome = answered
 	}
-	listener := a.listener
-	if own := listenerOf(in.Context()); own != "" {
-		listener = own
-	}
 	line := a.auditLog.Info().Str("request_id", record.RequestID).
-		Str("listener", listener).
+		Str("listener", a.listenerName(in)).
 		Bool("app_token", record.AppToken)
 	if conn, ok := in.Context().Value(connKey{}).(net.Conn); ok {
 		if uid, known := PeerUID(conn); known {
@@ -47,6 +43,14 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 	given("replay", record.Replay)
 	given("upstream_request_id", record.UpstreamRequestID)
 	line.Msg("audit")
+}
+
+// listenerName is that of the listener that the app used.
+func (a *accessLog) listenerName(in *http.Request) string {
+	if own := listenerOf(in.Context()); own != "" {
+		return own
+	}
+	return a.listener
 }
 
 // HashID names an entity or a user without telling who it is; the same id has

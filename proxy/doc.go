@@ -25,6 +25,9 @@
 // vend.go is another listener's handler, off by default: it hands out the token
 // itself, and forwards nothing.
 //
+// span.go tells a trace, if there is one, of the request, of waits for a token and
+// of each attempt.
+//
 // explain.go says in the answer where the time went, and on request which way
 // the request took. record.go holds what is known of a request so far; route.go names it by
 // Monite's published path template, the only name that logs and metrics use.

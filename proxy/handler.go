@@ -49,6 +49,9 @@ type Config struct {
 	Audit zerolog.Logger
 	// Listener is named in the audit lines.
 	Listener string
+	// Tracer gets the spans of each request. nil: none, and what the app says of its
+	// trace goes upstream as it came.
+	Tracer Tracer
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Observe is called at the end of each request. May be nil.
@@ -95,7 +98,7 @@ func New(config Config) *Handler {
 	for _, host := range config.AllowedHosts {
 		h.guard.hosts[host] = true
 	}
-	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
+	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener, tracer: config.Tracer}
 	return h
 }
 

@@ -10,6 +10,8 @@ var LogFields = []LogField{
 	{"level", "both", "request: info; warn for a 5xx of Monite or a cut-off answer; error for a 5xx of the proxy; debug where the app went away. audit: info"},
 	{"time", "both", "RFC 3339 with milliseconds"},
 	{"request_id", "both", "the app's `X-Request-Id`, or one that was made"},
+	{"trace_id", "request", "the trace, if traces are on"},
+	{"span_id", "request", "the request's span in it"},
 	{"listener", "audit", "the listener that the app used, as `MONITE_LISTEN_ADDR` or an identity's `listen_addr` has it"},
 	{"app_token", "audit", "whether the app had to show `MONITE_APP_TOKEN`, and did"},
 	{"peer_uid", "audit", "the user id of the app's process; over a unix socket on Linux"},

@@ -67,6 +67,11 @@ type Record struct {
 	// explanation is nil unless the app asked for one.
 	explanation *explanation
 	trace       upstream.Trace // of the last attempt
+	// TraceID and SpanID are empty without traces. Sampled: they are exported.
+	TraceID, SpanID string
+	Sampled         bool
+	span            Span // nil without traces
+	attempts        int  // made so far, counted only with traces
 	// Identity is the name of a named identity; empty for the default one.
 	Identity string
 	// Audited is the proxy_... type with which rules on trial would have refused

@@ -45,7 +45,7 @@ func (a attempt) RoundTrip(out *http.Request) (*http.Response, error) {
 	if a.saved.Load() < maxSaved {
 		a.saved.Add(1)
 	}
-	response, err := a.next.RoundTrip(out)
+	response, err := a.trip(out)
 	if err == nil || a.record.Retried || !a.body.replayable() || out.Context().Err() != nil ||
 		!worthRetry(out.Method, err) || !a.spend() {
 		return response, err
@@ -54,7 +54,7 @@ func (a attempt) RoundTrip(out *http.Request) (*http.Response, error) {
 	a.record.unsure = a.record.unsure || mayHaveActed(err)
 	again := out.WithContext(out.Context())
 	again.Body = a.body.reader()
-	response, last := a.next.RoundTrip(again)
+	response, last := a.trip(again)
 	if mayHaveActed(err) && last != nil && !mayHaveActed(last) {
 		// That the second attempt never left is no news of the first, which may
 		// have been executed: the first error decides the answer.

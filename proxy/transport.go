@@ -42,7 +42,7 @@ type credentialStep struct {
 func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	start := time.Now()
 	token, err := c.tokens.Token(out.Context(), c.grant)
-	c.record.TokenWait = time.Since(start)
+	c.record.waited(start, err)
 	if err != nil {
 		_ = out.Body.Close()
 		return nil, err
@@ -61,7 +61,7 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 	start = time.Now()
 	again, err := c.tokens.Token(out.Context(), c.grant)
-	c.record.TokenWait += time.Since(start)
+	c.record.waited(start, err)
 	if err != nil {
 		// Not upstream's 401: the app has no part in our token trouble.
 		_ = response.Body.Close()

@@ -24,7 +24,7 @@ func (s *sidecar) confine() error {
 	}
 	// Both are read once and kept. Afterwards they may be out of reach: their links
 	// lead anywhere.
-	if s.cfg.Upstream.Scheme == "https" {
+	if s.cfg.Upstream.Scheme == "https" || s.cfg.Traces != nil && s.cfg.Traces.Endpoint.Scheme == "https" {
 		_, _ = x509.SystemCertPool()
 	}
 	_ = time.Now().Local().String() // the time zone
@@ -76,6 +76,9 @@ func rules(cfg *config.Config) confine.Rules {
 		r.Write = append(r.Write, filepath.Dir(cfg.AuditLog)) // a rotated one is another file
 	}
 	r.Ports = append(r.Ports, portOf(cfg.Upstream))
+	if cfg.Traces != nil {
+		r.Ports = append(r.Ports, portOf(cfg.Traces.Endpoint))
+	}
 	if cfg.ProxyFromEnv {
 		env := httpproxy.FromEnvironment()
 		for _, text := range []string{env.HTTPSProxy, env.HTTPProxy} {

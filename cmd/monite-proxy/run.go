@@ -19,6 +19,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 	"github.com/monite-proxy/monite-proxy/internal/confine"
+	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -46,6 +47,7 @@ type sidecar struct {
 	listening [2]*listener // data, admin
 	peers     refusedPeers
 	vend      vend
+	traces    *trace.Traces // nil: none are exported
 }
 
 // serve runs the sidecar until a signal, and returns the exit code.
@@ -152,6 +154,9 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	running.Go(func() { _ = s.watcher.Run(ctx) })
 	running.Go(func() { _ = s.rotation.Run(ctx) })
 	running.Go(func() { s.reloadOnHangup(ctx, hangups) })
+	if s.traces != nil {
+		running.Go(func() { _ = s.traces.Run(ctx) })
+	}
 	s.named.serve(failed)
 	running.Go(func() { s.named.follow(ctx) })
 	s.health.Listening.Store(true)
@@ -181,7 +186,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	if !s.drain() {
 		code = exitFailure
 	}
-	stop() // the cache and the watchers
+	stop() // the cache and the watchers; the traces, once what is left is exported
 	s.upstream.CloseIdleConnections()
 	s.mints.CloseIdleConnections()
 	s.shutdownAdmin()

@@ -66,12 +66,17 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 			return live
 		}
 	}
+	var tracer proxy.Tracer
+	if s.traces = newTraces(cfg, logger, version); s.traces != nil {
+		tracer = s.traces
+		metrics.CountDroppedSpans(s.traces.Dropped)
+	}
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: forApps(s.upstream), APIVersion: cfg.APIVersion,
 		Policy: policy(cfg, cfg.Identities), HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: logger, Audit: audit.log, Listener: cfg.Listen.String(),
+		Log: logger, Audit: audit.log, Listener: cfg.Listen.String(), Tracer: tracer,
 		Explain: cfg.Environment != "eu" && cfg.Environment != "us",
 		Observe: func(r *proxy.Record) {
 			metrics.ObserveRequest(r)

@@ -42,9 +42,9 @@ func New(text string) String {
 	return String{value: &text}
 }
 
-// Reveal returns the text. It has three callers: the mint body in tokenendpoint,
-// the Authorization field of the outgoing request, and the answer of the vend
-// listener, both in proxy.
+// Reveal returns the text. It has four callers: the mint body in tokenendpoint,
+// the Authorization field of the outgoing request and the answer of the vend
+// listener, both in proxy, and the fields for the trace collector.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""

@@ -113,12 +113,12 @@ func (m *Metrics) beginAtZero() {
 func (m *Metrics) ObserveRequest(r *proxy.Record) {
 	of := m.seriesOf(r)
 	of.requests.Inc()
-	of.requestDuration.Observe(r.Duration.Seconds())
+	observe(of.requestDuration, r.Duration, r)
 	if r.GrantType != "" {
-		m.tokenWait.Observe(r.TokenWait.Seconds())
+		observe(m.tokenWait, r.TokenWait, r)
 	}
 	if r.Sent {
-		of.upstreamDuration.Observe(r.UpstreamTime.Seconds())
+		observe(of.upstreamDuration, r.UpstreamTime, r)
 	}
 	if r.Replay != "" {
 		m.replays.WithLabelValues(r.Replay).Inc()
@@ -135,6 +135,15 @@ func (m *Metrics) ObserveRequest(r *proxy.Record) {
 	if r.Aborted {
 		m.aborted.Inc()
 	}
+}
+
+// observe leads from a bar of a histogram to a trace, where there is one.
+func observe(histogram prometheus.Observer, d time.Duration, r *proxy.Record) {
+	if with, ok := histogram.(prometheus.ExemplarObserver); ok && r.Sampled {
+		with.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": r.TraceID})
+		return
+	}
+	histogram.Observe(d.Seconds())
 }
 
 // ObserveMint counts one mint.
@@ -172,6 +181,13 @@ func (m *Metrics) CountDroppedLines(log, audit func() int64) {
 func (m *Metrics) CountRefusedPeers(connections func() int64) {
 	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "refused_peers_total",
 		Help: "Connections to the data listener's unix socket of users that are not allowed."}, func() float64 { return float64(connections()) }))
+}
+
+// CountDroppedSpans shows how many spans were not exported. It is called at most
+// once, before the first scrape, and not at all without traces.
+func (m *Metrics) CountDroppedSpans(spans func() int64) {
+	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "trace_spans_dropped_total",
+		Help: "Spans that were not exported: the queue was full, or the collector did not take them."}, func() float64 { return float64(spans()) }))
 }
 
 // tokenCollector reads the cache at each scrape.

@@ -1,0 +1,158 @@
+//go:build !nootel
+
+package trace
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// firstPause is that before the second try; it doubles, give or take a half.
+	firstPause = 500 * time.Millisecond
+	maxAnswer  = 64 << 10
+)
+
+// upload sends spans to the collector (OTLP/HTTP, binary). It implements
+// otlptrace.Client.
+type upload struct {
+	config   Config
+	client   *http.Client
+	rejected atomic.Int64
+}
+
+func newUpload(c Config) *upload {
+	transport := &http.Transport{
+		Proxy:           c.Proxy, // nil: not even HTTPS_PROXY
+		TLSClientConfig: &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+		MaxIdleConns:    1, IdleConnTimeout: 30 * time.Second,
+		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true,
+	}
+	return &upload{config: c, client: &http.Client{
+		Transport: transport,
+		// The fields for the collector are nobody else's.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (u *upload) Start(context.Context) error { return nil }
+
+func (u *upload) Stop(context.Context) error { return nil }
+
+// UploadTraces tries until it is done, or not worth it, or out of time.
+func (u *upload) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	// The same bytes as an ExportTraceServiceRequest, whose package links gRPC.
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil {
+		return err
+	}
+	for pause := firstPause; ; pause *= 2 {
+		err := u.post(ctx, body)
+		failure, again := errors.AsType[*temporary](err)
+		if !again {
+			return err
+		}
+		wait := max(failure.after, pause/2+rand.N(pause))
+		if until, ok := ctx.Deadline(); ok && time.Until(until) < wait {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// temporary is a failure that may be none the next time.
+type temporary struct {
+	error
+	after time.Duration // 0: the collector did not say
+}
+
+func (t *temporary) Unwrap() error { return t.error }
+
+func (u *upload) post(ctx context.Context, body []byte) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.config.Endpoint.String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for _, field := range u.config.Headers {
+		request.Header.Set(field.Name, field.Value.Reveal())
+	}
+	request.Header.Set("Content-Type", "application/x-protobuf")
+	request.Header.Set("User-Agent", "monite-proxy/"+u.config.Version)
+	response, err := u.client.Do(request)
+	if err != nil {
+		if broken, ok := errors.AsType[*url.Error](err); ok {
+			err = broken.Err // without the URL
+		}
+		return &temporary{error: err}
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	switch status := response.StatusCode; {
+	case status/100 == 2 && err == nil:
+		u.rejected.Add(rejectedSpans(text))
+		return nil
+	case status/100 == 2: // it may have taken them; twice would be worse than not at all
+		return errors.New("the answer of the collector broke off")
+	case status == http.StatusTooManyRequests || status == http.StatusBadGateway ||
+		status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
+		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+		return &temporary{fmt.Errorf("the collector answered %d", status), time.Duration(min(max(seconds, 0), 3600)) * time.Second}
+	default:
+		return fmt.Errorf("the collector answered %d", status)
+	}
+}
+
+// rejectedSpans reads ExportTraceServiceResponse.partial_success.rejected_spans,
+// both of them field 1.
+func rejectedSpans(answer []byte) int64 {
+	partial := field1(answer, protowire.BytesType)
+	if partial == nil {
+		return 0
+	}
+	inner, n := protowire.ConsumeBytes(partial)
+	if n < 0 {
+		return 0
+	}
+	count, n := protowire.ConsumeVarint(field1(inner, protowire.VarintType))
+	if n < 0 {
+		return 0
+	}
+	return max(int64(count), 0)
+}
+
+// field1 returns the message from the value of its field 1 on; nil: there is none.
+func field1(message []byte, want protowire.Type) []byte {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return nil
+		}
+		message = message[n:]
+		if number == 1 && kind == want {
+			return message
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+			return nil
+		}
+		message = message[n:]
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+)
+
+// Tracer tells a third party where the time of a request went. It is given no
+// request, and so no path, id, header or body: only what is named here.
+type Tracer interface {
+	// Begin starts the span of one request.
+	Begin(SpanStart) Span
+}
+
+// SpanStart is what is known of a request when it arrives.
+type SpanStart struct {
+	// Traceparent and Tracestate are the app's fields: the parent, if they are right.
+	Traceparent, Tracestate []string
+	Time                    time.Time
+	Method                  string // as in Record
+	TLS                     bool
+	// Listener is the one that the app used, as the audit line names it.
+	Listener string
+}
+
+// Span is that of one request. Its methods are called by one goroutine at a time.
+type Span interface {
+	// IDs are those of the trace and the span, in hexadecimal digits. sampled: they
+	// are exported.
+	IDs() (trace, span string, sampled bool)
+	// Waited tells of a wait for a token that is over. failed: there is none.
+	Waited(from, to time.Time, failed bool)
+	// Attempt starts the span of one attempt at upstream. resend is how many were
+	// made before.
+	Attempt(method string, resend int) AttemptSpan
+	// End ends it; the record is complete.
+	End(*Record)
+}
+
+// AttemptSpan is that of one attempt.
+type AttemptSpan interface {
+	// Context are the fields that tell upstream of the trace. An empty one is not sent.
+	Context() (traceparent, tracestate string)
+	// End ends it, at the head of the answer. status is 0 and errorType a short name
+	// of the step that failed if there is none.
+	End(status int, errorType string)
+}
+
+// beginSpan does nothing without a tracer.
+func (a *accessLog) beginSpan(in *http.Request, record *Record) {
+	if a.tracer == nil {
+		return
+	}
+	record.span = a.tracer.Begin(SpanStart{
+		Traceparent: in.Header["Traceparent"], Tracestate: in.Header["Tracestate"],
+		Time: record.Start, Method: record.Method, TLS: in.TLS != nil, Listener: a.listenerName(in),
+	})
+	record.TraceID, record.SpanID, record.Sampled = record.span.IDs()
+}
+
+// minWait is the least that is a wait: a token that is there is had in
+// microseconds.
+const minWait = time.Millisecond
+
+// waited tells the trace of a wait for a token.
+func (r *Record) waited(from time.Time, err error) {
+	to := time.Now()
+	r.TokenWait += to.Sub(from)
+	if r.span != nil && to.Sub(from) >= minWait {
+		r.span.Waited(from, to, err != nil)
+	}
+}
+
+// trip sends out once, in a span of its own if there is a trace.
+func (a attempt) trip(out *http.Request) (*http.Response, error) {
+	if a.record.span == nil {
+		return a.next.RoundTrip(out)
+	}
+	span := a.record.span.Attempt(a.record.Method, a.record.attempts)
+	a.record.attempts++
+	out = out.WithContext(out.Context())
+	out.Header = maps.Clone(out.Header) // what broke may still be writing the other one
+	parent, state := span.Context()
+	setOrDelete(out.Header, "Traceparent", parent)
+	setOrDelete(out.Header, "Tracestate", state)
+	response, err := a.next.RoundTrip(out)
+	if err != nil {
+		span.End(0, stepOf(err))
+		return nil, err
+	}
+	span.End(response.StatusCode, "")
+	return response, nil
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		delete(header, name)
+		return
+	}
+	header[name] = []string{value}
+}
+
+// stepOf names what failed. An error's text may hold an address.
+func stepOf(err error) string {
+	broken, ok := errors.AsType[*upstream.Error](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case !ok:
+		return "other"
+	case broken.Timeout:
+		return "timeout"
+	}
+	return string(broken.Op)
+}
+
+// ErrorName names, for the end of a span, what went wrong: the type of our own
+// answer, upstream's status, or what became of the app. "" if nothing did.
+func (r *Record) ErrorName() string {
+	switch {
+	case r.ErrorType != "":
+		return r.ErrorType
+	case r.Status == statusClientGone:
+		return "client_gone"
+	case r.Aborted:
+		return "aborted"
+	case r.Status >= http.StatusInternalServerError:
+		return strconv.Itoa(r.Status)
+	}
+	return ""
+}
