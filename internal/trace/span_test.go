@@ -51,7 +51,7 @@ func begin(t *Traces, traceparent ...string) proxy.Span {
 func attributes(stub tracetest.SpanStub) string {
 	var all []string
 	for _, a := range stub.Attributes {
-		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 	}
 	return strings.Join(all, " ")
 }
