@@ -94,7 +94,7 @@ func TestTraceTellsOfWaitsAndAttempts(t *testing.T) {
 		if got := strings.Join(d.lines, "; "); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)
 		}
-		if got := strings.Join(sent, " "); got != "[ours-0][] [ours-1][]" {
+		if got := strings.Join(sent, " "); got != "[ours-0] [] [ours-1] []" {
 			t.Errorf("%s: upstream got %s", name, got)
 		}
 		if !strings.Contains(r.log.String(), `"trace_id":"the-trace","span_id":"the-span"`) {
