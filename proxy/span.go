@@ -68,7 +68,7 @@ func (a *accessLog) beginSpan(in *http.Request, record *Record) {
 // microseconds.
 const minWait = time.Millisecond
 
-// waited tells the trace of a wait for a token.
+// waited adds up the waits for tokens, and tells the trace of each.
 func (r *Record) waited(from time.Time, err error) {
 	to := time.Now()
 	r.TokenWait += to.Sub(from)
