@@ -160,8 +160,11 @@ func (p *process) syscalls(during func() (requests int, err error)) (perRequest 
 	}
 	time.Sleep(300 * time.Millisecond)
 	requests, err := during()
-	_ = trace.Process.Signal(os.Interrupt)
+	// Not SIGINT, which is ignored below a shell that put us in the background.
+	_ = trace.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(10*time.Second, func() { _ = trace.Process.Kill() })
 	_ = trace.Wait()
+	late.Stop()
 	if err != nil {
 		return 0, err
 	}

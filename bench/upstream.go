@@ -24,8 +24,8 @@ const entity = "9d2b4c8f-2087-4738-ba91-7359683c49a4"
 // upstream is nginx over TLS 1.3 on the core that is not the contender's.
 type upstream struct {
 	*process
-	port     int
-	ca, cert string
+	port int
+	ca   string
 }
 
 const upstreamConf = `worker_processes 1;

@@ -261,9 +261,9 @@ func (c *conn) exchange(h *head) (again bool) {
 
 // finish ends an exchange whose handler has returned.
 func (c *conn) finish(x *answer, handled bool) (again bool) {
+	x.over.Store(true) // first: nobody else moves a deadline from here on
 	alive := c.gone.rest()
 	c.setCancel(nil)
-	x.over.Store(true)
 	if !handled {
 		x.cutOff()
 		return false
