@@ -43,9 +43,9 @@ func withDoor(t *testing.T, more ...string) (s *sidecar, file, socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := startLog(io.Discard)
+	lines := startLog(io.Discard, nil)
 	t.Cleanup(lines.close)
-	audit, err := newAudit(cfg, lines)
+	audit, err := newAudit(cfg, lines, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
