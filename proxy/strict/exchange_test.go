@@ -471,7 +471,11 @@ func TestUnixSocketAndTLS(t *testing.T) {
 	}
 	plain := r.dial()
 	plain.say(get("/"))
+	plain.want("GET", 400, "Client sent an HTTP request to an HTTPS server.\n")
 	plain.closed()
+	other := r.dial()
+	other.say("SSH-2.0-OpenSSH_9.2\r\n")
+	other.closed()
 }
 
 func TestShutdownWaitsForRequestsAndNotForIdleConnections(t *testing.T) {
