@@ -157,8 +157,9 @@ func TestNoCanaryIsSeenAnywhere(t *testing.T) {
 					e = e.with(name, "", name+"_FILE", directory+"/"+name)
 				}
 			}
+			e = e.with("MONITE_AUDIT_LOG", t.TempDir()+"/audit")
 			s := start(t, e).ready()
-			w := &canaryWalk{s: s, upstream: upstream, canaries: canaries, texts: map[string]string{}}
+			w := &canaryWalk{s: s, upstream: upstream, canaries: canaries, texts: map[string]string{}, env: e, audit: e["MONITE_AUDIT_LOG"]}
 			w.failures()
 			w.badRequests()
 			w.fileTrouble(e)

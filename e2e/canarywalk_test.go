@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"os"
 	"strings"
 	"time"
 )
@@ -18,6 +21,8 @@ type canaryWalk struct {
 	echo     string            // an answer of upstream: there the token may be
 	users    int
 	own      int // answers made by the proxy
+	env      env
+	audit    string // the audit file
 }
 
 // call sends one request as an app does, and keeps the answer if it is ours.
@@ -124,12 +129,39 @@ func (w *canaryWalk) badRequests() {
 }
 
 func (w *canaryWalk) adminPages() {
-	for _, path := range []string{"/metrics", "/status", "/readyz?verbose", "/startupz?verbose", "/livez?verbose", "/version", "/nothing"} {
+	for _, path := range []string{"/", "/page.js", "/metrics", "/status", "/readyz?verbose", "/startupz?verbose", "/livez?verbose", "/version", "/nothing"} {
 		a := w.s.admin("GET", path)
 		w.texts[path] = fmt.Sprint(a.Header, a.Body)
 	}
 	a := w.s.admin("POST", "/tokens/refresh")
 	w.texts["/tokens/refresh"] = fmt.Sprint(a.Header, a.Body)
+	w.texts["/events"] = w.s.firstEvent()
+	audit, err := os.ReadFile(w.audit)
+	if err != nil || len(audit) == 0 {
+		w.s.t.Errorf("the audit file has %d bytes, %v", len(audit), err)
+	}
+	w.texts["audit file"] = string(audit)
+	at := w.s.addressesOf(w.env)
+	for _, command := range [][]string{{"status"}, {"status", "-json"}, {"doctor"}, {"doctor", "-json"}} {
+		_, w.texts[strings.Join(command, " ")] = runCommand(w.s.t, at, command...)
+	}
+}
+
+// firstEvent is what the page hears first on its stream.
+func (s *sidecar) firstEvent() string {
+	response, err := http.Get(s.Admin + "/events")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var text strings.Builder
+	for lines := bufio.NewScanner(response.Body); lines.Scan() && lines.Text() != ""; {
+		text.WriteString(lines.Text() + "\n")
+	}
+	if text.Len() == 0 {
+		s.t.Error("no event")
+	}
+	return text.String()
 }
 
 // commands are check, and starts with a secret in the wrong place.
