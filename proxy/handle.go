@@ -118,6 +118,11 @@ func (h *handles) read(authorization []string) (selection, *problem) {
 		scheme, text, _ := strings.Cut(value, " ")
 		text = strings.Trim(text, " ")
 		if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(text, handlePrefix) {
+			if strings.Contains(value, handlePrefix) {
+				// A handle in another place. To ignore it would be to let the app be the
+				// default identity, which it did not ask for.
+				return selection{}, &problemHandle
+			}
 			continue
 		}
 		if found != "" && found != text {

@@ -43,7 +43,7 @@ func TestHandleSaysWhatItWasMadeFor(t *testing.T) {
 
 func TestOtherTokensAreIgnored(t *testing.T) {
 	h := handlesOf("client-secret")
-	for _, value := range []string{"", "Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "mph1_x", "Bearer Mph1_x", "Bearer x mph1_", "Digest mph1_AAAA", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"} {
+	for _, value := range []string{"", "Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"} {
 		if got, problem := h.read([]string{value}); got != (selection{}) || problem != nil {
 			t.Errorf("read(%q) = %v, %v, want nothing", value, got, problem)
 		}
@@ -54,6 +54,12 @@ func TestOtherTokensAreIgnored(t *testing.T) {
 	}
 	if got, problem := off.read([]string{"Bearer x"}); got != (selection{}) || problem != nil {
 		t.Errorf("with handles off, another token: %v, %v", got, problem)
+	}
+	// What has a handle in another place expects to be somebody.
+	for _, value := range []string{"mph1_x", "Bearer x mph1_", "Digest mph1_AAAA", "Bearer\tmph1_x", h.make(selection{handleUser, userA})} {
+		if got, problem := h.read([]string{value}); got != (selection{}) || problem != &problemHandle {
+			t.Errorf("read(%q) = %v, %v, want a refusal", value, got, problem)
+		}
 	}
 	text := h.make(selection{handlePartner, ""})
 	if _, problem := h.read([]string{"Bearer x", "Bearer " + text}); problem != nil {

@@ -190,7 +190,7 @@ func TestLocationUnderPrefix(t *testing.T) {
 	billing := &Named{PathPrefix: "/as/billing"}
 	for _, c := range [][2]string{
 		{"/v1/x", "/as/billing/v1/x"}, {"/v1/x?a=b#c", "/as/billing/v1/x?a=b#c"}, {"/", "/as/billing/"}, {"x/y", "/as/billing/v1/payables/x/y"}, {"../x", "/as/billing/v1/x"}, {"../../../../../v1/x", "/as/billing/v1/x"}, {"/../v1/x", "/as/billing/v1/x"}, {"/as/billing/v1/x", "/as/billing/as/billing/v1/x"},
-		{"?a=b", "?a=b"}, {"", ""}, {"#x", "#x"}, {"https://evil.example/v1/x", "https://evil.example/v1/x"}, {"//evil.example/x", "//evil.example/x"}, {"mailto:a@b", "mailto:a@b"}, {"/v1/%2e%2e/x", "/as/billing/v1/%2e%2e/x"}, {"/v1/a%20b", "/as/billing/v1/a%20b"},
+		{"?a=b", "?a=b"}, {"", ""}, {"#x", "#x"}, {"https://evil.example/v1/x", "https://evil.example/v1/x"}, {"//evil.example/x", "//evil.example/x"}, {"mailto:a@b", "mailto:a@b"}, {"/v1/%2e%2e/x", ""}, {"/%2E./v1/x", ""}, {"/v1\\x", ""}, {"/v1/\tx", ""}, {"http:/v1/x", ""}, {"https:v1/x", ""}, {"/v1/a%20b", "/as/billing/v1/a%20b"},
 	} {
 		record := &Record{prefix: billing, path: "/v1/payables/p"}
 		if got := underPrefix(c[0], record); got != c[1] {

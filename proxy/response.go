@@ -32,7 +32,11 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if at := header.Get(name); at != "" {
-			header.Set(name, underPrefix(h.ownLocation(at), record))
+			if at = underPrefix(h.ownLocation(at), record); at == "" {
+				header.Del(name)
+			} else {
+				header.Set(name, at)
+			}
 		}
 	}
 	if response.StatusCode != http.StatusNotModified { // that would change what the app has stored
@@ -130,16 +134,25 @@ func (h *Handler) ownLocation(reference string) string {
 
 // underPrefix puts the path prefix of a named identity back on a reference to
 // here: without it the app would follow as the default identity. So would one
-// whose ".." lead out of the prefix: it is resolved before.
+// whose ".." lead out of the prefix: it is resolved before. One that readers
+// resolve differently is dropped: empty.
 func underPrefix(reference string, record *Record) string {
+	if record.prefix == nil || reference == "" {
+		return reference
+	}
 	at, err := url.Parse(reference)
-	if record.prefix == nil || err != nil || at.Scheme != "" || at.Host != "" || at.Path == "" || strings.HasPrefix(reference, "//") {
+	switch {
+	case err != nil, strings.Contains(strings.ToLower(reference), "%2e"), strings.ContainsRune(reference, '\\'):
+		return ""
+	case at.Host == "" && (at.Scheme == "http" || at.Scheme == "https"): // "http:/v1/x" is here, to some
+		return ""
+	case at.Scheme != "" || at.Host != "" || at.Path == "" || strings.HasPrefix(reference, "//"):
 		return reference
 	}
 	if reference[0] != '/' || strings.Contains(reference, "..") {
 		base, err := url.Parse(record.path)
 		if err != nil {
-			return reference
+			return ""
 		}
 		reference = base.ResolveReference(at).String()
 	}

@@ -47,7 +47,8 @@ func Compile(allow, deny []Rule) *Rules {
 
 // Permits reports whether the rules let a request pass. route is what Find says
 // of path. What is not plain is permitted only if it is so in every reading that
-// an upstream might give it.
+// an upstream might give it; one that may be meant for a published path is not
+// other.
 func (r *Rules) Permits(method, path string, route int) bool {
 	mask := uint8(0)
 	switch {
