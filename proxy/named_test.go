@@ -270,3 +270,13 @@ func BenchmarkNamedIdentity(b *testing.B) {
 		})
 	}
 }
+
+// The history keeps records for a long time, and policies are replaced.
+func TestKeptRecordHoldsNoPolicyAndNoPath(t *testing.T) {
+	o := listen(t, answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.url, withPeople)
+	r.do("GET", "/as/billing/v1/payables/"+userA, "")
+	if record := r.record(); record.view != nil || record.prefix != nil || record.path != "" {
+		t.Errorf("record %+v", record)
+	}
+}
