@@ -150,6 +150,8 @@ func TestNoCanaryIsSeenAnywhere(t *testing.T) {
 			e := defaultEnv(server.URL).with("MONITE_CLIENT_ID", canaries["client id"], "MONITE_CLIENT_SECRET", canaries["client secret"],
 				"MONITE_APP_TOKEN", canaries["app token"], "MONITE_LOG_LEVEL", "trace", "MONITE_HOLD_TIMEOUT", "100ms",
 				"MONITE_UPSTREAM_TIMEOUT", "300ms", "MONITE_TOKEN_TIMEOUT", "300ms", "MONITE_MAX_BODY_BYTES", "100000")
+			audit := t.TempDir() + "/audit"
+			e = e.with("MONITE_AUDIT_LOG", audit)
 			if source == "file" {
 				directory := t.TempDir()
 				for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN"} {
@@ -157,17 +159,22 @@ func TestNoCanaryIsSeenAnywhere(t *testing.T) {
 					e = e.with(name, "", name+"_FILE", directory+"/"+name)
 				}
 			}
-			e = e.with("MONITE_AUDIT_LOG", t.TempDir()+"/audit")
 			s := start(t, e).ready()
-			w := &canaryWalk{s: s, upstream: upstream, canaries: canaries, texts: map[string]string{}, env: e, audit: e["MONITE_AUDIT_LOG"]}
+			w := &canaryWalk{s: s, upstream: upstream, canaries: canaries, texts: map[string]string{}}
 			w.failures()
 			w.badRequests()
 			w.fileTrouble(e)
 			w.adminPages()
+			w.doctor(e)
 			w.commands(e)
 			s.signal(syscall.SIGQUIT) // what Go prints of a crash
 			s.exitCode(5 * time.Second)
 			w.texts["log"] = s.log.String()
+			lines, err := os.ReadFile(audit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.texts["audit file"] = string(lines)
 
 			if hits := sweep(canaries, w.texts); len(hits) > 0 {
 				t.Errorf("%d hits, such as %+v", len(hits), hits[:min(len(hits), 5)])

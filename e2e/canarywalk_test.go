@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 )
@@ -21,8 +20,6 @@ type canaryWalk struct {
 	echo     string            // an answer of upstream: there the token may be
 	users    int
 	own      int // answers made by the proxy
-	env      env
-	audit    string // the audit file
 }
 
 // call sends one request as an app does, and keeps the answer if it is ours.
@@ -40,10 +37,22 @@ func (w *canaryWalk) call(name, method, target, body string, pairs ...string) {
 func (w *canaryWalk) keep(name string, a answer) {
 	if a.Header.Get("X-Monite-Proxy-Outcome") == "" {
 		w.echo += a.Body
+		w.texts["our fields in the answer to "+name] = ownFields(a.Header)
 		return
 	}
 	w.own++
 	w.texts["answer to "+name] = fmt.Sprint(a.Status, a.Header, a.Body)
+}
+
+// ownFields are the fields that the proxy adds to upstream's answers.
+func ownFields(header http.Header) string {
+	own := http.Header{}
+	for name, values := range header {
+		if name == "Server-Timing" || name == "X-Request-Id" || strings.HasPrefix(name, "X-Monite-Proxy-") {
+			own[name] = values
+		}
+	}
+	return fmt.Sprint(own)
 }
 
 func (w *canaryWalk) newUser() string {
@@ -54,6 +63,7 @@ func (w *canaryWalk) newUser() string {
 // failures has both endpoints fail in every way.
 func (w *canaryWalk) failures() {
 	w.call("a good call", "GET", "/v1/entities", "")
+	w.call("a call that asks for an explanation", "GET", "/v1/entities", "", "X-Monite-Proxy-Explain", "1")
 	for _, table := range []map[string]betrayal{unreadable, badMints} {
 		for name, answer := range table {
 			w.upstream.mint.Store(&answer)
@@ -129,39 +139,46 @@ func (w *canaryWalk) badRequests() {
 }
 
 func (w *canaryWalk) adminPages() {
-	for _, path := range []string{"/", "/page.js", "/metrics", "/status", "/readyz?verbose", "/startupz?verbose", "/livez?verbose", "/version", "/nothing"} {
+	for _, path := range []string{"/", "/metrics", "/status", "/readyz?verbose", "/startupz?verbose", "/livez?verbose", "/version", "/nothing"} {
 		a := w.s.admin("GET", path)
 		w.texts[path] = fmt.Sprint(a.Header, a.Body)
 	}
+	w.texts["/events"] = w.firstEvents()
 	a := w.s.admin("POST", "/tokens/refresh")
 	w.texts["/tokens/refresh"] = fmt.Sprint(a.Header, a.Body)
-	w.texts["/events"] = w.s.firstEvent()
-	audit, err := os.ReadFile(w.audit)
-	if err != nil || len(audit) == 0 {
-		w.s.t.Errorf("the audit file has %d bytes, %v", len(audit), err)
-	}
-	w.texts["audit file"] = string(audit)
-	at := w.s.addressesOf(w.env)
-	for _, command := range [][]string{{"status"}, {"status", "-json"}, {"doctor"}, {"doctor", "-json"}} {
-		_, w.texts[strings.Join(command, " ")] = runCommand(w.s.t, at, command...)
-	}
 }
 
-// firstEvent is what the page hears first on its stream.
-func (s *sidecar) firstEvent() string {
-	response, err := http.Get(s.Admin + "/events")
+// firstEvents are what an open page is told at first, down to the requests.
+func (w *canaryWalk) firstEvents() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	in, _ := http.NewRequestWithContext(ctx, "GET", w.s.Admin+"/events", nil)
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(in)
 	if err != nil {
-		s.t.Fatal(err)
+		w.s.t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var text strings.Builder
-	for lines := bufio.NewScanner(response.Body); lines.Scan() && lines.Text() != ""; {
-		text.WriteString(lines.Text() + "\n")
+	said, lines := "", bufio.NewReader(response.Body)
+	for !strings.Contains(said, "/v1/payables") || !strings.HasSuffix(said, "\n\n") {
+		line, err := lines.ReadString('\n')
+		if said += line; err != nil {
+			w.s.t.Fatalf("no event with the requests: %v", err)
+		}
 	}
-	if text.Len() == 0 {
-		s.t.Error("no event")
+	return said
+}
+
+// doctor looks at the sidecar, with the credentials and with refused ones, and
+// with a token endpoint that repeats them.
+func (w *canaryWalk) doctor(e env) {
+	refused := refusing(401)
+	for name, answer := range map[string]*betrayal{"": nil, " with refused credentials": &refused} {
+		w.upstream.mint.Store(answer)
+		for _, args := range [][]string{{"doctor"}, {"doctor", "-json"}, {"status"}, {"status", "-json"}} {
+			_, w.texts[strings.Join(args, " ")+name] = runCommand(w.s.t, w.s.addressesOf(e), args...)
+		}
 	}
-	return text.String()
+	w.upstream.mint.Store(nil)
 }
 
 // commands are check, and starts with a secret in the wrong place.
@@ -194,6 +211,15 @@ func (w *canaryWalk) wantCoverage() {
 	w.s.t.Helper()
 	if want := len(unreadable) + len(badMints) + 10; w.own < want {
 		w.s.t.Errorf("%d answers were made by the proxy, want %d at least", w.own, want)
+	}
+	for place, want := range map[string]string{
+		"/": "/v1/payables", "/events": "/v1/payables", "/status": "mints", "audit file": `"POST"`, "doctor": "credentials",
+		"doctor -json": "{", "doctor with refused credentials": "refus", "our fields in the answer to a good call": "Server-Timing",
+		"our fields in the answer to a call that asks for an explanation": "Explain",
+	} {
+		if !strings.Contains(w.texts[place], want) {
+			w.s.t.Errorf("%s lacks %q: %.300s", place, want, w.texts[place])
+		}
 	}
 	for _, kind := range []string{
 		"proxy_token_rejected", "proxy_token_unavailable", "proxy_upstream_broken", "proxy_upstream_timeout", "proxy_app_token",
