@@ -72,6 +72,12 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.server.ended(c)
 	defer func() { _ = c.nc.Close() }()
+	defer func() { // a fault of ours, on this connection alone
+		if recover() != nil {
+			c.cancelRequest()
+			c.server.logf("http: panic on the connection of %s", c.remote)
+		}
+	}()
 	if !c.handshake() {
 		return
 	}

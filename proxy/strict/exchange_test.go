@@ -679,3 +679,21 @@ func TestCloseAnswersNothing(t *testing.T) {
 		_ = server.Shutdown(t.Context())
 	})
 }
+
+// A fault of the server itself ends its connection, and no other.
+func TestPanicOfTheServerEndsOneConnection(t *testing.T) {
+	r := serve(t, echo)
+	poison = func(*conn) { panic("ours") }
+	t.Cleanup(func() { poison = spoil })
+	first, second := r.dial(), r.dial()
+	first.say(get("/"))
+	first.want("GET", 200, "GET / ")
+	first.closed()
+	second.say(get("/"))
+	second.want("GET", 200, "GET / ")
+	for begun := time.Now(); !strings.Contains(r.log.String(), "panic on the connection"); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > patience {
+			t.Fatal("the log does not tell")
+		}
+	}
+}
