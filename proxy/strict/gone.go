@@ -36,6 +36,12 @@ func (g *gone) init(c *conn) {
 func (g *gone) watch() {
 	g.mu.Lock()
 	g.wanted = true
+	// What was taken makes room: into a buffer that a body has filled to its end
+	// nothing could be read.
+	if c := g.c; c.w == len(c.buf) || c.r == c.w {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	}
 	g.mu.Unlock()
 	if g.timer == nil {
 		g.timer = time.AfterFunc(parked, g.read)
