@@ -298,7 +298,9 @@ func TestGoneAppEndsTheRequest(t *testing.T) {
 		}
 	})
 	requests := []string{get("/"), post("/", "abc", "Content-Length: 3"), post("/", chunked("abc"), "Transfer-Encoding: chunked")}
-	filling := func(size int) string { return post("/", chunked(strings.Repeat("b", size)), "Transfer-Encoding: chunked") }
+	filling := func(size int) string {
+		return post("/", chunked(strings.Repeat("b", size)), "Transfer-Encoding: chunked")
+	}
 	size := 1900
 	size += smallBuffer - len(filling(size)) // the body ends where the buffer does
 	requests = append(requests, filling(size), filling(size-1), filling(size+1))
