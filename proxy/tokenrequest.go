@@ -12,8 +12,11 @@ import (
 )
 
 const (
+	// tokenPath is that of Monite's own token endpoint, so that a backend changes a
+	// base URL and nothing else.
 	tokenPath = "/v1/auth/token"
-	// maxTokenRequest bounds the body of a request for a token, in bytes.
+	// maxTokenRequest bounds the body of a request for a token, in bytes. A real one
+	// has 200.
 	maxTokenRequest = 16 << 10
 	// handleSeconds is what an app is told of the life of a handle. A handle has no
 	// end, so this is true, and an app that asks again gets another one.

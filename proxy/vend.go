@@ -13,17 +13,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// vendPath is the only path of the vend listener: that of Monite's own token
-// endpoint, so that a backend changes a base URL and nothing else.
-const vendPath = "/v1/auth/token"
-
 // vendLeast is how long a vended token should live. Monite's React components
 // ask for a new one every ten minutes, whatever expires_in says; the rest is for
 // the way there. A token with less is replaced first, if one is to be had.
 const vendLeast = 11 * time.Minute
-
-// maxVendBody bounds the body of a token request. A real one has 200 bytes.
-const maxVendBody = 16 << 10
 
 // VendSource gives tokens that are taken away. tokencache.Cache is one.
 type VendSource interface {
@@ -92,11 +85,11 @@ func (v *Vendor) check(in *http.Request, path string) *problem {
 		return p
 	}
 	switch {
-	case in.RequestURI != vendPath:
+	case in.RequestURI != tokenPath:
 		return &problemVendPath
 	case in.Method != http.MethodPost:
 		return &problemVendMethod
-	case in.ContentLength > maxVendBody:
+	case in.ContentLength > maxTokenRequest:
 		return &problemVendBody
 	// The user is named in the body. Who names one here as well may mean another.
 	case len(in.Header[headerEntityUser]) > 0 || len(in.Header[headerIdentity]) > 0:
@@ -112,7 +105,7 @@ func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
 		writeProblem(w, in, refuse(p), record)
 		return
 	}
-	record.Route = vendPath
+	record.Route = tokenPath
 	if v.guard.inFlight.Add(1) > v.guard.maxInFlight {
 		v.guard.inFlight.Add(-1)
 		writeProblem(w, in, &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}, record)

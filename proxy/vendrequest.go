@@ -19,11 +19,11 @@ type vendRequest struct{ GrantType, EntityUserID string }
 // "Entity_User_ID" for entity_user_id, and the last of two; what sits in front
 // may have checked the first.
 func readVendRequest(body io.Reader) (asked vendRequest, p *problem) {
-	text, err := io.ReadAll(io.LimitReader(body, maxVendBody+1))
+	text, err := io.ReadAll(io.LimitReader(body, maxTokenRequest+1))
 	switch {
 	case err != nil:
 		return asked, &problemBodyRead
-	case len(text) > maxVendBody:
+	case len(text) > maxTokenRequest:
 		return asked, &problemVendBody
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))

@@ -142,13 +142,23 @@ func (s *sidecar) closeListeners() {
 // run is the life of the sidecar, from open listeners to the exit code.
 func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.sayHello()
-	failed := make(chan error, 3)
+	// One failure is enough to stop. Who fails after it must not wait for a reader:
+	// listeners of identities may be many, and run waits for all of them.
+	failed := make(chan error, 1)
+	serving := func(server server, on *listener) {
+		if err := s.serveOn(server, on); err != nil {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { failed <- s.serveOn(s.data, s.listening[0]) })
-	running.Go(func() { failed <- s.serveOn(s.admin, s.listening[1]) })
+	running.Go(func() { serving(s.data, s.listening[0]) })
+	running.Go(func() { serving(s.admin, s.listening[1]) })
 	if s.vend.server != nil {
-		running.Go(func() { failed <- s.serveOn(s.vend.server, s.vend.listener) })
+		running.Go(func() { serving(s.vend.server, s.vend.listener) })
 	}
 	running.Go(func() { _ = s.cache.Run(ctx) }) // mints the first token
 	running.Go(func() { _ = s.watcher.Run(ctx) })
