@@ -57,6 +57,7 @@ func main() {
 	flag.StringVar(&p.Out, "out", "bench/out", "where raw data, table and plot go")
 	flag.StringVar(&only, "only", "", "contenders, with commas between them")
 	flag.IntVar(&p.Rounds, "rounds", p.Rounds, "interleaved rounds of throughput")
+	flag.DurationVar(&p.Closed, "closed", p.Closed, "one throughput measurement")
 	flag.IntVar(&p.Latency, "latency", p.Latency, "interleaved rounds of latency")
 	flag.Parse()
 	if only != "" {

@@ -56,7 +56,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		writeProblem(w, in, classify(errors.New("panic"), record), record)
 		a.end(record, in)
 	}()
-	a.next.ServeHTTP(w, in.WithContext(withRecord(in.Context(), record)))
+	a.next.ServeHTTP(w, in.WithContext(newCall(in.Context(), record)))
 }
 
 func (a *accessLog) end(record *Record, in *http.Request) {

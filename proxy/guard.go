@@ -58,6 +58,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		return
 	}
 	defer g.inFlight.Add(-1)
+	routeBy(in.Context(), record.path)
 	g.next.ServeHTTP(w, in)
 }
 

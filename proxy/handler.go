@@ -82,7 +82,11 @@ func New(config Config) *Handler {
 	}
 
 	router := chi.NewRouter()
-	router.Handle("/*", http.HandlerFunc(h.forward))
+	if h.handles != nil {
+		router.Post(tokenPath, h.answerTokenRequest)
+	}
+	// And not "/*": chi would make a map of path values for every request.
+	router.NotFound(h.forward)
 
 	h.guard = &guard{
 		next:         router,
@@ -142,15 +146,22 @@ func (h *Handler) identify(in *http.Request, by way, record *Record) (identity I
 	return identity, problem
 }
 
-// forward is the walk from the identity to the answer.
-func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
+// arrived notes what every request past the guard has.
+func (h *Handler) arrived(in *http.Request) (*Record, way) {
 	record := recordFrom(in.Context())
 	record.AppToken = h.config.AppToken != nil && !h.config.AppToken().IsZero() // the guard has seen it
-	by := way{listener: listenerOf(in.Context()), prefix: record.prefix}
-	if h.handles != nil && isTokenRequest(in.Method, record.path) {
-		h.answerToken(w, in, by, record)
-		return
-	}
+	return record, way{listener: listenerOf(in.Context()), prefix: record.prefix}
+}
+
+// answerTokenRequest serves the one path that is not forwarded.
+func (h *Handler) answerTokenRequest(w http.ResponseWriter, in *http.Request) {
+	record, by := h.arrived(in)
+	h.answerToken(w, in, by, record)
+}
+
+// forward is the walk from the identity to the answer.
+func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
+	record, by := h.arrived(in)
 	identity, problem := h.identify(in, by, record)
 	if problem != nil {
 		writeProblem(w, in, refuse(problem), record)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
@@ -97,15 +96,4 @@ type Record struct {
 	// Err is the cause of an answer made by the proxy; nil if the app's request
 	// was at fault. It holds no secret.
 	Err error
-}
-
-type recordKey struct{}
-
-func withRecord(ctx context.Context, r *Record) context.Context {
-	return context.WithValue(ctx, recordKey{}, r)
-}
-
-func recordFrom(ctx context.Context) *Record {
-	r, _ := ctx.Value(recordKey{}).(*Record)
-	return r
 }

@@ -98,6 +98,9 @@ var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}
 func connectionFields(values []string) map[string]bool {
 	var fields map[string]bool
 	for _, value := range values {
+		if value == "keep-alive" || value == "close" { // what nearly all send; the first goes no further anyway
+			continue
+		}
 		for option := range strings.SplitSeq(value, ",") {
 			name := http.CanonicalHeaderKey(strings.Trim(option, " \t"))
 			// What frames or describes the answer is not upstream's to remove.

@@ -73,19 +73,20 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 	_ = response.Body.Close()
 	c.record.Replay = reason
+	// A copy: what was answered early may still be writing the first one.
+	out = out.WithContext(out.Context())
+	out.Header = maps.Clone(out.Header)
 	return c.send(out, again)
 }
 
-// send makes one attempt with one token.
+// send makes one attempt with one token, which it puts into out.
 func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Response, error) {
 	c.record.trace = upstream.Trace{}
-	attempt := out.WithContext(upstream.WithTrace(out.Context(), &c.record.trace))
-	attempt.Header = maps.Clone(out.Header)
-	attempt.Body = c.body.reader()
-	attempt.Header["Authorization"] = []string{"Bearer " + token.Reveal()}
+	out.Body = c.body.reader()
+	out.Header["Authorization"] = []string{token.Bearer()}
 	c.record.Sent = true
 	start := time.Now()
-	response, err := c.next.RoundTrip(attempt)
+	response, err := c.next.RoundTrip(out)
 	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), c.record.trace.DialDuration
 	if err == nil {
 		dropEchoes(response.Header, token)

@@ -32,7 +32,11 @@ type String struct {
 	// that holds a String by reflection, without asking its methods, and then
 	// an address is all that it can show.
 	value *string
+	// bearer is "Bearer " and the value, if it is used as that; else nil.
+	bearer *string
 }
+
+const bearerScheme = "Bearer "
 
 // New makes text secret. Empty text gives the zero String.
 func New(text string) String {
@@ -42,14 +46,33 @@ func New(text string) String {
 	return String{value: &text}
 }
 
-// Reveal returns the text. It has four callers: the mint body in tokenendpoint,
-// the Authorization field of the outgoing request and the answer of the vend
-// listener, both in proxy, and the fields for the trace collector.
+// NewToken is New for an access token: its Bearer costs nothing.
+func NewToken(text string) String {
+	if text == "" {
+		return String{}
+	}
+	bearer := bearerScheme + text
+	text = bearer[len(bearerScheme):]
+	return String{value: &text, bearer: &bearer}
+}
+
+// Reveal returns the text. It has three callers: the mint body in tokenendpoint,
+// the answer of the vend listener in proxy, and the fields for the trace
+// collector.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""
 	}
 	return *s.value
+}
+
+// Bearer returns the text as the value of an Authorization field (RFC 6750
+// section 2.1). It has one caller, the credential step in proxy.
+func (s String) Bearer() string {
+	if s.bearer != nil {
+		return *s.bearer
+	}
+	return bearerScheme + s.Reveal()
 }
 
 // IsZero reports whether there is no text.

@@ -212,3 +212,27 @@ func TestHashNamesTheValueWithoutTellingIt(t *testing.T) {
 		t.Error("two values have one hash, or none has one")
 	}
 }
+
+func TestBearerOfATokenIsMadeOnce(t *testing.T) {
+	token := secret.NewToken(canary)
+	if got := token.Bearer(); got != "Bearer "+canary {
+		t.Errorf("Bearer() = %q", got)
+	}
+	if token.Reveal() != canary || token.Len() != len(canary) || !token.Equal(secret.New(canary)) || !token.In("x"+canary) {
+		t.Errorf("a token is not the text it was made of: %q, %d bytes", token.Reveal(), token.Len())
+	}
+	if allocs := testing.AllocsPerRun(100, func() { _ = token.Bearer() }); allocs != 0 {
+		t.Errorf("Bearer() allocates %v times", allocs)
+	}
+	if got := secret.New(canary).Bearer(); got != "Bearer "+canary {
+		t.Errorf("Bearer() of a plain String = %q", got)
+	}
+	if !secret.NewToken("").IsZero() {
+		t.Error("an empty token is not the zero String")
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		if text := fmt.Sprintf(verb, struct{ token secret.String }{token}); strings.Contains(text, canary) || strings.Contains(text, "Bearer") {
+			t.Errorf("%s shows a token: %s", verb, text)
+		}
+	}
+}

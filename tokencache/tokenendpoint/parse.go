@@ -48,7 +48,7 @@ func parseResponse(body []byte) (tokencache.Token, error) {
 			return tokencache.Token{}, errors.New("token_type is not bearer")
 		}
 	}
-	return tokencache.Token{AccessToken: secret.New(text), ExpiresIn: parseExpiresIn(fields["expires_in"])}, nil
+	return tokencache.Token{AccessToken: secret.NewToken(text), ExpiresIn: parseExpiresIn(fields["expires_in"])}, nil
 }
 
 // objectFields splits one JSON object, and nothing after it, into its fields.
