@@ -21,6 +21,13 @@ const outBuffer = 8 << 10
 
 var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 
+// keptFields bounds a header map that is used again.
+const keptFields = 32
+
+// headers are empty ones, of answers that are over: a map with room for a usual
+// answer costs more than the rest of it.
+var headers = sync.Pool{New: func() any { return make(http.Header, 16) }}
+
 var errOver = errors.New("strict: the request is over")
 
 // answer is the http.ResponseWriter of one request. Its handler's goroutine
@@ -54,8 +61,11 @@ type answer struct {
 	continued bool       // 100 Continue was sent
 }
 
-func newAnswer(c *conn, h *head) *answer {
-	return &answer{c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.last, expect: h.expect, length: -1, header: make(http.Header, 16)}
+func (x *answer) init(c *conn, h *head) {
+	*x = answer{
+		c: c, isHead: h.method == http.MethodHead, minor: h.minor, wantsClose: h.last, expect: h.expect, length: -1,
+		header: headers.Get().(http.Header),
+	}
 }
 
 // Header implements http.ResponseWriter.
@@ -242,7 +252,11 @@ func (x *answer) end() error {
 	}
 	x.flush()
 	outBuffers.Put(x.buffer)
-	x.buffer, x.write = nil, nil
+	if len(x.header) <= keptFields {
+		clear(x.header)
+		headers.Put(x.header)
+	}
+	x.buffer, x.write, x.header = nil, nil, nil
 	if x.err == nil && x.length >= 0 && !x.bodyless() && x.written != x.length {
 		// Less than was promised: only the end of the connection can say so.
 		x.err = fmt.Errorf("strict: %d of %d bytes were written", x.written, x.length)

@@ -143,17 +143,24 @@ func (b *body) skip() bool {
 	if b.err == http.ErrBodyReadAfterClose || b.expecting != nil { //nolint:errorlint // set above, bare
 		return false
 	}
-	var scrap [1 << 10]byte
-	b.hereOnly = true
-	for b.err == nil {
-		_, b.err = b.read(scrap[:])
+	if b.err == nil {
+		b.readHere()
 	}
-	b.hereOnly = false
 	if b.err == errNotHere { //nolint:errorlint // returned bare
 		b.err = nil
 		return false
 	}
 	return b.err == io.EOF //nolint:errorlint // set bare
+}
+
+// readHere reads to the end of what has arrived.
+func (b *body) readHere() {
+	var scrap [1 << 10]byte // escapes: not for a body that was read whole
+	b.hereOnly = true
+	for b.err == nil {
+		_, b.err = b.read(scrap[:])
+	}
+	b.hereOnly = false
 }
 
 // leave ends the body with its request: whoever reads it from now on gets an

@@ -148,15 +148,15 @@ func (c *conn) next() bool {
 		c.refuse(&head{}, why)
 		return false
 	}
-	var h head
-	if why := h.parse(text, lines); why != None {
-		c.refuse(&h, why)
+	r := new(request)
+	if why := r.head.parse(text, lines); why != None {
+		c.refuse(&r.head, why)
 		return false
 	}
-	if !c.exchange(&h) {
+	if !c.exchange(r) {
 		return false
 	}
-	c.afterPOST = h.method == http.MethodPost
+	c.afterPOST = r.head.method == http.MethodPost
 	// From here on Shutdown may close the connection; if it has begun, it may
 	// have passed this one by.
 	return c.state.CompareAndSwap(active, idle) && !c.server.stopping.Load()
@@ -244,14 +244,23 @@ func (c *conn) makeRoom() {
 	c.buf = larger
 }
 
+// request is what one request needs, made at once and never used again.
+type request struct {
+	head   head
+	answer answer
+	body   body
+	chunks chunks
+}
+
 // exchange runs the handler on one request.
-func (c *conn) exchange(h *head) (again bool) {
+func (c *conn) exchange(r *request) (again bool) {
+	h, x := &r.head, &r.answer
 	ctx, cancel := context.WithCancel(c.base)
 	defer cancel()
 	if !c.setCancel(cancel) {
 		return false
 	}
-	x := newAnswer(c, h)
+	x.init(c, h)
 	in := (&http.Request{
 		Method: h.method, URL: &h.url, RequestURI: h.target, Host: h.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.minor,
@@ -265,12 +274,13 @@ func (c *conn) exchange(h *head) (again bool) {
 		c.gone.watch()
 	} else {
 		_ = c.reads.at(time.Time{}) // the handler has limits of its own
-		x.body = &body{c: c, left: h.length}
+		x.body = &r.body
+		x.body.c, x.body.left = c, h.length
 		if h.expect {
 			x.body.expecting = x
 		}
 		if h.length < 0 {
-			x.body.chunks = &chunks{}
+			x.body.chunks = &r.chunks
 			in.TransferEncoding = []string{"chunked"}
 		}
 		in.Body = x.body
@@ -308,7 +318,8 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 func (c *conn) refuse(h *head, why Violation) {
 	_ = c.writes.allow(c.server.headerTimeout())
 	h.last, h.minor = true, 1
-	x := newAnswer(c, h)
+	x := new(answer)
+	x.init(c, h)
 	in := &http.Request{
 		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 		Close: true, RemoteAddr: c.remote, TLS: c.tlsState,

@@ -98,7 +98,7 @@ type head struct {
 // parse reads a complete head of lines that end in CR LF, the last one empty.
 // The method is set also if something after it is wrong.
 func (h *head) parse(text string, lines int) Violation {
-	line, rest, _ := strings.Cut(text, "\r\n")
+	line, rest := nextLine(text)
 	if why := h.requestLine(line); why != None {
 		return why
 	}
@@ -109,7 +109,7 @@ func (h *head) parse(text string, lines int) Violation {
 	h.fields = fields
 	values := make([]string, 0, lines)
 	for {
-		line, rest, _ = strings.Cut(rest, "\r\n")
+		line, rest = nextLine(rest)
 		if line == "" {
 			break
 		}
@@ -135,6 +135,12 @@ func (h *head) parse(text string, lines int) Violation {
 		return why
 	}
 	return h.readConnection(fields)
+}
+
+// nextLine cuts at LF, because the scan has seen a CR before each.
+func nextLine(text string) (line, rest string) {
+	end := strings.IndexByte(text, '\n')
+	return text[:end-1], text[end+1:]
 }
 
 func (h *head) requestLine(line string) Violation {

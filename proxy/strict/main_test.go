@@ -34,6 +34,12 @@ func spoil(c *conn) {
 		buffer[i] = '!'
 	}
 	outBuffers.Put(buffer)
+	// A field of the request before would be in the next answer.
+	header := headers.Get().(http.Header)
+	for name := range header {
+		header["X-Left-Behind"] = []string{name}
+	}
+	headers.Put(header)
 }
 
 // patience is how long a test waits for what must happen at once.
