@@ -97,7 +97,7 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 		return path
 	}
 	add := func(c *contender) {
-		if _, err := exec.LookPath(c.command[0]); err != nil && c.command[0] != p.ProxyBin {
+		if _, err := exec.LookPath(c.command[0]); err != nil && c.command[0] != p.ProxyBin && c.command[0] != p.Before {
 			fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", c.name, err)
 			return
 		}
@@ -116,9 +116,9 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 		conf := write(name+".conf", fmt.Sprintf(haproxyConf, dir, port, bearer, entity, global, defaults, up.port))
 		add(&contender{name: name, port: port, command: []string{"haproxy", "-db", "-f", conf}})
 	}
-	sidecar := func(name string, extra ...string) {
+	sidecar := func(name, binary string, extra ...string) {
 		port := freePort()
-		add(&contender{name: name, port: port, command: []string{p.ProxyBin}, env: append([]string{
+		add(&contender{name: name, port: port, command: []string{binary}, env: append([]string{
 			"MONITE_CLIENT_ID=bench", "MONITE_CLIENT_SECRET=bench", "MONITE_ENTITY_ID=" + entity, "MONITE_CA_FILE=" + up.ca,
 			fmt.Sprintf("MONITE_API_URL=https://localhost:%d", up.port), fmt.Sprintf("MONITE_LISTEN_ADDR=127.0.0.1:%d", port), fmt.Sprintf("MONITE_ADMIN_ADDR=127.0.0.1:%d", freePort()),
 		}, extra...)})
@@ -141,8 +141,11 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 	nginx("nginx-log", filepath.Join(dir, "access.log"))
 	haproxy("haproxy", "", "no log")
 	haproxy("haproxy-log", "log stdout format raw local0", "log global\n  option httplog")
-	sidecar("monite-proxy", "MONITE_LISTENER=strict")
-	sidecar("monite-proxy-std", "MONITE_LISTENER=std")
+	sidecar("monite-proxy", p.ProxyBin, "MONITE_LISTENER=strict")
+	sidecar("monite-proxy-std", p.ProxyBin, "MONITE_LISTENER=std")
+	if p.Before != "" {
+		sidecar("before", p.Before, "MONITE_LISTENER=strict")
+	}
 	stock()
 	caddy()
 	return all, failed
