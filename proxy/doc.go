@@ -5,11 +5,12 @@
 // there:
 //
 //	 0  server.go     the server on the data listener: strict/, or net/http's
-//	 1  accesslog.go  request id, one log line at the end, panics
+//	 1  accesslog.go  request id, one log line at the end, panics (call.go: the
+//	                  request's context from here on)
 //	    audit.go      one more line for a write: who did what
 //	 2  guard.go      what may come in at all (host.go, path.go); refuses with
 //	                  the problems of errors.go, before anything is minted or sent
-//	 3  handler.go    chi: what else is served, and /* to forward
+//	 3  handler.go    chi: what else is served, and all the rest to forward
 //	 4  identity.go   whose token and which entity: from configuration and headers
 //	    policy.go     what the operator allows, named identities and their rules
 //	    handle.go     what stands for an identity in the place of a token; made
@@ -18,7 +19,8 @@
 //	 6  rewrite.go    the Out request: delete first, then set
 //	 7  transport.go  the credential step: token, send, at most one replay
 //	    retry.go      at most one more try where nothing can happen twice
-//	 8  upstream/     the connection: sent once, and the outcome known
+//	 8  upstream/     the connection: sent once, and the outcome known; its bytes,
+//	                  and those of strict/, pass through socket/
 //	 9  response.go   the answer, streamed
 //	10  errors.go     the only map from an error to an answer
 //

@@ -24,8 +24,9 @@ var allowed = map[string][]string{
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
 	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "config/secret", "internal/routes"},
-	"proxy/upstream": {}, // could be any HTTP client's connection
-	"proxy/strict":   {}, // could be any handler's server
+	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
+	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy/socket":   {},
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.

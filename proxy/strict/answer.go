@@ -166,7 +166,7 @@ func (x *answer) flush() {
 	if x.err != nil || len(x.write) == 0 {
 		return
 	}
-	_, err := x.c.nc.Write(x.write)
+	_, err := x.c.stream.Write(x.write)
 	x.write = x.write[:0]
 	x.wrote(err)
 }
@@ -227,7 +227,7 @@ func (x *answer) sayContinue() {
 		return
 	}
 	x.continued = true
-	_, _ = x.c.nc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // what follows fails too
+	_, _ = x.c.stream.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // what follows fails too
 }
 
 // cutOff sends what is there and not the end, without which it does not look

@@ -81,7 +81,7 @@ func (b *body) take(p []byte) (int, error) {
 	c := b.c
 	if c.r == c.w {
 		if len(p) >= smallBuffer && !b.hereOnly {
-			n, err := c.nc.Read(p)
+			n, err := c.stream.Read(p)
 			if n > 0 {
 				return n, nil
 			}

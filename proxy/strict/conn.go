@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 const (
@@ -32,6 +34,7 @@ const (
 type conn struct {
 	server   *Server
 	nc       net.Conn
+	stream   io.ReadWriter        // of nc's bytes
 	tlsState *tls.ConnectionState // nil: no TLS
 	remote   string
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
@@ -56,7 +59,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, nc: nc, opened: time.Now()}
+	c := &conn{server: s, nc: nc, stream: socket.Of(nc), opened: time.Now()}
 	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	c.gone.init(c)
 	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
@@ -220,7 +223,7 @@ func (c *conn) fill() error {
 	if c.w == len(c.buf) {
 		c.makeRoom()
 	}
-	n, err := c.nc.Read(c.buf[c.w:])
+	n, err := c.stream.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil // the error comes again
@@ -361,7 +364,7 @@ func (c *conn) linger(alive bool) {
 	}
 	_ = c.reads.at(time.Now().Add(lingerTimeout))
 	for {
-		if _, err := c.nc.Read(c.buf); err != nil {
+		if _, err := c.stream.Read(c.buf); err != nil {
 			return
 		}
 	}

@@ -65,7 +65,7 @@ func (g *gone) read() {
 	room := g.c.buf[g.c.w:]
 	g.mu.Unlock()
 
-	n, err := g.c.nc.Read(room)
+	n, err := g.c.stream.Read(room)
 
 	g.mu.Lock()
 	g.c.w += n

@@ -31,6 +31,7 @@ const (
 // not four times per request (BenchmarkDeadlines).
 type wire struct {
 	net.Conn
+	stream   io.ReadWriter // of Conn's bytes
 	written  atomic.Int64
 	progress time.Duration
 
@@ -50,7 +51,7 @@ func (w *wire) Write(p []byte) (int, error) {
 		// Counted before the write and corrected after it: another goroutine
 		// that asks in between must not read "nothing written".
 		w.written.Add(int64(len(p)))
-		n, err := w.Conn.Write(p)
+		n, err := w.stream.Write(p)
 		w.written.Add(int64(n - len(p)))
 		total += n
 		if err == nil || n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -69,7 +70,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.readBy = lazily(w.readBy, w.progress, w.Conn.SetReadDeadline)
 	}
 	w.mu.Unlock()
-	n, err := w.Conn.Read(p)
+	n, err := w.stream.Read(p)
 	if err == io.EOF { //nolint:errorlint // net.Conn returns it bare
 		w.sawEOF = true
 	}

@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // maxConnectHead bounds a proxy's answer to CONNECT.
@@ -115,7 +117,7 @@ func (d *dialer) socket(ctx context.Context, addr string) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: nc, progress: d.progress}, nil
+	return &wire{Conn: nc, stream: socket.Of(nc), progress: d.progress}, nil
 }
 
 func (d *dialer) handshake(ctx context.Context, under net.Conn, config *tls.Config) (net.Conn, error) {

@@ -5,6 +5,8 @@ package upstream
 import (
 	"syscall"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // liveness looks into the receive queue of an idle socket without taking
@@ -27,16 +29,10 @@ func (l *liveness) init(conn any) {
 	}
 	l.raw = raw
 	l.look = func(fd uintptr) {
-		for {
-			_, _, err := syscall.Recvfrom(int(fd), l.byte1[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-			if err == syscall.EINTR { //nolint:errorlint // a bare errno
-				continue
-			}
-			// Only "nothing there" is good. Data, FIN (0 bytes, no error) and
-			// RST all mean that the next answer would not be ours.
-			l.quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK //nolint:errorlint // a bare errno
-			return
-		}
+		_, err := socket.Peek(fd, l.byte1[:])
+		// Only "nothing there" is good. Data, FIN (0 bytes, no error) and
+		// RST all mean that the next answer would not be ours.
+		l.quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK //nolint:errorlint // a bare errno
 	}
 }
 
