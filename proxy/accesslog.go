@@ -77,6 +77,7 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	if !line.Enabled() || level(record) < a.log.GetLevel() {
 		return
 	}
+	var room [24]byte
 	line = line.Str("request_id", record.RequestID)
 	if record.TraceID != "" {
 		line = line.Str("trace_id", record.TraceID).Str("span_id", record.SpanID)
@@ -86,7 +87,7 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 		Str("route", record.Route).
 		Int("status", record.Status).
 		Str("origin", record.Origin).
-		Float64("duration_ms", milliseconds(record.Duration))
+		RawJSON("duration_ms", appendMilliseconds(room[:0], record.Duration))
 	if record.ErrorType != "" {
 		line = line.Str("error_type", record.ErrorType)
 	}
@@ -97,10 +98,10 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 		line = line.Str("outcome", string(record.Outcome))
 	}
 	if record.GrantType != "" {
-		line = line.Str("grant_type", record.GrantType).Float64("token_wait_ms", milliseconds(record.TokenWait))
+		line = line.Str("grant_type", record.GrantType).RawJSON("token_wait_ms", appendMilliseconds(room[:0], record.TokenWait))
 	}
 	if record.Sent {
-		line = line.Float64("upstream_ms", milliseconds(record.UpstreamTime))
+		line = line.RawJSON("upstream_ms", appendMilliseconds(room[:0], record.UpstreamTime))
 	}
 	if record.Replay != "" {
 		line = line.Str("replay", record.Replay)
@@ -142,8 +143,6 @@ func level(record *Record) zerolog.Level {
 		return zerolog.InfoLevel
 	}
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // requestID keeps the app's id if it is one short printable value.
 func requestID(given []string) string {

@@ -18,14 +18,14 @@ const (
 // sending to upstream's head, all of it. Upstream's own field does not pass: in
 // one list nobody could tell whose is whose.
 func setTiming(header http.Header, record *Record) {
-	text := make([]byte, 0, 96)
+	var room [128]byte
+	text := room[:0]
 	add := func(name string, d time.Duration) {
 		if len(text) > 0 {
 			text = append(text, ", "...)
 		}
 		text = append(text, name...)
-		text = append(text, ";dur="...)
-		text = strconv.AppendFloat(text, float64(d.Microseconds())/1000, 'f', -1, 64)
+		text = appendMilliseconds(append(text, ";dur="...), d)
 	}
 	if record.GrantType != "" {
 		add("token", record.TokenWait)
