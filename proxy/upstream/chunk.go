@@ -12,13 +12,14 @@ const (
 	// maxExcess bounds what is no data in a chunked body, beyond what small
 	// chunks need (CVE-2023-39326).
 	maxExcess = 16 << 10
-	// maxChunkDigits keeps sizes and their sums far from overflow.
-	maxChunkDigits = 15
+	// maxChunkBits keeps sizes and their sums far from overflow.
+	maxChunkBits = 60
 )
 
 // chunks is where a chunked body stands. The rules are net/http's, with less
-// allowed: a size has at most 15 digits that are not leading zeros (16), and a
-// trailer has neither folded lines nor bare LF nor blanks in names.
+// allowed: a size is below 2^60, maxExcess holds for the last chunk's line too,
+// and a trailer has neither folded lines nor bare LF nor blanks in names, and at
+// most maxFields fields.
 type chunks struct {
 	left   int64 // bytes left of this chunk
 	data   bool  // the CRLF after a chunk's data is due
@@ -125,13 +126,13 @@ func (c *conn) chunkLine() ([]byte, error) {
 func chunkSize(line []byte) (int64, error) {
 	_, end := trim(line, 0, len(line))
 	digits, _, _ := bytes.Cut(line[:end], []byte(";"))
-	if len(digits) == 0 || len(digits) > maxChunkDigits+1 {
+	if len(digits) == 0 || len(digits) > 16 {
 		return 0, errBodyMalformed
 	}
 	size := int64(0)
 	for _, b := range digits {
 		value := hexValue(b)
-		if value < 0 || size >= 1<<(4*(maxChunkDigits-1)) {
+		if value < 0 || size >= 1<<(maxChunkBits-4) {
 			return 0, errBodyMalformed
 		}
 		size = size<<4 | value

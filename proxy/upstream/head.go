@@ -18,8 +18,8 @@ import (
 // buffer.
 //
 // What http.ReadResponse accepts and parseHead refuses, none of which any known
-// server sends: a control byte in the reason phrase, a sign in the status code,
-// more than maxFields fields, an empty Content-Length where GODEBUG allows it.
+// server sends: a control byte in the reason phrase, more than maxFields fields,
+// an empty Content-Length where GODEBUG allows it.
 func (x *exchange) parseHead(head []byte) (doubtful bool, err error) {
 	first := bytes.IndexByte(head, '\n')
 	line, crlf := bytes.CutSuffix(head[:first], []byte("\r"))
