@@ -112,7 +112,7 @@ func canonicalise(name []byte) (blank, ok bool) {
 	}
 	upper := 1
 	for i, b := range name {
-		to := nameByte[upper&1][b]
+		to := nameByte[upper][b]
 		if to == 0 {
 			return false, false
 		}
