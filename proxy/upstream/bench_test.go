@@ -123,9 +123,9 @@ func BenchmarkDeadlines(b *testing.B) {
 	b.Run("lazily", func(b *testing.B) {
 		var writeBy, readBy time.Time
 		for b.Loop() {
-			writeBy = lazily(writeBy, time.Minute, nc.SetWriteDeadline)
-			readBy = lazily(readBy, time.Minute, nc.SetReadDeadline)
-			readBy = lazily(readBy, time.Minute, nc.SetReadDeadline)
+			writeBy = lazily(writeBy, time.Now(), time.Minute, nc.SetWriteDeadline)
+			readBy = lazily(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
+			readBy = lazily(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
 		}
 	})
 }

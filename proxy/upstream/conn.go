@@ -1,7 +1,7 @@
 package upstream
 
 import (
-	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// readBuffer holds a usual head with a small body, and bounds trailers and
-	// chunk lines.
+	// readBuffer holds a usual head with a small body, and bounds trailers.
 	readBuffer = 8 << 10
 	// blindIdle is how long an idle connection is trusted where its socket
 	// cannot be looked into.
@@ -35,8 +34,11 @@ type wire struct {
 	written  atomic.Int64
 	progress time.Duration
 
-	writeBy time.Time // used by whoever writes; there is one at a time
-	sawEOF  bool      // used by whoever reads, as is probing
+	// Used by whoever writes; there is one at a time.
+	writeBy time.Time
+	now     time.Time // for the next write; zero: not known
+
+	sawEOF  bool // used by whoever reads, as is probing
 	probing bool
 
 	mu     sync.Mutex // guards the read deadline, which an upload moves too
@@ -47,7 +49,11 @@ type wire struct {
 func (w *wire) Write(p []byte) (int, error) {
 	total := 0
 	for {
-		w.writeBy = lazily(w.writeBy, w.progress, w.Conn.SetWriteDeadline)
+		now := w.now
+		if w.now = (time.Time{}); now.IsZero() {
+			now = time.Now()
+		}
+		w.writeBy = lazily(w.writeBy, now, w.progress, w.Conn.SetWriteDeadline)
 		// Counted before the write and corrected after it: another goroutine
 		// that asks in between must not read "nothing written".
 		w.written.Add(int64(len(p)))
@@ -67,7 +73,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.mu.Lock()
 	if w.inBody {
-		w.readBy = lazily(w.readBy, w.progress, w.Conn.SetReadDeadline)
+		w.readBy = lazily(w.readBy, time.Now(), w.progress, w.Conn.SetReadDeadline)
 	}
 	w.mu.Unlock()
 	n, err := w.stream.Read(p)
@@ -83,7 +89,7 @@ func (w *wire) awaitHead(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.inBody {
-		w.readBy = lazily(w.readBy, limit, w.Conn.SetReadDeadline)
+		w.readBy = lazily(w.readBy, time.Now(), limit, w.Conn.SetReadDeadline)
 	}
 }
 
@@ -99,10 +105,11 @@ func (w *wire) headSeen() bool {
 	return w.inBody
 }
 
-// lazily makes sure that a deadline is at least limit away and not much more.
+// lazily makes sure that a deadline is at least limit away from now and not
+// much more.
 // It returns the deadline that is set.
-func lazily(set time.Time, limit time.Duration, to func(time.Time) error) time.Time {
-	want, slack := time.Now().Add(limit), limit/16
+func lazily(set, now time.Time, limit time.Duration, to func(time.Time) error) time.Time {
+	want, slack := now.Add(limit), limit/16
 	if !set.Before(want) && !set.After(want.Add(slack)) {
 		return set
 	}
@@ -127,20 +134,21 @@ type conn struct {
 	wire     *wire
 	nc       net.Conn // wire, or TLS over it
 	tlsState *tls.ConnectionState
-	br       *bufio.Reader
 	live     liveness
 	retire   time.Time // not used for a new request after this
 	idleFrom time.Time
-	served   bool // has served a request
+	since    time.Time // the last use began
+	served   bool      // has served a request
 
-	headLeft int64 // bytes that the head may still take
-	readErr  error // what the connection, not a parser, reported
-	byte1    [1]byte
+	buf      []byte // buf[r:w] has been received and not been used
+	r, w     int
+	headLeft int64   // bytes that the head may still take
+	readErr  error   // what the connection, not a parser, reported; final
+	fields   []field // of the head that was parsed last
 }
 
 func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
-	c := &conn{wire: w, nc: nc, retire: retire}
-	c.br = bufio.NewReaderSize(c, readBuffer)
+	c := &conn{wire: w, nc: nc, retire: retire, buf: make([]byte, readBuffer)}
 	c.live.init(w.Conn)
 	if tc, ok := nc.(*tls.Conn); ok {
 		state := tc.ConnectionState()
@@ -153,25 +161,11 @@ func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
 // leaves behind is reset here and nowhere else.
 func (c *conn) begin(maxHead int64) {
 	c.wire.setInBody(false)
+	c.wire.now = c.since
+	c.r, c.w = 0, 0
 	c.headLeft = maxHead
 	c.readErr = nil
-}
-
-// Read feeds br, within the limit for the head.
-func (c *conn) Read(p []byte) (int, error) {
-	if c.headLeft <= 0 {
-		c.readErr = errHeadTooLarge
-		return 0, errHeadTooLarge
-	}
-	if int64(len(p)) > c.headLeft {
-		p = p[:c.headLeft]
-	}
-	n, err := c.nc.Read(p)
-	c.headLeft -= int64(n)
-	if err != nil {
-		c.readErr = err
-	}
-	return n, err
+	c.fields = c.fields[:0]
 }
 
 func (c *conn) startBody() {
@@ -179,8 +173,89 @@ func (c *conn) startBody() {
 	c.wire.setInBody(true)
 }
 
-// cause replaces the error of a parser by the connection's own error, or by
-// malformed: parsers quote their input.
+func (c *conn) buffered() []byte { return c.buf[c.r:c.w] }
+
+// read reads once, within the limit for the head. It never returns io.EOF:
+// whether an end is a good one is for the framing to say.
+func (c *conn) read(p []byte) (int, error) {
+	for range 100 {
+		switch {
+		case c.readErr != nil:
+			return 0, c.cause(nil)
+		case c.headLeft <= 0:
+			c.readErr = errHeadTooLarge
+			return 0, errHeadTooLarge
+		}
+		n, err := c.nc.Read(p[:min(int64(len(p)), c.headLeft)])
+		c.headLeft -= int64(n)
+		c.readErr = err
+		if n > 0 {
+			return n, nil // an error that came along is for the next read
+		}
+	}
+	c.readErr = io.ErrNoProgress
+	return 0, c.readErr
+}
+
+// fill reads once into the buffer. A buffer that is full grows; what may not
+// grow so far is bounded by whoever calls.
+func (c *conn) fill() error {
+	switch {
+	case c.r == c.w:
+		c.r, c.w = 0, 0
+	case c.w < len(c.buf):
+	case c.r > 0:
+		c.r, c.w = 0, copy(c.buf, c.buf[c.r:c.w])
+	default:
+		c.buf = append(c.buf, make([]byte, len(c.buf))...)
+	}
+	n, err := c.read(c.buf[c.w:])
+	c.w += n
+	return err
+}
+
+// take reads body bytes: those in the buffer first.
+func (c *conn) take(p []byte) (int, error) {
+	if c.r == c.w {
+		if len(p) >= len(c.buf) {
+			return c.read(p)
+		}
+		if err := c.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, c.buf[c.r:c.w])
+	c.r += n
+	return n, nil
+}
+
+// section reads lines up to and including a blank one: a head, or a trailer.
+// The bytes may be changed by the caller, and last until the next read.
+func (c *conn) section(limit int) ([]byte, error) {
+	for line, pos := 0, 0; ; {
+		data := c.buffered()
+		n := bytes.IndexByte(data[pos:], '\n')
+		if n < 0 {
+			if len(data) >= limit {
+				return nil, errHeadTooLarge
+			}
+			pos = len(data)
+			if err := c.fill(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		pos += n + 1
+		if width := pos - line; width == 1 || width == 2 && data[line] == '\r' {
+			c.r += pos
+			return data[:pos:pos], nil
+		}
+		line = pos
+	}
+}
+
+// cause is the connection's own error, if there is one, and malformed
+// otherwise.
 func (c *conn) cause(malformed error) error {
 	switch {
 	case c.readErr == nil:
@@ -193,28 +268,28 @@ func (c *conn) cause(malformed error) error {
 }
 
 // atRest reports whether everything that was received has been consumed. TLS
-// may hold a decrypted rest, or a whole record, that neither br nor the kernel
+// may hold a decrypted rest, or a whole record, that neither buf nor the kernel
 // knows of: stray bytes that the next request would take for its answer. A
 // read that must not touch the socket brings them to light (and takes in a
 // waiting session ticket).
 func (c *conn) atRest() bool {
-	if c.readErr != nil || c.br.Buffered() > 0 {
+	if c.readErr != nil || c.r < c.w {
 		return false
 	}
 	if c.tlsState == nil {
 		return true
 	}
 	c.wire.probing = true
-	n, err := c.nc.Read(c.byte1[:])
+	n, err := c.nc.Read(c.buf[:1])
 	c.wire.probing = false
 	return n == 0 && errors.Is(err, errProbe)
 }
 
 // usable reports whether an idle connection may carry the next request.
 func (c *conn) usable(idleTimeout time.Duration) bool {
-	now := time.Now()
-	idle := now.Sub(c.idleFrom)
-	return now.Before(c.retire) && idle < idleTimeout && c.live.ok(idle)
+	c.since = time.Now()
+	idle := c.since.Sub(c.idleFrom)
+	return c.since.Before(c.retire) && idle < idleTimeout && c.live.ok(idle)
 }
 
 // closeIdle ends a connection in good order (close_notify). Everything else is

@@ -16,9 +16,12 @@
 //  3. The buffer leaves in one write. A streamed body follows on a goroutine of
 //     its own (upload.go), so that an early answer is seen.
 //  4. The caller's goroutine reads the answer (read.go): interim answers are
-//     skipped, the standard library parses, the framing is looked at once more.
-//  5. The exchange becomes the answer's body. At its true end the connection
-//     goes back to the pool; at anything else it is closed, and Read says so.
+//     skipped, the head is parsed in place (head.go, field.go). It means what
+//     http.ReadResponse would read in it, which a fuzz target compares; what is
+//     refused beyond that is said at parseHead and chunks.
+//  5. The exchange becomes the answer's body (body.go, chunk.go). At its true
+//     end the connection goes back to the pool; at anything else it is closed,
+//     and Read says so.
 //
 // What is never done: a second attempt, a redirect, decompression, a cookie,
 // HTTP/2, reading the environment.
@@ -29,7 +32,7 @@
 //
 // Who closes what: an exchange owns its connection from connect to release or
 // drop, and drop closes the socket. Cancellation closes the socket too, from
-// another goroutine; whatever blocks on it returns, and the exchange's own
-// goroutine does the rest. An upload is waited for, except inside the caller's
+// another goroutine (watch.go); whatever blocks on it returns, and the
+// exchange's own goroutine does the rest. An upload is waited for, except inside the caller's
 // own body Read.
 package upstream

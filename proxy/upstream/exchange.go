@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -19,18 +18,21 @@ type exchange struct {
 
 	c        *conn
 	reused   bool
-	base     int64       // wire.written when the request began
-	stop     func() bool // forgets the cancellation of ctx
-	up       *upload     // nil: the body went with the head
-	wrote    bool        // head and small body are with the kernel
+	base     int64 // wire.written when the request began
+	watched  watched
+	up       *upload // nil: the body went with the head
+	wrote    bool    // head and small body are with the kernel
 	writeErr error
 
-	keep bool          // the answer allows another request
-	src  io.ReadCloser // the standard library's body
-	toGo int64         // bytes left; -1: not known
-	mu   sync.Mutex    // one Read at a time
-	end  atomic.Int32  // how the body ended
-	err  error         // what Read returns from then on; guarded by mu
+	resp    http.Response // here, and not apart: one allocation less
+	coding  [1]string     // of resp.TransferEncoding
+	keep    bool          // the answer allows another request
+	chunked bool
+	chunks  chunks
+	toGo    int64        // bytes left; -1: not known
+	mu      sync.Mutex   // one Read at a time
+	end     atomic.Int32 // how the body ended
+	err     error        // what Read returns from then on; guarded by mu
 }
 
 func (x *exchange) run() (*http.Response, *Error) {
@@ -98,20 +100,10 @@ func (x *exchange) connect() *Error {
 		return x.unsent(OpConnLimit, err)
 	}
 	if c == nil {
-		start := time.Now()
-		var failed *stepError
-		c, failed = x.t.dialer.connect(x.ctx)
-		if x.trace != nil {
-			x.trace.DialDuration = time.Since(start)
+		var failed *Error
+		if c, failed = x.dial(); failed != nil {
+			return failed
 		}
-		if failed != nil {
-			x.t.pool.dialFailed()
-			if x.ctx.Err() != nil {
-				failed.err = contextError(x.ctx)
-			}
-			return x.unsent(failed.op, failed.err)
-		}
-		x.t.pool.dialled()
 	}
 	x.c = c
 	if x.reused = c.served; x.reused {
@@ -120,12 +112,28 @@ func (x *exchange) connect() *Error {
 	c.served = true
 	c.begin(x.t.limits.headBytes)
 	x.base = c.wire.written.Load()
-	if x.ctx.Done() != nil {
-		// Closing and not a deadline: an upload moves deadlines, and a cancelled
-		// exchange never gives its connection back.
-		x.stop = context.AfterFunc(x.ctx, func() { _ = c.wire.Close() })
-	}
+	x.t.watch.begin(x, c.since)
 	return nil
+}
+
+// dial makes a connection in the slot that the pool has given.
+func (x *exchange) dial() (*conn, *Error) {
+	start := time.Now()
+	c, failed := x.t.dialer.connect(x.ctx)
+	now := time.Now()
+	if x.trace != nil {
+		x.trace.DialDuration = now.Sub(start)
+	}
+	if failed != nil {
+		x.t.pool.dialFailed()
+		if x.ctx.Err() != nil {
+			failed.err = contextError(x.ctx)
+		}
+		return nil, x.unsent(failed.op, failed.err)
+	}
+	x.t.pool.dialled()
+	c.since = now
+	return c, nil
 }
 
 func (x *exchange) unsent(op Op, err error) *Error {
@@ -187,9 +195,7 @@ func (x *exchange) fail(op Op, err error) *Error {
 
 // drop closes the connection.
 func (x *exchange) drop() {
-	if x.stop != nil {
-		x.stop()
-	}
+	x.t.watch.end(x)
 	if x.up != nil {
 		x.up.abort()
 	}
@@ -199,11 +205,9 @@ func (x *exchange) drop() {
 // release gives the connection back when the answer has been read to its end,
 // if nothing speaks against it.
 func (x *exchange) release() {
-	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete()) && x.c.atRest() && time.Now().Before(x.c.retire)
-	// A cancellation that has begun is about to close the connection, perhaps
-	// only after the next request has started on it. stop says so.
-	if fit && (x.stop == nil || x.stop()) {
-		x.t.pool.put(x.c)
+	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete()) && x.c.atRest()
+	if now := time.Now(); fit && now.Before(x.c.retire) && x.t.watch.end(x) {
+		x.t.pool.put(x.c, now)
 		return
 	}
 	x.drop()

@@ -90,7 +90,7 @@ func (p *pool) wait(ctx context.Context, limit time.Duration, place *list.Elemen
 		if c == nil {
 			p.freeSlot()
 		} else {
-			p.put(c)
+			p.put(c, time.Now())
 		}
 	default:
 	}
@@ -108,8 +108,8 @@ func (p *pool) offerLocked(c *conn) bool {
 }
 
 // put takes back a connection that is fit for another request.
-func (p *pool) put(c *conn) {
-	c.idleFrom = time.Now()
+func (p *pool) put(c *conn, now time.Time) {
+	c.idleFrom = now
 	p.mu.Lock()
 	if p.offerLocked(c) {
 		p.mu.Unlock()

@@ -76,6 +76,7 @@ type Transport struct {
 	setupErr error
 	dialer   dialer
 	pool     pool
+	watch    watch
 	limits   limits
 }
 

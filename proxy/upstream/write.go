@@ -145,7 +145,7 @@ func appendFields(b []byte, header http.Header) ([]byte, error) {
 			return nil, &fieldError{"name", name}
 		}
 		for _, value := range values {
-			if !httpguts.ValidHeaderFieldValue(value) {
+			if !plain(value) {
 				return nil, &fieldError{"value", name}
 			}
 			b = append(append(b, name...), ": "...)
