@@ -11,6 +11,8 @@ GOLANGCI_VERSION := v2.13.2
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 GREMLINS_VERSION := v0.6.0
 GREMLINS := $(TOOLS)/gremlins-$(GREMLINS_VERSION)
+CADDY_VERSION := v2.11.9
+CADDY    := $(TOOLS)/caddy-$(CADDY_VERSION)
 
 .PHONY: help
 help: ## list the targets
@@ -118,10 +120,11 @@ bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-peers
-bench-peers: build ## beside nginx, haproxy and stock Go, interleaved; table and plot in bench/out (BENCH=short proves that it runs)
+bench-peers: build ## beside nginx, haproxy, caddy and stock Go, interleaved; table and plot in bench/out (BENCH=short proves that it runs)
 	bash bench/install.sh
+	@[ "$${BENCH:-}" = short ] || $(MAKE) $(CADDY)
 	go build -o bin/bench ./bench
-	taskset -c 1 bin/bench
+	taskset -c 1 bin/bench -caddy $(CADDY)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## go vet and golangci-lint
@@ -132,6 +135,11 @@ $(GOLANGCI):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(CADDY):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/caddyserver/caddy/v2/cmd/caddy@$(CADDY_VERSION)
+	mv $(TOOLS)/caddy $@
 
 $(GREMLINS):
 	@mkdir -p $(TOOLS)

@@ -135,7 +135,7 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 	caddy := func() {
 		port := freePort()
 		conf := write("Caddyfile", fmt.Sprintf(caddyConf, port, up.port, bearer, entity, up.ca))
-		add(&contender{name: "caddy", port: port, command: []string{"caddy", "run", "--config", conf, "--adapter", "caddyfile"}, env: []string{"HOME=" + dir}})
+		add(&contender{name: "caddy", port: port, command: []string{p.Caddy, "run", "--config", conf, "--adapter", "caddyfile"}, env: []string{"HOME=" + dir}})
 	}
 	nginx("nginx", "off")
 	nginx("nginx-log", filepath.Join(dir, "access.log"))

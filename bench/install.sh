@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What bench-peers needs: nginx, haproxy and wrk of Debian, without starting them. caddy and strace are used if they are there.
+# What bench-peers needs: nginx, haproxy and wrk of Debian, without starting them. caddy is built by the Makefile.
 set -euo pipefail
 missing=()
 for tool in nginx haproxy wrk strace taskset; do

@@ -36,6 +36,7 @@ type plan struct {
 	Only     []string // contenders; empty: all
 	Out      string
 	ProxyBin string
+	Caddy    string
 	Before   string // another binary of the sidecar to compare with; empty: none
 }
 
@@ -55,6 +56,7 @@ func main() {
 	}
 	only := ""
 	flag.StringVar(&p.ProxyBin, "proxy", "bin/monite-proxy", "the sidecar's binary")
+	flag.StringVar(&p.Caddy, "caddy", "caddy", "caddy's binary, left out if it is not there")
 	flag.StringVar(&p.Before, "before", "", "an earlier binary of the sidecar, as a contender of that name")
 	flag.StringVar(&p.Out, "out", "bench/out", "where raw data, table and plot go")
 	flag.StringVar(&only, "only", "", "contenders, with commas between them")

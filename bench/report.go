@@ -24,7 +24,7 @@ func (b *bench) table() string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%s, %d processors, %s, run of %s that took %v; %d rounds of throughput, %d of latency.\n",
 		machine(), processors(), runtime.Version(), b.began.UTC().Format(time.DateOnly), time.Since(b.began).Round(time.Second), b.plan.Rounds, b.plan.Latency)
-	for _, command := range [][]string{{"nginx", "-v"}, {"haproxy", "-v"}, {"caddy", "version"}} {
+	for _, command := range [][]string{{"nginx", "-v"}, {"haproxy", "-v"}, {b.plan.Caddy, "version"}} {
 		if text, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err == nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 			fmt.Fprintf(&t, "%s.\n", first)
