@@ -145,6 +145,7 @@ func (i *identities) serve(failed chan<- error) {
 }
 
 func (i *identities) serveOn(d *door) {
+	warnIfOpenToAll(i.log, d.at)
 	i.serving.Go(func() {
 		if err := i.serveDoor(d.server, d.on); err != nil {
 			select {
