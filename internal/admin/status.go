@@ -168,7 +168,7 @@ func (h *Handler) current() *Status {
 }
 
 // listedIdentities bounds the list: the JSON of a hundred thousand grants would
-// have 40 MB, and to hash their users once a second would be work.
+// have 35 MB, and to hash their users once a second would be work.
 const listedIdentities = 1000
 
 // listed are the grants that somebody may want to see: the default, those with
