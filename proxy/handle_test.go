@@ -273,8 +273,9 @@ func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
 		`{"grant_type":"client_credentials","grant_type":"entity_user",` + user + `}`:      400,
 		`{"grant_type":"client_credentials","gr\u0061nt_type":"entity_user",` + user + `}`: 400,
 		`{"grant_type":"client_credentials","Entity_User_Id":"` + userA + `"}`:             400,
-		`{"grant_type":"client_credentials","scope":"all"}`:                                400, // 422 of Monite
+		`{"grant_type":"client_credentials","scope":"all","more":{"client_id":[1]}}`:       200, // they choose nothing
 		`{"grant_type":"client_credentials","client_id":{"grant_type":"entity_user"}}`:     400,
+		`{"grant_type":"client_credentials","scope":"all","scope":"none"}`:                 400,
 		`{"grant_type":"client_credentials"}{"grant_type":"entity_user"}`:                  400,
 	} {
 		response, text := r.do("POST", "/v1/auth/token", body)

@@ -5,12 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 )
 
 // tokenBody is what counts of the body of a request for a token. The client id
 // and secret that Monite wants are accepted and not looked at: who asks here has
 // none, or some placeholder.
-type tokenBody struct{ GrantType, EntityUserID string }
+type tokenBody struct {
+	GrantType, EntityUserID string
+	others                  bool // there are fields that Monite does not document
+}
 
 // The mistakes of a body. The error of the parser may quote it.
 var (
@@ -18,8 +23,8 @@ var (
 	errTokenBodyLarge = errors.New("the token request is larger than 16 KiB")
 )
 
-// readTokenBody reads a flat JSON object as Monite takes it: no other fields,
-// none twice, names spelled exactly. encoding/json alone would take
+// readTokenBody reads a JSON object: no field twice, Monite's spelled exactly,
+// and each of them text or null. encoding/json alone would take
 // "Entity_User_ID" for entity_user_id, and the last of two; what sits in front
 // may have checked the first.
 //
@@ -52,12 +57,15 @@ func parseTokenBody(text []byte) (asked tokenBody, ok bool) {
 			return asked, false
 		}
 		field, _ := name.(string)
-		value, err := decoder.Token()
-		given, isText := value.(string)
-		if err != nil || seen[field] || !isText && value != nil {
+		var value any
+		if err := decoder.Decode(&value); err != nil || seen[field] {
 			return asked, false
 		}
 		seen[field] = true
+		given, isText := value.(string)
+		if !isText && value != nil && isTokenField(field) {
+			return asked, false
+		}
 		switch field {
 		case "grant_type":
 			asked.GrantType = given
@@ -65,7 +73,10 @@ func parseTokenBody(text []byte) (asked tokenBody, ok bool) {
 			asked.EntityUserID = given
 		case "client_id", "client_secret":
 		default:
-			return asked, false
+			if isTokenField(field) {
+				return asked, false
+			}
+			asked.others = true
 		}
 	}
 	if _, err := decoder.Token(); err != nil { // the closing brace
@@ -73,4 +84,11 @@ func parseTokenBody(text []byte) (asked tokenBody, ok bool) {
 	}
 	_, err := decoder.Token()
 	return asked, err == io.EOF
+}
+
+// isTokenField reports whether somebody might read the name as one of Monite's.
+func isTokenField(name string) bool {
+	return slices.ContainsFunc([]string{"grant_type", "entity_user_id", "client_id", "client_secret"}, func(known string) bool {
+		return strings.EqualFold(known, name)
+	})
 }

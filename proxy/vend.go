@@ -144,7 +144,7 @@ func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Gr
 	_ = control.SetReadDeadline(time.Now().Add(vendBodyTimeout))
 	asked, _, err := readTokenBody(in.Body)
 	switch {
-	case errors.Is(err, errTokenBodyForm):
+	case errors.Is(err, errTokenBodyForm), asked.others:
 		return tokencache.Grant{}, &problemVendRequest
 	case errors.Is(err, errTokenBodyLarge):
 		return tokencache.Grant{}, &problemVendBody
