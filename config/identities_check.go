@@ -246,13 +246,13 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 // alone: nobody else may listen there.
 func (p *identityParser) alone(at Listen, line int) {
 	for _, other := range p.listens {
-		if at.overlaps(other.listen) {
+		if at.Overlaps(other.listen) {
 			p.add(line, "another address than that in line "+strconv.Itoa(other.line))
 		}
 	}
 	p.listens = append(p.listens, placedListen{at, line})
 	for name, other := range map[string]Listen{"MONITE_LISTEN_ADDR": p.cfg.Listen, "MONITE_ADMIN_ADDR": p.cfg.Admin, "MONITE_VEND_ADDR": p.cfg.Vend} {
-		if other.Network != "" && at.overlaps(other) {
+		if other.Network != "" && at.Overlaps(other) {
 			p.add(line, "another address than that of "+name)
 		}
 	}

@@ -63,8 +63,8 @@ func (l Listen) split() (ip netip.Addr, port string, all bool) {
 	return ip, port, host == "" || ip.IsUnspecified()
 }
 
-// overlaps reports whether the two cannot both be listened on.
-func (l Listen) overlaps(other Listen) bool {
+// Overlaps reports whether the two cannot both be listened on.
+func (l Listen) Overlaps(other Listen) bool {
 	if l.Network != other.Network {
 		return false
 	}

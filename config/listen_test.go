@@ -92,8 +92,8 @@ func TestOverlapOfListeners(t *testing.T) {
 		if !okA || !okB {
 			t.Fatalf("%s or %s refused", tc.a, tc.b)
 		}
-		if a.overlaps(b) != tc.want || b.overlaps(a) != tc.want {
-			t.Errorf("%s and %s: overlap %v, %v, want %v", tc.a, tc.b, a.overlaps(b), b.overlaps(a), tc.want)
+		if a.Overlaps(b) != tc.want || b.Overlaps(a) != tc.want {
+			t.Errorf("%s and %s: overlap %v, %v, want %v", tc.a, tc.b, a.Overlaps(b), b.Overlaps(a), tc.want)
 		}
 	}
 }

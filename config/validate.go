@@ -58,7 +58,7 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 	admin, adminOK := parseListen(parsed.AdminAddr)
 	if !adminOK {
 		wrong.refuse("MONITE_ADMIN_ADDR", "")
-	} else if dataOK && data.overlaps(admin) {
+	} else if dataOK && data.Overlaps(admin) {
 		wrong.add("MONITE_ADMIN_ADDR", "another address than that of MONITE_LISTEN_ADDR")
 	}
 	cfg.Listen, cfg.Admin = data, admin
@@ -85,7 +85,7 @@ func buildVend(parsed *spec, data, admin Listen, wrong *mistakes) Listen {
 		wrong.refuse(name, "")
 	case !vend.Loopback() && !parsed.AllowRemote:
 		wrong.add(name, "a loopback address, or MONITE_ALLOW_REMOTE=true with it")
-	case vend.overlaps(data) || vend.overlaps(admin):
+	case vend.Overlaps(data) || vend.Overlaps(admin):
 		wrong.add(name, "another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR")
 	}
 	return vend

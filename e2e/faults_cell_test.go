@@ -309,32 +309,9 @@ func sortedNames[V any](table map[string]V) []string {
 // and waits for its listeners.
 func startUnder(t *testing.T, e env, wrapper ...string) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{})}
-	s.cmd = exec.Command(wrapper[0], append(wrapper[1:], filepath.Join(binaries, "monite-proxy"))...)
-	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = e.list(), s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
-		close(s.ended)
-	}()
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-		if t.Failed() {
-			t.Logf("log of the sidecar:\n%s", s.log)
-		}
-	})
+	s := launch(t, e, exec.Command(wrapper[0], append(wrapper[1:], filepath.Join(binaries, "monite-proxy"))...), nil)
 	s.waitFor("both listeners", s.addresses)
 	return s
-}
-
-// addresses reads the addresses from the log.
-func (s *sidecar) addresses() bool {
-	s.Data, s.Admin = "http://"+s.logField("listen"), "http://"+s.logField("admin")
-	return s.logField("listen") != "" && s.logField("admin") != ""
 }
 
 // ownPort returns an address that nobody listens on. Its host is one that no

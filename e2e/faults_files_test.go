@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,21 +133,9 @@ func faultsSecretFiles(r *faultRun) {
 // nobody reads its log.
 func (c *faultCell) startLogging(url string, stderr *os.File, pairs ...string) {
 	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", ownPort(c.T), "MONITE_ADMIN_ADDR", ownPort(c.T)).with(pairs...)
-	s := &sidecar{t: c.T, log: &logBuffer{}, ended: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(binaries, "monite-proxy"))
-	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = e.list(), stderr, stderr
-	if err := s.cmd.Start(); err != nil {
-		c.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
-		close(s.ended)
-	}()
-	c.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.ended })
-	s.Data, s.Admin = "http://"+e["MONITE_LISTEN_ADDR"], "http://"+e["MONITE_ADMIN_ADDR"]
-	c.s = s
-	s.ready()
+	c.s = startWriting(c.T, e, stderr)
+	c.s.Data, c.s.Admin = "http://"+e["MONITE_LISTEN_ADDR"], "http://"+e["MONITE_ADMIN_ADDR"]
+	c.s.ready()
 }
 
 // Whatever becomes of the log, requests go on, and the process ends when told.

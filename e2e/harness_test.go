@@ -138,34 +138,47 @@ func (e env) list() []string {
 // killed at the end of the test if it still runs.
 func start(t *testing.T, e env, args ...string) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(binaries, "monite-proxy"), args...)
-	s.cmd.Env = e.list()
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
+	s := launch(t, e, exec.Command(filepath.Join(binaries, "monite-proxy"), args...), nil)
+	s.waitFor("both listeners", s.addresses)
+	return s
+}
+
+// launch starts a command that is the sidecar, or becomes it, and does not wait
+// for its listeners. out is its stdout and stderr; nil: s.log. It is killed at
+// the end of the test if it still runs.
+func launch(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
+	t.Helper()
+	s := &sidecar{t: t, cmd: cmd, log: &logBuffer{}, ended: make(chan struct{})}
+	if out == nil {
+		out = s.log
+	}
+	cmd.Env, cmd.Stdout, cmd.Stderr = e.list(), out, out
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
+		_ = cmd.Wait()
+		s.state = cmd.ProcessState
 		close(s.ended)
 	}()
 	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
+		_ = cmd.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("log of the sidecar:\n%s", s.log.tail())
+			t.Logf("log of %v:\n%s", cmd.Args, s.log.tail())
 		}
-	})
-	s.waitFor("both listeners", func() bool {
-		data, admin := s.logField("listen"), s.logField("admin")
-		if data == "" || admin == "" {
-			return false
-		}
-		s.Data, s.Admin = "http://"+data, "http://"+admin
-		return true
 	})
 	return s
+}
+
+// addresses reads the addresses from the log, and reports whether they are there.
+func (s *sidecar) addresses() bool {
+	data, admin := s.logField("listen"), s.logField("admin")
+	if data == "" || admin == "" {
+		return false
+	}
+	s.Data, s.Admin = "http://"+data, "http://"+admin
+	return true
 }
 
 // logField returns the value of a text field in the line "listening".

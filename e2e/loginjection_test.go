@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,22 +28,8 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 	upstream := listenLiar(t)
 	for _, format := range []string{"json", "console"} {
 		data, admin := freePort(t), freePort(t)
-		s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{}), Data: "http://" + data, Admin: "http://" + admin}
-		s.cmd = exec.Command(filepath.Join(binaries, "monite-proxy"))
-		s.cmd.Env = defaultEnv(upstream).with("MONITE_LOG_FORMAT", format, "MONITE_LOG_LEVEL", "trace", "MONITE_LISTEN_ADDR", data, "MONITE_ADMIN_ADDR", admin).list()
-		s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-		if err := s.cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			_ = s.cmd.Wait()
-			s.state = s.cmd.ProcessState
-			close(s.ended)
-		}()
-		t.Cleanup(func() {
-			_ = s.cmd.Process.Kill()
-			<-s.ended
-		})
+		s := startWriting(t, defaultEnv(upstream).with("MONITE_LOG_FORMAT", format, "MONITE_LOG_LEVEL", "trace", "MONITE_LISTEN_ADDR", data, "MONITE_ADMIN_ADDR", admin), nil)
+		s.Data, s.Admin = "http://"+data, "http://"+admin
 		s.ready()
 		sent := 0
 		for _, place := range places {

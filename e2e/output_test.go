@@ -89,7 +89,7 @@ func TestRequestsGoOnWithoutAReaderOfTheLog(t *testing.T) {
 	t.Run("closed from the start", func(t *testing.T) {
 		e := defaultEnv(url).with("MONITE_LISTEN_ADDR", freePort(t), "MONITE_ADMIN_ADDR", freePort(t))
 		cmd := exec.Command("/bin/sh", "-c", `exec "$0" <&- >&- 2>&-`, filepath.Join(binaries, "monite-proxy"))
-		s := startCommand(t, e, cmd, nil)
+		s := launch(t, e, cmd, nil)
 		s.Data, s.Admin = "http://"+e["MONITE_LISTEN_ADDR"], "http://"+e["MONITE_ADMIN_ADDR"]
 		s.ready().goesOn()
 	})

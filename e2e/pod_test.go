@@ -379,26 +379,8 @@ func (p *pod) command(e env, program string, arguments ...string) *exec.Cmd {
 
 // start runs a program in the pod. "ip netns exec" becomes the program, so its process is the one to signal.
 func (p *pod) start(e env, program string) *sidecar {
-	t := p.node.t
-	t.Helper()
-	s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{}), cmd: p.command(e, program)}
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
-		close(s.ended)
-	}()
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-		if t.Failed() {
-			t.Logf("log of %s in %s:\n%s", filepath.Base(program), p.name, s.log.tail())
-		}
-	})
-	return s
+	p.node.t.Helper()
+	return launch(p.node.t, e, p.command(e, program), nil)
 }
 
 // run runs a program in the pod to its end, as the kubelet does a hook.

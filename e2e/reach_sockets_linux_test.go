@@ -155,12 +155,30 @@ func TestDirectoryThatEverybodyMayWriteToIsSaidAloud(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)
 	for mode, want := range map[fs.FileMode]bool{0o777: true, 0o777 | fs.ModeSticky: false, 0o755: false} {
-		path := filepath.Join(openDir(t, mode), "s")
-		s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path)).ready()
-		if got := strings.Contains(s.log.String(), "every user may write to the socket's directory"); got != want {
-			t.Errorf("mode %v: said: %v, want %v", mode, got, want)
+		directory := openDir(t, mode)
+		at := func(name string) string { return filepath.Join(directory, name) }
+		file := filepath.Join(shortDir(t), "identities.yaml")
+		identity := func(name string) string {
+			return "  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + at(name) + "\"}\n"
 		}
-		if a, err := overSocket(path, "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
+		writeFile(t, file, "identities:\n"+identity("named"))
+		s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+at("data"), "MONITE_VEND_ADDR", "unix:"+at("vend"), "MONITE_ALLOWED_ENTITY_USER_IDS", shortIDs["U1"],
+			"MONITE_IDENTITIES_FILE", file)).ready()
+		writeFile(t, file, "identities:\n"+identity("named")+identity("later"))
+		s.signal(syscall.SIGHUP)
+		s.waitFor("the listener that came later", func() bool { return s.loggedNow("identities file changed") })
+		for _, name := range []string{"data", "vend", "named", "later"} {
+			said := 0
+			for line := range strings.Lines(s.log.String()) {
+				if strings.Contains(line, "every user may write to the socket's directory") && strings.Contains(line, `"`+at(name)+`"`) {
+					said++
+				}
+			}
+			if said != map[bool]int{true: 1}[want] {
+				t.Errorf("mode %v, %s: said %d times, want it said: %v", mode, name, said, want)
+			}
+		}
+		if a, err := overSocket(at("data"), "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
 			t.Errorf("mode %v: %d, %v", mode, a.Status, err)
 		}
 	}

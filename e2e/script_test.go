@@ -192,30 +192,10 @@ next:
 }
 
 // startWriting starts the sidecar with what is given as its stdout and stderr
-// and does not wait: neither for the listeners, nor at the end.
+// and does not wait for the listeners.
 func startWriting(t *testing.T, e env, out io.Writer) *sidecar {
 	t.Helper()
-	return startCommand(t, e, exec.Command(filepath.Join(binaries, "monite-proxy")), out)
-}
-
-func startCommand(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
-	t.Helper()
-	s := &sidecar{t: t, cmd: cmd, log: &logBuffer{}, ended: make(chan struct{})}
-	s.cmd.Env = e.list()
-	s.cmd.Stdout, s.cmd.Stderr = out, out
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
-		close(s.ended)
-	}()
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-	})
-	return s
+	return launch(t, e, exec.Command(filepath.Join(binaries, "monite-proxy")), out)
 }
 
 // onWrite calls a function before each write.

@@ -101,28 +101,10 @@ func activated(t *testing.T, opened *net.TCPListener, e env) *sidecar {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	s := &sidecar{t: t, log: &logBuffer{}, ended: make(chan struct{})}
 	// LISTEN_PID is the process's own, so somebody must set it in between.
-	s.cmd = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, filepath.Join(binaries, "monite-proxy"))
-	s.cmd.Env = e.with("LISTEN_FDS", "1").list()
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.ExtraFiles = []*os.File{file}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		s.state = s.cmd.ProcessState
-		close(s.ended)
-	}()
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-		if t.Failed() {
-			t.Logf("log of the sidecar:\n%s", s.log.tail())
-		}
-	})
-	return s
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, filepath.Join(binaries, "monite-proxy"))
+	cmd.ExtraFiles = []*os.File{file}
+	return launch(t, e.with("LISTEN_FDS", "1"), cmd, nil)
 }
 
 func TestActivatedSocketMustBeTheConfiguredOne(t *testing.T) {

@@ -128,7 +128,8 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 }
 
 // level: what the operator of the sidecar must look at is an error, what
-// upstream did wrong a warning, an app that went away is of no interest.
+// upstream did wrong a warning, an app that went away is of no interest, and what
+// an app asks for wrongly is its own affair, whatever the status.
 func level(record *Record) zerolog.Level {
 	switch {
 	case record.Status == statusClientGone && record.Outcome == Unknown && record.Method != http.MethodGet && record.Method != http.MethodHead:
@@ -136,6 +137,12 @@ func level(record *Record) zerolog.Level {
 	case record.Status == statusClientGone:
 		return zerolog.DebugLevel
 	case record.Status >= 500 && record.Origin == OriginProxy:
+		switch record.ErrorType {
+		case problemUpgrade.kind, problemCoding.kind, problemVersion.kind:
+			return zerolog.InfoLevel
+		case problemOverloaded.kind, problemDraining.kind: // a good request at a bad time
+			return zerolog.WarnLevel
+		}
 		return zerolog.ErrorLevel
 	case record.Status >= 500 || record.Aborted:
 		return zerolog.WarnLevel

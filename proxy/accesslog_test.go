@@ -213,3 +213,26 @@ func TestLevelOfALine(t *testing.T) {
 		}
 	}
 }
+
+// Whoever adds a problem with a status of 5xx says here who must look at it.
+func TestLevelOfEveryProblem(t *testing.T) {
+	levels := map[string]zerolog.Level{
+		"proxy_coding_refused": zerolog.InfoLevel, "proxy_version_refused": zerolog.InfoLevel, "proxy_upgrade_refused": zerolog.InfoLevel,
+		"proxy_overloaded": zerolog.WarnLevel, "proxy_draining": zerolog.WarnLevel,
+		"proxy_internal_error": zerolog.ErrorLevel, "proxy_token_rejected": zerolog.ErrorLevel, "proxy_token_unavailable": zerolog.ErrorLevel,
+		"proxy_upstream_unreachable": zerolog.ErrorLevel, "proxy_upstream_broken": zerolog.ErrorLevel, "proxy_upstream_timeout": zerolog.ErrorLevel,
+	}
+	for _, p := range allProblems {
+		want, named := levels[p.kind]
+		switch {
+		case p.status < 500:
+			want = zerolog.InfoLevel
+		case !named:
+			t.Errorf("%s is not in the table", p.kind)
+			continue
+		}
+		if got := level(&Record{Status: p.status, Origin: OriginProxy, ErrorType: p.kind, Outcome: NotSent}); got != want {
+			t.Errorf("a line of %d %s has level %v, want %v", p.status, p.kind, got, want)
+		}
+	}
+}

@@ -14,7 +14,8 @@
 //	 4  identity.go   whose token and which entity: from configuration and headers
 //	    policy.go     what the operator allows, named identities and their rules
 //	    handle.go     what stands for an identity in the place of a token; made
-//	                  in tokenrequest.go, if the operator wants that
+//	                  in tokenrequest.go, if the operator wants that (tokenbody.go
+//	                  reads what is asked)
 //	 5  body.go       kept for a replay if small, else streamed
 //	 6  rewrite.go    the Out request: delete first, then set
 //	 7  transport.go  the credential step: token, send, at most one replay

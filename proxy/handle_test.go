@@ -254,6 +254,40 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
+// What a client that works with Monite sends, and what somebody in front may read
+// otherwise than we do: a check of the first of two users, or of the names as they
+// are documented, must hold here too.
+func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
+	o := listen(t, answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.url, withPeople)
+	const user, credentials = `"entity_user_id":"` + userA + `"`, `"client_id":"x","client_secret":"y"`
+	for body, want := range map[string]int{
+		`{"grant_type":"entity_user",` + user + `,` + credentials + `}`:                    200, // @monite/sdk-api's documentation
+		`{` + credentials + `,` + user + `,"grant_type":"entity_user"}`:                    200, // in another order
+		`{"grant_type":"client_credentials",` + credentials + `}`:                          200,
+		`{"grant_type":"client_credentials","entity_user_id":null,` + credentials + `}`:    200, // a typed client's way to leave it out
+		"\n{ \"grant_type\" : \"client_credentials\" }\n":                                  200,
+		`{"Grant_Type":"client_credentials"}`:                                              400,
+		`{"grant_type":"entity_user","ENTITY_USER_ID":"` + userA + `"}`:                    400,
+		`{"grant_type":"entity_user","entity_user_id":"` + userB + `",` + user + `}`:       400,
+		`{"grant_type":"client_credentials","grant_type":"entity_user",` + user + `}`:      400,
+		`{"grant_type":"client_credentials","gr\u0061nt_type":"entity_user",` + user + `}`: 400,
+		`{"grant_type":"client_credentials","Entity_User_Id":"` + userA + `"}`:             400,
+		`{"grant_type":"client_credentials","scope":"all","more":{"client_id":[1]}}`:       200, // they choose nothing
+		`{"grant_type":"client_credentials","client_id":{"grant_type":"entity_user"}}`:     400,
+		`{"grant_type":"client_credentials","scope":"all","scope":"none"}`:                 400,
+		`{"grant_type":"client_credentials"}{"grant_type":"entity_user"}`:                  400,
+	} {
+		response, text := r.do("POST", "/v1/auth/token", body)
+		if response.StatusCode != want || want == 400 && !strings.Contains(text, `"proxy_invalid_identity"`) {
+			t.Errorf("%s: %d %s, want %d", body, response.StatusCode, text, want)
+		}
+		if got := r.record().RequestBytes; got != int64(len(body)) {
+			t.Errorf("%s: %d bytes in the record, want %d", body, got, len(body))
+		}
+	}
+}
+
 // Rules on trial let pass and tell.
 func TestAuditOnlyLetsPassAndTells(t *testing.T) {
 	o := listen(t, answering(answer(200, "application/json", `{}`)))

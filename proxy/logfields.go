@@ -7,7 +7,7 @@ type LogField struct{ Name, In, Meaning string }
 // LogFields are all the fields of the lines "request" and "audit", in their
 // order. The README's table is made of this, and a test holds the lines to it.
 var LogFields = []LogField{
-	{"level", "both", "request: info; warn for a 5xx of Monite or a cut-off answer; error for a 5xx of the proxy; debug where the app went away. audit: info"},
+	{"level", "both", "request: info; warn for a 5xx of Monite or a cut-off answer; error for a 5xx of the proxy, but warn for proxy_overloaded and proxy_draining, and info for 501 and 505, which the app provokes; debug where the app went away. audit: info"},
 	{"time", "both", "RFC 3339 with milliseconds"},
 	{"request_id", "both", "the app's `X-Request-Id`, or one that was made"},
 	{"trace_id", "request", "the trace, if traces are on"},

@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -30,32 +28,22 @@ func isTokenRequest(method, path string) bool {
 }
 
 // answerToken answers POST /v1/auth/token as Monite would, with a handle in the
-// place of the token. client_id and client_secret are not even read: the app has
-// none, or some placeholder.
+// place of the token.
 func (h *Handler) answerToken(w http.ResponseWriter, in *http.Request, by way, record *Record) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(progressTimeout))
-	text, err := io.ReadAll(io.LimitReader(in.Body, maxTokenRequest+1))
-	if err != nil {
+	asked, size, err := readTokenBody(in.Body)
+	record.RequestBytes = size
+	switch {
+	case errors.Is(err, errTokenBodyForm), errors.Is(err, errTokenBodyLarge):
+		writeProblem(w, in, &failed{problem: &problemTokenRequest, outcome: NotSent, cause: err}, record)
+		return
+	case err != nil:
 		writeProblem(w, in, classify(bodyProblem(err, NotSent), record), record)
 		return
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	record.RequestBytes = int64(len(text))
-	var asked struct {
-		GrantType    string  `json:"grant_type"`
-		EntityUserID *string `json:"entity_user_id"`
-	}
-	if len(text) > maxTokenRequest || json.Unmarshal(text, &asked) != nil {
-		// The error of the parser may quote the body.
-		writeProblem(w, in, &failed{problem: &problemTokenRequest, outcome: NotSent, cause: errNotJSON}, record)
-		return
-	}
-	user := ""
-	if asked.EntityUserID != nil {
-		user = *asked.EntityUserID
-	}
-	selected, problem := record.view.grant(in.Header, by, tokencache.GrantType(asked.GrantType), user)
+	selected, problem := record.view.grant(in.Header, by, tokencache.GrantType(asked.GrantType), asked.EntityUserID)
 	if problem != nil {
 		writeProblem(w, in, refuse(problem), record)
 		return
@@ -71,8 +59,6 @@ func (h *Handler) answerToken(w http.ResponseWriter, in *http.Request, by way, r
 	n, _ := w.Write(answer) //nolint:gosec // JSON, and of the request only that it asked: a handle is base64
 	record.ResponseBytes = int64(n)
 }
-
-var errNotJSON = errors.New("the token request is too large or not JSON")
 
 // grant decides what a request for a token may have: of a named identity only
 // its own grant, of the default one what its headers could select.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -17,6 +18,9 @@ import (
 // ask for a new one every ten minutes, whatever expires_in says; the rest is for
 // the way there. A token with less is replaced first, if one is to be had.
 const vendLeast = 11 * time.Minute
+
+// vendBodyTimeout is how long the body of a token request may take.
+const vendBodyTimeout = 5 * time.Second
 
 // VendSource gives tokens that are taken away. tokencache.Cache is one.
 type VendSource interface {
@@ -138,9 +142,14 @@ func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
 func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Grant, *problem) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(vendBodyTimeout))
-	asked, p := readVendRequest(in.Body)
-	if p != nil {
-		return tokencache.Grant{}, p
+	asked, _, err := readTokenBody(in.Body)
+	switch {
+	case errors.Is(err, errTokenBodyForm), asked.others:
+		return tokencache.Grant{}, &problemVendRequest
+	case errors.Is(err, errTokenBodyLarge):
+		return tokencache.Grant{}, &problemVendBody
+	case err != nil:
+		return tokencache.Grant{}, &problemBodyRead
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	if asked.GrantType == string(tokencache.ClientCredentials) {

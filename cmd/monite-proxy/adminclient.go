@@ -17,8 +17,11 @@ import (
 // same variable that the sidecar reads.
 type adminClient struct{ http *http.Client }
 
-// maxAdminAnswer bounds what is read: whatever listens there may not be ours.
-const maxAdminAnswer = 16 << 20
+// Whatever listens there may not be ours.
+const (
+	maxAdminAnswer = 16 << 20 // bytes that are read
+	maxAdminText   = 4 << 10  // and that are shown to people
+)
 
 func newAdminClient() (*adminClient, error) {
 	listen, err := config.AdminAddr()
@@ -35,7 +38,8 @@ func newAdminClient() (*adminClient, error) {
 	return &adminClient{&http.Client{Transport: transport, Timeout: 3 * time.Second}}, nil
 }
 
-// ask returns what the endpoint said, and an error unless it said yes.
+// ask returns what the endpoint said, and an error unless it said yes. What it
+// says besides yes is for people: see shownText.
 func (c *adminClient) ask(ctx context.Context, method, path string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
 	if err != nil {
@@ -51,8 +55,26 @@ func (c *adminClient) ask(ctx context.Context, method, path string) (string, err
 		return "", err
 	}
 	text := strings.TrimSpace(string(body))
-	if response.StatusCode/100 != 2 {
-		return text, errors.New(text)
+	if response.StatusCode/100 == 2 {
+		return text, nil
 	}
-	return text, nil
+	if text == "" {
+		text = "the admin listener (MONITE_ADMIN_ADDR) answers " + response.Status
+	}
+	text = shownText(text)
+	return text, errors.New(text)
+}
+
+// shownText keeps what came over the network short, and from speaking to the
+// terminal.
+func shownText(text string) string {
+	cut := ""
+	if len(text) > maxAdminText {
+		text, cut = text[:maxAdminText], " [...]"
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = plain(strings.TrimSuffix(line, "\r"))
+	}
+	return strings.Join(lines, "\n") + cut
 }

@@ -38,7 +38,7 @@ func health(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitFailure
 	}
-	_, _ = fmt.Fprintln(stdout, text)
+	_, _ = fmt.Fprintln(stdout, shownText(text))
 	return exitOK
 }
 

@@ -38,11 +38,12 @@ type identities struct {
 
 	mu       sync.Mutex // one reload at a time; guards what follows
 	current  *config.Identities
-	doors    map[string]*door // by key
-	open     bool             // doors are served
-	closed   bool             // for good
-	trouble  string           // the failure that was reported
-	watching string           // likewise, of the watch
+	vain     *config.Identities // doors yielded to it and it could not be taken over
+	doors    map[string]*door   // by key
+	open     bool               // doors are served
+	closed   bool               // for good
+	trouble  string             // the failure that was reported
+	watching string             // likewise, of the watch
 
 	shown   atomic.Pointer[config.Identities] // current, for who must not wait for a reload
 	stale   atomic.Bool                       // trouble is not empty
@@ -144,6 +145,7 @@ func (i *identities) serve(failed chan<- error) {
 }
 
 func (i *identities) serveOn(d *door) {
+	warnIfOpenToAll(i.log, d.at)
 	i.serving.Go(func() {
 		if err := i.serveDoor(d.server, d.on); err != nil {
 			select {
@@ -163,7 +165,7 @@ func (i *identities) openMissing(named *config.Identities) (map[string]*door, er
 		if key == "" || i.doors[key] != nil {
 			continue
 		}
-		d, err := i.openDoor(key, identity)
+		d, err := i.openDoor(identity.Listen, identity.SocketMode)
 		if err != nil {
 			for _, d := range opened {
 				_ = d.on.Close()
@@ -175,13 +177,12 @@ func (i *identities) openMissing(named *config.Identities) (map[string]*door, er
 	return opened, nil
 }
 
-func (i *identities) openDoor(key string, identity config.Identity) (*door, error) {
-	on, err := openListener(identity.Listen, i.options(identity.Listen, identity.SocketMode))
+func (i *identities) openDoor(at config.Listen, mode fs.FileMode) (*door, error) {
+	on, err := openListener(at, i.options(at, mode))
 	if err != nil {
 		return nil, err
 	}
-	d := &door{on: on, server: i.newServer(key), at: identity.Listen, mode: identity.SocketMode}
-	return d, nil
+	return &door{on: on, server: i.newServer(doorKey(at)), at: at, mode: mode}, nil
 }
 
 // setMode changes who may connect to a socket.
@@ -201,7 +202,7 @@ func (i *identities) follow(ctx context.Context) {
 	if i.cfg.IdentitiesPath() == "" {
 		return
 	}
-	files := watch.Files{Paths: []string{i.cfg.IdentitiesPath()}, Check: func() { i.reload() }, Trouble: i.watchTrouble}
+	files := watch.Files{Paths: []string{i.cfg.IdentitiesPath()}, Check: func() { i.read(false) }, Trouble: i.watchTrouble}
 	files.Run(ctx)
 }
 
@@ -218,9 +219,13 @@ func (i *identities) watchTrouble(err error) {
 	i.watching = text
 }
 
-// reload reads the file and takes it over, or keeps everything as it is and says
-// why. It reports whether something has changed.
-func (i *identities) reload() (changed bool) {
+// reload is for the operator who asks for it.
+func (i *identities) reload() (changed bool) { return i.read(true) }
+
+// read reads the file and takes it over, or keeps everything as it is and says
+// why. It reports whether something has changed. What made doors yield in vain is
+// tried again only if somebody asked: each try refuses connections.
+func (i *identities) read(asked bool) (changed bool) {
 	if i.cfg.IdentitiesPath() == "" {
 		return false
 	}
@@ -230,7 +235,11 @@ func (i *identities) reload() (changed bool) {
 		return false
 	}
 	named, err := i.cfg.ReadIdentities()
-	if err == nil && named.Same(i.current) {
+	if err == nil && i.vain != nil && named.Same(i.vain) && !asked {
+		return false
+	}
+	i.vain = nil
+	if err == nil && named.Same(i.current) && i.complete(named) {
 		if i.trouble != "" {
 			i.log.Info().Msg("the identities file can be used again")
 		}
@@ -274,27 +283,27 @@ func mistakesOf(err error) (lines []string) {
 }
 
 // takeOver: first what can fail, then the policy, then the doors: a new one is
-// served when its identity is known, an old one closed when it is not.
+// served when its identity is known, an old one closed when it is not. Only what
+// is in the way of a new one is closed before.
 func (i *identities) takeOver(named *config.Identities) error {
+	yielded := i.yield(named)
 	opened, err := i.openMissing(named)
-	if err != nil {
-		return err
+	if err == nil {
+		err = i.changeModes(named)
 	}
-	undo, err := i.changeModes(named)
 	if err != nil {
-		undo()
 		for _, d := range opened {
 			_ = d.on.Close()
 		}
-		return err
+		if len(yielded) > 0 {
+			i.vain = named
+		}
+		return i.takeBack(yielded, err)
 	}
 	i.setPolicy(policy(i.cfg, named))
 	i.current = named
 	i.shown.Store(named)
-	wanted := map[string]bool{}
-	for _, identity := range named.All {
-		wanted[doorKey(identity.Listen)] = true
-	}
+	wanted := doorKeys(named)
 	var gone []*door
 	for key, d := range i.doors {
 		if !wanted[key] {
@@ -337,14 +346,10 @@ func (i *identities) close(gone []*door) {
 	}
 }
 
-// changeModes gives sockets that stay another mode, if the file says so.
-func (i *identities) changeModes(named *config.Identities) (undo func(), err error) {
+// changeModes gives sockets that stay another mode, if the file says so; all or
+// none.
+func (i *identities) changeModes(named *config.Identities) error {
 	var undos []func()
-	undo = func() {
-		for _, one := range undos {
-			one()
-		}
-	}
 	for _, identity := range named.All {
 		d := i.doors[doorKey(identity.Listen)]
 		if d == nil {
@@ -352,11 +357,14 @@ func (i *identities) changeModes(named *config.Identities) (undo func(), err err
 		}
 		before := d.mode
 		if err := d.setMode(identity.SocketMode); err != nil {
-			return undo, fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
+			for _, undo := range undos {
+				undo()
+			}
+			return fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
 		}
 		undos = append(undos, func() { _ = d.setMode(before) })
 	}
-	return undo, nil
+	return nil
 }
 
 // stopAll stops accepting, for good.

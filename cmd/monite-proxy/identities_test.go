@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -179,6 +180,146 @@ func TestDrainCutsOffRequestsOfRemovedDoorsAtItsEnd(t *testing.T) {
 	case <-gone:
 	case <-time.After(5 * time.Second):
 		t.Error("the request still runs")
+	}
+}
+
+// portDoor is one identity of a file, with a TCP listener.
+func portDoor(name, address string) string {
+	return "  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"" + address + "\"}\n"
+}
+
+// withPort is a sidecar that serves one door, at the port of 127.0.0.1.
+func withPort(t *testing.T) (s *sidecar, port string, write func(doors ...string)) {
+	t.Helper()
+	t.Setenv("MONITE_ALLOW_REMOTE", "true")
+	s, file, _ := withDoor(t)
+	s.named.newServer = func(key string) server {
+		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
+	}
+	write = func(doors ...string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("identities:\n"+strings.Join(doors, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, port, _ = net.SplitHostPort(taken(t, "127.0.0.1:0", true).Addr().String())
+	s.named.serve(make(chan error, 1))
+	t.Cleanup(func() {
+		s.named.stopAll()
+		s.named.shutdown(t.Context())
+		s.named.cutOff()
+	})
+	write(portDoor("old", "127.0.0.1:"+port))
+	if !s.named.reload() {
+		t.Fatal("the first door was not opened")
+	}
+	return s, port, write
+}
+
+// taken listens; closed: it stops at once, and the port is most likely free.
+func taken(t *testing.T, address string, closed bool) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	if closed {
+		_ = l.Close()
+	}
+	return l
+}
+
+// behind is the key of the door that answers at the port, or the error.
+func behind(client *http.Client, port string) string {
+	response, err := client.Get("http://127.0.0.1:" + port + "/")
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	key, _ := io.ReadAll(response.Body)
+	return string(key)
+}
+
+func onceEach() *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
+func TestOneReloadMovesAListenerToAnAddressThatOverlaps(t *testing.T) {
+	s, port, write := withPort(t)
+	stays := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}} // its connection is open all the time
+	defer stays.CloseIdleConnections()
+	for _, address := range []string{"0.0.0.0:", "127.0.0.1:", "[::ffff:127.0.0.1]:"} {
+		before := behind(stays, port)
+		write(portDoor("new", address+port))
+		if !s.named.reload() {
+			t.Fatalf("from %s to %s: not taken over: %s", before, address+port, s.named.trouble)
+		}
+		if got := behind(onceEach(), port); got != address+port {
+			t.Errorf("from %s to %s: %s answers", before, address+port, got)
+		}
+		if len(s.named.doors) != 1 || s.named.stale.Load() {
+			t.Errorf("doors %v, trouble %q", s.named.doors, s.named.trouble)
+		}
+	}
+}
+
+func TestListenerThatYieldedInVainIsBack(t *testing.T) {
+	s, port, write := withPort(t)
+	other := taken(t, "127.0.0.1:0", false)
+	tries := 0
+	options := s.named.options
+	s.named.options = func(at config.Listen, mode fs.FileMode) listenOptions {
+		if at.Address == other.Addr().String() {
+			tries++
+		}
+		return options(at, mode)
+	}
+	write(portDoor("new", "0.0.0.0:"+port), portDoor("other", other.Addr().String()))
+	for range 2 { // the second time is a poll, and refuses nobody
+		if s.named.read(tries == 0) {
+			t.Fatal("it was taken over, though a listener cannot be opened")
+		}
+		if got := behind(onceEach(), port); got != "127.0.0.1:"+port {
+			t.Errorf("%s answers, want the old one", got)
+		}
+	}
+	if !strings.Contains(s.named.trouble, "listen_addr of other") || strings.Contains(s.named.trouble, "again") || tries != 1 {
+		t.Errorf("trouble %q after %d tries", s.named.trouble, tries)
+	}
+	_ = other.Close()
+	if !s.named.reload() {
+		t.Errorf("SIGHUP does not try again: %s", s.named.trouble)
+	}
+	if got := behind(onceEach(), port); got != "0.0.0.0:"+port {
+		t.Errorf("%s answers", got)
+	}
+}
+
+// Somebody else takes the address in the moment in which it is free.
+func TestListenerThatCannotBeTakenBackIsToldOf(t *testing.T) {
+	s, port, write := withPort(t)
+	other := taken(t, "127.0.0.1:0", false)
+	var thief net.Listener
+	options := s.named.options
+	s.named.options = func(at config.Listen, mode fs.FileMode) listenOptions {
+		if at.Address == other.Addr().String() {
+			thief = taken(t, "127.0.0.1:"+port, false)
+		}
+		return options(at, mode)
+	}
+	write(portDoor("other", other.Addr().String()), portDoor("new", "0.0.0.0:"+port))
+	if s.named.reload() || !strings.Contains(s.named.trouble, "the listener 127.0.0.1:"+port+" was closed for it and cannot be opened again") {
+		t.Fatalf("trouble %q", s.named.trouble)
+	}
+	// The old file is what is in force, and yet something is to be done.
+	_ = thief.Close()
+	write(portDoor("old", "127.0.0.1:"+port))
+	if !s.named.read(false) {
+		t.Errorf("the old file opens nothing: %s", s.named.trouble)
+	}
+	if got := behind(onceEach(), port); got != "127.0.0.1:"+port {
+		t.Errorf("%s answers", got)
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/config"
 )
 
 // socketFile is a unix socket as this process made it.
@@ -94,10 +98,15 @@ func removeOnly(path string, info fs.FileInfo) error {
 	return fmt.Errorf("listen unix %s: it was replaced at this moment", path)
 }
 
-// openToAll reports whether every user of the host may put another socket in
-// the place of one in that directory. It is so in a pod's emptyDir, where the
+// warnIfOpenToAll says aloud that every user of the host may put another socket
+// in the place of one in that directory. It is so in a pod's emptyDir, where the
 // pod's containers are all the users that there are.
-func openToAll(path string) bool {
-	info, err := os.Stat(filepath.Dir(path))
-	return err == nil && info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0
+func warnIfOpenToAll(log zerolog.Logger, at config.Listen) {
+	if at.Network != "unix" {
+		return
+	}
+	info, err := os.Stat(filepath.Dir(at.Address))
+	if err == nil && info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		log.Warn().Str("socket", at.Address).Msg("every user may write to the socket's directory, and so put another socket in its place")
+	}
 }

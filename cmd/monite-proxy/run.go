@@ -295,10 +295,8 @@ func (s *sidecar) sayHello() {
 	for _, warning := range s.cfg.Warnings {
 		s.log.Warn().Msg(warning)
 	}
-	for _, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin} {
-		if at.Network == "unix" && openToAll(at.Address) {
-			s.log.Warn().Str("socket", at.Address).Msg("every user may write to the socket's directory, and so put another socket in its place")
-		}
+	for _, at := range []config.Listen{s.cfg.Listen, s.cfg.Admin, s.cfg.Vend} {
+		warnIfOpenToAll(s.log, at)
 	}
 	s.log.Info().
 		Str("version", version).Str("commit", commit).Str("go", goVersion).

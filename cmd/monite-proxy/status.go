@@ -140,6 +140,9 @@ func statusTable(text string) (string, error) {
 		row(plain(name), orDash(plain(one.UserHash)), plain(one.State), age, refresh, left, fmt.Sprint(one.Mints), fmt.Sprint(one.Failures), lastError(one.LastError))
 	}
 	_ = table.Flush()
+	if s.IdentitiesTruncated {
+		line("%d of %d identities: the default, those with trouble, and those used last\n", len(s.Identities), s.IdentitiesTotal)
+	}
 	namedTable(s.Named, line, row)
 	_ = table.Flush()
 	if len(s.Requests) > 0 {

@@ -40,6 +40,18 @@ func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
 	}
 }
 
+func TestStatusTableSaysThatItHasNotAll(t *testing.T) {
+	const tells = "2 of 100002 identities"
+	few := admin.Status{Identities: make([]admin.IdentityStatus, 2), IdentitiesTotal: 100002, IdentitiesTruncated: true}
+	if shown := table(t, few); !strings.Contains(shown, tells) {
+		t.Errorf("the table lacks %q:\n%s", tells, shown)
+	}
+	few.IdentitiesTotal, few.IdentitiesTruncated = 2, false
+	if shown := table(t, few); strings.Contains(shown, " identities") {
+		t.Errorf("all are there, and yet:\n%s", shown)
+	}
+}
+
 // Whatever listens on the admin address may not be ours.
 func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
 	const escape = "\x1b]0;owned\a\u202e"

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -177,6 +178,35 @@ func TestStatusNamesUsersByHashOnly(t *testing.T) {
 	}
 	if !got.Ready || got.InFlight != 3 || got.Environment != "sandbox" {
 		t.Errorf("status = %+v", got)
+	}
+}
+
+// A hundred thousand users are no reason for an answer that nobody can read.
+func TestStatusListsTheThousandThatMatter(t *testing.T) {
+	h, tokens, _ := newTestHandler(nil)
+	tokens.all[0].Idle, tokens.all[1].Idle = time.Hour, time.Hour // the default; one in trouble
+	for i := range 100_000 {
+		tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh", Idle: time.Duration(100_000-i) * time.Millisecond})
+	}
+	_, body := ask(h, "GET", "/status", "localhost")
+	var got Status
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Identities) != 1000 || len(body) > 1<<20 || !strings.Contains(body, `"identities_total": 100002,`) || !strings.Contains(body, `"identities_truncated": true,`) {
+		t.Errorf("%d identities of %d, truncated: %t, in %d bytes", len(got.Identities), got.IdentitiesTotal, got.IdentitiesTruncated, len(body))
+	}
+	listed := map[string]bool{}
+	for _, one := range got.Identities {
+		listed[one.UserHash] = true
+	}
+	for id, want := range map[string]bool{"": true, userID: true, "user99999": true, "user99002": true, "user99001": false, "user0": false} {
+		if listed[proxy.HashID(id)] != want {
+			t.Errorf("%q is listed: %t", id, !want)
+		}
+	}
+	if _, page := ask(h, "GET", "/", "localhost"); !strings.Contains(page, "60 of 100002:") || !strings.Contains(page, "1000 of them as JSON") || !strings.Contains(page, "<dd>100002</dd>") {
+		t.Error("the page does not say how many there are")
 	}
 }
 

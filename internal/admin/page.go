@@ -209,15 +209,7 @@ const shownIdentities = 60
 // with trouble, then those that were used last.
 func shown(all []IdentityStatus) []IdentityStatus {
 	all = slices.Clone(all)
-	first := func(one IdentityStatus) int {
-		switch {
-		case one.Default:
-			return 0
-		case one.LastError != nil:
-			return 1
-		}
-		return 2
-	}
+	first := func(one IdentityStatus) int { return interest(one.Default, one.LastError != nil) }
 	slices.SortStableFunc(all, func(a, b IdentityStatus) int {
 		if len(all) <= shownIdentities {
 			return cmp.Compare(first(a), first(b)) // a card that stays in its place is easier to watch

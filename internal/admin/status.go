@@ -28,10 +28,14 @@ type Status struct {
 	Uptime      float64          `json:"uptime_seconds"`
 	InFlight    int64            `json:"in_flight_requests"`
 	Traffic     Traffic          `json:"traffic"`
-	Identities  []IdentityStatus `json:"identities"`
-	Mints       []MintStatus     `json:"mints"`    // the last 50, newest first
-	Requests    []RequestStatus  `json:"requests"` // the last 200, newest first
-	Config      []Setting        `json:"configuration"`
+	Identities  []IdentityStatus `json:"identities"` // at most 1,000: see listed
+	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
+	IdentitiesTotal     int  `json:"identities_total"`
+	IdentitiesTruncated bool `json:"identities_truncated"`
+
+	Mints    []MintStatus    `json:"mints"`    // the last 50, newest first
+	Requests []RequestStatus `json:"requests"` // the last 200, newest first
+	Config   []Setting       `json:"configuration"`
 	// Named is left out without an identities file.
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// Credentials are left out where nobody tells of them.
@@ -147,7 +151,9 @@ func (h *Handler) current() *Status {
 			lastMint[m.mint.Grant] = &shown
 		}
 	}
-	for _, s := range c.Tokens.Status() {
+	grants := c.Tokens.Status()
+	status.IdentitiesTotal, status.IdentitiesTruncated = len(grants), len(grants) > listedIdentities
+	for _, s := range listed(grants, c.Default) {
 		one := showIdentity(s)
 		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
 		status.Identities = append(status.Identities, one)
@@ -159,6 +165,35 @@ func (h *Handler) current() *Status {
 		status.Requests = append(status.Requests, showRequest(line))
 	}
 	return status
+}
+
+// listedIdentities bounds the list: the JSON of a hundred thousand grants would
+// have 35 MB, and to hash their users once a second would be work.
+const listedIdentities = 1000
+
+// listed are the grants that somebody may want to see: the default, those with
+// trouble, then those that were used last. If they are few, all, as they come.
+func listed(all []tokencache.Status, standard tokencache.Grant) []tokencache.Status {
+	if len(all) <= listedIdentities {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b tokencache.Status) int {
+		return cmp.Or(cmp.Compare(interest(a.Grant == standard, a.LastFailure != nil), interest(b.Grant == standard, b.LastFailure != nil)),
+			cmp.Compare(a.Idle, b.Idle))
+	})
+	return all[:listedIdentities]
+}
+
+// interest is less for what comes first.
+func interest(isDefault, failing bool) int {
+	switch {
+	case isDefault:
+		return 0
+	case failing:
+		return 1
+	}
+	return 2
 }
 
 func showIdentity(s tokencache.Status) IdentityStatus {

@@ -47,12 +47,15 @@ func Compile(allow, deny []Rule) *Rules {
 
 // Permits reports whether the rules let a request pass. route is what Find says
 // of path. What is not plain is permitted only if it is so in every reading that
-// an upstream might give it; one that may be meant for a published path is not
-// other.
+// an upstream might give it. One that may be meant for a published path need not
+// be allowed as other as well, but a rule that denies other denies it: to an
+// upstream that reads it to the letter it is. A slash at the end is no other
+// letter, because upstream answers it with a redirect.
 func (r *Rules) Permits(method, path string, route int) bool {
 	mask := uint8(0)
 	switch {
 	case !plain(path):
+		letters := path
 		path = fold(path)
 		found := false
 		mask = 1<<len(methods) - 1
@@ -60,8 +63,11 @@ func (r *Rules) Permits(method, path string, route int) bool {
 			found = true
 			mask &= r.published[route]
 		})
-		if !found {
+		switch {
+		case !found:
 			mask = r.unpublished(path)
+		case Find(strings.TrimSuffix(letters, "/")) == Other:
+			mask &^= r.denied[unpublished]
 		}
 	case route == Other:
 		mask = r.unpublished(path)

@@ -46,7 +46,10 @@ var ruleRows = []struct{ allow, deny, pass, refused string }{
 			"POST /v1/payables/a.b/approve_payment_operation, POST /V1/payables/x/approve_payment_operation%20, POST /v1/payables/x/approve_p%C3%A1yment_operation, POST /v1/payables/x/appro%CC%81ve_payment_operation"},
 	{"", "GET /v1/payables/analytics", "GET /v1/payables/x, GET /v1/payables", "GET /v1/payables/analytics, GET /v1/payables/Analytics, GET /v1/payables/analytics/, HEAD /v1/payables/%61nalytics"},
 	{"", "GET /v1/payables/{payable_id}", "GET /v1/payables/analytics, GET /v1/payables", "GET /v1/payables/x, GET /v1/payables/Analytics, GET /v1/payables/%61nalytics"},
-	{"", "* other", "GET /v1/payables, GET /v1/payables/, GET /v1/Payables", "GET /v1/nothing, GET /, GET /v1, GET /v1/payables/x/y/z, POST /payables"},
+	{"", "* other", "GET /v1/payables, GET /v1/payables/, GET /v1/payables/" + strings.ToUpper(id) + ", GET /v1/payables/%41+b., GET /v1/payables/X/history/",
+		"GET /v1/nothing, GET /, GET /v1, GET /v1/payables/x/y/z, POST /payables, GET /v1/Payables, GET /V1/payables, GET /v1/PAYABLES/, GET /v1/%70ayables, GET /v1/payables., GET /v1/payables/x/History, GET /v1/payables/x/hist%C3%B3ry"},
+	{"", "POST other", "GET /v1/Payables, POST /v1/payables/", "POST /v1/Payables, POST /v1/nothing"},
+	{"* payables", "* other", "GET /v1/payables/, POST /v1/payables", "GET /v1/Payables, GET /v1/receivables"},
 	{"GET payables", "* payables", "", "GET /v1/payables, POST /v1/payables, GET /v1/receivables"},
 	{"GET /v1/payables", "", "GET /v1/payables, GET /v1/payables/", "GET /v1/payables/x, POST /v1/payables"},
 }
@@ -84,7 +87,7 @@ func TestRulesThatAreRefused(t *testing.T) {
 }
 
 // Whatever is done to the spelling of a published path, a rule that denies the
-// path denies it.
+// path denies it, and so does one that denies what is not published.
 func FuzzDenyHoldsInEverySpelling(f *testing.F) {
 	for i := range 8 {
 		f.Add(uint16(i*37), uint64(0x9e3779b97f4a7c15)<<i, i%2 == 0)
@@ -113,6 +116,10 @@ func FuzzDenyHoldsInEverySpelling(f *testing.F) {
 		rule := Rule{"POST", route.Template}
 		if Compile(nil, []Rule{rule}).Permits("POST", path, Find(path)) {
 			t.Errorf("%s passes a rule that denies %s", path, route.Template)
+		}
+		asPublished := Find(strings.TrimSuffix(path, "/")) != Other
+		if got := Compile(nil, []Rule{{"*", unpublished}}).Permits("POST", path, Find(path)); got != asPublished {
+			t.Errorf("deny other: Permits(POST %s) = %v, want %v", path, got, asPublished)
 		}
 	})
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// failing is a listener that takes nobody and fails when it may.
+type failing struct {
+	net.Listener
+	may func()
+}
+
+func (f failing) Accept() (net.Conn, error) {
+	f.may()
+	return nil, errors.New("failed on purpose")
+}
+
+// onMessage calls do at the first line of the log that has text.
+type onMessage struct {
+	text string
+	do   func()
+}
+
+func (m onMessage) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(m.text)) {
+		m.do()
+	}
+	return len(line), nil
+}
+
+// All listeners fail together, as they do when descriptors run out. One failure
+// ends the process; nobody reads of the others, and none may wait for that: the
+// end waits for all who serve.
+func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
+	for _, name := range []string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR", "MONITE_VEND_ADDR"} {
+		t.Setenv(name, "127.0.0.1:0")
+	}
+	t.Setenv("MONITE_ALLOWED_ENTITY_USER_IDS", "*")
+	t.Setenv("MONITE_SHUTDOWN_DELAY", "1s") // in it the others fail, before the drain stops them
+	s, file, socket := withDoor(t)
+	var doors strings.Builder
+	for _, name := range []string{"a", "b", "c", "d"} {
+		doors.WriteString(portDoor(name, "unix:"+filepath.Join(filepath.Dir(socket), name)))
+	}
+	if err := os.WriteFile(file, []byte("identities:\n"+doors.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !s.named.reload() {
+		t.Fatal(s.named.trouble)
+	}
+	if err := s.listen(); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{}) // the end has: run reads no more
+	s.log = zerolog.New(onMessage{"listener failed", sync.OnceFunc(func() { close(begun) })})
+	for _, d := range s.named.doors {
+		d.on.Listener = failing{d.on.Listener, func() {}}
+	}
+	for _, l := range []*listener{s.listening[0], s.listening[1], s.vend.listener} {
+		l.Listener = failing{l.Listener, func() {
+			<-begun
+			s.named.serving.Wait() // the doors have left as many failures as there is room for
+		}}
+	}
+	within(t, 30*time.Second, "the end", func() {
+		if code := s.run(make(chan os.Signal), make(chan os.Signal)); code != exitFailure {
+			t.Errorf("exit code = %d, want %d", code, exitFailure)
+		}
+	})
+}
