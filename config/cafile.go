@@ -26,7 +26,7 @@ func buildRoots(name, path string, wrong *mistakes) *x509.CertPool {
 		wrong.refuse(name, problem)
 		return nil
 	}
-	roots, err := x509.SystemCertPool()
+	roots, err := SystemRoots()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}

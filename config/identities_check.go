@@ -2,7 +2,6 @@ package config
 
 import (
 	"io/fs"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,10 +17,10 @@ var identityKeys = []string{
 }
 
 var (
-	identityName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	pathPrefix   = regexp.MustCompile(`^(/[a-z0-9_-]{1,64}){1,8}$`)
-	versionPart  = regexp.MustCompile(`/v1(/|$)`)
-	socketMode   = regexp.MustCompile(`^06[0246][0246]$`)
+	identityName = pattern(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	pathPrefix   = pattern(`^(/[a-z0-9_-]{1,64}){1,8}$`)
+	versionPart  = pattern(`/v1(/|$)`)
+	socketMode   = pattern(`^06[0246][0246]$`)
 )
 
 // identity reads and judges one item of the list. ok only says that it is worth
@@ -73,7 +72,7 @@ func (p *identityParser) name(node, field *yaml.Node) string {
 	name, ok := p.text(field, wanted)
 	switch {
 	case !ok:
-	case !identityName.MatchString(name) || looksLikeID(name):
+	case !identityName().MatchString(name) || looksLikeID(name):
 		p.add(field.Line, wanted)
 	default:
 		p.once(p.names, name, field.Line, "name")
@@ -178,10 +177,10 @@ func (p *identityParser) prefix(field *yaml.Node) string {
 	switch {
 	case !ok:
 		return ""
-	case !pathPrefix.MatchString(text):
+	case !pathPrefix().MatchString(text):
 		p.add(field.Line, wanted)
 		return ""
-	case versionPart.MatchString(text):
+	case versionPart().MatchString(text):
 		p.add(field.Line, "a path without /v1, which follows after it")
 		return ""
 	}
@@ -201,7 +200,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	field, modeField := fields["listen_addr"], fields["socket_mode"]
 	i.SocketMode = 0o600
 	mode, hasMode := p.text(modeField, wantedMode)
-	if hasMode && !socketMode.MatchString(mode) {
+	if hasMode && !socketMode().MatchString(mode) {
 		p.add(modeField.Line, wantedMode)
 		hasMode = false
 	}

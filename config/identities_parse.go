@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +75,7 @@ func parseIdentities(text []byte, cfg *Config, wrong *mistakes) *Identities {
 	return read
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+)`)
+var yamlLine = pattern(`line (\d+)`)
 
 // document returns the root of the only document.
 func (p *identityParser) document(text []byte) *yaml.Node {
@@ -98,7 +97,7 @@ func (p *identityParser) document(text []byte) *yaml.Node {
 	}
 	line := 1
 	// The text of the error may quote the file; its line number does not.
-	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil {
+	if found := yamlLine().FindStringSubmatch(err.Error()); found != nil {
 		line, _ = strconv.Atoi(found[1])
 	}
 	p.add(line, "well-formed YAML around this line")
@@ -144,13 +143,13 @@ func suggestion(text string, known []string) string {
 	return ": did you mean " + best + "?"
 }
 
-var parameter = regexp.MustCompile(`\{[^}]*\}`)
+var parameter = pattern(`\{[^}]*\}`)
 
 func bare(template string) string {
 	if !strings.Contains(template, "{") {
 		return template
 	}
-	return parameter.ReplaceAllString(template, "{}")
+	return parameter().ReplaceAllString(template, "{}")
 }
 
 // text reads a string. ok is false without one, and then the mistake is noted.

@@ -194,7 +194,7 @@ func FuzzIdentitiesFile(f *testing.F) {
 			return
 		}
 		for _, i := range read.All {
-			if !identityName.MatchString(i.Name) || i.PathPrefix != "" && i.PathPrefix[0] != '/' || (i.GrantType == "entity_user") != (i.EntityUserID != "") {
+			if !identityName().MatchString(i.Name) || i.PathPrefix != "" && i.PathPrefix[0] != '/' || (i.GrantType == "entity_user") != (i.EntityUserID != "") {
 				t.Errorf("%q is accepted as %+v", text, i)
 			}
 		}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,15 +42,15 @@ func known(name string) bool { return position(name) < len(variables)+len(later)
 // serviceLink is what Kubernetes adds to the environment for a Service, here
 // one whose name begins with "monite": MONITE_PROXY_SERVICE_HOST,
 // MONITE_PROXY_SERVICE_PORT_HTTP, MONITE_PROXY_PORT_8080_TCP_ADDR and so on.
-var serviceLink = regexp.MustCompile(`^MONITE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[A-Z0-9_]+)$`)
+var serviceLink = pattern(`^MONITE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[A-Z0-9_]+)$`)
 
 // portLink is the one name of that family that a person could have meant as
 // well. Kubernetes gives it a URL: tcp://10.0.0.1:8080.
-var portLink = regexp.MustCompile(`^MONITE_([A-Z0-9_]+_)?PORT$`)
+var portLink = pattern(`^MONITE_([A-Z0-9_]+_)?PORT$`)
 
 func ignored(name, value string) bool {
-	return strings.HasPrefix(name, "MONITE_SIM_") || serviceLink.MatchString(name) ||
-		portLink.MatchString(name) && strings.Contains(value, "://")
+	return strings.HasPrefix(name, "MONITE_SIM_") || serviceLink().MatchString(name) ||
+		portLink().MatchString(name) && strings.Contains(value, "://")
 }
 
 // nearest returns the known name that the given one is most likely a typo of,

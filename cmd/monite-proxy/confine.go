@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -22,11 +21,8 @@ func (s *sidecar) confine() error {
 	if s.cfg.Confine == "off" {
 		return nil
 	}
-	// Both are read once and kept. Afterwards they may be out of reach: their links
-	// lead anywhere.
-	if s.cfg.Upstream.Scheme == "https" || s.cfg.Traces != nil && s.cfg.Traces.Endpoint.Scheme == "https" {
-		_, _ = x509.SystemCertPool()
-	}
+	// Read once and kept, as the system's roots are. Afterwards it may be out of
+	// reach: its link leads anywhere.
 	_ = time.Now().Local().String() // the time zone
 
 	inForce, err := confine.Apply(rules(s.cfg))

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // limitMemory tells the runtime what the container may use, so that it collects
@@ -25,6 +27,35 @@ func limitMemory() {
 
 // noMemoryLimit is what cgroup v1 says where there is no limit, or more.
 const noMemoryLimit = 1 << 50
+
+// The garbage of a start is 3 MiB, most of it of the roots. It would be collected
+// before the first answer.
+const (
+	startGarbage   = 500 * time.Millisecond // how long it is kept
+	startGCPercent = 400                    // so long, the heap may grow to 16 MiB
+	usualGCPercent = 100
+)
+
+// putOffCollection keeps the first collection out of the start. GOGC wins.
+func putOffCollection() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(startGCPercent)
+	}
+}
+
+// giveBack ends that, and returns to the system what only the start has needed,
+// a third of the heap: a sidecar that has nothing to do would not collect it for
+// minutes, and would keep the pages for longer.
+func giveBack(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(startGarbage):
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(usualGCPercent)
+		}
+		debug.FreeOSMemory()
+	}
+}
 
 // containerMemory returns the least limit among those of the process's cgroup
 // and its parents, of both versions; 0: none. In a container the group's own

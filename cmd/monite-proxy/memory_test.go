@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 )
 
 func TestMemoryLimitIsThatOfTheContainer(t *testing.T) {
@@ -29,5 +34,50 @@ func TestMemoryLimitIsThatOfTheContainer(t *testing.T) {
 		if got := containerMemory(root); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
+	}
+}
+
+func TestWhatTheStartHasLeftIsGivenBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer debug.SetGCPercent(debug.SetGCPercent(100))
+		putOffCollection()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		begin := time.Now()
+		giveBack(t.Context())
+		runtime.ReadMemStats(&after)
+		if took := time.Since(begin); took != startGarbage {
+			t.Errorf("it took %v", took)
+		}
+		if got := debug.SetGCPercent(100); got != usualGCPercent {
+			t.Errorf("GC percent afterwards = %d", got)
+		}
+		if after.NumForcedGC != before.NumForcedGC+1 {
+			t.Errorf("forced collections = %d", after.NumForcedGC-before.NumForcedGC)
+		}
+	})
+}
+
+func TestGOGCWins(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
+	t.Setenv("GOGC", "50")
+	putOffCollection()
+	if got := debug.SetGCPercent(50); got != 50 {
+		t.Errorf("GC percent = %d", got)
+	}
+	synctest.Test(t, func(t *testing.T) { giveBack(t.Context()) })
+	if got := debug.SetGCPercent(50); got != 50 {
+		t.Errorf("GC percent afterwards = %d", got)
+	}
+}
+
+func TestASidecarThatStopsAtOnceGivesNothingBack(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	giveBack(ctx)
+	if runtime.ReadMemStats(&after); after.NumForcedGC != before.NumForcedGC {
+		t.Error("it did")
 	}
 }

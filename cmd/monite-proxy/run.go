@@ -53,6 +53,7 @@ type sidecar struct {
 // serve runs the sidecar until a signal, and returns the exit code.
 func serve(stderr io.Writer) int {
 	started := time.Now()
+	putOffCollection()
 	exposed := confine.NoDumps() // before a secret is read
 	// A reader of our log that goes away must not take the process with it.
 	signal.Ignore(syscall.SIGPIPE)
@@ -171,6 +172,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	running.Go(func() { s.named.follow(ctx) })
 	s.health.Listening.Store(true)
 	running.Go(func() { s.notifyWhenReady(ctx) })
+	running.Go(func() { giveBack(ctx) })
 
 	code := exitOK
 	select {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -139,13 +141,27 @@ const (
 func newTransport(cfg *config.Config) *upstream.Transport {
 	t := &upstream.Transport{
 		Origin:                cfg.Upstream,
-		TLS:                   &tls.Config{RootCAs: cfg.RootCAs, GetClientCertificate: cfg.ClientCertificate(), MinVersion: tls.VersionTLS12},
+		TLS:                   &tls.Config{RootCAs: rootsFor(cfg.Upstream, cfg.RootCAs), GetClientCertificate: cfg.ClientCertificate(), MinVersion: tls.VersionTLS12},
 		ResponseHeaderTimeout: cfg.UpstreamTimeout,
 	}
 	if cfg.ProxyFromEnv {
 		t.Proxy = httpproxy.FromEnvironment().ProxyFunc()
 	}
 	return t
+}
+
+// rootsFor are those that were configured for the origin, or else the system's.
+// They are never left to crypto/x509, which would read them at the first
+// handshake, where the process is confined already.
+func rootsFor(origin *url.URL, configured *x509.CertPool) *x509.CertPool {
+	if configured != nil || origin.Scheme != "https" {
+		return configured
+	}
+	roots, err := config.SystemRoots()
+	if err != nil {
+		return nil // it will say the same
+	}
+	return roots
 }
 
 // boundAddress is the address of a TCP listener; invalid if it is no single one.

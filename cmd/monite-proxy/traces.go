@@ -23,7 +23,7 @@ func newTraces(cfg *config.Config, log zerolog.Logger, version string) *trace.Tr
 		return nil
 	}
 	c := trace.Config{
-		Endpoint: t.Endpoint, Headers: t.Headers, RootCAs: t.RootCAs, Timeout: t.Timeout,
+		Endpoint: t.Endpoint, Headers: t.Headers, RootCAs: rootsFor(t.Endpoint, t.RootCAs), Timeout: t.Timeout,
 		QueueSize: t.QueueSize, BatchSize: t.BatchSize, BatchDelay: t.BatchDelay,
 		ServiceName: t.ServiceName, Version: version, Sampler: t.Sampler, Ratio: t.Ratio, Upstream: cfg.Upstream, Log: log,
 	}

@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"html/template"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,16 +15,6 @@ import (
 
 //go:embed page
 var pageFiles embed.FS
-
-// pageTemplates render all that a person sees. html/template escapes by place:
-// request ids come from apps.
-var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
-	"duration": shortTime, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "bars": bars, "bar": tokenBar, "ms": milliseconds, "abs": math.Abs, "shown": shown,
-}).ParseFS(pageFiles, "page/*.html"))
-
-// sections are the parts of the page that change. Each is a template, an
-// element's id and the name of an event.
-var sections = [...]string{"summary", "traffic", "identities", "named", "mints", "requests"}
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.
@@ -52,16 +40,13 @@ func newPage(current func() *Status) *page {
 func (p *page) close() { p.once.Do(func() { close(p.closing) }) }
 
 func (p *page) show(w http.ResponseWriter, r *http.Request) {
-	var text bytes.Buffer
-	if err := pageTemplates.ExecuteTemplate(&text, "page.html", p.current()); err != nil {
-		http.Error(w, "the page cannot be rendered", http.StatusInternalServerError)
-		return
-	}
+	var page markupWriter
+	writePage(&page, p.current())
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", fmt.Sprint(text.Len()))
+	w.Header().Set("Content-Length", fmt.Sprint(len(page.text)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(text.Bytes())
+		_, _ = w.Write(page.text)
 	}
 }
 
@@ -128,7 +113,8 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 func (p *page) changes(sent map[string]string) []byte {
 	status := p.current()
 	out := bytes.NewBufferString(": \n") // says that we are alive
-	for _, name := range sections {
+	for _, section := range sections {
+		name := section.name
 		// To render 200 lines in order to see that they are the same is 9 parts of
 		// 10 of the work.
 		version := fmt.Sprint(status.versions[name])
@@ -136,11 +122,12 @@ func (p *page) changes(sent map[string]string) []byte {
 			continue
 		}
 		sent[name+" version"] = version
-		var text strings.Builder
-		if pageTemplates.ExecuteTemplate(&text, name, status) != nil || text.String() == sent[name] {
+		var part markupWriter
+		section.write(&part, status)
+		if string(part.text) == sent[name] {
 			continue
 		}
-		sent[name] = text.String()
+		sent[name] = string(part.text)
 		fmt.Fprintf(out, "event: %s\n", name)
 		for line := range strings.Lines(sent[name]) {
 			if line = strings.TrimSpace(line); line != "" {
@@ -226,7 +213,7 @@ const barWidth = 1000
 type tokenBarShape struct{ Past, Refresh int }
 
 // tokenBar is nil without a token.
-func tokenBar(one IdentityStatus) *tokenBarShape {
+func tokenBar(one *IdentityStatus) *tokenBarShape {
 	life := one.Age + one.Left
 	if one.State == "missing" || life <= 0 {
 		return nil
@@ -240,7 +227,7 @@ type slotBar struct{ X, Y, Height, ErrorY, ErrorHeight int }
 
 const chartHeight = 100
 
-func bars(traffic Traffic) []slotBar {
+func bars(traffic *Traffic) []slotBar {
 	most := uint32(1)
 	for _, s := range traffic.Slots {
 		most = max(most, s.Requests)
