@@ -173,6 +173,10 @@ func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
 	if s := h.current(); len(s.Identities) != 1000 || s.IdentitiesTotal != 1000 || s.IdentitiesTruncated || !strings.Contains(body, "All of them as JSON") {
 		t.Errorf("the JSON has %d of %d, truncated: %t", len(s.Identities), s.IdentitiesTotal, s.IdentitiesTruncated)
 	}
+	tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: "one more"}})
+	if _, body = ask(h, "GET", "/", "localhost"); !strings.Contains(body, "60 of 1001:") || !strings.Contains(body, ">1000 of them as JSON<") {
+		t.Error("the page does not say that the JSON has not all of them")
+	}
 }
 
 func TestRefreshButtonOfThePageLeadsBackToIt(t *testing.T) {
