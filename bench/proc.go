@@ -60,7 +60,7 @@ func (p *process) stop() {
 }
 
 func (p *process) waitListening(port int) error {
-	for range 1000 {
+	for range 20_000 {
 		if conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
 			_ = conn.Close()
 			return nil
@@ -68,7 +68,7 @@ func (p *process) waitListening(port int) error {
 		select {
 		case <-p.exited:
 			return fmt.Errorf("%s ended: %s", p.name, lastLines(p.cmd))
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(250 * time.Microsecond):
 		}
 	}
 	return fmt.Errorf("%s does not listen", p.name)

@@ -198,6 +198,11 @@ func clientTLS(base *tls.Config, serverName string) *tls.Config {
 	config.NextProtos = []string{"http/1.1"}
 	config.Renegotiation = tls.RenegotiateNever
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	if config.GetClientCertificate != nil || len(config.Certificates) > 0 {
+		// A resumed session goes on as whoever began it, with a certificate that has
+		// been replaced since.
+		config.ClientSessionCache = nil
+	}
 	// Go starts a connection with small records; a head and its body shall
 	// leave in one write.
 	config.DynamicRecordSizingDisabled = true

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,39 @@ func TestTLSSessionIsResumed(t *testing.T) {
 			t.Errorf("connection %d: DidResume = %v", i+1, resp.TLS.DidResume)
 		}
 		tr.CloseIdleConnections()
+	}
+}
+
+// A resumed session would go on under the certificate that began it.
+func TestReplacedClientCertificateIsShownOnTheNextConnection(t *testing.T) {
+	config := serverTLS(t)
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, ca().pool
+	var mu sync.Mutex // guards seen
+	var seen []string
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, state.PeerCertificates[0].Subject.CommonName)
+		return nil
+	}
+	o := listen(t, config, answering(okBody("hello")))
+	names := []string{"first", "second"}
+	tr := transport(t, o, trusting, func(tr *Transport) {
+		tr.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			issued := ca().issue(t, func(c *x509.Certificate) {
+				c.Subject.CommonName, c.ExtKeyUsage = names[0], []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+			})
+			return &issued, nil
+		}
+	})
+	mustDo(t, tr, get(t, o))
+	tr.CloseIdleConnections()
+	names = names[1:]
+	mustDo(t, tr, get(t, o))
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(seen, []string{"first", "second"}) {
+		t.Errorf("upstream saw %q", seen)
 	}
 }
 
