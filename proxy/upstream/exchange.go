@@ -205,8 +205,8 @@ func (x *exchange) drop() {
 // release gives the connection back when the answer has been read to its end,
 // if nothing speaks against it.
 func (x *exchange) release() {
-	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete()) && x.c.atRest()
-	if now := time.Now(); fit && now.Before(x.c.retire) && x.t.watch.end(x) {
+	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete())
+	if now := time.Now(); fit && x.c.atRest() && now.Before(x.c.retire) && x.t.watch.end(x) {
 		x.t.pool.put(x.c, now)
 		return
 	}

@@ -11,7 +11,7 @@ const maxInterim = 16
 
 // receive reads heads until the final one, and makes x its body.
 func (x *exchange) receive() (*http.Response, *Error) {
-	c := x.c
+	c, resp := x.c, &x.resp
 	for range maxInterim + 1 {
 		if err := x.firstByte(); err != nil {
 			return nil, x.fail(OpRead, err)
@@ -24,14 +24,14 @@ func (x *exchange) receive() (*http.Response, *Error) {
 		switch {
 		case err != nil:
 			return nil, x.fail(OpRead, c.cause(err))
-		case x.resp.StatusCode == http.StatusSwitchingProtocols:
+		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, x.fail(OpRead, errSwitching)
-		case x.resp.StatusCode < 200:
+		case resp.StatusCode < 200:
 			continue
 		}
-		x.keep = !doubtful && !x.resp.Close && x.resp.ProtoMinor > 0 && !x.req.Close
+		x.keep = !doubtful && !resp.Close && resp.ProtoMinor > 0 && !x.req.Close
 		x.start()
-		return &x.resp, nil
+		return resp, nil
 	}
 	return nil, x.fail(OpRead, errInterim)
 }
