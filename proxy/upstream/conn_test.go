@@ -25,7 +25,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	ofConnection := map[string][]string{
 		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served"},
 		// sawEOF comes with a readErr, which costs the connection; probing is false between two looks.
-		"wire": {"Conn", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing"},
+		"wire": {"Conn", "stream", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing"},
 	}
 	ofRequest := map[string][]string{
 		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields"},
