@@ -82,7 +82,7 @@ func readTo(buffer *bytes.Buffer, path string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	_, err = buffer.ReadFrom(file)
 	return err
 }
