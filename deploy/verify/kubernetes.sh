@@ -29,6 +29,7 @@ schemas() {
 }
 
 manifests() {
+  needs schemas
   [ -n "$validating" ] || return
   for f in deploy/kubernetes/*.yaml; do
     if sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$f" | validate - >"$log" 2>&1; then
@@ -45,6 +46,7 @@ manifests() {
 
 # rendered FILE WHAT judges what a tool has written: schemas, and the rules of the house.
 rendered() {
+  needs schemas
   if [ -n "$validating" ] && ! validate -skip ServiceMonitor,PrometheusRule "$1" >"$log" 2>&1; then
     fail "$2: schemas"
   elif ! RENDERED=$1 go test ./internal/deploytest -count=1 -run '^TestRendered$' >"$log" 2>&1; then
@@ -84,6 +86,9 @@ stored() {
     skipped "Kubernetes' own validation: kubevalidate is not built (make deploy-tools)"
     return
   fi
+  needs kustomization
+  needs chart
+  needs policy
   set -- deploy/kubernetes/*.yaml deploy/policy/*.yaml
   for f in kustomize gateway library pod; do
     [ -s "$work/$f.yaml" ] && set -- "$@" "$work/$f.yaml"
@@ -155,6 +160,7 @@ chart() {
 }
 
 policy() {
+  needs schemas
   if [ -n "$validating" ]; then
     if sed 's/failurePolicy/failPolicy/' deploy/policy/inject.yaml | validate - >"$log" 2>&1; then
       fail "admission policy: a misspelt field was accepted"
