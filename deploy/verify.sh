@@ -9,6 +9,7 @@
 # Needs Go. No container engine, no cluster: where podman and kube-apiserver are at hand they are started for the check, on
 # loopback addresses, and stopped again. The Go tools are built in a temporary folder that is removed again; the
 # first run downloads their modules. Checks that can be fooled are shown one broken file first, and must refuse it.
+# shellcheck disable=SC2317 # the checks are called by name
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
