@@ -3,6 +3,7 @@
 # bridges and packet filter rules never touch this machine's, and end with it.
 
 engine_pid='' # of podman's service, which speaks Docker's API
+healths_pid=''
 
 # engine makes p work. If it cannot, reason says why.
 engine() {
@@ -49,6 +50,7 @@ until_true() {
 # shellcheck disable=SC2317 # called by the trap
 stop_engine() {
   [ -n "$engine_pid" ] || return 0
+  [ -z "$healths_pid" ] || kill "$healths_pid" 2>/dev/null
   # In one go it may come to a container before the one that shares its network.
   for _ in 1 2 3; do p rm --all --force --time 1 >/dev/null 2>&1; done
   p network prune --force >/dev/null 2>&1
@@ -115,6 +117,7 @@ contained() {
   for _ in 1 2 3 4 5; do
     times="$times $(cold_start)" || break
   done 2>"$log"
+  p rm --force --time 10 proxy sim >/dev/null 2>&1
   # shellcheck disable=SC2086
   if [ "$(set -- $times && echo $#)" = 5 ]; then
     ok "image in a container, from exec to the first proxied 200:$times ms"
