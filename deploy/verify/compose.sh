@@ -47,7 +47,7 @@ curl_image() {
   mkdir -p "$work/curl/bin" && cp "$(command -v busybox)" "$work/curl/bin/busybox" &&
     ln -s busybox "$work/curl/bin/sh" && ln -s busybox "$work/curl/bin/sleep" &&
     ldd "$(command -v curl)" | grep -o '/[^ ]*' | xargs cp --parents --dereference --target-directory "$work/curl" "$(command -v curl)" &&
-    c=$(b from scratch) && b copy -q "$c" "$work/curl" / && b commit -q "$c" "docker.io/$(sed -n 's/^ *image: \(curlimages.*\)/\1/p' docker-compose.yml)"
+    c=$(b from scratch) && b copy -q "$c" "$work/curl" / && b commit -q "$c" "docker.io/$curl_image"
 }
 
 # up runs docker compose against podman, with the containers' limits in reach of this shell.
@@ -67,6 +67,7 @@ demo() {
   fi
   have curl || { skipped "compose demo: curl is not installed"; return; }
   engine || { skipped "compose demo: $reason"; return; }
+  curl_image=$(sed -n 's/^ *image: \(curlimages.*\)/\1/p' docker-compose.yml)
   if ! curl_image >"$log" 2>&1 || ! p tag localhost/monite-proxy:verify docker.io/library/monite-proxy:local ||
     ! p tag localhost/monite-sim:verify docker.io/library/monite-sim:local; then
     fail "compose demo: images"
@@ -91,18 +92,32 @@ demo() {
     if ! up up --detach --wait --no-build --pull never >"$log" 2>&1; then
       up logs >>"$log" 2>&1
       fail "compose demo: up --wait"
-    elif seconds=$(($(date +%s) - begin)) && ! until_true 30 answered; then
+    elif seconds=$(($(date +%s) - begin)) && ! until_true 30 answered 1; then
       up logs >"$log" 2>&1
       fail "compose demo: the app got no answer"
+    elif ! elsewhere http://monite-sim:8090/; then
+      fail "compose demo: a container on the same network reaches nobody"
+    elif elsewhere http://app:8080/v1/entities || elsewhere http://monite-proxy:8081/livez; then
+      fail "compose demo: a container on the same network reaches the sidecar"
+    elif before=$(answers) && ! up restart --timeout 35 monite-proxy >"$log" 2>&1 || ! until_true 60 answered "$before"; then
+      up logs >"$log" 2>&1
+      fail "compose demo: the app after a restart of the sidecar"
     elif ! up stop --timeout 35 >"$log" 2>&1 || ! p ps --all --format '{{.Names}} {{.ExitCode}}' >"$log" || grep -qv ' 0$' "$log"; then
       fail "compose demo: stop, exit statuses"
     elif ! up down >"$log" 2>&1 || [ -n "$(p ps --all --quiet)" ]; then
       fail "compose demo: down"
     else
-      ok "compose demo (docker compose $(compose_version) against podman, stand-in for curl's image; healthy after $seconds s, the app's requests answered 200, exit statuses 0; with a wrong secret no app)"
+      ok "compose demo (docker compose $(compose_version) against podman, stand-in for curl's image; healthy after $seconds s, the app's requests answered 200, after a restart of the sidecar too, its ports closed to other containers, exit statuses 0; with a wrong secret no app)"
     fi
   fi
   kill "$healths_pid"
   healths_pid=''
 }
-answered() { [ "$(up logs app 2>/dev/null | grep -c -- '-> 200')" -ge 2 ]; }
+answers() { up logs app 2>/dev/null | grep -c -- '-> 200'; }
+# answered N: by now the app has had more than N.
+answered() { [ "$(answers)" -gt "$1" ]; }
+# elsewhere asks from a container of its own on the demo's network.
+elsewhere() {
+  p run --rm --network monite-proxy_default --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --entrypoint curl \
+    "docker.io/$curl_image" --silent --max-time 5 --output /dev/null "$1" >/dev/null 2>&1
+}
