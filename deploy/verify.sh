@@ -22,6 +22,17 @@ skipped() { printf 'skipped  %s\n' "$*"; }
 fail()    { printf 'FAILED   %s\n' "$*"; [ -s "$log" ] && sed 's/^/         | /' "$log"; failed=1; }
 have()    { command -v "$1" >/dev/null 2>&1; }
 
+# until_true SECONDS COMMAND... asks five times a second.
+until_true() {
+  tries=$(($1 * 5))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || return 1
+    sleep 0.2
+  done
+}
+
 # Tools that "make deploy-tools" has built come first.
 PATH=$PWD/.tools:$PATH
 
@@ -33,6 +44,7 @@ b() { env -u DOCKER_CONFIG -u REGISTRY_AUTH_FILE TMPDIR="$work/tmp" buildah --ro
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
   stop_engine
+  stop_apiserver
   if [ -d "$work/storage" ]; then
     b umount --all >/dev/null 2>&1
     b rm --all >/dev/null 2>&1
@@ -71,6 +83,7 @@ rules() {
 
 . deploy/verify/compose.sh
 . deploy/verify/kubernetes.sh
+. deploy/verify/apiserver.sh
 . deploy/verify/images.sh
 . deploy/verify/engine.sh
 . deploy/verify/packages.sh

@@ -36,17 +36,6 @@ END
 
 p() { podman --remote --url "unix://$work/podman.sock" "$@"; }
 
-# until_true SECONDS COMMAND... asks five times a second.
-until_true() {
-  tries=$(($1 * 5))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    [ $tries -gt 0 ] || return 1
-    sleep 0.2
-  done
-}
-
 # shellcheck disable=SC2317 # called by the trap
 stop_engine() {
   [ -n "$engine_pid" ] || return 0
