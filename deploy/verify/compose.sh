@@ -81,7 +81,7 @@ demo() {
   printf 'services: {monite-sim: {environment: {MONITE_SIM_CLIENT_SECRET: other}}, monite-proxy: {healthcheck: {start_period: 2s}}}\n' >"$work/refused.yml"
   healths &
   healths_pid=$!
-  if up -f "$work/refused.yml" up --detach --wait --no-build --pull never >"$log" 2>&1; then
+  if up -f "$work/refused.yml" up --detach --wait --wait-timeout 120 --no-build --pull never >"$log" 2>&1; then
     fail "compose demo: healthy with a wrong secret"
   elif ! grep -q 'monite-proxy.* is unhealthy' "$log" || up logs app 2>/dev/null | grep -q GET; then
     fail "compose demo: with a wrong secret"
@@ -89,7 +89,7 @@ demo() {
     fail "compose demo: down"
   else
     begin=$(date +%s)
-    if ! up up --detach --wait --no-build --pull never >"$log" 2>&1; then
+    if ! up up --detach --wait --wait-timeout 120 --no-build --pull never >"$log" 2>&1; then
       up logs >>"$log" 2>&1
       fail "compose demo: up --wait"
     elif seconds=$(($(date +%s) - begin)) && ! until_true 30 answered 1; then
