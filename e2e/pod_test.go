@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -151,9 +152,13 @@ func TestJobStopsItsClassicSidecar(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, monitetest.Config{})
 	p := n.newPod()
+	n.sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(500 * time.Millisecond), Times: 1})
 	e := p.startSidecar(env{"MONITE_QUIT_ENDPOINT": "true", "MONITE_ADMIN_ADDR": "127.0.0.1:8081"})
 	if code := p.run(e, filepath.Join(binaries, "monite-proxy"), "wait", "-timeout", "15s"); code != 0 {
 		t.Fatalf("monite-proxy wait = %d", code)
+	}
+	if mints := n.sim.Stats().Mints; mints != 1 {
+		t.Errorf("after monite-proxy wait, mints = %d: it did not wait for the first token", mints)
 	}
 	if got := n.probe(p.address + ":8081/readyz"); got != 0 {
 		t.Errorf("the listener with the quit endpoint answered another pod: %d", got)
@@ -170,12 +175,24 @@ func TestJobStopsItsClassicSidecar(t *testing.T) {
 	}
 }
 
-// A node that is shut down stops all its pods at once, each in its own order: the app first, then its native sidecar.
-// What is under way is answered.
+// A node that is shut down stops all its pods at once. What is under way is answered, by whatever kind of sidecar: a
+// native one is stopped after its app; the others at the same moment, here without the delay that spares them that.
 func TestNodeShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
+	for _, kind := range []sidecarKind{native, classic, gateway} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			shutDownNode(t, kind)
+		})
+	}
+}
+
+func shutDownNode(t *testing.T, kind sidecarKind) {
 	n := newNode(t, monitetest.Config{KeepRequests: -1, Latency: 300 * time.Millisecond})
-	pods := []*pod{n.startPod(native, nil), n.startPod(native, nil), n.startPod(native, nil)}
+	var pods []*pod
+	for range 3 {
+		pods = append(pods, n.startPod(kind, env{"MONITE_SHUTDOWN_DELAY": "0s"}))
+	}
 	answers := make(chan result, 64)
 	sent := 0
 	for _, p := range pods {
@@ -188,7 +205,7 @@ func TestNodeShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	poll(t, "the requests", func() bool { return n.working.Load() == int64(sent) })
 	var stopping sync.WaitGroup
 	for _, p := range pods {
-		stopping.Go(func() { p.terminate(native) })
+		stopping.Go(func() { p.terminate(kind) })
 	}
 	for range sent {
 		if a := <-answers; a.err != nil || a.status != http.StatusCreated {
@@ -204,6 +221,24 @@ func TestNodeShutdownAnswersWhatIsUnderWay(t *testing.T) {
 		if times != 1 {
 			t.Errorf("%s was executed %d times", nonce, times)
 		}
+	}
+}
+
+// A pod that ends says so to its readiness probe, and serves on for those who have not heard of it yet.
+func TestPodThatEndsIsNotReadyAndServes(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, monitetest.Config{})
+	p := n.startPod(gateway, env{"MONITE_SHUTDOWN_DELAY": "3s"})
+	p.sidecar.signal(syscall.SIGTERM)
+	poll(t, "readiness to end", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusServiceUnavailable })
+	if a := n.call(p, "late"); a.err != nil || a.status != http.StatusCreated {
+		t.Errorf("a request after that: %d, %v", a.status, a.err)
+	}
+	if got := n.probe(p.address + ":8081/livez"); got != http.StatusOK {
+		t.Errorf("the liveness probe = %d: the kubelet would kill it in its drain", got)
+	}
+	if code := p.sidecar.exitCode(15 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
 	}
 }
 
@@ -402,10 +437,12 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 	t.Helper()
 	p := n.newPod()
 	if kind == gateway {
-		p.startSidecar(env{
+		e := env{
 			"MONITE_LISTEN_ADDR": ":8080", "MONITE_ALLOW_REMOTE": "true", "MONITE_APP_TOKEN": gatewayToken,
 			"MONITE_ALLOWED_HOSTS": gatewayName, "MONITE_SHUTDOWN_DELAY": appShutdown.String(),
-		})
+		}
+		maps.Copy(e, more)
+		p.startSidecar(e)
 		poll(t, "readiness", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusOK })
 		return p
 	}
@@ -414,9 +451,7 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 		poll(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
 	} else {
 		e := env{"MONITE_SHUTDOWN_DELAY": classicDelay.String()}
-		for name, value := range more {
-			e[name] = value
-		}
+		maps.Copy(e, more)
 		if code := p.run(p.startSidecar(e), filepath.Join(binaries, "monite-proxy"), "wait", "-timeout", "15s"); code != 0 {
 			t.Fatalf("the postStart hook = %d", code)
 		}

@@ -1,6 +1,8 @@
 # shellcheck shell=sh disable=SC2154
 # Sourced by verify.sh: the Dockerfile, and the images built from it without an engine.
 
+built='' # the images that are there
+
 lint() {
   if ! tool dockerlint "github.com/moby/buildkit@$BUILDKIT"; then
     skipped "Dockerfile lint: BuildKit $BUILDKIT does not build: $(why)"
@@ -71,6 +73,7 @@ image() { # image TARGET BINARY
   elif [ "$2" = monite-proxy ] && ! env -i "$dir/$2" version 2>"$log" | grep -q '9\.9\.9'; then
     fail "image $2: version is not stamped"
   else
+    built="$built $2"
     ok "image $2 (buildah, the Dockerfile as it is but for the digests, on stand-in bases; $(($(wc -c <"$dir/$2") / 1000)) kB, same bytes as built outside)"
   fi
 }

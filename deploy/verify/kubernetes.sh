@@ -29,6 +29,7 @@ schemas() {
 }
 
 manifests() {
+  needs schemas
   [ -n "$validating" ] || return
   for f in deploy/kubernetes/*.yaml; do
     if sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$f" | validate - >"$log" 2>&1; then
@@ -45,6 +46,7 @@ manifests() {
 
 # rendered FILE WHAT judges what a tool has written: schemas, and the rules of the house.
 rendered() {
+  needs schemas
   if [ -n "$validating" ] && ! validate -skip ServiceMonitor,PrometheusRule "$1" >"$log" 2>&1; then
     fail "$2: schemas"
   elif ! RENDERED=$1 go test ./internal/deploytest -count=1 -run '^TestRendered$' >"$log" 2>&1; then
@@ -76,6 +78,23 @@ kustomization() {
     return
   fi
   rendered "$work/kustomize.yaml" "kustomize component, in a Deployment, StatefulSet, Job and CronJob" "$by"
+  three_lines
+}
+
+# three_lines does what README.md shows: a Deployment as it stood before, three lines, and the result.
+three_lines() {
+  cp -r deploy/kustomize "$work/kustomize"
+  sample=$work/kustomize/three-lines
+  if kustomize "$sample" 2>"$log" | diff - "$sample/result.yaml" >"$log"; then
+    fail "three lines: the same result without them"
+  elif ! patch --silent --strip 1 --directory "$sample" <"$sample/three-lines.diff" >"$log" 2>&1 ||
+    ! kustomize "$sample" >"$work/three-lines.yaml" 2>"$log" || ! diff "$sample/result.yaml" "$work/three-lines.yaml" >"$log"; then
+    fail "three lines: not the result that is shown"
+  elif [ -n "$validating" ] && ! validate "$work/three-lines.yaml" >"$log" 2>&1; then
+    fail "three lines: schemas"
+  else
+    ok "three lines, from a Deployment to one with the sidecar ($by${validating:+, kubeconform -strict})"
+  fi
 }
 
 # stored judges everything that a cluster would be given by what the API server does with it before it stores it.
@@ -84,8 +103,11 @@ stored() {
     skipped "Kubernetes' own validation: kubevalidate is not built (make deploy-tools)"
     return
   fi
+  needs kustomization
+  needs chart
+  needs policy
   set -- deploy/kubernetes/*.yaml deploy/policy/*.yaml
-  for f in kustomize gateway library pod; do
+  for f in kustomize three-lines gateway library pod; do
     [ -s "$work/$f.yaml" ] && set -- "$@" "$work/$f.yaml"
   done
   # Mistakes that no schema shows.
@@ -114,15 +136,15 @@ chart() {
   fi
   helm_version="helm $(helm version --template '{{.Version}}' 2>/dev/null)"
   monitoring="--set monitoring.serviceMonitor.enabled=true --set monitoring.prometheusRule.enabled=true --set monitoring.dashboard.enabled=true"
-  echo 'groups: [{name: a, rules: [{alert: A, expr: up == 0}]}]' >"$work/rules.yaml"
   # shellcheck disable=SC2086
   if h x $c --set gateway.replicas=0 >"$log" 2>&1 || h x $c --set existingSecrets=x >"$log" 2>&1; then
     fail "helm chart: values that its schema forbids were accepted"
   elif ! helm lint --strict $c >"$log" 2>&1; then
     fail "helm chart: helm lint --strict"
   elif ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true >"$work/gateway.yaml" 2>"$log" ||
-    ! h monite-proxy $c --namespace billing $monitoring \
-      --set-file monitoring.prometheusRule.rules="$work/rules.yaml" --set-file monitoring.dashboard.json=$c/values.schema.json >"$work/gateway-all.yaml" 2>"$log"; then
+    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring \
+      --set-file monitoring.prometheusRule.rules=deploy/observability/rules.yaml \
+      --set-file monitoring.dashboard.json=deploy/observability/dashboard.json >"$work/gateway-all.yaml" 2>"$log"; then
     fail "helm chart: helm template"
   elif [ "$(h x $c --set gateway.enabled=false | grep -c '^kind:')" != 0 ]; then
     fail "helm chart: as a dependency it makes objects of its own"
@@ -155,6 +177,7 @@ chart() {
 }
 
 policy() {
+  needs schemas
   if [ -n "$validating" ]; then
     if sed 's/failurePolicy/failPolicy/' deploy/policy/inject.yaml | validate - >"$log" 2>&1; then
       fail "admission policy: a misspelt field was accepted"

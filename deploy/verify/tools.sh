@@ -3,7 +3,10 @@
 # is there already is left alone.
 #
 #   deploy/verify/tools.sh [kubeconform actionlint helm-docs helm helm-unittest policyeval kubevalidate goreleaser
-#                           cyclonedx-gomod cosign]
+#                           cyclonedx-gomod cosign docker-compose kube-apiserver]
+#
+# Without a name: all but the last three. kube-apiserver takes a quarter of an hour of processor time or more; it needs
+# etcd beside it (Debian: etcd-server), and kubectl.
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/verify/versions.sh
@@ -16,6 +19,17 @@ trap 'rm -rf "$work"' EXIT
 # module makes a throw-away module, and is in it.
 module() {
   mkdir "$work/$1" && cd "$work/$1" && printf 'module verify\n\ngo 1.26\n' >go.mod
+}
+
+# kubernetes makes a throw-away module that can build Kubernetes itself: its own module replaces its libraries by folders
+# that are not in it.
+kubernetes() {
+  module "$1"
+  dir=$(go mod download -json "k8s.io/kubernetes@$KUBERNETES" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  go mod edit -require "k8s.io/kubernetes@$KUBERNETES"
+  sed -n 's/^\t\(k8s.io[^ ]*\) => .\/staging.*/\1/p' "$dir/go.mod" | while read -r library; do
+    go mod edit -replace "$library=$library@$KUBERNETES_LIBRARIES"
+  done
 }
 
 build() {
@@ -42,17 +56,28 @@ build() {
     go build -o "$tools/policyeval" policyeval.go
   ) ;;
   kubevalidate) (
-    # Kubernetes' own module replaces its libraries by folders that are not in it.
     source=$PWD/deploy/verify/kubevalidate.go
-    module "$1"
-    dir=$(go mod download -json "k8s.io/kubernetes@$KUBERNETES" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-    go mod edit -require "k8s.io/kubernetes@$KUBERNETES"
-    sed -n 's/^\t\(k8s.io[^ ]*\) => .\/staging.*/\1/p' "$dir/go.mod" | while read -r library; do
-      go mod edit -replace "$library=$library@$KUBERNETES_LIBRARIES"
-    done
+    kubernetes "$1"
     sed '/^.*go:build ignore/d' "$source" >main.go
     go mod tidy
     go build -o "$tools/kubevalidate" .
+  ) ;;
+  docker-compose) (
+    module "$1"
+    # A module's own exclusions do not hold for who requires it, and without them its dependencies do not fit together.
+    dir=$(go mod download -json "github.com/docker/compose/v5@$COMPOSE" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    sed -n '/^exclude (/,/^)/p' "$dir/go.mod" >>go.mod
+    go get "github.com/docker/compose/v5/cmd@$COMPOSE"
+    go build -ldflags "-s -w -X github.com/docker/compose/v5/internal.Version=$COMPOSE" \
+      -o "$tools/docker-compose" github.com/docker/compose/v5/cmd
+  ) ;;
+  kube-apiserver) (
+    kubernetes "$1"
+    # Without a version the server calls itself v0.0.0-master, and clients refuse it.
+    v=k8s.io/component-base/version
+    minor=${KUBERNETES#v1.}
+    go build -p 1 -ldflags "-s -w -X $v.gitVersion=$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=${minor%%.*}" \
+      -o "$tools/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver
   ) ;;
   *)
     echo "no tool $1" >&2

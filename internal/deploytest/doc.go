@@ -9,6 +9,8 @@
 //	problemsOfRendered      rendered_test.go    what kustomize and helm write
 //	problemsOfUnit          systemd_test.go
 //	problemsOfWorkflow      workflows_test.go
+//	problemsOfGrafana       grafana_test.go
+//	problemsOfFilesTable    readme_test.go      which file was verified by what
 //
 // Each has two tests: the file as it stands has no problem, and a table of small breakages of that
 // same file, one per rule, each of which must be found. A rule that cannot fail would show there.
