@@ -15,6 +15,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,7 +42,7 @@ type plan struct {
 }
 
 var (
-	full  = plan{Rounds: 5, Latency: 7, Closed: 3 * time.Second, Open: 4 * time.Second, Starts: 7, Clients: 1000, Rates: []int{1000, 3000}, Strace: true}
+	full  = plan{Rounds: 5, Latency: 7, Closed: 3 * time.Second, Open: 3 * time.Second, Starts: 7, Clients: 1000, Rates: []int{1000, 3000}, Strace: true}
 	short = plan{Rounds: 1, Latency: 1, Closed: 300 * time.Millisecond, Open: 300 * time.Millisecond, Starts: 1, Clients: 50, Rates: []int{500}}
 )
 
@@ -92,10 +93,9 @@ func run(p plan) error {
 		return err
 	}
 	b := &bench{plan: p, upstream: up, contenders: all}
-	if err := b.measure(); err != nil {
-		return err
-	}
-	if err := b.save(filepath.Join(p.Out, "samples.json")); err != nil {
+	failed := b.measure()
+	// What was measured before a failure took minutes.
+	if err := errors.Join(failed, b.save(filepath.Join(p.Out, "samples.json"))); err != nil {
 		return err
 	}
 	table := b.table()
