@@ -72,7 +72,8 @@ const caddyConf = `{
   admin off
   auto_https off
 }
-http://127.0.0.1:%[1]d {
+http://:%[1]d {
+  bind 127.0.0.1
   reverse_proxy https://127.0.0.1:%[2]d {
     header_up Host localhost
     header_up Authorization "%[3]s"

@@ -81,12 +81,15 @@ func (c *client) readAnswer() error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, response.Body)
+	n, err := io.Copy(io.Discard, response.Body)
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("answer %d", response.StatusCode)
+	}
+	if n == 0 { // caddy says 200 to a Host that it does not serve
+		return errors.New("an answer without a body, which is none of upstream's")
 	}
 	return nil
 }
