@@ -55,7 +55,7 @@ func main() {
 	if os.Getenv("BENCH") == "short" {
 		p = short
 	}
-	only := ""
+	only, from := "", ""
 	flag.StringVar(&p.ProxyBin, "proxy", "bin/monite-proxy", "the sidecar's binary")
 	flag.StringVar(&p.Caddy, "caddy", "caddy", "caddy's binary, left out if it is not there")
 	flag.StringVar(&p.Before, "before", "", "an earlier binary of the sidecar, as a contender of that name")
@@ -64,11 +64,16 @@ func main() {
 	flag.IntVar(&p.Rounds, "rounds", p.Rounds, "interleaved rounds of throughput")
 	flag.DurationVar(&p.Closed, "closed", p.Closed, "one throughput measurement")
 	flag.IntVar(&p.Latency, "latency", p.Latency, "interleaved rounds of latency")
+	flag.StringVar(&from, "from", "", "measure nothing: table and plot of an earlier run's raw data")
 	flag.Parse()
 	if only != "" {
 		p.Only = strings.Split(only, ",")
 	}
-	if err := run(p); err != nil {
+	measure := run
+	if from != "" {
+		measure = func(p plan) error { return again(p, from) }
+	}
+	if err := measure(p); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -98,7 +103,20 @@ func run(p plan) error {
 	if err := errors.Join(failed, b.save(filepath.Join(p.Out, "samples.json"))); err != nil {
 		return err
 	}
-	table := b.table()
+	return b.show()
+}
+
+// again shows what an earlier run measured.
+func again(p plan, from string) error {
+	b := &bench{plan: p}
+	if err := b.load(from); err != nil {
+		return err
+	}
+	return b.show()
+}
+
+func (b *bench) show() error {
+	table, p := b.table(), b.plan
 	fmt.Fprint(os.Stdout, table)
 	if err := os.WriteFile(filepath.Join(p.Out, "table.md"), []byte(table), 0o644); err != nil {
 		return err

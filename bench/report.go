@@ -22,14 +22,7 @@ func (b *bench) figures() []string {
 // the contender that does as much.
 func (b *bench) table() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s, %d processors, %s, run of %s that took %v; %d rounds of throughput, %d of latency.\n",
-		machine(), processors(), runtime.Version(), b.began.UTC().Format(time.DateOnly), time.Since(b.began).Round(time.Second), b.plan.Rounds, b.plan.Latency)
-	for _, command := range [][]string{{"nginx", "-v"}, {"haproxy", "-v"}, {b.plan.Caddy, "version"}} {
-		if text, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err == nil {
-			first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-			fmt.Fprintf(&t, "%s.\n", first)
-		}
-	}
+	b.tellRun(&t)
 	fmt.Fprint(&t, "Medians; in brackets the ratio to nginx-log. ~: most rounds had foreign load.\n\n| figure |")
 	for _, c := range b.contenders {
 		fmt.Fprintf(&t, " %s |", c.name)
@@ -58,6 +51,22 @@ func (b *bench) table() string {
 		fmt.Fprintln(&t)
 	}
 	return t.String()
+}
+
+// tellRun says where, when and with what was measured; of an earlier run nobody
+// knows.
+func (b *bench) tellRun(t *strings.Builder) {
+	if b.began.IsZero() {
+		return
+	}
+	fmt.Fprintf(t, "%s, %d processors, %s, run of %s that took %v; %d rounds of throughput, %d of latency.\n",
+		machine(), processors(), runtime.Version(), b.began.UTC().Format(time.DateOnly), time.Since(b.began).Round(time.Second), b.plan.Rounds, b.plan.Latency)
+	for _, command := range [][]string{{"nginx", "-v"}, {"haproxy", "-v"}, {b.plan.Caddy, "version"}} {
+		if text, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err == nil {
+			first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+			fmt.Fprintf(t, "%s.\n", first)
+		}
+	}
 }
 
 func number(value float64) string {

@@ -81,6 +81,23 @@ func (b *bench) save(path string) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
+// load is the opposite of save. The contenders are those that were measured.
+func (b *bench) load(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &b.samples); err != nil {
+		return err
+	}
+	for _, s := range b.samples {
+		if !slices.ContainsFunc(b.contenders, func(c *contender) bool { return c.name == s.Contender }) {
+			b.contenders = append(b.contenders, &contender{name: s.Contender})
+		}
+	}
+	return nil
+}
+
 // watched runs do, and returns the CPU time of the contender, and how many cores
 // were busy with what is none of ours.
 func (b *bench) watched(c *contender, do func() (helpers time.Duration, err error)) (cpu time.Duration, foreign float64, err error) {
