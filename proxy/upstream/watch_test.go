@@ -33,7 +33,7 @@ func TestCancellationIsNoticedAtTheAgeOfPatience(t *testing.T) {
 }
 
 func noticedAtTheAgeOfPatience(t *testing.T, before time.Duration) {
-	for _, after := range []time.Duration{0, time.Millisecond, patience - 1, patience, patience + 1, 10 * patience} {
+	for _, after := range []time.Duration{1, time.Millisecond, patience - 1, patience, patience + 1, 10 * patience} {
 		synctest.Test(t, func(t *testing.T) {
 			tr := &Transport{}
 			pipes(tr, func(c net.Conn, br *bufio.Reader) {
@@ -41,6 +41,7 @@ func noticedAtTheAgeOfPatience(t *testing.T, before time.Duration) {
 				_, _ = io.WriteString(c, okEmpty)
 				_, _ = io.Copy(io.Discard, br)
 			})
+			defer tr.CloseIdleConnections()
 			mustDo(t, tr, pipeRequest("GET", nil, 0))
 			time.Sleep(before)
 			ctx, cancel := context.WithCancel(t.Context())
