@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // browserPages are what a hostile site serves.
@@ -53,7 +55,7 @@ func browse(ctx context.Context, t *testing.T, chromium, page string, flags ...s
 	cmd := exec.CommandContext(ctx, chromium, append(args, page)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
 	inOwnGroup(cmd) // a browser is many processes
-	var printed logBuffer
+	var printed wiretest.Buffer
 	cmd.Stdout = &printed
 	if err := cmd.Run(); err != nil && ctx.Err() == nil {
 		t.Fatalf("chromium: %v", err)

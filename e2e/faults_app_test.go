@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 var errAppGone = errors.New("the app went away before the answer")
@@ -54,7 +56,7 @@ func faultsAppGone(r *faultRun) {
 	for _, end := range []string{"fin", "rst"} {
 		leave := func(conn net.Conn) time.Time {
 			if end == "rst" {
-				resetOnClose(conn)
+				wiretest.ResetOnClose(conn)
 			}
 			_ = conn.Close()
 			return time.Now()

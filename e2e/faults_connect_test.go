@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -53,7 +54,7 @@ func faultsUnreachable(r *faultRun) {
 		"tls_expired": retls(func(ca *faultCA) *tls.Config {
 			return ca.server("localhost", time.Now().Add(-time.Minute))
 		}),
-		"tls_unknown_ca": retls(func(ca *faultCA) *tls.Config { return ca.selfSigned("localhost") }),
+		"tls_unknown_ca": retls(func(ca *faultCA) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{wiretest.SelfSigned()}} }),
 		"tls_wrong_host": retls(func(ca *faultCA) *tls.Config { return ca.server("example.com", later()) }),
 		"tls_1_1": retls(func(ca *faultCA) *tls.Config {
 			config := ca.server("localhost", later())
@@ -68,7 +69,7 @@ func faultsUnreachable(r *faultRun) {
 		}),
 		"tls_garbage": taken(func(conn net.Conn) bool { _, _ = conn.Write(noise[:4096]); return stayAwake(conn) }),
 		"tls_fin":     taken(func(net.Conn) bool { return true }),
-		"tls_rst":     taken(func(conn net.Conn) bool { resetOnClose(conn); return true }),
+		"tls_rst":     taken(func(conn net.Conn) bool { wiretest.ResetOnClose(conn); return true }),
 		"tls_hang":    taken(stayAwake), // the dial time-out of 5 s
 	}
 	for _, name := range sortedNames(faults) {
@@ -110,29 +111,29 @@ func faultsUnreachable(r *faultRun) {
 		o := c.origin(nil)
 		c.start(defaultEnv(o.url()))
 		c.served(c.do(shape))
-		if !filterSocket(o.listener, dropAll) {
+		if !wiretest.FilterSocket(o.listener, wiretest.DropAll) {
 			c.Skip("no socket filters here")
 		}
 		o.cut(false)
 		c.want(c.do(shape), unreachable, 0, 0, 0)
-		filterSocket(o.listener, nil)
+		wiretest.FilterSocket(o.listener, nil)
 		c.recovers(2*time.Second, shape)
 	})
 	for _, name := range []string{"nxdomain", "servfail", "silence"} {
 		r.each(inUsual, "dns_"+name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			names := newNames(c.T)
-			names.set("api.monite.test", "", "127.0.0.1")
-			c.s = names.start(c.T, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			names := wiretest.NewNames(c.T)
+			names.Set("api.monite.test", "", "127.0.0.1")
+			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			c.served(c.do(shape))
-			names.set("api.monite.test", name, "")
+			names.Set("api.monite.test", name, "")
 			o.cut(false)
 			one := c.do(shape)
 			c.want(one, unreachable, 0, 0, 0)
 			if got := one.header.Get("Proxy-Status"); name == "nxdomain" && !strings.Contains(got, "dns_error") {
 				c.Errorf("Proxy-Status = %q, want dns_error", got)
 			}
-			names.set("api.monite.test", "", "127.0.0.1")
+			names.Set("api.monite.test", "", "127.0.0.1")
 			c.recovers(2*time.Second, shape)
 		})
 	}
@@ -322,10 +323,10 @@ func faultsBroken(r *faultRun) {
 	}
 	opens := map[string]func(conn net.Conn) bool{
 		"on_accept_fin": func(net.Conn) bool { return true },
-		"on_accept_rst": func(conn net.Conn) bool { resetOnClose(conn); return true },
+		"on_accept_rst": func(conn net.Conn) bool { wiretest.ResetOnClose(conn); return true },
 		"after_a_byte_rst": func(conn net.Conn) bool {
 			_, _ = conn.Read(make([]byte, 1))
-			resetOnClose(conn)
+			wiretest.ResetOnClose(conn)
 			return true
 		},
 	}

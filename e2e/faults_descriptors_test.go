@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func faultsConnections(r *faultRun) {
@@ -41,7 +43,7 @@ func (c *faultCell) idle(n int) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	log := &logBuffer{}
+	log := &wiretest.Buffer{}
 	child.Stdout, child.Stderr = log, log
 	began := time.Now()
 	if err := child.Start(); err != nil {

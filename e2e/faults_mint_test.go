@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -27,7 +28,7 @@ func faultsTokenConnection(r *faultRun) {
 		"rst":         func(o *faultOrigin) { o.mintsBy((*faultExchange).reset) },
 		"fin":         func(o *faultOrigin) { o.mintsBy((*faultExchange).fin) },
 		"drip":        func(o *faultOrigin) { o.mintsBy(drip) },
-		"rst_on_open": func(o *faultOrigin) { o.behave(func(conn net.Conn) bool { resetOnClose(conn); return true }, nil) },
+		"rst_on_open": func(o *faultOrigin) { o.behave(func(conn net.Conn) bool { wiretest.ResetOnClose(conn); return true }, nil) },
 		"refused":     func(o *faultOrigin) { o.stop() },
 		"half_open":   func(o *faultOrigin) { o.behave(stayAwake, nil) },
 		"stall_in_body": func(o *faultOrigin) {
@@ -70,18 +71,18 @@ func faultsTokenConnection(r *faultRun) {
 	for _, name := range []string{"nxdomain", "servfail"} {
 		r.each(inUsual, name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			names := newNames(c.T)
-			names.set("api.monite.test", name, "")
-			c.s = names.start(c.T, quickEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true"))
+			names := wiretest.NewNames(c.T)
+			names.Set("api.monite.test", name, "")
+			c.s = startAsking(c.T, names, quickEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true"))
 			for range 3 {
 				c.refused(c.do(shape))
 			}
-			names.set("api.monite.test", "", "127.0.0.1")
+			names.Set("api.monite.test", "", "127.0.0.1")
 			c.recovers(2*time.Second, shape)
 		})
 	}
 	badTLS := map[string]func(ca *faultCA) *tls.Config{
-		"tls_unknown_ca": func(ca *faultCA) *tls.Config { return ca.selfSigned("localhost") },
+		"tls_unknown_ca": func(ca *faultCA) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{wiretest.SelfSigned()}} },
 		"tls_expired":    func(ca *faultCA) *tls.Config { return ca.server("localhost", time.Now().Add(-time.Minute)) },
 	}
 	for _, name := range sortedNames(badTLS) {

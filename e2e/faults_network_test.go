@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -15,10 +17,10 @@ import (
 // and black holes are filters on the relay's sockets, so they meet what the
 // sidecar sends; what it receives is held back instead.
 func faultsNetwork(r *faultRun) {
-	link := func(c *faultCell) (*faultOrigin, *faultRelay) {
+	link := func(c *faultCell) (*faultOrigin, *wiretest.Relay) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(quickEnv(l.url()))
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(quickEnv(l.URL()))
 		return o, l
 	}
 	lengths := map[time.Duration]faultWhen{time.Second: inUsual, 3 * time.Second: inUsual, 30 * time.Second: inFull}
@@ -28,18 +30,18 @@ func faultsNetwork(r *faultRun) {
 				_, l := link(c)
 				c.served(c.do(shape))
 				c.takeBaseline()
-				filter := dropAll
+				filter := wiretest.DropAll
 				if name == "stalled" {
 					filter = nil
 				}
-				if !l.part(filter) {
+				if !l.Part(filter) {
 					c.Skip("no socket filters here")
 				}
 				for began := time.Now(); time.Since(began) < length; {
 					// 504 with the limit of 500 ms; in a black hole a dial takes longer.
 					c.want(c.do(shape), timedOut+" | "+unreachable, 1, 0, 1)
 				}
-				l.heal()
+				l.Heal()
 				c.recovers(2*time.Second, shape)
 				c.backToBaseline(2 * time.Second)
 			})
@@ -47,20 +49,20 @@ func faultsNetwork(r *faultRun) {
 		// Requests wait the partition out if they may.
 		r.each(when, fmt.Sprintf("waited_out_%v", length), shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			l := newRelay(c.T, o.url())
-			c.start(defaultEnv(l.url()))
+			l := wiretest.NewRelay(c.T, o.url())
+			c.start(defaultEnv(l.URL()))
 			c.served(c.do(shape))
-			l.part(nil)
-			time.AfterFunc(length, l.heal)
+			l.Part(nil)
+			time.AfterFunc(length, l.Heal)
 			c.served(c.do(shape))
 		})
 	}
 	r.each(inUsual, "loss_30_percent", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
 		c.served(c.do(shape))
-		if !l.lossy(dropThirty) {
+		if !l.Lossy(wiretest.DropThirty) {
 			c.Skip("no socket filters here, and no netem: loss cannot be made")
 		}
 		answered, slowest := 0, time.Duration(0)
@@ -76,12 +78,12 @@ func faultsNetwork(r *faultRun) {
 			c.Error("nothing was answered")
 		}
 		c.figure("%d requests were answered, the slowest after %v", answered, slowest)
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inShort, "mtu_black_hole", shapesOfAll, func(c *faultCell, shape faultShape) {
 		_, l := link(c)
-		if !l.lossy(dropLarge) {
+		if !l.Lossy(wiretest.DropLarge) {
 			c.Skip("no socket filters here")
 		}
 		said, executed := "200", 1
@@ -90,38 +92,38 @@ func faultsNetwork(r *faultRun) {
 		}
 		one := c.do(shape)
 		c.want(one, said, 1, executed, executed)
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "latency_2s", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(0, time.Second) // each way
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(0, time.Second) // each way
 		one := c.do(shape)
 		c.served(one)
 		if one.took < 1900*time.Millisecond {
 			c.Errorf("it took %v: there was no latency", one.took)
 		}
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "1KiB_per_second", shapesShort, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(1024, 0)
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(1024, 0)
 		c.served(c.do(shape))
 		c.served(c.do(shape))
-		l.heal()
+		l.Heal()
 		c.recovers(time.Second, shape)
 	})
 	// 70 KB at 1 KiB/s: more than the limit of a minute, and it moves all the time.
 	r.cell(inFull, "1KiB_per_second/POST_stream", func(c *faultCell) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(1024, 0)
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(1024, 0)
 		began := time.Now()
 		one := c.do(shapeStream)
 		c.figure("%s after %v", one, time.Since(began))
@@ -133,14 +135,14 @@ func faultsNetwork(r *faultRun) {
 			o := c.origin(nil)
 			_, port, _ := net.SplitHostPort(o.addr)
 			if name == "black_hole" {
-				if !filterSocket(holdPort(c, "[::1]:"+port), dropAll) {
+				if !wiretest.FilterSocket(holdPort(c, "[::1]:"+port), wiretest.DropAll) {
 					c.Skip("no socket filters here")
 				}
 			}
-			names := newNames(c.T)
-			names.set("api.monite.test", "", "127.0.0.1")
-			names.setIPv6("api.monite.test", "::1")
-			c.s = names.start(c.T, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			names := wiretest.NewNames(c.T)
+			names.Set("api.monite.test", "", "127.0.0.1")
+			names.SetIPv6("api.monite.test", "::1")
+			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			for range 3 {
 				one := c.do(shape)
 				c.served(one)
@@ -162,12 +164,12 @@ func faultsMove(r *faultRun) {
 	}
 	r.each(inShort, "old_one_closes", shapesOfAll, func(c *faultCell, shape faultShape) {
 		old, next := both(c)
-		l := newRelay(c.T, old.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, old.url())
+		c.start(defaultEnv(l.URL()))
 		for _, place := range []*faultOrigin{next, old, next} {
 			c.served(c.do(shape))
-			l.moveTo(place.url())
-			l.cut()
+			l.MoveTo(place.url())
+			l.Cut()
 			one := c.do(shape)
 			c.served(one)
 			if _, executed := place.count(one.nonce); executed != 1 {
@@ -178,8 +180,8 @@ func faultsMove(r *faultRun) {
 	// A rolling deploy: the old one says Connection: close, and ends.
 	r.each(inUsual, "rolling_under_load", shapesShort, func(c *faultCell, shape faultShape) {
 		old, next := both(c)
-		l := newRelay(c.T, old.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, old.url())
+		c.start(defaultEnv(l.URL()))
 		old.behave(nil, func(x *faultExchange) bool {
 			return x.execute() && x.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 11\r\n\r\n"+faultAnswer) && x.fin()
 		})
@@ -187,7 +189,7 @@ func faultsMove(r *faultRun) {
 		atOnce(8, func(worker int) {
 			for i := range 40 {
 				if worker == 0 && i == 20 {
-					l.moveTo(next.url())
+					l.MoveTo(next.url())
 					moved.Store(true)
 				}
 				c.served(c.do(shape))
@@ -229,11 +231,11 @@ func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
 	_, port, _ := net.SplitHostPort(old.addr)
 	next.stop()
 	next.listen("127.0.0.2:" + port)
-	names := newNames(c.T)
-	names.set("api.monite.test", "", "127.0.0.1")
-	c.s = names.start(c.T, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+	names := wiretest.NewNames(c.T)
+	names.Set("api.monite.test", "", "127.0.0.1")
+	c.s = startAsking(c.T, names, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 	c.served(c.do(shape))
-	names.set("api.monite.test", "", "127.0.0.2")
+	names.Set("api.monite.test", "", "127.0.0.2")
 }
 
 // bothLedgers adds up.
@@ -289,10 +291,17 @@ func (c *faultCell) wantNoRevocation(sim *monitetest.Simulator) {
 
 // holdPort keeps an address from being used by others.
 func holdPort(c *faultCell, addr string) net.Listener {
-	listener, err := listenPlain(addr)
+	listener, err := wiretest.ListenPlain(addr)
 	if err != nil {
 		c.Skip("cannot listen on ", addr, ": ", err)
 	}
 	c.Cleanup(func() { _ = listener.Close() })
 	return listener
+}
+
+// startAsking starts a sidecar that asks this name server alone.
+func startAsking(t *testing.T, names *wiretest.Names, e env) *sidecar {
+	t.Helper()
+	const script = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
+	return startUnder(t, e, "unshare", "-m", "sh", "-c", script, "sh", names.ResolvConf)
 }

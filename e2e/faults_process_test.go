@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -194,7 +195,7 @@ func faultsSIGTERM(r *faultRun) {
 	r.cell(inUsual, "during_start", func(c *faultCell) {
 		o := newOrigin(c.T, nil)
 		for i := range 20 {
-			s := startWriting(c.T, defaultEnv(o.url()), &logBuffer{})
+			s := startWriting(c.T, defaultEnv(o.url()), &wiretest.Buffer{})
 			time.Sleep(time.Duration(i) * time.Millisecond)
 			s.signal(syscall.SIGTERM)
 			// Before the first instructions the kernel ends it.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -114,7 +115,7 @@ func faultsCrowd(r *faultRun) {
 		sim, url := c.simulate(monitetest.Config{TokenLifetime: 3 * time.Second})
 		c.start(defaultEnv(url).with("MONITE_REFRESH_BEFORE", "0s", "MONITE_HOLD_TIMEOUT", "20s"))
 		c.served(c.do(shape))
-		poll(c.T, "the end of the token", func() bool { return sim.Stats().LiveTokens == 0 })
+		wiretest.Eventually(c.T, "the end of the token", func() bool { return sim.Stats().LiveTokens == 0 })
 		sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(time.Second), Times: 1})
 		atOnce(callers, func(int) { c.served(c.do(shape)) })
 		if stats := sim.Stats(); stats.Mints != 2 || stats.AuthRejected != 0 {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,11 +14,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -54,35 +53,17 @@ func TestMain(m *testing.M) {
 type sidecar struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	log   *logBuffer
+	log   *wiretest.Buffer
 	Data  string // http://127.0.0.1:port
 	Admin string
 	ended chan struct{}
 	state *os.ProcessState // after ended
 }
 
-// logBuffer keeps what the process writes.
-type logBuffer struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // tail is the log, or the end of a long one.
-func (b *logBuffer) tail() string {
+func tail(log *wiretest.Buffer) string {
 	const most = 256 << 10
-	text := b.String()
+	text := log.String()
 	if len(text) <= most {
 		return text
 	}
@@ -148,7 +129,7 @@ func start(t *testing.T, e env, args ...string) *sidecar {
 // the end of the test if it still runs.
 func launch(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, cmd: cmd, log: &logBuffer{}, ended: make(chan struct{})}
+	s := &sidecar{t: t, cmd: cmd, log: &wiretest.Buffer{}, ended: make(chan struct{})}
 	if out == nil {
 		out = s.log
 	}
@@ -165,7 +146,7 @@ func launch(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
 		_ = cmd.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("log of %v:\n%s", cmd.Args, s.log.tail())
+			t.Logf("log of %v:\n%s", cmd.Args, tail(s.log))
 		}
 	})
 	return s
@@ -199,7 +180,7 @@ func (s *sidecar) logField(name string) string {
 // ends before.
 func (s *sidecar) waitFor(what string, done func() bool) {
 	s.t.Helper()
-	poll(s.t, what, func() bool {
+	wiretest.Eventually(s.t, what, func() bool {
 		if done() {
 			return true
 		}
@@ -213,18 +194,6 @@ func (s *sidecar) waitFor(what string, done func() bool) {
 		}
 		return false
 	})
-}
-
-// poll asks every 2 ms for up to 15 s.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting for %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 // ready waits until /readyz says yes.

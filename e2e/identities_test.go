@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -589,7 +590,7 @@ func TestOwnListenerDrains(t *testing.T) {
 			}()
 			<-began
 			end(s, path)
-			poll(t, "the listener to close", func() bool { return refusesConnections(port) })
+			wiretest.Eventually(t, "the listener to close", func() bool { return refusesConnections(port) })
 			close(release)
 			if o := <-ended; o.err != nil || o.answer.Status != 200 {
 				t.Errorf("the request under way: %d %s, %v", o.answer.Status, o.answer.Body, o.err)

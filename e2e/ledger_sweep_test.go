@@ -35,7 +35,7 @@ func TestLedgerNoWriteIsExecutedTwice(t *testing.T) {
 	sweep.run(s)
 	s.signal(syscall.SIGTERM)
 	s.exitCode(40 * time.Second)
-	s.log.shorten(2 << 10) // what is printed if the test fails
+	s.log.Shorten(2 << 10) // what is printed if the test fails
 	sweep.settle()
 	sweep.print(time.Since(began))
 	sweep.verdict()
@@ -146,21 +146,12 @@ func (sw *ledgerSweep) run(s *sidecar) {
 				}
 				w.strike(point)
 				if n%512 == 0 {
-					s.log.shorten(256 << 10)
+					s.log.Shorten(256 << 10)
 				}
 			}
 		})
 	}
 	all.Wait()
-}
-
-// shorten keeps the end of a long log.
-func (b *logBuffer) shorten(keep int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := b.text.Len(); n > 2*keep {
-		b.text.Next(n - keep)
-	}
 }
 
 func (sw *ledgerSweep) violation(kind, format string, args ...any) {

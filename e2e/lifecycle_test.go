@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -166,7 +167,7 @@ func TestFrozenProcessGoesOn(t *testing.T) {
 func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)
-	log, started := &logBuffer{}, make(chan *sidecar, 1)
+	log, started := &wiretest.Buffer{}, make(chan *sidecar, 1)
 	hangUp := onWrite{log, func(string) { // each line, the very first and the very last
 		s := <-started
 		_ = s.cmd.Process.Signal(syscall.SIGHUP)

@@ -43,7 +43,7 @@ func TestNonceAnswersAreNeverCrossed(t *testing.T) {
 	}
 	all.Wait()
 	took := time.Since(began)
-	run.s.log.shorten(2 << 10)
+	run.s.log.Shorten(2 << 10)
 	run.print(upstream, took)
 	if n, complaints := run.crossed.Load(), upstream.complained(); n > 0 || len(complaints) > 0 {
 		t.Errorf("crossed answers = %d, want 0; upstream complains %v", n, complaints)
@@ -102,7 +102,7 @@ func (w *nonceWorker) run() {
 			w.ask(w.plan())
 		}
 		if n%512 == 0 {
-			w.s.log.shorten(256 << 10)
+			w.s.log.Shorten(256 << 10)
 		}
 	}
 	w.started.Add(-1)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -36,7 +37,7 @@ func TestAuditFileHasTheWritesAndTheLogHasThemOtherwise(t *testing.T) {
 		s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	}
 	write(s)
-	poll(t, "an audit line", func() bool { return len(lines(path)) == 1 })
+	wiretest.Eventually(t, "an audit line", func() bool { return len(lines(path)) == 1 })
 	if line := lines(path)[0]; line["message"] != "audit" || line["request_id"] != "w-1" || line["route"] != "/v1/payables" || line["outcome"] != "answered" || line["entity_hash"] == nil || line["time"] == nil {
 		t.Errorf("audit line = %v", line)
 	}
@@ -50,9 +51,9 @@ func TestAuditFileHasTheWritesAndTheLogHasThemOtherwise(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.signal(syscall.SIGHUP)
-	poll(t, "the new file", func() bool { _, err := os.Stat(path); return err == nil })
+	wiretest.Eventually(t, "the new file", func() bool { _, err := os.Stat(path); return err == nil })
 	write(s)
-	poll(t, "a line in the new file", func() bool { return len(lines(path)) == 1 })
+	wiretest.Eventually(t, "a line in the new file", func() bool { return len(lines(path)) == 1 })
 	if n := len(lines(path + ".1")); n != 1 {
 		t.Errorf("the old file has %d lines", n)
 	}
@@ -188,7 +189,7 @@ func TestPrometheusAnswersEveryExpressionOfTheDashboardAndTheAlerts(t *testing.T
 	address := freePort(t)
 	cmd := exec.Command(prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=error")
-	output := &logBuffer{}
+	output := &wiretest.Buffer{}
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -225,7 +226,7 @@ func TestPrometheusAnswersEveryExpressionOfTheDashboardAndTheAlerts(t *testing.T
 		}
 		return answer.Data.Result
 	}
-	poll(t, "Prometheus to scrape", func() bool {
+	wiretest.Eventually(t, "Prometheus to scrape", func() bool {
 		traffic()
 		return len(ask(`rate(monite_proxy_requests_total{code="200"}[10s]) > 0`)) > 0
 	})
@@ -253,7 +254,7 @@ func TestPrometheusAnswersEveryExpressionOfTheDashboardAndTheAlerts(t *testing.T
 		}
 	}
 	evaluated := 0
-	poll(t, "the alerts to be evaluated", func() bool {
+	wiretest.Eventually(t, "the alerts to be evaluated", func() bool {
 		a, err := request(t.Context(), "GET", "http://"+address+"/api/v1/rules", "")
 		if err != nil || json.Unmarshal([]byte(a.Body), &state) != nil {
 			return false

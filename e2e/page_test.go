@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -43,7 +44,7 @@ func TestStatusPageShowsTheLastRequestsAndRefreshesTokens(t *testing.T) {
 	if done.Status != http.StatusSeeOther || done.Header.Get("Location") != "/" {
 		t.Errorf("the button = %d to %q", done.Status, done.Header.Get("Location"))
 	}
-	poll(t, "a new token", func() bool { return sim.Stats().Mints > before })
+	wiretest.Eventually(t, "a new token", func() bool { return sim.Stats().Mints > before })
 }
 
 func TestStatusPageCanBeSwitchedOff(t *testing.T) {
@@ -125,12 +126,12 @@ func TestStatusWatchGoesOnUntilInterrupted(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "monite-proxy"), "status", "-watch", "-every", "100ms")
 	cmd.Env = env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}.list()
-	out := &logBuffer{}
+	out := &wiretest.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "three tables", func() bool { return strings.Count(out.String(), "IDENTITY") >= 3 })
+	wiretest.Eventually(t, "three tables", func() bool { return strings.Count(out.String(), "IDENTITY") >= 3 })
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("status -watch ended with %v:\n%s", err, out)

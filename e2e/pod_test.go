@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -71,7 +72,7 @@ func TestSidecarFirst(t *testing.T) {
 	p := n.newPod()
 	p.startSidecar(nil)
 	before := 0
-	poll(t, "the startup probe", func() bool {
+	wiretest.Eventually(t, "the startup probe", func() bool {
 		status := n.probe(p.address + ":8081/startupz")
 		if status == http.StatusServiceUnavailable {
 			before++
@@ -82,7 +83,7 @@ func TestSidecarFirst(t *testing.T) {
 		t.Error("the startup probe was good before the first token")
 	}
 	p.startApp("")
-	poll(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
+	wiretest.Eventually(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
 	if a := n.call(p, "first"); a.err != nil || a.status != http.StatusCreated {
 		t.Errorf("the app's first request: %d, %v", a.status, a.err)
 	}
@@ -103,13 +104,13 @@ func TestAppFirst(t *testing.T) {
 	n.sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(500 * time.Millisecond), Times: 1})
 	p := n.newPod()
 	p.startApp("")
-	poll(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
+	wiretest.Eventually(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
 	if a := n.call(p, "nobody"); a.status != http.StatusBadGateway {
 		t.Fatalf("without a sidecar the app answered %d, %v", a.status, a.err)
 	}
 	p.startSidecar(nil)
 	refused := 0
-	poll(t, "an answer", func() bool {
+	wiretest.Eventually(t, "an answer", func() bool {
 		a := n.call(p, fmt.Sprint("early-", refused))
 		if a.status == http.StatusBadGateway {
 			refused++ // nobody listens yet
@@ -131,7 +132,7 @@ func TestJobCompletesWithNativeSidecar(t *testing.T) {
 	n := newNode(t, monitetest.Config{})
 	p := n.newPod()
 	p.startSidecar(nil)
-	poll(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
+	wiretest.Eventually(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
 	p.startApp("job")
 	if code := p.app.exitCode(15 * time.Second); code != 0 {
 		t.Errorf("exit code of the job = %d, want 0", code)
@@ -202,7 +203,7 @@ func shutDownNode(t *testing.T, kind sidecarKind) {
 			go func() { answers <- n.call(p, nonce) }()
 		}
 	}
-	poll(t, "the requests", func() bool { return n.working.Load() == int64(sent) })
+	wiretest.Eventually(t, "the requests", func() bool { return n.working.Load() == int64(sent) })
 	var stopping sync.WaitGroup
 	for _, p := range pods {
 		stopping.Go(func() { p.terminate(kind) })
@@ -230,7 +231,7 @@ func TestPodThatEndsIsNotReadyAndServes(t *testing.T) {
 	n := newNode(t, monitetest.Config{})
 	p := n.startPod(gateway, env{"MONITE_SHUTDOWN_DELAY": "3s"})
 	p.sidecar.signal(syscall.SIGTERM)
-	poll(t, "readiness to end", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusServiceUnavailable })
+	wiretest.Eventually(t, "readiness to end", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusServiceUnavailable })
 	if a := n.call(p, "late"); a.err != nil || a.status != http.StatusCreated {
 		t.Errorf("a request after that: %d, %v", a.status, a.err)
 	}
@@ -443,12 +444,12 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 		}
 		maps.Copy(e, more)
 		p.startSidecar(e)
-		poll(t, "readiness", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusOK })
+		wiretest.Eventually(t, "readiness", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusOK })
 		return p
 	}
 	if kind == native {
 		p.startSidecar(more)
-		poll(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
+		wiretest.Eventually(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
 	} else {
 		e := env{"MONITE_SHUTDOWN_DELAY": classicDelay.String()}
 		maps.Copy(e, more)
@@ -457,7 +458,7 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 		}
 	}
 	p.startApp("")
-	poll(t, "readiness", func() bool {
+	wiretest.Eventually(t, "readiness", func() bool {
 		return n.probe(p.address+":9000/ready") == http.StatusOK && n.probe(p.address+":8081/readyz") == http.StatusOK
 	})
 	return p

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -88,7 +89,7 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 	if a, err := request(t.Context(), "POST", s.Admin+"/tokens/refresh", ""); err != nil || a.Status != http.StatusAccepted {
 		t.Errorf("refresh: %d, %v", a.Status, err)
 	}
-	poll(t, "another mint", func() bool { return sim.Stats().Mints > mints })
+	wiretest.Eventually(t, "another mint", func() bool { return sim.Stats().Mints > mints })
 	for _, name := range []string{"process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds", "process_max_fds"} {
 		if s.metricValue(name) <= 0 {
 			t.Errorf("metric %s is missing", name)
@@ -166,9 +167,9 @@ func TestConfinedSidecarResolvesNames(t *testing.T) {
 		t.Skip("NOT TESTED: only root can give the sidecar a resolv.conf of its own")
 	}
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(script(t, nil, answerOK), "http://"))
-	names := newNames(t)
-	names.set("api.monite.test", "", "127.0.0.1")
-	s := names.start(t, defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE", "require")).ready()
+	names := wiretest.NewNames(t)
+	names.Set("api.monite.test", "", "127.0.0.1")
+	s := startAsking(t, names, defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE", "require")).ready()
 	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
 		t.Errorf("status = %d, want 200", a.Status)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -169,10 +170,10 @@ func TestTokenEndsUnderConcurrentReadsAndWrites(t *testing.T) {
 				}
 				return s.newRequest("POST", "/v1/counterparts", newCounterpart, nonce)
 			})
-			poll(t, "traffic", func() bool { return load.calls() > callers })
+			wiretest.Eventually(t, "traffic", func() bool { return load.calls() > callers })
 			dialect.end(sim)
 			ended := load.calls()
-			poll(t, "traffic after the end of the token", func() bool { return load.calls() > ended+3*callers })
+			wiretest.Eventually(t, "traffic after the end of the token", func() bool { return load.calls() > ended+3*callers })
 			seen := load.stop()
 
 			seen.wantNoFailure(t)
@@ -210,7 +211,7 @@ func TestSeriesOutlivesItsTokens(t *testing.T) {
 		}
 		return s.newRequest("POST", "/v1/counterparts", newCounterpart, fmt.Sprintf("series-%d", call))
 	})
-	poll(t, "two tokens to end", func() bool { return sim.Stats().Mints >= 3 })
+	wiretest.Eventually(t, "two tokens to end", func() bool { return sim.Stats().Mints >= 3 })
 	seen := load.stop()
 	seen.wantNoFailure(t)
 	stats := sim.Stats()
@@ -309,14 +310,14 @@ func TestTwoSidecarsDoNotDisturbEachOther(t *testing.T) {
 	first, second := one.steady(4, 5*time.Millisecond, nil), other.steady(4, 5*time.Millisecond, nil)
 	oldEnough()
 	sim.RevokeAll()
-	poll(t, "a new token for each", func() bool { return sim.Stats().Mints >= 4 })
+	wiretest.Eventually(t, "a new token for each", func() bool { return sim.Stats().Mints >= 4 })
 	first.stop().wantNoFailure(t)
 	one.signal(syscall.SIGTERM)
 	if code := one.exitCode(10 * time.Second); code != 0 {
 		t.Errorf("exit code = %d, want 0", code)
 	}
 	calls := second.calls()
-	poll(t, "traffic after the end of the first sidecar", func() bool { return second.calls() > calls+50 })
+	wiretest.Eventually(t, "traffic after the end of the first sidecar", func() bool { return second.calls() > calls+50 })
 	second.stop().wantNoFailure(t)
 
 	// A rolling restart: the newcomer mints, and the other goes on with its own.
@@ -377,7 +378,7 @@ func TestRefusedTokenWithoutSuccessorIsSafeToSendAgain(t *testing.T) {
 		t.Errorf("executed %d times before there was a token", got)
 	}
 	sim.SetTokenEndpointDown(false)
-	poll(t, "a token", func() bool { return s.mustCall("GET", "/v1/payables?limit=1", "").Status == http.StatusOK })
+	wiretest.Eventually(t, "a token", func() bool { return s.mustCall("GET", "/v1/payables?limit=1", "").Status == http.StatusOK })
 	if a := post(); a.Status != http.StatusCreated {
 		t.Errorf("sent again: %d %s", a.Status, a.Body)
 	}

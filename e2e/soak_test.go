@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -310,7 +311,7 @@ func (k *soak) sample(length time.Duration) {
 // recover waits until a call is answered again: nothing may stay broken.
 func (k *soak) recover() {
 	k.sim.ClearFaults()
-	poll(k.t, "recovery after the last fault", func() bool {
+	wiretest.Eventually(k.t, "recovery after the last fault", func() bool {
 		a, err := k.send(context.Background(), "GET", "/v1/entities", nil)
 		return err == nil && a.Status == http.StatusOK
 	})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -159,7 +160,7 @@ func TestVendNeverGivesATokenThatIsAboutToEnd(t *testing.T) {
 		t.Error("a revoked token was given away")
 	}
 	sim.SetTokenEndpointDown(true)
-	poll(t, "the last token to end", func() bool {
+	wiretest.Eventually(t, "the last token to end", func() bool {
 		a := s.vend(monitetest.DemoEntityUserID)
 		if a.Status == http.StatusOK {
 			token, _ := vended(t, a)

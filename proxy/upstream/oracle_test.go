@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // answer is all that a message means.
@@ -86,16 +88,16 @@ func oracleDoubts(stream []byte) (doubtful bool) {
 	}
 }
 
-// dripping is a canned connection that gives step bytes at a time.
+// dripping is a Script that gives step bytes at a time.
 type dripping struct {
-	canned
+	*wiretest.Script
 	step int
 }
 
-func (c *dripping) Read(p []byte) (int, error) { return c.canned.Read(p[:min(len(p), c.step)]) }
+func (c *dripping) Read(p []byte) (int, error) { return c.Script.Read(p[:min(len(p), c.step)]) }
 
 func upstreamReads(t *testing.T, raw []byte, req *http.Request, step, size int) (answer, error) {
-	nc := &dripping{canned{answer: bytes.NewReader(raw)}, step}
+	nc := &dripping{wiretest.NewScript(raw), step}
 	tr := &Transport{
 		Origin: &url.URL{Scheme: "http", Host: "origin.test"}, MaxResponseHeaderBytes: oracleHeadLimit,
 		Dial: func(context.Context, string, string) (net.Conn, error) { return nc, nil },
@@ -117,7 +119,7 @@ func upstreamReads(t *testing.T, raw []byte, req *http.Request, step, size int) 
 	if resp.Body == http.NoBody || err == io.EOF {
 		err = nil
 	}
-	used := len(raw) - nc.answer.Len() - len(x.c.buffered())
+	used := len(raw) - nc.Left() - len(x.c.buffered())
 	// What has not been received yet is for the look into the socket to find.
 	if idle := tr.Stats().Idle == 1; idle != (err == nil && x.keep && len(x.c.buffered()) == 0 && x.c.readErr == nil) {
 		t.Errorf("idle = %v with keep %v, %d bytes left over, errors %v, %v", idle, x.keep, len(x.c.buffered()), err, x.c.readErr)

@@ -6,18 +6,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // answered serves raw as the answer to every request and sends two requests.
 // It returns the first answer and the number of connections both took.
 func answered(t *testing.T, method, raw string, closing bool) (*http.Response, string, error, int64) {
 	t.Helper()
-	o := listen(t, nil, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
-			p.say(raw)
+			p.Say(raw)
 			if closing {
 				return
 			}
@@ -26,7 +28,7 @@ func answered(t *testing.T, method, raw string, closing bool) (*http.Response, s
 	tr := transport(t, o)
 	resp, body, err := do(tr, newRequest(t.Context(), o, method, "/", nil, 0))
 	_, _, _ = do(tr, newRequest(t.Context(), o, method, "/", nil, 0))
-	return resp, body, err, o.accepted.Load()
+	return resp, body, err, o.Accepted.Load()
 }
 
 func TestAnswerFraming(t *testing.T) {
@@ -131,7 +133,7 @@ func TestNothingIsDecompressed(t *testing.T) {
 }
 
 func TestConnectionIsIdleAtEOFBeforeClose(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	resp, err := tr.RoundTrip(get(t, o))
 	if err != nil {
@@ -162,7 +164,7 @@ func TestClosingUnreadBody(t *testing.T) {
 		{"chunked: closed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := listen(t, nil, answering(tc.raw))
+			o := wiretest.Listen(t, nil, wiretest.Answering(tc.raw))
 			tr := transport(t, o)
 			resp, err := tr.RoundTrip(get(t, o))
 			if err != nil {

@@ -4,17 +4,19 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestTraceTellsTheFacts(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	for i := range 2 {
 		var trace Trace
 		req := newRequest(t.Context(), o, "POST", "/v1/x", mem("body"), 4)
 		start := time.Now()
 		mustDo(t, tr, req.WithContext(WithTrace(req.Context(), &trace)))
-		want := int64(len("POST /v1/x HTTP/1.1\r\nHost: " + o.url.Host + "\r\nContent-Length: 4\r\n\r\nbody"))
+		want := int64(len("POST /v1/x HTTP/1.1\r\nHost: " + o.URL.Host + "\r\nContent-Length: 4\r\n\r\nbody"))
 		if trace.WroteBytes != want || !trace.WroteAll {
 			t.Errorf("WroteBytes, WroteAll = %d, %v, want %d, true", trace.WroteBytes, trace.WroteAll, want)
 		}
@@ -28,9 +30,9 @@ func TestTraceTellsTheFacts(t *testing.T) {
 }
 
 func TestTraceIsFilledOnFailure(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		_, _ = http.ReadRequest(p.br)
-		p.cut(true)
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _ = http.ReadRequest(p.Reader)
+		p.Cut(true)
 	})
 	tr := transport(t, o)
 	var trace Trace
@@ -43,10 +45,10 @@ func TestTraceIsFilledOnFailure(t *testing.T) {
 }
 
 func TestTraceOfUnfinishedUpload(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		if _, err := http.ReadRequest(p.br); err == nil {
-			p.say(tooLarge)
-			p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, err := http.ReadRequest(p.Reader); err == nil {
+			p.Say(tooLarge)
+			p.UntilCut()
 		}
 	})
 	tr := transport(t, o)

@@ -1,4 +1,4 @@
-package e2e
+package wiretest
 
 import (
 	"context"
@@ -8,22 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A filter on a socket drops segments before TCP sees them: no acknowledgement,
-// no reset. It is a partition, or a lossy link, in the direction to the socket,
-// and it needs neither a firewall nor tc.
-type segmentFilter []unix.SockFilter
+// Filter drops segments of a socket before TCP sees them: no acknowledgement, no
+// reset. It is a partition, or a lossy link, in the direction to the socket, and
+// it needs neither a firewall nor tc.
+type Filter []unix.SockFilter
 
 var (
-	dropAll = segmentFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
-	// dropThirty drops three segments in ten, by the random word of SKF_AD_RANDOM.
-	dropThirty = segmentFilter{
+	// DropAll is a partition.
+	DropAll = Filter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+	// DropThirty drops three segments in ten, by the random word of SKF_AD_RANDOM.
+	DropThirty = Filter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0xfffff000 + 56},
 		{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: 0xffffffff / 10 * 3, Jt: 0, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 	}
-	// dropLarge drops what a path with a small MTU would, and tells nobody.
-	dropLarge = segmentFilter{
+	// DropLarge drops what a path with a small MTU would, and tells nobody.
+	DropLarge = Filter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_LEN},
 		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: 1400, Jt: 1, Jf: 0},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
@@ -31,9 +32,9 @@ var (
 	}
 )
 
-// filterSocket sets a filter on a listener or a connection; nil takes it away.
+// FilterSocket sets a filter on a listener or a connection; nil takes it away.
 // Accepted connections inherit that of their listener.
-func filterSocket(socket any, filter segmentFilter) bool {
+func FilterSocket(socket any, filter Filter) bool {
 	control, ok := socket.(syscall.Conn)
 	if !ok {
 		return false
@@ -53,7 +54,8 @@ func filterSocket(socket any, filter segmentFilter) bool {
 	return err == nil
 }
 
-func listenPlain(addr string) (net.Listener, error) {
+// ListenPlain listens without Multipath TCP, whose sockets take no filter.
+func ListenPlain(addr string) (net.Listener, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false)
 	return config.Listen(context.Background(), "tcp", addr)

@@ -1,4 +1,4 @@
-package e2e
+package wiretest
 
 import (
 	"io"
@@ -9,29 +9,31 @@ import (
 	"time"
 )
 
-// faultRelay stands between the sidecar and upstream and is the bad link.
-type faultRelay struct {
-	addr     string
+// Relay stands between two ends and is the bad link: front is the end that
+// connects to it, back the server behind it.
+type Relay struct {
+	Addr     string
 	listener net.Listener
 
 	mu      sync.Mutex // guards all below
-	backend string
-	front   map[net.Conn]bool // towards the sidecar
-	back    map[net.Conn]bool
+	server  string
+	front   map[net.Conn]bool // from those that connect
+	back    map[net.Conn]bool // to the server
 	stalled chan struct{} // closed when the link is whole; nil: it is
 	rate    int           // bytes per second; 0: no limit
 	latency time.Duration // each way
 	running sync.WaitGroup
 }
 
-func newRelay(t *testing.T, backend string) *faultRelay {
+// NewRelay leads to the server at an address or a plain http URL.
+func NewRelay(t testing.TB, server string) *Relay {
 	t.Helper()
-	listener, err := listenPlain("127.0.0.1:0")
+	listener, err := ListenPlain("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &faultRelay{
-		addr: listener.Addr().String(), listener: listener, backend: strings.TrimPrefix(backend, "http://"),
+	l := &Relay{
+		Addr: listener.Addr().String(), listener: listener, server: strings.TrimPrefix(server, "http://"),
 		front: map[net.Conn]bool{}, back: map[net.Conn]bool{},
 	}
 	l.running.Go(func() {
@@ -45,22 +47,23 @@ func newRelay(t *testing.T, backend string) *faultRelay {
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		l.heal()
-		l.cut()
+		l.Heal()
+		l.Cut()
 		l.running.Wait()
 	})
 	return l
 }
 
-func (l *faultRelay) url() string { return "http://" + l.addr }
+// URL is the relay's, plain.
+func (l *Relay) URL() string { return "http://" + l.Addr }
 
-func (l *faultRelay) relay(front net.Conn) {
+func (l *Relay) relay(front net.Conn) {
 	l.mu.Lock()
-	to := l.backend
+	to := l.server
 	l.mu.Unlock()
 	back, err := net.DialTimeout("tcp", to, 2*time.Second)
 	if err != nil {
-		resetOnClose(front)
+		ResetOnClose(front)
 		_ = front.Close()
 		return
 	}
@@ -81,7 +84,7 @@ func (l *faultRelay) relay(front net.Conn) {
 	ways.Wait()
 }
 
-func (l *faultRelay) copy(to, from net.Conn) {
+func (l *Relay) copy(to, from net.Conn) {
 	piece := make([]byte, 4096)
 	for {
 		n, err := from.Read(piece)
@@ -115,7 +118,7 @@ func (l *faultRelay) copy(to, from net.Conn) {
 }
 
 // pass waits until the link is whole.
-func (l *faultRelay) pass() {
+func (l *Relay) pass() {
 	l.mu.Lock()
 	stalled := l.stalled
 	l.mu.Unlock()
@@ -124,31 +127,32 @@ func (l *faultRelay) pass() {
 	}
 }
 
-// part breaks the link so that nobody is told: what comes is not passed on.
-// With a filter the sidecar's segments are not even acknowledged.
-func (l *faultRelay) part(filter segmentFilter) (filtered bool) {
+// Part breaks the link so that nobody is told: what comes is not passed on.
+// With a filter segments of the front are not even acknowledged.
+func (l *Relay) Part(filter Filter) (filtered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stalled = make(chan struct{})
 	return filter == nil || l.filterLocked(filter)
 }
 
-// lossy sets a filter on all that the sidecar sends.
-func (l *faultRelay) lossy(filter segmentFilter) bool {
+// Lossy sets a filter on all that comes from the front.
+func (l *Relay) Lossy(filter Filter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.filterLocked(filter)
 }
 
-func (l *faultRelay) filterLocked(filter segmentFilter) bool {
-	ok := filterSocket(l.listener, filter)
+func (l *Relay) filterLocked(filter Filter) bool {
+	ok := FilterSocket(l.listener, filter)
 	for conn := range l.front {
-		_ = filterSocket(conn, filter)
+		_ = FilterSocket(conn, filter)
 	}
 	return ok
 }
 
-func (l *faultRelay) heal() {
+// Heal makes the link whole and fast.
+func (l *Relay) Heal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stalled != nil {
@@ -159,22 +163,23 @@ func (l *faultRelay) heal() {
 	_ = l.filterLocked(nil)
 }
 
-func (l *faultRelay) slow(rate int, latency time.Duration) {
+// Slow limits the link to rate bytes per second, each way; 0: no limit.
+func (l *Relay) Slow(rate int, latency time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rate, l.latency = rate, latency
 }
 
-// moveTo leads new connections to another backend.
-func (l *faultRelay) moveTo(backend string) {
+// MoveTo leads new connections to another server.
+func (l *Relay) MoveTo(server string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.backend = strings.TrimPrefix(backend, "http://")
+	l.server = strings.TrimPrefix(server, "http://")
 }
 
-// cut closes all connections, on both sides, and waits until the sidecar's ends
+// Cut closes all connections, on both sides, and waits until the other ends
 // know.
-func (l *faultRelay) cut() {
+func (l *Relay) Cut() {
 	l.mu.Lock()
 	for conn := range l.front {
 		_ = conn.Close()
@@ -183,5 +188,16 @@ func (l *faultRelay) cut() {
 		_ = conn.Close()
 	}
 	l.mu.Unlock()
-	time.Sleep(delivery)
+	time.Sleep(Delivery)
+}
+
+// Delivery is how long the kernel of a busy machine may take to show a FIN or RST
+// to the other end. A request that leaves before is lost, and nobody can know.
+const Delivery = 100 * time.Millisecond
+
+// ResetOnClose has Close send an RST, on a connection that has one.
+func ResetOnClose(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package wiretest
 
 import (
 	"fmt"
@@ -7,32 +7,37 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// faultNames is a name server on loopback, which a sidecar sees as the only one
-// in a mount namespace of its own.
-type faultNames struct {
-	resolv string // a resolv.conf
+// Names is a name server on loopback, port 53: a resolv.conf that is mounted over
+// the system's in a mount namespace makes it the only one of a process.
+type Names struct {
+	ResolvConf string // file
 
 	mu      sync.Mutex // guards answers
-	answers map[string]faultName
+	answers map[string]nameAnswer
 }
 
-type faultName struct{ trouble, address, address6 string }
+// nameServers counts them, so that each has an address of its own.
+var nameServers atomic.Int64
 
-func newNames(t *testing.T) *faultNames {
+type nameAnswer struct{ trouble, address, address6 string }
+
+// NewNames skips the test where no process can be given a name server of its own.
+func NewNames(t testing.TB) *Names {
 	t.Helper()
 	if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
-		t.Skip("unshare -m does not work here, so the sidecar cannot be given a name server of its own: ", err)
+		t.Skip("unshare -m does not work here, so no process can be given a name server of its own: ", err)
 	}
-	names := &faultNames{resolv: filepath.Join(t.TempDir(), "resolv.conf"), answers: map[string]faultName{}}
+	names := &Names{ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"), answers: map[string]nameAnswer{}}
 	var conn net.PacketConn
 	var address string
 	for try := range 50 {
-		address = fmt.Sprintf("127.53.%d.%d", os.Getpid()%250+1, (int(faultCounter.Add(1))+try)%250+1)
+		address = fmt.Sprintf("127.53.%d.%d", os.Getpid()%250+1, (int(nameServers.Add(1))+try)%250+1)
 		var err error
 		if conn, err = net.ListenPacket("udp", address+":53"); err == nil {
 			break
@@ -41,7 +46,9 @@ func newNames(t *testing.T) *faultNames {
 			t.Skip("no name server can listen on port 53 of loopback: ", err)
 		}
 	}
-	writeFile(t, names.resolv, "nameserver "+address+"\noptions timeout:1 attempts:1\n")
+	if err := os.WriteFile(names.ResolvConf, []byte("nameserver "+address+"\noptions timeout:1 attempts:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		query := make([]byte, 1500)
@@ -59,15 +66,15 @@ func newNames(t *testing.T) *faultNames {
 	return names
 }
 
-// set has a name lead to an IPv4 address, or into trouble.
-func (f *faultNames) set(name, trouble, address string) {
+// Set has a name lead to an IPv4 address, or into trouble.
+func (f *Names) Set(name, trouble, address string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.answers[name+"."] = faultName{trouble: trouble, address: address}
+	f.answers[name+"."] = nameAnswer{trouble: trouble, address: address}
 }
 
-// setIPv6 adds an IPv6 address.
-func (f *faultNames) setIPv6(name, address string) {
+// SetIPv6 adds an IPv6 address.
+func (f *Names) SetIPv6(name, address string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.answers[name+"."]
@@ -75,7 +82,7 @@ func (f *faultNames) setIPv6(name, address string) {
 	f.answers[name+"."] = known
 }
 
-func (f *faultNames) answer(query []byte) []byte {
+func (f *Names) answer(query []byte) []byte {
 	var message dnsmessage.Message
 	if message.Unpack(query) != nil || len(message.Questions) != 1 {
 		return nil
@@ -108,11 +115,4 @@ func (f *faultNames) answer(query []byte) []byte {
 		return nil
 	}
 	return packed
-}
-
-// start starts a sidecar that asks this server.
-func (f *faultNames) start(t *testing.T, e env) *sidecar {
-	t.Helper()
-	const script = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
-	return startUnder(t, e, "unshare", "-m", "sh", "-c", script, "sh", f.resolv)
 }
