@@ -54,7 +54,9 @@ func faultsUnreachable(r *faultRun) {
 		"tls_expired": retls(func(ca *faultCA) *tls.Config {
 			return ca.server("localhost", time.Now().Add(-time.Minute))
 		}),
-		"tls_unknown_ca": retls(func(ca *faultCA) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{wiretest.SelfSigned()}} }),
+		"tls_unknown_ca": retls(func(ca *faultCA) *tls.Config {
+			return &tls.Config{Certificates: []tls.Certificate{wiretest.SelfSigned()}}
+		}),
 		"tls_wrong_host": retls(func(ca *faultCA) *tls.Config { return ca.server("example.com", later()) }),
 		"tls_1_1": retls(func(ca *faultCA) *tls.Config {
 			config := ca.server("localhost", later())

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -193,5 +196,278 @@ func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	}
 	if !s.logged("secret files read again") {
 		t.Errorf("nothing was read again:\n%s", log)
+	}
+}
+
+// gated is an upstream whose /v1/slow sends nothing, and whose /v1/stream sends
+// half of its answer, until the gate opens.
+func gated(t *testing.T) (url string, arrived chan string, gate chan struct{}) {
+	t.Helper()
+	arrived, gate = make(chan string, 16), make(chan struct{})
+	url = script(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		wait := func() {
+			arrived <- r.URL.Path
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+			}
+		}
+		switch r.URL.Path {
+		case "/v1/slow":
+			wait()
+		case "/v1/stream":
+			_, _ = io.WriteString(w, "first half, ")
+			_ = http.NewResponseController(w).Flush()
+			wait()
+		}
+		_, _ = io.WriteString(w, "all of it")
+	})
+	return url, arrived, gate
+}
+
+// slowAndStreaming has one request of each kind under way.
+func (s *sidecar) slowAndStreaming(arrived <-chan string) (slow, stream <-chan outcome) {
+	slow, stream = s.inBackground(1, "/v1/slow"), s.inBackground(1, "/v1/stream")
+	<-arrived
+	<-arrived
+	return slow, stream
+}
+
+func TestSignalsDrainWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			url, arrived, gate := gated(t)
+			s := start(t, defaultEnv(url)).ready()
+			slow, stream := s.slowAndStreaming(arrived)
+			s.signal(sig)
+			s.waitFor("a closed data listener", func() bool { return refusesConnections(s.Data) })
+			if a := s.admin("GET", "/readyz?verbose"); a.Status != 503 || !strings.Contains(a.Body, "[-] not draining: the process was asked to stop") {
+				t.Errorf("/readyz while draining = %d %s", a.Status, a.Body)
+			}
+			if got := s.probe("/livez"); got != http.StatusOK {
+				t.Errorf("/livez while draining = %d, want 200", got)
+			}
+			close(gate)
+			if o := <-slow; o.err != nil || o.answer.Body != "all of it" {
+				t.Errorf("the slow request = %+v, want all of it", o)
+			}
+			if o := <-stream; o.err != nil || o.answer.Body != "first half, all of it" {
+				t.Errorf("the streaming request = %+v, want all of it", o)
+			}
+			if code := s.exitCode(5 * time.Second); code != 0 {
+				t.Errorf("exit code = %d, want 0", code)
+			}
+			if !s.logged(`"message":"draining"`, `"signal":"`+sig.String()+`"`) || !s.logged(`"message":"stopped"`, `"exit_code":0`) {
+				t.Error("the log does not tell of the drain")
+			}
+		})
+	}
+}
+
+// Or the app sends its next request on a connection that is closed just then.
+func TestAnswersUnderWayAtTheSignalEndTheirConnection(t *testing.T) {
+	t.Parallel()
+	url, arrived, gate := gated(t)
+	s := start(t, defaultEnv(url)).ready()
+	slow, _ := s.slowAndStreaming(arrived)
+	s.signal(syscall.SIGTERM)
+	s.waitFor("the drain", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	close(gate)
+	if o := <-slow; o.err != nil || o.answer.Header.Get("Connection") != "close" {
+		t.Errorf("the slow request = %+v, want Connection: close", o)
+	}
+}
+
+func TestShutdownDelayGoesOnServing(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url).with("MONITE_SHUTDOWN_DELAY", "1s")).ready()
+	idle := s.dial() // open since before the signal
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	s.waitFor("not ready", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	if took := time.Since(begin); took > 500*time.Millisecond {
+		t.Errorf("not ready only after %v", took)
+	}
+	for range 3 {
+		o := <-s.inBackground(1, "/v1/entities")
+		if o.err != nil || o.answer.Status != http.StatusOK || o.answer.Header.Get("Connection") != "close" {
+			t.Errorf("during the delay: %+v, want 200 and Connection: close", o)
+		}
+	}
+	sendGet(idle, "/v1/entities")
+	if a, err := readAnswer(idle); err != nil || a.Status != http.StatusOK {
+		t.Errorf("on a connection from before: %d, %v", a.Status, err)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if took := time.Since(begin); took < time.Second || took > 4*time.Second {
+		t.Errorf("ended after %v, want a little more than the delay of 1 s", took)
+	}
+}
+
+func TestDrainTimeoutCutsVisibly(t *testing.T) {
+	t.Parallel()
+	url, arrived, _ := gated(t)
+	s := start(t, defaultEnv(url).with("MONITE_DRAIN_TIMEOUT", "300ms")).ready()
+	slow, stream := s.slowAndStreaming(arrived)
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	if o := <-slow; o.err == nil {
+		t.Errorf("the slow request = %+v, want an error", o.answer)
+	}
+	if o := <-stream; o.err == nil || o.answer.Body != "first half, " {
+		t.Errorf("the streaming request = %+v, want an error after its first half", o)
+	}
+	if code := s.exitCode(5 * time.Second); code != 1 {
+		t.Errorf("exit code = %d, want 1", code)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("ended after %v", took)
+	}
+	if !s.logged("drain timed out", `"requests":2`) || !s.logged(`"message":"stopped"`, `"exit_code":1`) {
+		t.Error("the log does not tell of the cut")
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	url, arrived, _ := gated(t)
+	s := start(t, defaultEnv(url).with("MONITE_SHUTDOWN_DELAY", "10s")).ready()
+	slow, _ := s.slowAndStreaming(arrived)
+	s.signal(syscall.SIGTERM)
+	s.waitFor("the drain", func() bool { return s.logged(`"message":"draining"`) })
+	begin := time.Now()
+	s.signal(syscall.SIGINT)
+	if code := s.exitCode(5 * time.Second); code != 1 {
+		t.Errorf("exit code = %d, want 1", code)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("ended %v after the second signal", took)
+	}
+	if o := <-slow; o.err == nil {
+		t.Errorf("the request was answered: %+v", o.answer)
+	}
+	if !s.logged("second signal") {
+		t.Error("the log does not say why")
+	}
+}
+
+func TestSIGTERMDuringAMintThatHangs(t *testing.T) {
+	t.Parallel()
+	minting := make(chan struct{}, 1)
+	url := script(t, func(w http.ResponseWriter, r *http.Request) {
+		minting <- struct{}{}
+		mintNever(w, r)
+	}, answerOK)
+	for name, held := range map[string]bool{"nobody waits": false, "a request waits": true} {
+		s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "700ms"))
+		<-minting
+		var waiting <-chan outcome
+		if held {
+			waiting = s.inBackground(1, "/v1/entities")
+			s.waitFor("the request", func() bool {
+				return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_in_flight_requests 1")
+			})
+		}
+		begin := time.Now()
+		s.signal(syscall.SIGTERM)
+		if held {
+			if o := <-waiting; o.err != nil || o.answer.Status != 503 || o.answer.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" {
+				t.Errorf("the waiting request = %+v, want 503 not_sent", o)
+			}
+		}
+		if code := s.exitCode(5 * time.Second); code != 0 {
+			t.Errorf("%s: exit code = %d, want 0", name, code)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("%s: ended after %v, so the mint was waited for", name, took)
+		}
+	}
+}
+
+// The token comes while the sidecar drains: the early request still gets its
+// answer.
+func TestSIGTERMBeforeTheFirstToken(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(time.Second), Times: 1})
+	s := start(t, defaultEnv(url))
+	early := s.inBackground(1, "/v1/entities")
+	s.waitFor("the request", func() bool {
+		return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_in_flight_requests 1")
+	})
+	s.signal(syscall.SIGTERM)
+	if o := <-early; o.err != nil || o.answer.Status != http.StatusOK {
+		t.Errorf("the early request = %+v, want 200", o)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+}
+
+// What the kernel has accepted counts as accepted: the app sees an open
+// connection and has sent its request.
+func TestSIGTERMAnswersWhatWaitsInTheKernelsQueue(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerSlowly)
+	for name, listen := range map[string]string{
+		"port":   "127.0.0.1:0",
+		"socket": "unix:" + filepath.Join(shortDir(t), "data.sock"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, connections := range []int{1, 1, 1, 20} {
+				// One processor, as in a container with a limit of one: the goroutine that
+				// stops is not overtaken by the one that accepts.
+				s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", listen, "GOMAXPROCS", "1")).ready()
+				s.freeze()
+				waiting := s.inBackground(connections, "/v1/entities")
+				s.signal(syscall.SIGTERM)
+				s.signal(syscall.SIGCONT)
+				for range connections {
+					if o := <-waiting; o.err != nil || o.answer.Status != http.StatusOK {
+						t.Errorf("one of %d connections: %d, %v", connections, o.answer.Status, o.err)
+					}
+				}
+				if code := s.exitCode(5 * time.Second); code != 0 {
+					t.Errorf("exit code = %d, want 0", code)
+				}
+			}
+		})
+	}
+}
+
+// Idle connections do not hold up the end: they are closed after a grace time,
+// in which a request on one is still answered.
+func TestIdleConnectionsHaveAGraceTime(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url)).ready()
+	idle, used := s.dial(), s.dial()
+	for _, conn := range []net.Conn{idle, used} {
+		sendGet(conn, "/v1/entities")
+		if a, err := readAnswer(conn); err != nil || a.Status != http.StatusOK {
+			t.Fatalf("%d, %v", a.Status, err)
+		}
+	}
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	s.waitFor("the drain", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	sendGet(used, "/v1/entities")
+	if a, err := readAnswer(used); err != nil || a.Status != http.StatusOK || a.Header.Get("Connection") != "close" {
+		t.Errorf("in the grace time: %d, %v, Connection %q", a.Status, err, a.Header.Get("Connection"))
+	}
+	if _, err := bufio.NewReader(idle).ReadByte(); err != io.EOF {
+		t.Errorf("the idle connection ends with %v, want EOF", err)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("ended after %v", took)
 	}
 }

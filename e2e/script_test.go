@@ -79,7 +79,11 @@ func problemOf(t *testing.T, a answer) (kind, message, hint string) {
 // dial opens one connection to the data listener.
 func (s *sidecar) dial() net.Conn {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.Data, "http://"))
+	network, address := "tcp", strings.TrimPrefix(s.Data, "http://")
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		s.t.Fatal(err)
 	}

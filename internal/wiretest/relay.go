@@ -19,9 +19,9 @@ type Relay struct {
 	server  string
 	front   map[net.Conn]bool // from those that connect
 	back    map[net.Conn]bool // to the server
-	stalled chan struct{} // closed when the link is whole; nil: it is
-	rate    int           // bytes per second; 0: no limit
-	latency time.Duration // each way
+	stalled chan struct{}     // closed when the link is whole; nil: it is
+	rate    int               // bytes per second; 0: no limit
+	latency time.Duration     // each way
 	running sync.WaitGroup
 }
 
