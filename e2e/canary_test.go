@@ -119,7 +119,8 @@ var unreadable = map[string]betrayal{
 
 // badMints are answers that are HTTP, and no token.
 var badMints = map[string]betrayal{
-	"500": refusing(500), "503": refusing(503, "Retry-After", "SAID"), "400": refusing(400), "401": refusing(401), "403": refusing(403), "422": refusing(422),
+	"500": refusing(500), "503": refusing(503, "Retry-After", "SAID"), "400": refusing(400), "401": refusing(401), "403": refusing(403),
+	"422":          refusing(422),
 	"redirect":     refusing(307, "Location", "/v1/elsewhere?leak=SAID"),
 	"HTML":         saying("text/html", "<h1>SAID</h1>"),
 	"JSON text":    saying("application/json", `"SAID"`),

@@ -121,8 +121,9 @@ func (w *canaryWalk) badRequests() {
 		"as a host":       "GET /v1/entities HTTP/1.1\r\nHost: " + token[:20] + "\r\n\r\n",
 		"as a version":    "GET /v1/entities HTTP/" + token + "\r\nHost: localhost\r\n\r\n",
 		"as a length":     "POST /v1/entities HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + token + "\r\n\r\n",
-		"as a chunk":      "POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Proxy-Token: " + token + "\r\nTransfer-Encoding: chunked\r\n\r\n" + token + "\r\n",
-		"a cut body":      "POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Proxy-Token: " + token + "\r\nContent-Length: 999\r\n\r\n" + token,
+		"as a chunk": "POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Proxy-Token: " + token +
+			"\r\nTransfer-Encoding: chunked\r\n\r\n" + token + "\r\n",
+		"a cut body": "POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Proxy-Token: " + token + "\r\nContent-Length: 999\r\n\r\n" + token,
 	} {
 		conn := w.s.dial()
 		_, _ = io.WriteString(conn, text)

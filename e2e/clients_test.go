@@ -209,7 +209,8 @@ func TestRebindingPageAchievesNothing(t *testing.T) {
 		results := site.visit(t, chromium, fmt.Sprintf("http://rebind.test:%s/browser/rebind.html?report=%s", port, report))
 		for name, result := range results {
 			// It is its own origin, so it reads what it is told: that it is refused.
-			if !strings.HasPrefix(result, "421 ") && !strings.HasPrefix(result, "403 ") && !strings.HasPrefix(result, "405 ") || strings.Contains(result, browserCanary) {
+			if !strings.HasPrefix(result, "421 ") && !strings.HasPrefix(result, "403 ") && !strings.HasPrefix(result, "405 ") ||
+				strings.Contains(result, browserCanary) {
 				t.Errorf("%s listener, %s: %s", target, name, result)
 			}
 		}

@@ -180,7 +180,8 @@ func TestShutdownCommand(t *testing.T) {
 
 func TestVersionAndHelp(t *testing.T) {
 	t.Parallel()
-	if code, output := runCommand(t, env{}, "version"); code != 0 || !regexp.MustCompile(`^monite-proxy \S+\ncommit \S+\ngo1\.\S+ \w+/\w+\n$`).MatchString(output) {
+	if code, output := runCommand(t, env{}, "version"); code != 0 ||
+		!regexp.MustCompile(`^monite-proxy \S+\ncommit \S+\ngo1\.\S+ \w+/\w+\n$`).MatchString(output) {
 		t.Errorf("version: exit code = %d; output:\n%s", code, output)
 	}
 	for _, spelling := range []string{"help", "-h", "-help", "--help"} {
@@ -240,10 +241,12 @@ func (s *sidecar) addressesOf(e env) env {
 func TestDoctorFindsNothingWrongWithAHealthySidecar(t *testing.T) {
 	t.Parallel()
 	_, url := simulate(t, monitetest.Config{})
-	e := defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID, "MONITE_ALLOWED_HOSTS", "sidecar.internal")
+	e := defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID,
+		"MONITE_ALLOWED_HOSTS", "sidecar.internal")
 	s := start(t, e).ready()
 	code, text := runCommand(t, s.addressesOf(e), "doctor")
-	for _, want := range []string{"takes requests for the host localhost", "takes requests for the host sidecar.internal", "the running sidecar is ready", "token minted, role", "no problem found"} {
+	for _, want := range []string{"takes requests for the host localhost", "takes requests for the host sidecar.internal",
+		"the running sidecar is ready", "token minted, role", "no problem found"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -278,7 +281,8 @@ func TestDoctorReportsProblemsAsJSONAndExitsWithOne(t *testing.T) {
 		}
 	}
 	// The credentials, and the sidecar that runs with them.
-	if len(problems) != 2 || report.Problems != 2 || !strings.Contains(problems["credentials"], "secret is wrong") || !strings.Contains(problems["readiness"], "refused the client_credentials grant") {
+	if len(problems) != 2 || report.Problems != 2 || !strings.Contains(problems["credentials"], "secret is wrong") ||
+		!strings.Contains(problems["readiness"], "refused the client_credentials grant") {
 		t.Errorf("problems = %d %v", report.Problems, problems)
 	}
 	if code, _ := runCommand(t, bad, "doctor", "extra"); code != 2 {

@@ -402,7 +402,8 @@ func faultsHTTP2(r *faultRun) {
 	for code := range uint32(14) {
 		answers[fmt.Sprintf("rst_stream_%02d", code)] = frame(settings, 0, 0) + frame(rstStream, 0, 1, word(code)...)
 		answers[fmt.Sprintf("rst_stream_%02d_after_headers", code)] = frame(settings, 0, 0) + frame(1, 4, 1, 0x88) + frame(rstStream, 0, 1, word(code)...)
-		answers[fmt.Sprintf("rst_stream_%02d_in_data", code)] = frame(settings, 0, 0) + frame(1, 4, 1, 0x88) + frame(0, 0, 1, 'x') + frame(rstStream, 0, 1, word(code)...)
+		answers[fmt.Sprintf("rst_stream_%02d_in_data", code)] = frame(settings, 0, 0) + frame(1, 4, 1, 0x88) + frame(0, 0, 1, 'x') +
+			frame(rstStream, 0, 1, word(code)...)
 	}
 	for _, name := range sortedNames(answers) {
 		when := inUsual

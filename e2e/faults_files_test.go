@@ -296,7 +296,8 @@ func (c *faultCell) idle(n int) {
 	took, held := time.Since(began), c.s.usage()
 	one := c.do(shapeGET)
 	c.served(one)
-	c.figure("%d idle connections after %v: VmRSS %.1f MiB, %.1f before: %.1f KiB each; %d descriptors, %d threads; a request took %v", n, took.Round(time.Millisecond),
+	c.figure("%d idle connections after %v: VmRSS %.1f MiB, %.1f before: %.1f KiB each; %d descriptors, %d threads; a request took %v", n,
+		took.Round(time.Millisecond),
 		mib(held.rss), mib(c.base.rss), float64(held.rss-c.base.rss)/float64(n)/1024, held.fds, held.threads, one.took.Round(time.Microsecond))
 	if held.fds < n {
 		c.Errorf("%d descriptors, want %d at least", held.fds, n)

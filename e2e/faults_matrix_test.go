@@ -135,7 +135,8 @@ func printFaults(tallies map[string]*faultTally, took time.Duration) {
 		total.seconds += n.seconds
 	}
 	fmt.Printf("%-4s %-44s %6d %7d %7d %8d %9.1f\n", "", "total", total.cells, total.passed, total.skipped, total.checked, total.seconds)
-	fmt.Printf("%d cells failed, %d are left out of this setting; outcomes checked against the ledger: %d not_sent or rejected, %d unknown, %d written and passed; %.0f s in all\n",
+	fmt.Printf("%d cells failed, %d are left out of this setting; "+
+		"outcomes checked against the ledger: %d not_sent or rejected, %d unknown, %d written and passed; %.0f s in all\n",
 		total.cells-total.passed-total.skipped, total.leftOut, total.notSent, total.unknown, total.wrote, took.Seconds())
 	for _, row := range faultRows {
 		if n := tallies[row.id]; n != nil {

@@ -154,7 +154,8 @@ func (w *nonceWorker) check(got *appAnswer, nonce string, isHead bool) {
 		want = ""
 	}
 	ours := got.byProxy || got.status == 0
-	if got.id != "" && got.id != nonce || !ours && (got.nonce != nonce || !strings.HasPrefix(want, string(got.body)) || got.whole && string(got.body) != want) {
+	if got.id != "" && got.id != nonce || !ours &&
+		(got.nonce != nonce || !strings.HasPrefix(want, string(got.body)) || got.whole && string(got.body) != want) {
 		if w.crossed.Add(1) <= 5 {
 			w.t.Errorf("crossed: asked with %s, got %+v, body %q", nonce, *got, got.body)
 		}

@@ -311,7 +311,8 @@ func TestRefusedPairIsSeenAndHarmsNobody(t *testing.T) {
 	files.write(wrong)
 	s.waitFor("the refusal to be shown", func() bool { return s.credentials().NewPair == "refused" })
 	status := s.credentials()
-	if status.Summary != "old pair live, new pair refused" || status.Live != before.Live || status.New == "" || status.New == before.Live || status.Reason != "rejected" {
+	if status.Summary != "old pair live, new pair refused" || status.Live != before.Live || status.New == "" || status.New == before.Live ||
+		status.Reason != "rejected" {
 		t.Errorf("status = %+v, before %+v", status, before)
 	}
 	if got := s.metricValue("monite_proxy_credential_rotation_pending"); got != 1 {
@@ -320,7 +321,8 @@ func TestRefusedPairIsSeenAndHarmsNobody(t *testing.T) {
 	if !s.logged(`"level":"error"`, "old pair live, new pair refused", `"live_client_hash":"`+status.Live, `"new_client_hash":"`+status.New) {
 		t.Error("the log does not tell")
 	}
-	if all := s.log.String() + s.admin("GET", "/status").Body + s.admin("GET", "/metrics").Body; strings.Contains(all, "old-id") || strings.Contains(all, "new-id") {
+	if all := s.log.String() + s.admin("GET", "/status").Body + s.admin("GET", "/metrics").Body; strings.Contains(all, "old-id") ||
+		strings.Contains(all, "new-id") {
 		t.Error("an id is shown")
 	}
 	for _, user := range []string{"", monitetest.DemoEntityUserID, monitetest.DemoViewerUserID} {

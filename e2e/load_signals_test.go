@@ -129,7 +129,8 @@ func (w *workers) exchange(conn net.Conn, reader *bufio.Reader, nonce string, po
 	body := ""
 	if post {
 		body = `{"name":"` + nonce + `"}`
-		head = fmt.Sprintf("POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Entity-Id: %s\r\nX-Sim-Nonce: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n",
+		head = fmt.Sprintf("POST /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Monite-Entity-Id: %s\r\n"+
+			"X-Sim-Nonce: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n",
 			monitetest.DemoEntityID, nonce, len(body))
 	}
 	if !lasting {
@@ -238,7 +239,8 @@ func TestReloadsUnderLoad(t *testing.T) {
 			a := s.mustCall("GET", "/v1/payables", "", "X-Monite-Identity", extra)
 			return a.Status == 200 && a.Body == spell("cc/E3 /v1/payables")
 		})
-		if a, err := request(context.Background(), "GET", "http://"+comes[round%2]+"/v1/payables", ""); err != nil || a.Body != spell("cc/E3 /v1/payables") {
+		if a, err := request(context.Background(), "GET", "http://"+comes[round%2]+"/v1/payables", ""); err != nil ||
+			a.Body != spell("cc/E3 /v1/payables") {
 			t.Errorf("round %d, new listener: %s, %v", round, a.Body, err)
 		}
 		for _, gone := range []string{fmt.Sprintf("/extra/%d/v1/payables", round-1), fmt.Sprintf("/as/shop-%d/v1/payables", round-1)} {

@@ -193,7 +193,8 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	t.Logf("%d requests of those who stayed: p50 %v, p99 %v (alone, before: p50 %v, p99 %v); %d of them failed, %d of their tokens were minted again",
 		len(hot), at(hot, 50), at(hot, 99), at(alone, 50), at(alone, 99), hotFailed.Load(), again)
 	if failed.Load() != 0 || hotFailed.Load() != 0 || upstream.strange.Load() != 0 || again != 0 {
-		t.Errorf("%d of those who came once failed, %d of those who stayed, %d calls had a wrong token, %d tokens of those who stayed were minted again; want 0",
+		t.Errorf("%d of those who came once failed, %d of those who stayed, "+
+			"%d calls had a wrong token, %d tokens of those who stayed were minted again; want 0",
 			failed.Load(), hotFailed.Load(), upstream.strange.Load(), again)
 	}
 	if cached > 1024 {

@@ -153,7 +153,8 @@ func TestConfinementCanBeSwitchedOff(t *testing.T) {
 	secrets, elsewhere := t.TempDir(), t.TempDir()
 	mountSecret(t, secrets, "..2026_01", "wrong")
 	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url).with("MONITE_CONFINE", "off", "MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", filepath.Join(secrets, "secret")))
+	s := start(t, defaultEnv(url).with("MONITE_CONFINE", "off", "MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE",
+		filepath.Join(secrets, "secret")))
 	// What TestConfinedSidecarDoesAllOfItsWork shows to be refused.
 	writeFile(t, filepath.Join(elsewhere, "secret"), monitetest.DemoClientSecret)
 	link := filepath.Join(secrets, "..data_tmp")
@@ -179,7 +180,8 @@ func TestConfinedSidecarResolvesNames(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(script(t, nil, answerOK), "http://"))
 	names := wiretest.NewNames(t)
 	names.Set("api.monite.test", "", "127.0.0.1")
-	s := startAsking(t, names, defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE", "require")).ready()
+	s := startAsking(t, names, defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE",
+		"require")).ready()
 	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
 		t.Errorf("status = %d, want 200", a.Status)
 	}

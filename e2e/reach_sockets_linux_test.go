@@ -165,7 +165,8 @@ func TestDirectoryThatEverybodyMayWriteToIsSaidAloud(t *testing.T) {
 			return "  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + at(name) + "\"}\n"
 		}
 		writeFile(t, file, "identities:\n"+identity("named"))
-		s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+at("data"), "MONITE_VEND_ADDR", "unix:"+at("vend"), "MONITE_ALLOWED_ENTITY_USER_IDS", shortIDs["U1"],
+		s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+at("data"), "MONITE_VEND_ADDR", "unix:"+at("vend"),
+			"MONITE_ALLOWED_ENTITY_USER_IDS", shortIDs["U1"],
 			"MONITE_IDENTITIES_FILE", file)).ready()
 		writeFile(t, file, "identities:\n"+identity("named")+identity("later"))
 		s.signal(syscall.SIGHUP)

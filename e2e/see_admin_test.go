@@ -246,13 +246,15 @@ func TestStatusPageShowsTheLastRequestsAndRefreshesTokens(t *testing.T) {
 	s.mustCall("GET", "/v1/entities?secret-query", "", "X-Request-Id", odd, "X-Secret-Field", "secret-field")
 	s.mustCall("POST", "/v1/payables", `{"secret":"secret-body"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	page := s.admin("GET", "/", "Accept", "text/html")
-	for _, want := range []string{"Custom upstream", "Ready", "/v1/entities", "/v1/payables", "&lt;script&gt;alert(1)", "MONITE_CLIENT_SECRET", "[redacted]"} {
+	for _, want := range []string{"Custom upstream", "Ready", "/v1/entities", "/v1/payables", "&lt;script&gt;alert(1)", "MONITE_CLIENT_SECRET",
+		"[redacted]"} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
 	status := s.admin("GET", "/status")
-	for _, secret := range []string{odd, "secret-query", "secret-field", "secret-body", monitetest.DemoClientSecret, monitetest.DemoClientID, monitetest.DemoEntityID, "Bearer"} {
+	for _, secret := range []string{odd, "secret-query", "secret-field", "secret-body", monitetest.DemoClientSecret, monitetest.DemoClientID,
+		monitetest.DemoEntityID, "Bearer"} {
 		if strings.Contains(page.Body, secret) {
 			t.Errorf("the page holds %q", secret)
 		}
@@ -320,7 +322,8 @@ func TestStatusCommandPrintsTablesOrJSON(t *testing.T) {
 	s.mustCall("GET", "/v1/entities", "", "X-Monite-Entity-User-Id", "not-an-id")
 	e := env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}
 	code, table := runCommand(t, e, "status")
-	for _, want := range []string{"monite-proxy", "custom", url, "\nready\n", "3 requests", "client_credentials (default)", "entity_user", "fresh", "/v1/entities", "from-the-app", "proxy_invalid_identity, not_sent"} {
+	for _, want := range []string{"monite-proxy", "custom", url, "\nready\n", "3 requests", "client_credentials (default)", "entity_user",
+		"fresh", "/v1/entities", "from-the-app", "proxy_invalid_identity, not_sent"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("the table lacks %q", want)
 		}

@@ -22,19 +22,28 @@ import (
 func TestLogLinesCannotBeForged(t *testing.T) {
 	t.Parallel()
 	texts := []string{
-		"a\nb", "a\r\n{\"level\":\"fatal\",\"message\":\"forged\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\u0085", "\x9b31m", "\x00", "\x7f", `"},{"forged":"`, `\n`, "\xff\xfe", strings.Repeat("x", 9000), "%0a%1b[2J", "\u202eforged", "\ufeff", "\b\b\b", "\x0b\x0c",
+		"a\nb", "a\r\n{\"level\":\"fatal\",\"message\":\"forged\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\u0085",
+		"\x9b31m", "\x00", "\x7f", `"},{"forged":"`, `\n`, "\xff\xfe", strings.Repeat("x", 9000), "%0a%1b[2J", "\u202eforged", "\ufeff",
+		"\b\b\b", "\x0b\x0c",
 	}
 	places := []string{
-		"GET /v1/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /v1/x?%s HTTP/1.1\r\nHost: localhost\r\n\r\n", "%s /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: %s\r\n\r\n", "GET /v1/x %s\r\nHost: localhost\r\n\r\n",
-		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n%s: x\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Monite-Entity-Id: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nOrigin: %s\r\n\r\n",
-		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Monite-Version: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: %s\r\n\r\n", "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n",
-		"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: %s\r\n\r\n", "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n", "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n%s\r\n\r\n", "%s\r\n\r\n",
+		"GET /v1/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /v1/x?%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"%s /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: %s\r\n\r\n", "GET /v1/x %s\r\nHost: localhost\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n%s: x\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Monite-Entity-Id: %s\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nOrigin: %s\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Monite-Version: %s\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: %s\r\n\r\n", "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n",
+		"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: %s\r\n\r\n",
+		"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+		"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n%s\r\n\r\n", "%s\r\n\r\n",
 		"GET /v1/broken HTTP/1.1\r\nHost: localhost\r\nX-Say: %s\r\n\r\n", "GET /v1/id HTTP/1.1\r\nHost: localhost\r\nX-Say: %s\r\n\r\n",
 	}
 	upstream := listenLiar(t)
 	for _, format := range []string{"json", "console"} {
 		data, admin := freePort(t), freePort(t)
-		s := startWriting(t, defaultEnv(upstream).with("MONITE_LOG_FORMAT", format, "MONITE_LOG_LEVEL", "trace", "MONITE_LISTEN_ADDR", data, "MONITE_ADMIN_ADDR", admin), nil)
+		s := startWriting(t, defaultEnv(upstream).with("MONITE_LOG_FORMAT", format, "MONITE_LOG_LEVEL", "trace", "MONITE_LISTEN_ADDR", data,
+			"MONITE_ADMIN_ADDR", admin), nil)
 		s.Data, s.Admin = "http://"+data, "http://"+admin
 		s.ready()
 		sent := 0
@@ -71,10 +80,12 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 				}
 			}
 			var fields map[string]any
-			if err := json.Unmarshal([]byte(line), &fields); format == "json" && (err != nil || fields["level"] == "fatal" || fields["message"] == "forged" || fields["forged"] != nil) {
+			if err := json.Unmarshal([]byte(line), &fields); format == "json" &&
+				(err != nil || fields["level"] == "fatal" || fields["message"] == "forged" || fields["forged"] != nil) {
 				t.Fatalf("json: %v: %q", err, line)
 			}
-			if format == "console" && !strings.Contains(line, " INF ") && !strings.Contains(line, " WRN ") && !strings.Contains(line, " ERR ") && !strings.Contains(line, " DBG ") {
+			if format == "console" && !strings.Contains(line, " INF ") && !strings.Contains(line, " WRN ") && !strings.Contains(line, " ERR ") &&
+				!strings.Contains(line, " DBG ") {
 				t.Fatalf("console: not a line of ours: %q", line)
 			}
 		}
@@ -110,7 +121,8 @@ func listenLiar(t *testing.T) string {
 				switch {
 				case strings.Contains(request, "/v1/auth/token "):
 					const token = `{"access_token":"a-token-of-the-liar","token_type":"Bearer","expires_in":1800}`
-					_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(token), token)
+					_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+						len(token), token)
 				case strings.HasPrefix(request, "GET /v1/broken"):
 					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+say+"\r\n\r\n")
 				default:

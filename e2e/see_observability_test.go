@@ -43,12 +43,14 @@ func TestAuditFileHasTheWritesAndTheLogHasThemOtherwise(t *testing.T) {
 		return all
 	}
 	write := func(s *sidecar) {
-		s.mustCall("POST", "/v1/payables", `{"currency":"EUR"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type", "application/json", "X-Request-Id", "w-1")
+		s.mustCall("POST", "/v1/payables", `{"currency":"EUR"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type",
+			"application/json", "X-Request-Id", "w-1")
 		s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	}
 	write(s)
 	wiretest.Eventually(t, "an audit line", func() bool { return len(lines(path)) == 1 })
-	if line := lines(path)[0]; line["message"] != "audit" || line["request_id"] != "w-1" || line["route"] != "/v1/payables" || line["outcome"] != "answered" || line["entity_hash"] == nil || line["time"] == nil {
+	if line := lines(path)[0]; line["message"] != "audit" || line["request_id"] != "w-1" || line["route"] != "/v1/payables" ||
+		line["outcome"] != "answered" || line["entity_hash"] == nil || line["time"] == nil {
 		t.Errorf("audit line = %v", line)
 	}
 	if strings.Contains(s.log.String(), `"audit"`) {
@@ -72,7 +74,8 @@ func TestAuditFileHasTheWritesAndTheLogHasThemOtherwise(t *testing.T) {
 	write(other)
 	other.waitFor("an audit line in the log", func() bool { return strings.Contains(other.log.String(), `"message":"audit"`) })
 
-	if code, text := runCommand(t, defaultEnv(url).with("MONITE_AUDIT_LOG", t.TempDir())); code != 2 || !strings.Contains(text, "MONITE_AUDIT_LOG: want") {
+	if code, text := runCommand(t, defaultEnv(url).with("MONITE_AUDIT_LOG", t.TempDir())); code != 2 ||
+		!strings.Contains(text, "MONITE_AUDIT_LOG: want") {
 		t.Errorf("a directory as audit file: %d %s", code, text)
 	}
 }

@@ -28,7 +28,8 @@ func (s *sidecar) vend(userID string, pairs ...string) answer {
 
 func (s *sidecar) vendRaw(method, path, body string, pairs ...string) answer {
 	s.t.Helper()
-	a, err := request(context.Background(), method, "http://"+s.vendAddress()+path, body, append([]string{"Content-Type", "application/json"}, pairs...)...)
+	a, err := request(context.Background(), method, "http://"+s.vendAddress()+path, body,
+		append([]string{"Content-Type", "application/json"}, pairs...)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

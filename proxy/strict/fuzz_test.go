@@ -38,7 +38,8 @@ func readingOf(in *http.Request) reading {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		fmt.Fprintf(&text, "%q: %q\n", name, fields[name])
 	}
-	return reading{in.Method, in.RequestURI, in.Host, in.Proto, *in.URL, text.String(), in.ContentLength, in.TransferEncoding, in.Close, string(body), err != nil}
+	return reading{in.Method, in.RequestURI, in.Host, in.Proto, *in.URL, text.String(), in.ContentLength, in.TransferEncoding, in.Close,
+		string(body), err != nil}
 }
 
 // readings are what a server makes of the bytes, and what it answers.

@@ -41,7 +41,8 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"GET", "HEAD"} {
-		o := wiretest.Listen(t, ca().Server(), wiretest.Answering("HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"))
+		o := wiretest.Listen(t, ca().Server(),
+			wiretest.Answering("HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"))
 		if method == "HEAD" {
 			o = wiretest.Listen(t, ca().Server(), wiretest.Answering("HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"))
 		}

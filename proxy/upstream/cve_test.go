@@ -12,7 +12,8 @@ import (
 // net/http's client took odd Transfer-Encoding values for chunked.
 func TestTransferEncodingOfAnAnswerIsExactlyChunked_CVE_2022_1705(t *testing.T) {
 	for _, value := range []string{"\vchunked", "xchunked", "chunked, identity", "chunked;q=1", "gzip, chunked", "\"chunked\""} {
-		o := wiretest.Listen(t, nil, wiretest.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+value+"\r\nContent-Length: 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
+		o := wiretest.Listen(t, nil,
+			wiretest.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+value+"\r\nContent-Length: 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
 		tr := transport(t, o)
 		resp, body, err := do(tr, newRequest(t.Context(), o, "POST", "/", nil, 0))
 		if err == nil {

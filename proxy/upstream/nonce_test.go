@@ -31,7 +31,8 @@ func TestAnswersAreNeverCrossed(t *testing.T) {
 			case 1:
 				p.Say(okBody(answer) + okBody("stray"))
 			case 2:
-				p.Say(fmt.Sprintf("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(answer), answer))
+				p.Say(fmt.Sprintf("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+					len(answer), answer))
 			case 3:
 				p.Say(okBody(answer))
 				return

@@ -62,8 +62,11 @@ func TestAnswerFraming(t *testing.T) {
 		{"same length twice", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
 		{"bare LF", "GET", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhe", false, "he", 2},
 		{"folded line", "GET", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
-		{"head longer than the buffer", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", readBuffer) + "\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
-		{"interim answers", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 What\r\n\r\n" + okBody("hello"), false, "hello", 1},
+		{"head longer than the buffer", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", readBuffer) + "\r\nContent-Length: 2\r\n\r\nhe",
+			false, "he", 2},
+		{"interim answers", "GET",
+			"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 What\r\n\r\n" +
+				okBody("hello"), false, "hello", 1},
 		{"odd status", "GET", "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", false, "", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
