@@ -447,12 +447,13 @@ func faultsHTTP2(r *faultRun) {
 func faultsPassed(r *faultRun) {
 	for _, status := range []int{429, 503, 500, 502, 504, 409, 423} {
 		when := inUsual
-		if status == 429 {
+		if status == 409 || status == 429 || status == 503 {
 			when = inShort
 		}
 		r.each(when, fmt.Sprint(status), shapesOfAll, func(c *faultCell, shape faultShape) {
 			sim, url := c.simulate(monitetest.Config{})
 			c.start(defaultEnv(url))
+			oldEnough() // or a wrong idea of the token would have no effect
 			const said = `{"error":{"message":"Too many requests"}}`
 			sim.Inject(monitetest.Fault{Status: status, Body: said, Header: map[string]string{"Retry-After": "7", "RateLimit-Remaining": "0"}})
 			for range 3 {
@@ -461,6 +462,9 @@ func faultsPassed(r *faultRun) {
 				if one.byProxy() || one.body != said || one.header.Get("Retry-After") != "7" || one.header.Get("RateLimit-Remaining") != "0" {
 					c.Errorf("the answer was changed: %v %s", one.header, one.body)
 				}
+			}
+			if mints := sim.Stats().Mints; mints != 1 {
+				c.Errorf("mints = %d, want 1: the token has nothing to do with it", mints)
 			}
 			sim.ClearFaults()
 			c.recovers(time.Second, shape)

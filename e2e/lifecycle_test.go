@@ -123,49 +123,6 @@ func TestPortIsFreeAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A stopped process must find its connections and its token where it left them.
-func TestFrozenProcessGoesOn(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url)).ready()
-	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	get := func() {
-		t.Helper()
-		response, err := client.Get(s.Data + "/v1/entities")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("answer = %d", response.StatusCode)
-		}
-	}
-	get()
-	s.freeze()
-	during := s.inBackground(3, "/v1/entities")
-	<-time.After(2 * time.Second)
-	select {
-	case o := <-during:
-		t.Fatalf("answered while stopped: %d %v", o.answer.Status, o.err)
-	default:
-	}
-	s.signal(syscall.SIGCONT)
-	for range 3 {
-		if o := <-during; o.err != nil || o.answer.Status != http.StatusOK {
-			t.Errorf("a request sent meanwhile = %d, %v", o.answer.Status, o.err)
-		}
-	}
-	get()
-	if got := sim.Stats().Mints; got != 1 {
-		t.Errorf("mints = %d, want 1", got)
-	}
-	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-}
-
 // SIGHUP is also what a closing terminal sends: it must never end the process.
 func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	t.Parallel()

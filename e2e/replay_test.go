@@ -225,40 +225,6 @@ func TestSeriesOutlivesItsTokens(t *testing.T) {
 	}
 }
 
-// A 401 that no new token heals is upstream's word: the app sees it as it is,
-// and the token endpoint is left in peace.
-func TestEndless401PassesThroughWithoutMintLoop(t *testing.T) {
-	t.Parallel()
-	const body = `{"error":{"type":"unauthorized","message":"The partner is suspended"}}`
-	sim, url := simulate(t, monitetest.Config{KeepRequests: -1})
-	sim.Inject(monitetest.Fault{Status: 401, Body: body, Header: map[string]string{"WWW-Authenticate": "Bearer"}})
-	s := start(t, defaultEnv(url)).ready()
-	began := time.Now()
-	load := s.steady(10, 5*time.Millisecond, nil)
-	<-time.After(2500 * time.Millisecond)
-	a := s.mustCall("POST", "/v1/counterparts", newCounterpart, "X-Monite-Entity-Id", monitetest.DemoEntityID)
-	seen := load.stop()
-	took := time.Since(began)
-	if a.Status != http.StatusUnauthorized || a.Body != body || a.Header.Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("answer = %d %v %s, want upstream's own", a.Status, a.Header, a.Body)
-	}
-	if a.Header.Get("Proxy-Status") != "" || a.Header.Get("X-Monite-Proxy-Outcome") != "" {
-		t.Errorf("upstream's 401 is marked as ours: %v", a.Header)
-	}
-	if seen.failed != seen.calls {
-		t.Errorf("%d of %d requests were answered 401", seen.failed, seen.calls)
-	}
-	stats := sim.Stats()
-	arrived := stats.Requests["GET /v1/counterparts"]
-	t.Logf("%d requests in %v: %d attempts upstream, %d mints", seen.calls, took.Round(time.Millisecond), arrived, stats.Mints)
-	if limit := 2 + int(took.Seconds()); stats.Mints > limit {
-		t.Errorf("mints = %d in %v, want at most one per second", stats.Mints, took)
-	}
-	if arrived > 2*seen.calls {
-		t.Errorf("%d attempts for %d requests, want at most 2 each", arrived, seen.calls)
-	}
-}
-
 // What is too large to keep cannot be sent again. Upstream's 401 passes, and
 // the next request has a new token.
 func TestBodyTooLargeToReplay(t *testing.T) {
@@ -384,30 +350,5 @@ func TestRefusedTokenWithoutSuccessorIsSafeToSendAgain(t *testing.T) {
 	}
 	if got := sim.Stats().Executed["once"]; got != 1 {
 		t.Errorf("executed %d times, want once", got)
-	}
-}
-
-// Rate limits and outages of the API are the app's to handle: they pass
-// unchanged, after one attempt.
-func TestUpstreamRefusalsPassUnchangedAfterOneAttempt(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
-	oldEnough() // or a wrong idea of the token would have no effect
-	for _, status := range []int{409, 429, 500, 502, 503, 504} {
-		for _, method := range []string{"GET", "POST"} {
-			nonce, body := fmt.Sprintf("%s-%d", method, status), fmt.Sprintf(`{"message":"status %d"}`, status)
-			sim.Inject(monitetest.Fault{Nonce: nonce, Status: status, Body: body, Header: map[string]string{"Retry-After": "7"}})
-			a := s.mustCall(method, "/v1/receivables", "", "X-Sim-Nonce", nonce)
-			if a.Status != status || a.Body != body || a.Header.Get("Retry-After") != "7" || a.Header.Get("Proxy-Status") != "" {
-				t.Errorf("%s: answer = %d %v %s, want upstream's own", nonce, a.Status, a.Header, a.Body)
-			}
-			if got := sim.Stats().Arrived[nonce]; got != 1 {
-				t.Errorf("%s: %d attempts, want 1", nonce, got)
-			}
-		}
-	}
-	if got := sim.Stats().Mints; got != 1 {
-		t.Errorf("mints = %d, want 1", got)
 	}
 }
