@@ -26,7 +26,7 @@ import (
 func stops(t *testing.T) int {
 	text := os.Getenv("E2E_SIGTERM")
 	if text == "" {
-		return 5
+		return 3
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 10_000 {

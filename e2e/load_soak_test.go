@@ -23,7 +23,7 @@ import (
 )
 
 // soak is a run of random requests under random faults. SOAK sets its length
-// (3s by default), SOAK_SEED repeats one.
+// (2s by default), SOAK_SEED repeats one.
 type soak struct {
 	t      *testing.T
 	sim    *monitetest.Simulator
@@ -50,7 +50,7 @@ type soakSample struct {
 const soakDeadline = 20 * time.Second // I5: every request has ended by then
 
 func TestSoak(t *testing.T) {
-	length := 3 * time.Second
+	length := 2 * time.Second
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil {

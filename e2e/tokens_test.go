@@ -168,8 +168,8 @@ func (c *crowd) receive(round string) {
 // have expired; half of them as the partner, half as an entity user. The token
 // endpoint answers only when all are waiting.
 func TestCrowdCausesOneMintPerGrant(t *testing.T) {
-	n := sized(2000, 10000)
-	lifetime := sized(4*time.Second, 12*time.Second)
+	n := sized(1000, 10000)
+	lifetime := sized(3*time.Second, 12*time.Second)
 	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
 	release := gate.hold()
 	t.Cleanup(func() { release() })
