@@ -56,6 +56,20 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// envInt is the size of a loop: what a variable says, or the usual one.
+func envInt(t *testing.T, name string, usual int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("%s = %q, want a number from 1", name, text)
+	}
+	return n
+}
+
 // sidecar is a running monite-proxy.
 type sidecar struct {
 	t     *testing.T

@@ -65,18 +65,6 @@ type ledgerSweep struct {
 // settled is the ledger at the end.
 type settled struct{ never, once, more, safeNever, safeOnce, safeTwice int }
 
-func envInt(t *testing.T, name string, otherwise int64) int64 {
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 func newLedgerSweep(t *testing.T, workers int) *ledgerSweep {
 	sw := &ledgerSweep{
 		t: t, workers: workers, shapes: allShapes(), violations: map[string]int{},

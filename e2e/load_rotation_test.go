@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,19 +16,6 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
-
-// rotations is how often the credentials change under load: ROTATIONS, or few.
-func rotations(t *testing.T) int {
-	text := os.Getenv("ROTATIONS")
-	if text == "" {
-		return 12
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ROTATIONS = %q, want a number", text)
-	}
-	return n
-}
 
 // revoker is a Monite whose pairs of credentials come and go. A pair that is
 // revoked gets no token any more; its tokens live on, unless they are taken away
@@ -216,7 +202,7 @@ func TestRotationUnderLoadFailsNothing(t *testing.T) {
 	}
 
 	began, bad := time.Now(), 0
-	total := rotations(t)
+	total := int(envInt(t, "ROTATIONS", 12))
 	for n := 1; n <= total && failed.Load() == 0; n++ {
 		if n%3 == 1 { // a pair that the endpoint does not know
 			bad++

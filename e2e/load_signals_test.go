@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,26 +21,13 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
-// stops is how often the sidecar is stopped under load: E2E_SIGTERM, or 5.
-func stops(t *testing.T) int {
-	text := os.Getenv("E2E_SIGTERM")
-	if text == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 10_000 {
-		t.Fatalf("E2E_SIGTERM = %q, want a number from 1 to 10000", text)
-	}
-	return n
-}
-
 // A request that was sent on an accepted connection gets its whole answer, and
 // is executed at most once, whenever the signal comes.
 func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 	t.Parallel()
 	sim, url := simulate(t, monitetest.Config{KeepRequests: -1})
-	answered, refused := 0, 0
-	for round := range stops(t) {
+	stops, answered, refused := envInt(t, "E2E_SIGTERM", 3), 0, 0
+	for round := range stops {
 		sim.ResetStats()
 		s := start(t, defaultEnv(url)).ready()
 		w := newWorkers(s, fmt.Sprint("round-", round))
@@ -65,7 +51,7 @@ func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 		answered += w.answered
 		refused += w.refused
 	}
-	t.Logf("%d stops, %d requests answered, %d connections refused", stops(t), answered, refused)
+	t.Logf("%d stops, %d requests answered, %d connections refused", stops, answered, refused)
 }
 
 // workers are apps that call without a pause until nobody listens any more: a
@@ -170,10 +156,7 @@ func (w *workers) note(change func()) {
 // call by every way that stays. Each change must take effect, and no request of
 // the apps may fail or be sent as somebody else.
 func TestReloadsUnderLoad(t *testing.T) {
-	reloads := 40
-	if text := os.Getenv("E2E_RELOADS"); text != "" {
-		reloads, _ = strconv.Atoi(text)
-	}
+	reloads := int(envInt(t, "E2E_RELOADS", 40))
 	w := &witness{minted: map[string]int{}}
 	url := w.serve(t)
 	directory := shortDir(t)

@@ -7,28 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// strangers is how many entity users come once: USERS, or few.
-func strangers(t *testing.T) int {
-	text := os.Getenv("USERS")
-	if text == "" {
-		return 2000
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("USERS = %q, want a number", text)
-	}
-	return n
-}
 
 // anybody is a Monite that knows every entity user, and checks that who calls
 // has the user's own token.
@@ -72,7 +57,7 @@ func oneUser(n int) string { return fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x",
 // tokencache, whose clock costs nothing.
 func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	t.Parallel()
-	n := strangers(t)
+	n := int(envInt(t, "USERS", 2000))
 	upstream := &anybody{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
