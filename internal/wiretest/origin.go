@@ -16,6 +16,7 @@ import (
 type Origin struct {
 	URL      *url.URL
 	Accepted atomic.Int64 // connections
+	Open     atomic.Int64 // connections whose script runs
 	Heads    atomic.Int64 // heads that were read
 	Complete atomic.Int64 // requests that were read to their end
 }
@@ -58,8 +59,10 @@ func Listen(t testing.TB, config *tls.Config, script func(*Peer)) *Origin {
 				p.Conn = tls.Server(conn, config)
 			}
 			p.Reader = bufio.NewReader(p.Conn)
+			o.Open.Add(1)
 			all.Go(func() {
 				defer func() {
+					o.Open.Add(-1)
 					mu.Lock()
 					delete(open, conn)
 					mu.Unlock()
