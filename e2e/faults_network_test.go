@@ -262,7 +262,7 @@ func faultsTwoSidecars(r *faultRun) {
 		}
 		c.wantNoRevocation(sim)
 	})
-	r.each(inUsual, "rolling_restart", shapesShort, func(c *faultCell, shape faultShape) {
+	r.each(inShort, "rolling_restart", shapesShort, func(c *faultCell, shape faultShape) {
 		sim, url := c.simulate(monitetest.Config{})
 		pair := []*sidecar{start(c.T, defaultEnv(url)).ready(), start(c.T, defaultEnv(url)).ready()}
 		for i := range 4 {

@@ -290,62 +290,6 @@ func TestDrainTimeoutCutsVisibly(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsAtOnce(t *testing.T) {
-	t.Parallel()
-	url, arrived, _ := gated(t)
-	s := start(t, defaultEnv(url).with("MONITE_SHUTDOWN_DELAY", "10s")).ready()
-	slow, _ := s.slowAndStreaming(arrived)
-	s.signal(syscall.SIGTERM)
-	s.waitFor("the drain", func() bool { return s.logged(`"message":"draining"`) })
-	begin := time.Now()
-	s.signal(syscall.SIGINT)
-	if code := s.exitCode(5 * time.Second); code != 1 {
-		t.Errorf("exit code = %d, want 1", code)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("ended %v after the second signal", took)
-	}
-	if o := <-slow; o.err == nil {
-		t.Errorf("the request was answered: %+v", o.answer)
-	}
-	if !s.logged("second signal") {
-		t.Error("the log does not say why")
-	}
-}
-
-func TestSIGTERMDuringAMintThatHangs(t *testing.T) {
-	t.Parallel()
-	minting := make(chan struct{}, 1)
-	url := script(t, func(w http.ResponseWriter, r *http.Request) {
-		minting <- struct{}{}
-		mintNever(w, r)
-	}, answerOK)
-	for name, held := range map[string]bool{"nobody waits": false, "a request waits": true} {
-		s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "700ms"))
-		<-minting
-		var waiting <-chan outcome
-		if held {
-			waiting = s.inBackground(1, "/v1/entities")
-			s.waitFor("the request", func() bool {
-				return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_in_flight_requests 1")
-			})
-		}
-		begin := time.Now()
-		s.signal(syscall.SIGTERM)
-		if held {
-			if o := <-waiting; o.err != nil || o.answer.Status != 503 || o.answer.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" {
-				t.Errorf("the waiting request = %+v, want 503 not_sent", o)
-			}
-		}
-		if code := s.exitCode(5 * time.Second); code != 0 {
-			t.Errorf("%s: exit code = %d, want 0", name, code)
-		}
-		if took := time.Since(begin); took > 3*time.Second {
-			t.Errorf("%s: ended after %v, so the mint was waited for", name, took)
-		}
-	}
-}
-
 // The token comes while the sidecar drains: the early request still gets its
 // answer.
 func TestSIGTERMBeforeTheFirstToken(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -264,39 +263,6 @@ func TestBodyTooLargeToReplay(t *testing.T) {
 		if got, want := sim.Stats().Mints, i+2; got != want {
 			t.Errorf("%s the limit: %d mints so far, want %d", tc.name, got, want)
 		}
-	}
-}
-
-// Two sidecars with one secret: each has tokens of its own, and the end of one
-// takes nothing from the other.
-func TestTwoSidecarsDoNotDisturbEachOther(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	one, other := start(t, defaultEnv(url)).ready(), start(t, defaultEnv(url)).ready()
-	first, second := one.steady(4, 5*time.Millisecond, nil), other.steady(4, 5*time.Millisecond, nil)
-	oldEnough()
-	sim.RevokeAll()
-	wiretest.Eventually(t, "a new token for each", func() bool { return sim.Stats().Mints >= 4 })
-	first.stop().wantNoFailure(t)
-	one.signal(syscall.SIGTERM)
-	if code := one.exitCode(10 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-	calls := second.calls()
-	wiretest.Eventually(t, "traffic after the end of the first sidecar", func() bool { return second.calls() > calls+50 })
-	second.stop().wantNoFailure(t)
-
-	// A rolling restart: the newcomer mints, and the other goes on with its own.
-	start(t, defaultEnv(url)).ready()
-	if a := other.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-		t.Errorf("after the restart of the first: %d %s", a.Status, a.Body)
-	}
-	stats := sim.Stats()
-	if stats.Mints != 5 || stats.LiveTokens != 3 {
-		t.Errorf("%d mints, %d live tokens; want 5 (two each, one of the newcomer) and 3", stats.Mints, stats.LiveTokens)
-	}
-	if n := stats.Requests["POST /v1/auth/revoke"]; n != 0 {
-		t.Errorf("%d tokens were revoked by a sidecar", n)
 	}
 }
 
