@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
-	"syscall"
+
+	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
 // maxPEMFile is far above the system bundles, which have about 250 KiB.
@@ -68,28 +65,9 @@ func addCertificates(roots *x509.CertPool, content []byte) (problem string) {
 
 // readPEMFile returns a problem that does not hold the path, which is a value.
 func readPEMFile(path string) (content []byte, problem string) {
-	// O_NONBLOCK: a named pipe must not hold up the start.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	content, err := files.Read(path, maxPEMFile)
 	if err != nil {
-		return nil, reason(err)
-	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, "it is not a regular file"
-	}
-	content, err = io.ReadAll(io.LimitReader(file, maxPEMFile+1))
-	switch {
-	case err != nil:
-		return nil, reason(err)
-	case len(content) > maxPEMFile:
-		return nil, "it is larger than 8 MiB"
+		return nil, err.Error()
 	}
 	return content, ""
-}
-
-func reason(err error) string {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err.Error()
-	}
-	return "it cannot be read"
 }

@@ -173,7 +173,7 @@ func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 	good := certificate(t)
 	tests := []struct{ name, path, want string }{
 		{"missing", filepath.Join(dir, "none"), "no such file or directory"},
-		{"directory", dir, "it is not a regular file"},
+		{"directory", dir, "it is a directory"},
 		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "no certificate is in it"},
 		{"text", writeFile(t, filepath.Join(dir, "text"), "hello\n"), "no certificate is in it"},
 		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it"},

@@ -154,7 +154,7 @@ func TestIdentitiesFileThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(large, make([]byte, maxIdentitiesFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is not a regular file)", large: "(it is larger than 1 MiB)"} {
+	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is a directory)", large: "(it is larger than 1 MiB)"} {
 		_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path})
 		if got := lines(err); len(got) != 1 || got[0] != "MONITE_IDENTITIES_FILE: want the path of a YAML file with named identities "+want {
 			t.Errorf("%s: mistakes %q, want %q", path, got, want)

@@ -1,10 +1,10 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/http"
+
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // answered is the outcome of an audit line whose answer is upstream's: what
@@ -35,8 +35,8 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 	}
 	given("identity", record.Identity)
 	given("grant_type", record.GrantType)
-	given("entity_user_hash", HashID(record.entityUserID))
-	given("entity_hash", HashID(record.entityID))
+	given("entity_user_hash", ids.Hash(record.entityUserID))
+	given("entity_hash", ids.Hash(record.entityID))
 	line = line.Str("method", record.Method).Str("route", record.Route).Int("status", record.Status).Str("origin", record.Origin).Str("outcome", outcome)
 	given("error_type", record.ErrorType)
 	given("would_refuse", record.Audited)
@@ -51,15 +51,4 @@ func (a *accessLog) listenerName(in *http.Request) string {
 		return own
 	}
 	return a.listener
-}
-
-// HashID names an entity or a user without telling who it is; the same id has
-// the same hash in every process, so that what two of them say can be compared.
-// "" gives "".
-func HashID(id string) string {
-	if id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
 }

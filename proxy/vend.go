@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -135,7 +136,7 @@ func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
 	record.Status, record.Origin = http.StatusOK, OriginProxy
 	record.ResponseBytes = writeToken(w, token, seconds)
 	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", record.RequestID).Str("grant_type", string(grant.Type)).
-		Str("entity_user_hash", HashID(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
+		Str("entity_user_hash", ids.Hash(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
 }
 
 // grantOf reads the request. It never answers with anything but an entity user.
@@ -158,7 +159,7 @@ func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Gr
 	id := v.config.Default
 	if asked.EntityUserID != "" {
 		var ok bool
-		if id, ok = uuid(asked.EntityUserID); !ok {
+		if id, ok = ids.Parse(asked.EntityUserID); !ok {
 			return tokencache.Grant{}, &problemVendUser
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // printIdentities shows the named identities. Users and entities are hashed as
@@ -23,7 +23,7 @@ func printIdentities(stdout io.Writer, cfg *config.Config) {
 			}
 		}
 		_, _ = fmt.Fprintf(stdout, "  %s\n", i.Name)
-		line("grant", strings.TrimSpace(i.GrantType+" "+proxy.HashID(i.EntityUserID)))
+		line("grant", strings.TrimSpace(i.GrantType+" "+ids.Hash(i.EntityUserID)))
 		line("entity", entitiesOf(i))
 		line("version", i.APIVersion)
 		line("reached by", strings.Join(waysTo(i), "; "))
@@ -40,18 +40,18 @@ func printIdentities(stdout io.Writer, cfg *config.Config) {
 }
 
 func entitiesOf(i config.Identity) string {
-	switch ids := i.AllowedEntityIDs.IDs(); {
+	switch hashes := i.AllowedEntityIDs.IDs(); {
 	case i.AllowedEntityIDs.Any():
 		return "any that the app names"
 	case i.EntityID != "":
-		return proxy.HashID(i.EntityID)
-	case len(ids) == 0:
+		return ids.Hash(i.EntityID)
+	case len(hashes) == 0:
 		return "none"
 	default:
-		for n, id := range ids {
-			ids[n] = proxy.HashID(id)
+		for n, id := range hashes {
+			hashes[n] = ids.Hash(id)
 		}
-		return "one of " + strings.Join(ids, ", ") + ", as the app names it"
+		return "one of " + strings.Join(hashes, ", ") + ", as the app names it"
 	}
 }
 

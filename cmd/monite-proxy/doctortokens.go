@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
@@ -275,7 +276,7 @@ func (e *examination) checkVersion(ctx context.Context, grant tokencache.Grant, 
 }
 
 func (e *examination) checkEntity(ctx context.Context, grant tokencache.Grant, token secret.String, id string) finding {
-	name := "entity " + shortID(id)
+	name := "entity " + ids.Short(id)
 	switch status, _ := e.read(ctx, grant, token, id, "/v1/entities/"+id); status {
 	case http.StatusOK:
 		return finding{Result: fine, What: name + " exists and can be read"}
@@ -291,7 +292,7 @@ func (e *examination) checkEntity(ctx context.Context, grant tokencache.Grant, t
 }
 
 func (e *examination) checkUser(ctx context.Context, id string) finding {
-	name := "entity user " + shortID(id)
+	name := "entity user " + ids.Short(id)
 	grant := tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: id}
 	token, f := e.mint(ctx, grant, "a token for "+name)
 	if f.Result == problem {
@@ -330,5 +331,3 @@ func roleName(body []byte) string {
 	name := plain(role.Name)
 	return fmt.Sprintf("%q with permissions for %d kinds of objects", name[:min(len(name), 60)], len(role.Permissions.Objects))
 }
-
-func shortID(id string) string { return id[:8] + "-..." }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // status is what /status shows of the named identities; nil without any. It does
@@ -18,7 +18,7 @@ func (i *identities) status() *admin.NamedStatus {
 	status := &admin.NamedStatus{Stale: i.stale.Load()}
 	for _, one := range named.All {
 		status.All = append(status.All, admin.NamedIdentity{
-			Name: one.Name, GrantType: one.GrantType, UserHash: proxy.HashID(one.EntityUserID), Entities: entitiesInShort(one),
+			Name: one.Name, GrantType: one.GrantType, UserHash: ids.Hash(one.EntityUserID), Entities: entitiesInShort(one),
 			Ways: waysTo(one), Rules: len(one.Allow) + len(one.Deny), Access: access(one), ReadOnly: one.ReadOnly, AuditOnly: one.AuditOnly,
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -201,7 +202,7 @@ func TestStatusListsTheThousandThatMatter(t *testing.T) {
 		listed[one.UserHash] = true
 	}
 	for id, want := range map[string]bool{"": true, userID: true, "user99999": true, "user99002": true, "user99001": false, "user0": false} {
-		if listed[proxy.HashID(id)] != want {
+		if listed[ids.Hash(id)] != want {
 			t.Errorf("%q is listed: %t", id, !want)
 		}
 	}

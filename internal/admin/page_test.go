@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -163,7 +164,7 @@ func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
 		t.Errorf("cards = %d, want %d", got, shownIdentities)
 	}
 	for id, want := range map[string]bool{userID: true, "user997": true, "user0": false} { // in trouble, just used, idle
-		if strings.Contains(body, proxy.HashID(id)) != want {
+		if strings.Contains(body, ids.Hash(id)) != want {
 			t.Errorf("%s is shown: %t", id, !want)
 		}
 	}

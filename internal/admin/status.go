@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -198,7 +198,7 @@ func interest(isDefault, failing bool) int {
 
 func showIdentity(s tokencache.Status) IdentityStatus {
 	one := IdentityStatus{
-		GrantType: string(s.Grant.Type), UserHash: proxy.HashID(s.Grant.EntityUserID),
+		GrantType: string(s.Grant.Type), UserHash: ids.Hash(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
 	}
@@ -210,7 +210,7 @@ func showIdentity(s tokencache.Status) IdentityStatus {
 
 func showMint(m minted) MintStatus {
 	shown := MintStatus{
-		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: proxy.HashID(m.mint.Grant.EntityUserID),
+		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: ids.Hash(m.mint.Grant.EntityUserID),
 		Result: "ok", Duration: seconds(m.mint.Duration), ExpiresIn: seconds(m.mint.ExpiresIn),
 	}
 	if m.mint.Err != nil {

@@ -15,26 +15,28 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/trace"},
-	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
-	"config":           {"config/secret", "internal/routes"}, // rules name published paths
-	"config/secret":    {"config/watch"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/ids", "internal/trace"},
+	"cmd/monite-sim":   {"proxy/monitetest"},                                                   // a product of its own
+	"config":           {"config/secret", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
+	"config/secret":    {"config/watch", "internal/files"},
 	"config/watch":     {},                // knows files, not what is in them
 	"tokencache":       {"config/secret"}, // knows nothing of HTTP
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "config/secret", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "config/secret", "internal/ids", "internal/routes"},
 	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin": {"proxy", "tokencache"},
+	"internal/admin": {"proxy", "tokencache", "internal/ids"},
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":     {"proxy", "config/secret"},
 	"internal/confine":   {}, // is told what may be done, not why
+	"internal/files":     {}, // knows files, not what is in them
+	"internal/ids":       {},
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table
 	"internal/house":     {},
