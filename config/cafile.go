@@ -23,7 +23,7 @@ func buildRoots(name, path string, wrong *mistakes) *x509.CertPool {
 		wrong.refuse(name, problem)
 		return nil
 	}
-	roots, err := SystemRoots()
+	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}

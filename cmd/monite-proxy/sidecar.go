@@ -151,13 +151,13 @@ func newTransport(cfg *config.Config) *upstream.Transport {
 }
 
 // rootsFor are those that were configured for the origin, or else the system's.
-// They are never left to crypto/x509, which would read them at the first
-// handshake, where the process is confined already.
+// crypto/x509 reads those once; left alone it would do so at the first handshake,
+// when the process is confined already.
 func rootsFor(origin *url.URL, configured *x509.CertPool) *x509.CertPool {
 	if configured != nil || origin.Scheme != "https" {
 		return configured
 	}
-	roots, err := config.SystemRoots()
+	roots, err := x509.SystemCertPool()
 	if err != nil {
 		return nil // it will say the same
 	}
