@@ -49,9 +49,7 @@ func TestPageIsWrittenAsAlways(t *testing.T) {
 	sandbox.Credentials = &CredentialsStatus{Summary: "the first pair", Live: "aa11", NewPair: "unproven", Reason: "timeout", Tries: 1}
 	custom := &Status{Environment: "custom", Traffic: Traffic{Slots: make([]TrafficCount, slotCount)}, Credentials: &CredentialsStatus{Summary: "one pair", NewPair: "none"}, IdentitiesTotal: 1, Identities: []IdentityStatus{{State: "expired", Age: 10, RefreshIn: -5}}}
 	for name, status := range map[string]*Status{"full": fullStatus(), "sandbox": sandbox, "custom": custom, "empty": {Environment: "us", Production: true}} {
-		var page markupWriter
-		writePage(&page, status)
-		got := page.text
+		got := render("page", status)
 		path := "testdata/page-" + name + ".html"
 		if *update {
 			if err := os.WriteFile(path, got, 0o644); err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -102,26 +101,6 @@ func TestNoProfilerAndNoMiddlewareInTheBinary(t *testing.T) {
 		switch path := strings.TrimSpace(line); path {
 		case "net/http/pprof", "github.com/go-chi/chi/v5/middleware", "net/http/httputil":
 			t.Errorf("monite-proxy links %s", path)
-		}
-	}
-}
-
-// Templates call methods by name: where a template can be executed, the linker
-// keeps every method of every type that is used, 2.5 MB. envconfig imports them
-// for a function that nobody calls here, which it sees.
-func TestTemplatesAreNotInTheBinary(t *testing.T) {
-	imports := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}}: {{join .Imports \" \"}}", module+"/cmd/monite-proxy")
-	imports.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0") // as it is shipped
-	out, err := imports.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(out)) {
-		path, imported, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		for _, name := range strings.Fields(imported) {
-			if name == "html/template" || name == "text/template" && path != "github.com/kelseyhightower/envconfig" {
-				t.Errorf("%s imports %s", path, name)
-			}
 		}
 	}
 }
