@@ -38,7 +38,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 		Fetcher:     endpoint,
 		Warm:        []tokencache.Grant{grant},
 		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
-		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints, MintsPerSecond: cfg.MaxMints,
+		MaxEntries: cfg.MaxIdentities, MaxMints: maxMints, MintsPerSecond: cfg.MintsPerSecond,
 		OnMint: func(mint tokencache.Mint) {
 			metrics.ObserveMint(mint)
 			history.ObserveMint(mint)

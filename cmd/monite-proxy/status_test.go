@@ -42,7 +42,7 @@ func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
 
 func TestStatusTableSaysThatItHasNotAll(t *testing.T) {
 	const tells = "2 of 100002 identities"
-	few := admin.Status{Identities: make([]admin.IdentityStatus, 2), IdentitiesTotal: 100002, IdentitiesTruncated: true}
+	few := admin.Status{Identities: make([]admin.GrantStatus, 2), IdentitiesTotal: 100002, IdentitiesTruncated: true}
 	if shown := table(t, few); !strings.Contains(shown, tells) {
 		t.Errorf("the table lacks %q:\n%s", tells, shown)
 	}
@@ -58,7 +58,7 @@ func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
 	shown := table(t, admin.Status{
 		Version: escape, Environment: escape, Upstream: escape, Problems: []string{escape},
 		Credentials: &admin.CredentialsStatus{Summary: escape, NewPair: escape, Reason: escape},
-		Identities:  []admin.IdentityStatus{{GrantType: escape, UserHash: escape, State: escape, LastError: &admin.ErrorStatus{Reason: escape}}},
+		Identities:  []admin.GrantStatus{{GrantType: escape, UserHash: escape, State: escape, LastError: &admin.ErrorStatus{Reason: escape}}},
 		Named:       &admin.NamedStatus{All: []admin.NamedIdentity{{Name: escape, GrantType: escape, UserHash: escape, Entities: escape, Ways: []string{escape}, Access: escape}}},
 		Requests:    []admin.RequestStatus{{RequestID: escape, Method: escape, Route: escape, Origin: escape, ErrorType: escape, Outcome: escape}},
 	})

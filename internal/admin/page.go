@@ -217,10 +217,10 @@ const shownIdentities = 60
 
 // shown are the identities that somebody may want to see: the default, those
 // with trouble, then those that were used last.
-func shown(all []IdentityStatus) []IdentityStatus {
+func shown(all []GrantStatus) []GrantStatus {
 	all = slices.Clone(all)
-	first := func(one IdentityStatus) int { return interest(one.Default, one.LastError != nil) }
-	slices.SortStableFunc(all, func(a, b IdentityStatus) int {
+	first := func(one GrantStatus) int { return interest(one.Default, one.LastError != nil) }
+	slices.SortStableFunc(all, func(a, b GrantStatus) int {
 		if len(all) <= shownIdentities {
 			return cmp.Compare(first(a), first(b)) // a card that stays in its place is easier to watch
 		}
@@ -236,7 +236,7 @@ const barWidth = 1000
 type tokenBarShape struct{ Past, Refresh int }
 
 // tokenBar is nil without a token.
-func tokenBar(one IdentityStatus) *tokenBarShape {
+func tokenBar(one GrantStatus) *tokenBarShape {
 	life := one.Age + one.Left
 	if one.State == "missing" || life <= 0 {
 		return nil

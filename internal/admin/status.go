@@ -14,21 +14,21 @@ import (
 // Status is the JSON of /status, what the page shows and what the status
 // command prints. Durations are seconds; moments are RFC 3339 in UTC.
 type Status struct {
-	Version     string           `json:"version"`
-	Commit      string           `json:"commit"`
-	Go          string           `json:"go"`
-	Environment string           `json:"environment"`
-	Production  bool             `json:"production"`
-	Upstream    string           `json:"upstream"`
-	Ready       bool             `json:"ready"`
-	Problems    []string         `json:"problems"`
-	Checks      []CheckStatus    `json:"checks"`
-	Now         time.Time        `json:"now"`
-	Started     time.Time        `json:"started"`
-	Uptime      float64          `json:"uptime_seconds"`
-	InFlight    int64            `json:"in_flight_requests"`
-	Traffic     Traffic          `json:"traffic"`
-	Identities  []IdentityStatus `json:"identities"` // at most 1,000: see listed
+	Version     string        `json:"version"`
+	Commit      string        `json:"commit"`
+	Go          string        `json:"go"`
+	Environment string        `json:"environment"`
+	Production  bool          `json:"production"`
+	Upstream    string        `json:"upstream"`
+	Ready       bool          `json:"ready"`
+	Problems    []string      `json:"problems"`
+	Checks      []CheckStatus `json:"checks"`
+	Now         time.Time     `json:"now"`
+	Started     time.Time     `json:"started"`
+	Uptime      float64       `json:"uptime_seconds"`
+	InFlight    int64         `json:"in_flight_requests"`
+	Traffic     Traffic       `json:"traffic"`
+	Identities  []GrantStatus `json:"identities"` // at most 1,000: see listed
 	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
@@ -58,8 +58,8 @@ type CheckStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// IdentityStatus tells of one grant: its kind, and its user by a hash.
-type IdentityStatus struct {
+// GrantStatus tells of one grant: its kind, and its user by a hash.
+type GrantStatus struct {
 	GrantType string `json:"grant_type"`
 	UserHash  string `json:"entity_user_hash,omitempty"`
 	Default   bool   `json:"default"`
@@ -124,7 +124,7 @@ func (h *Handler) current() *Status {
 		Environment: c.Environment, Production: c.Environment == "eu" || c.Environment == "us", Upstream: c.Upstream,
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
-		Identities: []IdentityStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
+		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
 	}
 	if c.Credentials != nil {
 		credentials := c.Credentials()
@@ -158,7 +158,7 @@ func (h *Handler) current() *Status {
 		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
 		status.Identities = append(status.Identities, one)
 	}
-	slices.SortFunc(status.Identities, func(a, b IdentityStatus) int {
+	slices.SortFunc(status.Identities, func(a, b GrantStatus) int {
 		return cmp.Or(cmp.Compare(a.GrantType, b.GrantType), cmp.Compare(a.UserHash, b.UserHash))
 	})
 	for _, line := range requests {
@@ -196,8 +196,8 @@ func interest(isDefault, failing bool) int {
 	return 2
 }
 
-func showIdentity(s tokencache.Status) IdentityStatus {
-	one := IdentityStatus{
+func showIdentity(s tokencache.Status) GrantStatus {
+	one := GrantStatus{
 		GrantType: string(s.Grant.Type), UserHash: ids.Hash(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
