@@ -19,8 +19,8 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg.Environment, cfg.Upstream = buildUpstream(parsed, wrong)
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
 	cfg.RootCAs = buildRoots("MONITE_CA_FILE", parsed.CAFile, wrong)
-	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
-	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
+	cfg.clientCertificate = buildClientCertificate(parsed, wrong)
+	cfg.serverTLS = buildServerTLS(parsed, wrong)
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
@@ -114,7 +114,7 @@ const shortToken = 16
 func (c *Config) openness(inTheClear, mayDo string) string {
 	const open = "open to other hosts"
 	guarded, encrypted := !c.AppToken().IsZero(), c.serverTLS != nil
-	switch certified := encrypted && c.serverTLS.clientCAFile != ""; {
+	switch certified := encrypted && c.serverTLS.AsksApps(); {
 	case certified || guarded && encrypted:
 		return open
 	case guarded:
