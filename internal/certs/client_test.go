@@ -16,7 +16,7 @@ import (
 )
 
 // writePair writes a certificate and its key, and returns the certificate's DER.
-func writePair(t *testing.T, certFile, keyFile string) []byte {
+func writePair(t testing.TB, certFile, keyFile string) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -37,7 +37,7 @@ func writePair(t *testing.T, certFile, keyFile string) []byte {
 	return der
 }
 
-func writeFile(t *testing.T, path, content string) {
+func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@
 //	           certificates it believes
 //	client.go  Client: what is shown to an upstream that asks for a certificate
 //	roots.go   Roots: the system's, and those of a file; read once
+//	pem.go     what a PEM file may look like, and why there is no certificate in one
 //
 // The files are read at the handshake and not watched, because a handshake is the
 // only moment at which a certificate counts: what it reads is never stale, and no

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 
 	"github.com/monite-proxy/monite-proxy/internal/files"
@@ -37,8 +38,12 @@ func read(all ...File) (contents [][]byte, problems []Problem) {
 // parse makes a certificate of the two. Why is a fixed text: what crypto/tls
 // says could quote the files.
 func (p pair) parse(certPEM, keyPEM []byte) (*tls.Certificate, []Problem) {
+	certPEM, keyPEM = tidy(certPEM), tidy(keyPEM)
 	certificate, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
+	switch {
+	case err != nil && bytes.Contains(keyPEM, []byte("ENCRYPTED")):
+		return nil, []Problem{{p.key.Name, "its private key is encrypted"}}
+	case err != nil:
 		return nil, []Problem{{p.key.Name, "the two files are not a certificate and its key"}}
 	}
 	return &certificate, nil

@@ -1,10 +1,7 @@
 package certs
 
 import (
-	"bytes"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 
 	"github.com/monite-proxy/monite-proxy/internal/files"
 )
@@ -28,33 +25,4 @@ func Roots(path string) (*x509.CertPool, error) {
 		return nil, err
 	}
 	return roots, nil
-}
-
-// addCertificates is stricter than AppendCertsFromPEM, which skips what it
-// cannot read: a bundle that was cut off must not pass for a whole one.
-func addCertificates(roots *x509.CertPool, content []byte) error {
-	count := 0
-	for {
-		block, rest := pem.Decode(content)
-		if block == nil {
-			break
-		}
-		content = rest
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return errors.New("a certificate in it is broken")
-		}
-		roots.AddCert(certificate)
-		count++
-	}
-	switch {
-	case bytes.Contains(content, []byte("-----BEGIN")):
-		return errors.New("a certificate in it is broken")
-	case count == 0:
-		return errors.New("no certificate is in it")
-	}
-	return nil
 }
