@@ -44,13 +44,13 @@ var allowed = map[string][]string{
 }
 
 type goPackage struct {
-	ImportPath, Dir  string
-	Imports, GoFiles []string
+	ImportPath, Dir                  string
+	Imports, GoFiles, IgnoredGoFiles []string
 }
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir,GoFiles", module+"/...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir,GoFiles,IgnoredGoFiles", module+"/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
