@@ -83,7 +83,7 @@ func TestIdentityHasWhatTheFileSays(t *testing.T) {
 	i := cfg.Identities.All[0]
 	if i.Name != "billing" || i.GrantType != "entity_user" || i.EntityUserID != "aaaaaaaa-0000-4000-8000-000000000001" ||
 		i.EntityID != "11111111-0000-4000-8000-000000000001" || i.APIVersion != "2024-05-25" || i.PathPrefix != "/as/billing" ||
-		i.Listen != (Listen{"unix", "/run/billing.sock"}) || i.SocketMode != 0o660 || i.ByName || i.ReadOnly || !i.AuditOnly ||
+		i.Listen != (Listen{Network: "unix", Address: "/run/billing.sock"}) || i.SocketMode != 0o660 || i.ByName || i.ReadOnly || !i.AuditOnly ||
 		i.Rules == nil || len(i.Allow) != 3 || len(i.Deny) != 2 {
 		t.Errorf("billing = %+v", i)
 	}

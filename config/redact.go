@@ -70,6 +70,7 @@ func (c *Config) special() map[string]string {
 		"OTEL_RESOURCE_ATTRIBUTES":       attributes,
 		"MONITE_VEND_ADDR":               vend,
 		"MONITE_ENVIRONMENT":             c.Environment,
+		"MONITE_GRANT_TYPE":              c.GrantType,
 		"MONITE_API_URL":                 c.Upstream.String(),
 		"MONITE_ENTITY_USER_ID":          ids.Short(c.EntityUserID),
 		"MONITE_ENTITY_ID":               ids.Short(c.EntityID),
