@@ -38,12 +38,11 @@ type identities struct {
 
 	mu       sync.Mutex // one reload at a time; guards what follows
 	current  *config.Identities
-	vain     *config.Identities // doors yielded to it and it could not be taken over
-	doors    map[string]*door   // by key
-	open     bool               // doors are served
-	closed   bool               // for good
-	trouble  string             // the failure that was reported
-	watching string             // likewise, of the watch
+	doors    map[string]*door // by key
+	open     bool             // doors are served
+	closed   bool             // for good
+	trouble  string           // the failure that was reported
+	watching string           // likewise, of the watch
 
 	shown   atomic.Pointer[config.Identities] // current, for who must not wait for a reload
 	stale   atomic.Bool                       // trouble is not empty
@@ -202,7 +201,7 @@ func (i *identities) follow(ctx context.Context) {
 	if i.cfg.IdentitiesPath() == "" {
 		return
 	}
-	files := watch.Files{Paths: []string{i.cfg.IdentitiesPath()}, Check: func() { i.read(false) }, Trouble: i.watchTrouble}
+	files := watch.Files{Paths: []string{i.cfg.IdentitiesPath()}, Check: func() { i.reload() }, Trouble: i.watchTrouble}
 	files.Run(ctx)
 }
 
@@ -219,13 +218,9 @@ func (i *identities) watchTrouble(err error) {
 	i.watching = text
 }
 
-// reload is for the operator who asks for it.
-func (i *identities) reload() (changed bool) { return i.read(true) }
-
-// read reads the file and takes it over, or keeps everything as it is and says
-// why. It reports whether something has changed. What made doors yield in vain is
-// tried again only if somebody asked: each try refuses connections.
-func (i *identities) read(asked bool) (changed bool) {
+// reload reads the file and takes the change over whole, or keeps everything as
+// it is and says why. It reports whether anything has changed.
+func (i *identities) reload() (changed bool) {
 	if i.cfg.IdentitiesPath() == "" {
 		return false
 	}
@@ -235,11 +230,7 @@ func (i *identities) read(asked bool) (changed bool) {
 		return false
 	}
 	named, err := i.cfg.ReadIdentities()
-	if err == nil && i.vain != nil && named.Same(i.vain) && !asked {
-		return false
-	}
-	i.vain = nil
-	if err == nil && named.Same(i.current) && i.complete(named) {
+	if err == nil && named.Same(i.current) {
 		if i.trouble != "" {
 			i.log.Info().Msg("the identities file can be used again")
 		}
@@ -282,11 +273,13 @@ func mistakesOf(err error) (lines []string) {
 	return []string{err.Error()}
 }
 
-// takeOver: first what can fail, then the policy, then the doors: a new one is
-// served when its identity is known, an old one closed when it is not. Only what
-// is in the way of a new one is closed before.
+// takeOver does what can fail first, then sets the policy, then changes the
+// listeners: a new one is served once its identity is known, and an old one is
+// closed once its identity is gone.
 func (i *identities) takeOver(named *config.Identities) error {
-	yielded := i.yield(named)
+	if err := i.stillOpen(named); err != nil {
+		return err
+	}
 	opened, err := i.openMissing(named)
 	if err == nil {
 		err = i.changeModes(named)
@@ -295,10 +288,7 @@ func (i *identities) takeOver(named *config.Identities) error {
 		for _, d := range opened {
 			_ = d.on.Close()
 		}
-		if len(yielded) > 0 {
-			i.vain = named
-		}
-		return i.takeBack(yielded, err)
+		return err
 	}
 	i.setPolicy(policy(i.cfg, named))
 	i.current = named
@@ -319,6 +309,34 @@ func (i *identities) takeOver(named *config.Identities) error {
 	}
 	i.close(gone)
 	return nil
+}
+
+// stillOpen refuses a listener that overlaps with one it replaces. The system
+// does not let 0.0.0.0:8091 be opened beside 127.0.0.1:8091, and closing the old
+// listener first would refuse connections, for good if the new one fails.
+func (i *identities) stillOpen(named *config.Identities) error {
+	for _, identity := range named.All {
+		if key := doorKey(identity.Listen); key == "" || i.doors[key] != nil || i.current == nil {
+			continue
+		}
+		for _, old := range i.current.All {
+			if old.Listen.Network != "" && identity.Listen.Overlaps(old.Listen) {
+				return fmt.Errorf("MONITE_IDENTITIES_FILE: listen_addr of %s overlaps with the listener of %s, which is still open: "+
+					"remove it in one change and add it in the next", identity.Name, old.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func doorKeys(named *config.Identities) map[string]bool {
+	keys := map[string]bool{}
+	for _, identity := range named.All {
+		if key := doorKey(identity.Listen); key != "" {
+			keys[key] = true
+		}
+	}
+	return keys
 }
 
 // close stops doors, and lets the requests behind them end. When it returns,
