@@ -53,7 +53,6 @@ type sidecar struct {
 // serve runs the sidecar until a signal, and returns the exit code.
 func serve(stderr io.Writer) int {
 	started := time.Now()
-	putOffCollection()
 	exposed := confine.NoDumps() // before a secret is read
 	// A reader of our log that goes away must not take the process with it.
 	signal.Ignore(syscall.SIGPIPE)
