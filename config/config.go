@@ -74,7 +74,7 @@ type Config struct {
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
-	MaxMints        int // per second
+	MintsPerSecond  int // per second
 	MaxInFlight     int
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay

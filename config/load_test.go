@@ -74,7 +74,7 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		AllowedEntityIDs:     AllowList{ids: map[string]struct{}{idB: {}, idC: {}}},
 		AllowedEntityUserIDs: AllowList{any: true, ids: map[string]struct{}{idA: {}}},
 		Listen:               Listen{"tcp", "0.0.0.0:9000"}, Listener: "std", AllowRemote: true, AllowedHosts: []string{"app"},
-		Admin: Listen{"tcp", ":9001"}, Vend: Listen{"unix", "/run/vend.sock"}, MaxMints: 7, ReadOnly: true,
+		Admin: Listen{"tcp", ":9001"}, Vend: Listen{"unix", "/run/vend.sock"}, MintsPerSecond: 7, ReadOnly: true,
 		TokenTimeout: 50 * time.Millisecond, HoldTimeout: 50 * time.Millisecond, UpstreamTimeout: time.Hour,
 		ShutdownDelay: time.Second, MaxIdentities: 1, MaxInFlight: 2, MaxBodyBytes: 3,
 		QuitEndpoint: true, LogLevel: "trace", LogFormat: "console",

@@ -62,7 +62,7 @@ type spec struct {
 	RefreshBefore   time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
 	HoldTimeout     time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
 	MaxIdentities   number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
-	MaxMints        number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
+	MintsPerSecond  number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
 	MaxInFlight     number        `envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
 	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`

@@ -12,7 +12,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
-		MaxIdentities: int(parsed.MaxIdentities), MaxMints: int(parsed.MaxMints), MaxInFlight: int(parsed.MaxInFlight),
+		MaxIdentities: int(parsed.MaxIdentities), MintsPerSecond: int(parsed.MintsPerSecond), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
 		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage, TokenHandles: parsed.TokenHandles,
 	}

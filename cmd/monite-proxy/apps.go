@@ -2,18 +2,34 @@ package main
 
 import (
 	"io/fs"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
-// appOptions are for a listener of apps: the data listener, and those of named
-// identities.
-func (s *sidecar) appOptions(at config.Listen, mode fs.FileMode) listenOptions {
-	options := listenOptions{
+// newDataServer makes the server of one listener for apps; key is that of a named
+// identity's listener.
+func (s *sidecar) newDataServer(key string) listen.Server {
+	if s.cfg.Listener == "std" {
+		std := proxy.NewServer(s.handler, key, serverLog(s.log))
+		std.ConnState = s.conns.observe
+		return std
+	}
+	strict := proxy.NewStrictServer(s.handler, key, serverLog(s.log))
+	strict.ConnState = s.conns.observe
+	return strict
+}
+
+// appOptions say who may connect to a listener for apps: the data listener, the
+// vend listener, and those of named identities.
+func (s *sidecar) appOptions(at config.Listen, mode fs.FileMode) listen.Options {
+	options := listen.Options{
 		TLS: s.cfg.ServerTLS(s.tlsReloaded), Mode: mode,
 		Refused: func(uid uint32) { s.peers.refused(uid, s.log) },
 	}
@@ -29,8 +45,8 @@ type refusedPeers struct {
 	said  atomic.Int64 // when the log was told, in ns
 }
 
-// refused tells the log at most once in ten seconds: who is refused may try as
-// often as he likes.
+// refused tells the log at most once in ten seconds: a caller that is refused may
+// try as often as it likes.
 func (r *refusedPeers) refused(uid uint32, log zerolog.Logger) {
 	total := r.count.Add(1)
 	now, said := time.Now().UnixNano(), r.said.Load()
@@ -47,4 +63,14 @@ func (s *sidecar) tlsReloaded(err error) {
 		return
 	}
 	s.log.Info().Msg("TLS files of the data listener changed")
+}
+
+// boundAddress is the address of a TCP listener; invalid if it is not a single
+// one.
+func boundAddress(at config.Listen) netip.Addr {
+	bound, err := netip.ParseAddrPort(at.Address)
+	if at.Network != "tcp" || err != nil || bound.Addr().IsUnspecified() {
+		return netip.Addr{}
+	}
+	return bound.Addr().Unmap()
 }

@@ -3,32 +3,30 @@ package main
 import (
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
-// newRotation makes a pair from changed files wait for a mint that succeeds.
+// newRotation has a pair from changed files wait for a mint that succeeds.
 // endpoint gets its credentials from it.
-func (s *sidecar) newRotation(endpoint *tokenendpoint.Endpoint, grant tokencache.Grant, metrics func() *admin.Metrics) *tokenendpoint.Rotation {
+func (s *sidecar) newRotation(endpoint *tokenendpoint.Endpoint) *tokenendpoint.Rotation {
 	rotation := &tokenendpoint.Rotation{
-		Source: s.cfg.Credentials, Prove: tokenendpoint.ProveBy(endpoint, grant), Timeout: s.cfg.TokenTimeout,
-		OnProof: func(proof tokenendpoint.Proof) {
-			s.proven(proof, metrics())
-		},
+		Source: s.cfg.Credentials, Prove: tokenendpoint.ProveBy(endpoint, s.grant), Timeout: s.cfg.TokenTimeout, OnProof: s.proven,
 	}
 	endpoint.Credentials = rotation
 	return rotation
 }
 
 // proven is told how each proof of a new pair ended.
-func (s *sidecar) proven(proof tokenendpoint.Proof, metrics *admin.Metrics) {
+func (s *sidecar) proven(proof tokenendpoint.Proof) {
 	switch {
 	case proof.Err == nil:
-		metrics.ObserveRotation("ok")
+		s.metrics.ObserveRotation("ok")
 		s.log.Info().Str("live_client_hash", proof.Live).Bool("new_client", proof.NewClient).
 			Msg("new credentials are proven by a mint and live")
-		// Tokens that live stay: they are good to their end. What was refused may
+		// Live tokens stay: they are good to their end. A grant that was refused may
 		// be accepted now.
 		s.cache.Forgive()
 		if proof.NewClient {
@@ -38,9 +36,9 @@ func (s *sidecar) proven(proof tokenendpoint.Proof, metrics *admin.Metrics) {
 		}
 		return
 	case proof.Err.Reason == tokencache.Rejected:
-		metrics.ObserveRotation("refused")
+		s.metrics.ObserveRotation("refused")
 	default:
-		metrics.ObserveRotation("failed")
+		s.metrics.ObserveRotation("failed")
 	}
 	line := s.log.Error().Str("reason", string(proof.Err.Reason)).Int("status", proof.Err.Status).
 		Str("live_client_hash", proof.Live).Str("new_client_hash", proof.New).Float64("retry_in_s", proof.RetryIn.Seconds())
@@ -72,4 +70,47 @@ func (s *sidecar) credentialsStatus() admin.CredentialsStatus {
 		status.Summary = "old pair live, new pair " + string(of.State)
 	}
 	return status
+}
+
+func (s *sidecar) logMint(mint tokencache.Mint) {
+	line := s.log.Info()
+	if mint.Err != nil {
+		line = s.log.Error().Str("reason", string(mint.Err.Reason)).Int("status", mint.Err.Status).
+			Float64("retry_in_s", mint.RetryIn.Seconds())
+		if mint.Err.Err != nil {
+			line = line.AnErr("cause", mint.Err.Err)
+		}
+	} else {
+		line = line.Float64("expires_in_s", mint.ExpiresIn.Seconds()).Float64("refresh_in_s", mint.RefreshIn.Seconds())
+	}
+	line = line.Str("grant_type", string(mint.Grant.Type)).Float64("duration_ms", float64(mint.Duration.Microseconds())/1000)
+	switch {
+	case mint.Err == nil:
+		line.Msg("token minted")
+	case mint.Err.Reason == tokencache.Rejected:
+		line.Msg("the token endpoint refused the mint: check the credentials, the entity user and the environment")
+	default:
+		line.Msg("mint failed")
+	}
+}
+
+// reloaded is told of every change of the secret files.
+func (s *sidecar) reloaded(r secret.Reload) {
+	for _, err := range r.Failed {
+		s.metrics.ObserveReload(false)
+		s.log.Error().Err(err).Msg("secret file cannot be used, the old value stays")
+	}
+	for _, file := range r.Recovered {
+		s.log.Info().Str("file", file.Path()).Msg("secret file can be used again")
+	}
+	if r.WatchFailed != nil {
+		s.log.Warn().Err(r.WatchFailed).Msg("secret files are polled, not watched")
+	}
+	for _, file := range r.Changed {
+		s.metrics.ObserveReload(true)
+		s.log.Info().Str("file", file.Path()).Msg("secret file changed")
+	}
+	if len(r.Changed) > 0 {
+		s.rotation.Check()
+	}
 }

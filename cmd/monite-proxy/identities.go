@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/config/watch"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/internal/listen"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -27,9 +27,8 @@ type identities struct {
 	log       zerolog.Logger
 	metrics   *admin.IdentityMetrics
 	setPolicy func(proxy.Policy)
-	newServer func(key string) server
-	serveDoor func(server, *listener) error
-	options   func(config.Listen, fs.FileMode) listenOptions
+	newServer func(key string) listen.Server
+	options   func(config.Listen, fs.FileMode) listen.Options
 	failed    chan<- error // a door has failed
 
 	// life ends when what is left of removed doors is cut off.
@@ -52,10 +51,9 @@ type identities struct {
 
 // door is the listener of one identity.
 type door struct {
-	on     *listener
-	server server
+	on     *listen.Listener
+	server listen.Server
 	at     config.Listen
-	mode   fs.FileMode
 }
 
 func newIdentities(cfg *config.Config, logger zerolog.Logger, metrics *admin.Metrics) *identities {
@@ -144,9 +142,11 @@ func (i *identities) serve(failed chan<- error) {
 }
 
 func (i *identities) serveOn(d *door) {
-	warnIfOpenToAll(i.log, d.at)
+	if warning := d.on.Warning(); warning != "" {
+		i.log.Warn().Str("socket", d.at.Address).Msg(warning)
+	}
 	i.serving.Go(func() {
-		if err := i.serveDoor(d.server, d.on); err != nil {
+		if err := d.on.Serve(d.server); err != nil {
 			select {
 			case i.failed <- fmt.Errorf("%s: %w", d.at, err):
 			default: // another one has failed already
@@ -177,23 +177,11 @@ func (i *identities) openMissing(named *config.Identities) (map[string]*door, er
 }
 
 func (i *identities) openDoor(at config.Listen, mode fs.FileMode) (*door, error) {
-	on, err := openListener(at, i.options(at, mode))
+	on, err := listen.Open(at, i.options(at, mode))
 	if err != nil {
 		return nil, err
 	}
-	return &door{on: on, server: i.newServer(doorKey(at)), at: at, mode: mode}, nil
-}
-
-// setMode changes who may connect to a socket.
-func (d *door) setMode(mode fs.FileMode) error {
-	if d.at.Network != "unix" || d.mode == mode {
-		return nil
-	}
-	if err := os.Chmod(d.at.Address, mode); err != nil {
-		return err
-	}
-	d.mode = mode
-	return nil
+	return &door{on: on, server: i.newServer(doorKey(at)), at: at}, nil
 }
 
 // follow takes over every change of the file until ctx ends.
@@ -350,7 +338,7 @@ func (i *identities) close(gone []*door) {
 	}
 	var stopping sync.WaitGroup
 	for _, d := range gone {
-		stopping.Go(d.on.stop)
+		stopping.Go(d.on.Stop)
 	}
 	stopping.Wait()
 	for _, d := range gone {
@@ -373,14 +361,14 @@ func (i *identities) changeModes(named *config.Identities) error {
 		if d == nil {
 			continue
 		}
-		before := d.mode
-		if err := d.setMode(identity.SocketMode); err != nil {
+		before := d.on.Mode()
+		if err := d.on.SetMode(identity.SocketMode); err != nil {
 			for _, undo := range undos {
 				undo()
 			}
 			return fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
 		}
-		undos = append(undos, func() { _ = d.setMode(before) })
+		undos = append(undos, func() { _ = d.on.SetMode(before) })
 	}
 	return nil
 }
@@ -392,7 +380,7 @@ func (i *identities) stopAll() {
 	i.closed = true
 	var stopping sync.WaitGroup
 	for _, d := range i.doors {
-		stopping.Go(d.on.stop)
+		stopping.Go(d.on.Stop)
 	}
 	stopping.Wait()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/listen"
 )
 
 // withDoor is a sidecar that does not run yet, with an identities file that has
@@ -96,7 +97,7 @@ func TestReloadBeforeDoorsAreServed(t *testing.T) {
 func TestDrainWaitsForRequestsOfRemovedDoors(t *testing.T) {
 	s, file, socket := withDoor(t)
 	begun, finish := make(chan struct{}), make(chan struct{})
-	s.named.newServer = func(string) server {
+	s.named.newServer = func(string) listen.Server {
 		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			close(begun)
 			<-finish
@@ -192,7 +193,7 @@ func withPort(t *testing.T) (s *sidecar, port string, write func(doors ...string
 	t.Helper()
 	t.Setenv("MONITE_ALLOW_REMOTE", "true")
 	s, file, _ := withDoor(t)
-	s.named.newServer = func(key string) server {
+	s.named.newServer = func(key string) listen.Server {
 		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
 	}
 	write = func(doors ...string) {

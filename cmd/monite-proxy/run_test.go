@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -14,16 +15,16 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// failing is a listener that takes nobody and fails when it may.
-type failing struct {
-	net.Listener
-	may func()
+// failing is a server that serves nobody and fails when it may.
+type failing struct{ may func() }
+
+func (f failing) Serve(net.Listener) error {
+	f.may()
+	return errors.New("failed on purpose")
 }
 
-func (f failing) Accept() (net.Conn, error) {
-	f.may()
-	return nil, errors.New("failed on purpose")
-}
+func (f failing) Shutdown(context.Context) error { return nil }
+func (f failing) Close() error                   { return nil }
 
 // onMessage calls do at the first line of the log that has text.
 type onMessage struct {
@@ -64,12 +65,12 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 	begun := make(chan struct{}) // the end has: run reads no more
 	s.log = zerolog.New(onMessage{"listener failed", sync.OnceFunc(func() { close(begun) })})
 	for _, d := range s.named.doors {
-		d.on.Listener = failing{d.on.Listener, func() {}}
+		d.server = failing{func() {}}
 	}
-	for _, l := range []*listener{s.listening[0], s.listening[1], s.vend.listener} {
-		l.Listener = failing{l.Listener, func() {
+	for _, e := range []*endpoint{&s.data, &s.admin, &s.vend} {
+		e.server = failing{func() {
 			<-begun
-			s.named.serving.Wait() // the doors have left as many failures as there is room for
+			s.named.serving.Wait() // the named listeners have left as many failures as there is room for
 		}}
 	}
 	within(t, 30*time.Second, "the end", func() {

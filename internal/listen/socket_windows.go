@@ -1,11 +1,11 @@
-package main
+package listen
 
 import (
 	"io/fs"
 	"net"
 )
 
-// listenWithMode: the directory's permissions decide here.
+// listenWithMode ignores mode: on Windows the directory's permissions decide.
 func listenWithMode(path string, _ fs.FileMode) (*net.UnixListener, error) {
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }

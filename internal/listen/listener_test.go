@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package listen
 
 import (
 	"errors"
@@ -29,14 +29,14 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(directory, "s")
 }
 
-func openSocket(path string, options listenOptions) (*listener, error) {
-	return openListener(config.Listen{Network: "unix", Address: path}, options)
+func openSocket(path string, options Options) (*Listener, error) {
+	return Open(config.Listen{Network: "unix", Address: path}, options)
 }
 
 func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 	for mode, want := range map[fs.FileMode]fs.FileMode{0: 0o600, 0o600: 0o600, 0o660: 0o660, 0o666: 0o666, 0o777: 0o777} {
 		path := socketPath(t)
-		l, err := openSocket(path, listenOptions{Mode: mode})
+		l, err := openSocket(path, Options{Mode: mode})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,14 +52,14 @@ func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 
 func TestCloseRemovesOnlyItsOwnSocket(t *testing.T) {
 	path := socketPath(t)
-	old, err := openSocket(path, listenOptions{})
+	old, err := openSocket(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path, path+"2"); err != nil {
 		t.Fatal(err)
 	}
-	successor, err := openSocket(path, listenOptions{})
+	successor, err := openSocket(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSwappingThePathWhileTheSocketIsMade(t *testing.T) {
 	})
 	opened, refused := 0, 0
 	for range 2000 {
-		l, err := openSocket(path, listenOptions{})
+		l, err := openSocket(path, Options{})
 		if err != nil {
 			refused++
 			continue
@@ -165,13 +165,13 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 	} {
 		path := socketPath(t)
 		refused := make(chan uint32, 1)
-		l, err := openSocket(path, listenOptions{PeerUIDs: tc.uids, Refused: func(uid uint32) { refused <- uid }})
+		l, err := openSocket(path, Options{PeerUIDs: tc.uids, Refused: func(uid uint32) { refused <- uid }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
 		ended := make(chan struct{})
-		go func() { defer close(ended); defer close(l.left); _ = server.Serve(l) }()
+		go func() { defer close(ended); _ = l.Serve(server) }()
 
 		conn, err := net.Dial("unix", path)
 		if err != nil {
@@ -194,7 +194,7 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 			}
 		}
 		_ = conn.Close()
-		l.stop()
+		l.Stop()
 		<-ended
 		_ = server.Close()
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package listen
 
 import (
 	"io/fs"
@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var umask sync.Mutex // guards the process's, while a socket is made
+var umask sync.Mutex // guards the process's umask while a socket is made
 
-// listenWithMode: a chmod afterwards would come too late, and could be led
-// elsewhere by a symbolic link. Another file that is made at this moment gets
-// fewer permissions than it asked for, never more.
+// listenWithMode sets the umask for the moment in which the socket is made. A
+// chmod afterwards would come too late, and a symbolic link could lead it
+// elsewhere. Another file that is made at this moment gets fewer permissions than
+// it asked for, never more.
 func listenWithMode(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	umask.Lock()
 	defer umask.Unlock()

@@ -1,4 +1,4 @@
-package main
+package listen
 
 import (
 	"crypto/rand"
@@ -10,10 +10,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"github.com/rs/zerolog"
-
-	"github.com/monite-proxy/monite-proxy/config"
 )
 
 // socketFile is a unix socket as this process made it.
@@ -22,9 +18,8 @@ type socketFile struct {
 	made fs.FileInfo
 }
 
-// listenSocket makes a unix socket that has its permissions from its first
-// moment on. It replaces nothing but a socket of this user on which nobody
-// listens any more.
+// listenSocket makes a unix socket that has its permissions from the first
+// moment. It replaces only a socket of this user on which nobody listens.
 func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, error) {
 	if mode == 0 {
 		mode = 0o600
@@ -32,13 +27,13 @@ func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, err
 	if err := removeStaleSocket(path); err != nil {
 		return nil, nil, err
 	}
-	// bind follows no symbolic link in the last place and takes no name that is
-	// taken, so whatever appears here in between makes this fail.
+	// bind does not follow a symbolic link as the last element and refuses an
+	// existing name, so anything that appears here in between makes it fail.
 	opened, err := listenWithMode(path, mode)
 	if err != nil {
 		return nil, nil, err
 	}
-	opened.SetUnlinkOnClose(false) // it would remove whatever is there by then
+	opened.SetUnlinkOnClose(false) // it would remove whatever has the name by then
 	made, err := os.Lstat(path)
 	if err == nil && !(ownedByUs(made) && isSocketWith(mode, made)) {
 		err = fmt.Errorf("listen unix %s: it was replaced at once", path)
@@ -50,11 +45,10 @@ func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, err
 	return opened, &socketFile{path, made}, nil
 }
 
-// remove takes the socket away, and nothing that has taken its place.
+// remove removes the socket, and nothing that has taken its place.
 func (s *socketFile) remove() { _ = removeOnly(s.path, s.made) }
 
-// removeStaleSocket removes a socket of this user that nobody listens on any
-// more.
+// removeStaleSocket removes a socket of this user on which nobody listens.
 func removeStaleSocket(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,9 +74,9 @@ func removeStaleSocket(path string) error {
 	return removeOnly(path, info)
 }
 
-// removeOnly removes what info describes. To look and then to remove would
-// remove whatever came between: so it is moved aside, looked at, and put back
-// if it is something else.
+// removeOnly removes the file that info describes. Looking first and removing
+// then could remove another file that came in between. So it moves the file
+// aside, looks at it, and puts it back if it is another one.
 func removeOnly(path string, info fs.FileInfo) error {
 	aside := filepath.Join(filepath.Dir(path), ".monite-proxy-"+rand.Text())
 	if err := os.Rename(path, aside); err != nil {
@@ -98,15 +92,33 @@ func removeOnly(path string, info fs.FileInfo) error {
 	return fmt.Errorf("listen unix %s: it was replaced at this moment", path)
 }
 
-// warnIfOpenToAll says aloud that every user of the host may put another socket
-// in the place of one in that directory. It is so in a pod's emptyDir, where the
-// pod's containers are all the users that there are.
-func warnIfOpenToAll(log zerolog.Logger, at config.Listen) {
-	if at.Network != "unix" {
-		return
+// Mode returns the permission bits of a unix socket, as Open or SetMode was told
+// them.
+func (l *Listener) Mode() fs.FileMode { return l.options.Mode }
+
+// SetMode changes who may connect to a unix socket. A TCP listener has no mode.
+func (l *Listener) SetMode(mode fs.FileMode) error {
+	if l.at.Network != "unix" || l.options.Mode == mode {
+		return nil
 	}
-	info, err := os.Stat(filepath.Dir(at.Address))
-	if err == nil && info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		log.Warn().Str("socket", at.Address).Msg("every user may write to the socket's directory, and so put another socket in its place")
+	if err := os.Chmod(l.at.Address, mode); err != nil {
+		return err
 	}
+	l.options.Mode = mode
+	return nil
+}
+
+// Warning says what the operator should know of a listener, or is empty. In a
+// directory that every user may write to, every user may put another socket in
+// place of ours. A pod's emptyDir is such a directory; the pod's containers are
+// its only users.
+func (l *Listener) Warning() string {
+	if l.at.Network != "unix" {
+		return ""
+	}
+	info, err := os.Stat(filepath.Dir(l.at.Address))
+	if err != nil || info.Mode()&0o002 == 0 || info.Mode()&fs.ModeSticky != 0 {
+		return ""
+	}
+	return "every user may write to the socket's directory, and so put another socket in its place"
 }

@@ -1,4 +1,4 @@
-package main
+package listen
 
 import (
 	"net"
@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWaiting bounds what is taken from the queue at the end.
+// maxWaiting limits the connections that are taken from the queue at the end.
 const maxWaiting = 4096
 
-// dropSYN lets a listening socket drop what begins a connection (byte 13 of the
-// TCP header, the flag SYN) and pass what belongs to one that has begun.
+// dropSYN has a listening socket drop the segments that begin a connection (byte
+// 13 of the TCP header, the flag SYN) and pass those of a connection under way.
 var dropSYN = [...]unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},
 	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: 0x02, Jt: 0, Jf: 1},
@@ -20,7 +20,7 @@ var dropSYN = [...]unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 }
 
-// beginNoMore lets no new connection begin while those in the kernel's queue
+// beginNoMore stops new connections from beginning. Those in the kernel's queue
 // stay there. It reports whether handshakes may be under way.
 //
 // Without it: emptyQueue finds the queue empty; an app's handshake ends and it
@@ -36,8 +36,7 @@ func beginNoMore(opened net.Listener) (handshakes bool) {
 	return handshakes
 }
 
-// control is for net.Listener and net.Conn.
-func control(opened any, do func(fd int)) {
+func control(opened net.Listener, do func(fd int)) {
 	withFD, ok := opened.(syscall.Conn)
 	if !ok {
 		return
@@ -47,7 +46,8 @@ func control(opened any, do func(fd int)) {
 	}
 }
 
-// emptyQueue accepts what the kernel has queued and shuts the queue.
+// emptyQueue accepts the connections that the kernel has queued, and shuts the
+// queue.
 func emptyQueue(opened net.Listener) (waiting []net.Conn) {
 	var accepted []int
 	control(opened, func(fd int) {

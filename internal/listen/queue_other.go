@@ -1,10 +1,10 @@
 //go:build !linux
 
-package main
+package listen
 
 import "net"
 
 func beginNoMore(net.Listener) (handshakes bool) { return false }
 
-// emptyQueue: here close resets what is queued.
+// emptyQueue returns nothing: here close resets the queued connections.
 func emptyQueue(net.Listener) []net.Conn { return nil }

@@ -1,4 +1,4 @@
-package main
+package listen
 
 import (
 	"errors"
@@ -15,10 +15,10 @@ import (
 // (sd_listen_fds(3)).
 const firstInherited = 3
 
-// maxInherited bounds what is believed of the environment.
+// maxInherited limits the number of sockets that LISTEN_FDS may name.
 const maxInherited = 64
 
-// handedOver are the sockets that the service manager has opened for us and
+// handedOver holds the sockets that the service manager has opened for us and
 // that nobody has taken yet.
 var handedOver = sync.OnceValues(func() (map[string]net.Listener, error) {
 	sockets := map[string]net.Listener{}
@@ -41,9 +41,9 @@ var handedOver = sync.OnceValues(func() (map[string]net.Listener, error) {
 	return sockets, nil
 })
 
-// inherited takes the service manager's socket for an address; nil if it has
-// none.
-func inherited(at config.Listen) (net.Listener, error) {
+// takeInherited returns the service manager's socket for an address, or nil
+// without one.
+func takeInherited(at config.Listen) (net.Listener, error) {
 	sockets, err := handedOver()
 	for name, opened := range sockets {
 		if sameAddress(opened.Addr(), at) {
@@ -54,10 +54,10 @@ func inherited(at config.Listen) (net.Listener, error) {
 	return nil, err
 }
 
-// unclaimed is an error if the service manager has opened what the
-// configuration does not name: nobody would answer there, and what may be bound
-// is for the configuration to say.
-func unclaimed() error {
+// Unclaimed returns an error if the service manager has opened a socket that no
+// Open has taken. Nobody would answer there, and the configuration alone says
+// where the sidecar listens. It is called once every listener is open.
+func Unclaimed() error {
 	sockets, err := handedOver()
 	for name := range sockets {
 		return fmt.Errorf("the service manager listens on %s, which is not the address of a listener here", name)
