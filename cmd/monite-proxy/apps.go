@@ -10,6 +10,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/logs"
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
@@ -17,11 +18,11 @@ import (
 // identity's listener.
 func (s *sidecar) newDataServer(key string) listen.Server {
 	if s.cfg.Listener == "std" {
-		std := proxy.NewServer(s.handler, key, serverLog(s.log))
+		std := proxy.NewServer(s.handler, key, logs.ForServer(s.log))
 		std.ConnState = s.conns.observe
 		return std
 	}
-	strict := proxy.NewStrictServer(s.handler, key, serverLog(s.log))
+	strict := proxy.NewStrictServer(s.handler, key, logs.ForServer(s.log))
 	strict.ConnState = s.conns.observe
 	return strict
 }

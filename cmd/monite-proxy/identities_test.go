@@ -17,6 +17,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/logs"
 )
 
 // withDoor is a sidecar that does not run yet, with an identities file that has
@@ -44,13 +45,13 @@ func withDoor(t *testing.T, more ...string) (s *sidecar, file, socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := startLog(io.Discard, nil)
-	t.Cleanup(lines.close)
-	audit, err := newAudit(cfg, lines, zerolog.Nop())
+	lines := logs.Start(io.Discard, nil)
+	t.Cleanup(lines.Close)
+	audit, err := logs.OpenAudit(cfg, lines, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(audit.close)
+	t.Cleanup(audit.Close)
 	s = newSidecar(cfg, zerolog.Nop(), lines, audit, time.Now())
 	if err := s.named.listen(); err != nil {
 		t.Fatal(err)

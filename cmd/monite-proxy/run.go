@@ -60,8 +60,8 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	go func() { // the one goroutine that nobody waits for: it ends the process
 		<-signals
 		s.log.Warn().Msg("second signal: stopping at once")
-		s.audit.close()
-		s.lines.close()
+		s.audit.Close()
+		s.lines.Close()
 		os.Exit(exitFailure)
 	}()
 
@@ -102,10 +102,8 @@ func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) 
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			if s.audit.file != nil {
-				if err := s.audit.file.reopen(); err != nil {
-					s.log.Error().Err(err).Msg("audit file cannot be opened again, the old one stays")
-				}
+			if err := s.audit.Reopen(); err != nil {
+				s.log.Error().Err(err).Msg("audit file cannot be opened again, the old one stays")
 			}
 			changed := s.watcher.Check()
 			s.log.Info().Bool("changed", changed).Msg("secret files read again")

@@ -11,6 +11,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/logs"
 )
 
 // serve runs the sidecar until a signal, and returns the exit code.
@@ -30,18 +31,18 @@ func serve(stderr io.Writer) int {
 		return badConfiguration(stderr, err)
 	}
 	limitMemory()
-	lines := startLog(stderr, nil)
-	defer lines.close()
-	logger, err := newLogger(cfg, lines)
+	lines := logs.Start(stderr, nil)
+	defer lines.Close()
+	logger, err := logs.New(cfg, lines)
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
-	audit, err := newAudit(cfg, lines, logger)
+	audit, err := logs.OpenAudit(cfg, lines, logger)
 	if err != nil {
-		lines.close()
+		lines.Close()
 		return badConfiguration(stderr, err)
 	}
-	defer audit.close()
+	defer audit.Close()
 	s := newSidecar(cfg, logger, lines, audit, started)
 	if err := s.listen(); err != nil {
 		logger.Error().Err(err).Msg("cannot listen")

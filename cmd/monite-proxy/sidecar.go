@@ -14,6 +14,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/logs"
 	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
@@ -25,8 +26,8 @@ import (
 type sidecar struct {
 	cfg      *config.Config
 	log      zerolog.Logger
-	lines    *logWriter // what log writes to
-	audit    *audit
+	lines    *logs.Writer // what log writes to
+	audit    *logs.Audit
 	metrics  *admin.Metrics
 	history  *admin.History
 	grant    tokencache.Grant // of a request that names nobody
@@ -50,7 +51,7 @@ type sidecar struct {
 // newSidecar puts the parts together, in the order in which they need each
 // other: the tokens, the way of a request, the listeners for apps, the admin
 // listener. Nothing runs yet.
-func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, audit *audit, started time.Time) *sidecar {
+func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, audit *logs.Audit, started time.Time) *sidecar {
 	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
 	s.history = admin.NewHistory()
 	s.grant = defaultGrant(cfg)
@@ -97,7 +98,7 @@ func (s *sidecar) newHandler() {
 	version, commit, goVersion := build()
 	inFlight := func() int64 { return s.handler.InFlight() }
 	s.metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
-	s.metrics.CountDroppedLines(s.lines.dropped.Load, s.audit.dropped)
+	s.metrics.CountDroppedLines(s.lines.Dropped, s.audit.Dropped)
 	s.metrics.ShowEnvironment(cfg.Environment)
 	s.named = newIdentities(cfg, s.log, s.metrics)
 	s.metrics.CountRefusedPeers(s.peers.count.Load)
@@ -121,7 +122,7 @@ func (s *sidecar) newHandler() {
 		Policy: policy(cfg, cfg.Identities), HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
-		Log: s.log, Audit: s.audit.log, Listener: cfg.Listen.String(), Tracer: tracer,
+		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
 		Explain: !cfg.Production(), Observe: s.observe,
 	})
 	s.named.setPolicy, s.named.newServer, s.named.options = s.handler.SetPolicy, s.newDataServer, s.appOptions
@@ -169,7 +170,7 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	}
 	handler := admin.New(c)
 	server := &http.Server{
-		Handler: handler, ErrorLog: serverLog(s.log),
+		Handler: handler, ErrorLog: logs.ForServer(s.log),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	server.RegisterOnShutdown(handler.Close)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/logs"
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
@@ -17,10 +18,10 @@ func (s *sidecar) newVend() listen.Server {
 	vendor := proxy.NewVendor(proxy.VendConfig{
 		Tokens: s.cache, Users: cfg.AllowedEntityUserIDs, Default: cfg.EntityUserID,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Vend), AppToken: cfg.AppToken,
-		MaxInFlight: int64(cfg.MaxInFlight), Log: s.log, Audit: s.audit.log, Listener: cfg.Vend.String(),
+		MaxInFlight: int64(cfg.MaxInFlight), Log: s.log, Audit: s.audit.Log, Listener: cfg.Vend.String(),
 		Observe: s.observe,
 	})
-	server := proxy.NewServer(vendor, "", serverLog(s.log))
+	server := proxy.NewServer(vendor, "", logs.ForServer(s.log))
 	server.ReadTimeout, server.WriteTimeout = 10*time.Second, cfg.HoldTimeout*2+30*time.Second // nothing streams here
 	return server
 }

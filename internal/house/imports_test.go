@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/listen", "internal/trace"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/listen", "internal/logs", "internal/trace"},
 	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
 	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {"config/watch"},
@@ -35,7 +35,8 @@ var allowed = map[string][]string{
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":     {"proxy", "config/secret"},
 	"internal/listen":    {"config", "proxy"}, // of proxy the users of connections alone
-	"internal/confine":   {},                  // is told what may be done, not why
+	"internal/logs":      {"config"},
+	"internal/confine":   {}, // is told what may be done, not why
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table
 	"internal/house":     {},

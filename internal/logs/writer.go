@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxPendingLog is what is kept for a reader of the log that is slow. What
+	// maxPendingLog limits what is kept for a slow reader of the log. A line that
 	// does not fit is dropped and counted: a request never waits for a log line.
 	maxPendingLog = 512 << 10
 	// muchLog ends the pause between two writes early.
@@ -22,15 +22,15 @@ const (
 	lastFlush = 500 * time.Millisecond
 )
 
-// logWriter takes lines and writes them from a goroutine of its own. The log
-// has one, and the audit file another.
-type logWriter struct {
+// Writer takes lines and writes them from a goroutine of its own. The log has
+// one, and the audit file another.
+type Writer struct {
 	out     io.Writer
-	trouble func(error)   // told of the first write that fails, and with nil of the next that does not
+	trouble func(error)   // see Start
 	wake    chan struct{} // something is pending
 	much    chan struct{} // more than muchLog is
 	once    sync.Once
-	stop    chan struct{} // closed by close, once
+	stop    chan struct{} // closed by Close, once
 	done    chan struct{}
 	dropped atomic.Int64 // lines
 
@@ -38,16 +38,17 @@ type logWriter struct {
 	pending []byte
 }
 
-// startLog starts the writer; close ends it. trouble may be nil, and must not
-// write to it.
-func startLog(out io.Writer, trouble func(error)) *logWriter {
-	w := &logWriter{out: out, trouble: trouble, wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+// Start starts a Writer; Close ends it. trouble is told of the first write that
+// fails, and with nil of the next that succeeds. It may be nil, and must not write
+// to the Writer.
+func Start(out io.Writer, trouble func(error)) *Writer {
+	w := &Writer{out: out, trouble: trouble, wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
 
 // Write takes one line. It neither blocks nor fails.
-func (w *logWriter) Write(line []byte) (int, error) {
+func (w *Writer) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	fits := len(w.pending)+len(line) <= maxPendingLog
 	if fits {
@@ -73,7 +74,7 @@ func notify(c chan<- struct{}) {
 	}
 }
 
-func (w *logWriter) run() {
+func (w *Writer) run() {
 	defer close(w.done)
 	var spare []byte
 	reported, failing := int64(0), false
@@ -97,8 +98,8 @@ func (w *logWriter) run() {
 			}
 			failing = err != nil
 		}
-		// Whoever reads on after a gap must learn of it: what a full disk does not take
-		// now is said when it takes lines again.
+		// Anyone who reads on after a gap must learn of it. A full disk takes no line
+		// about the gap either: it is told when the disk takes lines again.
 		if now := w.dropped.Load(); now != reported {
 			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because they could not be written in time"}`+"\n", now-reported); err == nil {
 				reported = now
@@ -115,9 +116,12 @@ func (w *logWriter) run() {
 	}
 }
 
-// close writes what is pending, if the reader takes it soon enough. A second
+// Dropped is the number of lines that could not be written in time.
+func (w *Writer) Dropped() int64 { return w.dropped.Load() }
+
+// Close writes what is pending, if the reader takes it soon enough. A second
 // signal may call it while the first one's drain ends.
-func (w *logWriter) close() {
+func (w *Writer) Close() {
 	w.once.Do(func() { close(w.stop) })
 	select {
 	case <-w.done:

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// auditFile is a file that is appended to, and opened again when it was moved
-// away. Only its logWriter writes to it, so no request waits for a disk.
+// auditFile is appended to, and opened again once it was moved away. Only its
+// Writer writes to it, so no request waits for a disk.
 type auditFile struct {
 	path string
 
@@ -43,7 +43,7 @@ func (a *auditFile) reopen() error {
 func (a *auditFile) Write(lines []byte) (int, error) {
 	n, err := a.append(lines)
 	if n == 0 && errors.Is(err, os.ErrClosed) {
-		return a.append(lines) // it was opened again between the look and the write
+		return a.append(lines) // reopen closed it just before the write
 	}
 	return n, err
 }
@@ -61,7 +61,7 @@ func (a *auditFile) append(lines []byte) (n int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.file == file {
-		// A disk that is full takes a part of what it is given.
+		// A full disk takes a part of what it is given.
 		a.torn = n > 0 && lines[n-1] != '\n'
 	}
 	return n, err

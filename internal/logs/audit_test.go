@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"bytes"
@@ -71,12 +71,12 @@ func TestFullAuditFileBlocksNobodyAndCountsWhatIsLost(t *testing.T) {
 	}
 	defer full.close()
 	synctest.Test(t, func(t *testing.T) {
-		lines := startLog(full, nil)
+		lines := Start(full, nil)
 		for range 3 {
 			_, _ = lines.Write([]byte(strings.Repeat("x", 100) + "\n"))
 		}
-		lines.close()
-		if got := lines.dropped.Load(); got != 3 {
+		lines.Close()
+		if got := lines.Dropped(); got != 3 {
 			t.Errorf("dropped = %d, want 3", got)
 		}
 	})
@@ -85,14 +85,14 @@ func TestFullAuditFileBlocksNobodyAndCountsWhatIsLost(t *testing.T) {
 func TestAuditLinesDoNotDependOnTheLevelOfTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		lines := startLog(r, nil)
-		a, err := newAudit(&config.Config{LogLevel: "error", LogFormat: "json"}, lines, zerolog.Nop())
+		lines := Start(r, nil)
+		a, err := OpenAudit(&config.Config{LogLevel: "error", LogFormat: "json"}, lines, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.log.Info().Msg("audit")
-		lines.close()
-		if !strings.Contains(r.String(), `"message":"audit"`) || a.dropped() != 0 {
+		a.Log.Info().Msg("audit")
+		lines.Close()
+		if !strings.Contains(r.String(), `"message":"audit"`) || a.Dropped() != 0 {
 			t.Errorf("log = %q", r.String())
 		}
 	})
@@ -104,13 +104,13 @@ func TestLogTellsOfAnAuditFileThatCannotBeWritten(t *testing.T) {
 		t.Skip("needs /dev/full")
 	}
 	var log bytes.Buffer
-	a, err := newAudit(&config.Config{AuditLog: "/dev/full"}, nil, zerolog.New(&log))
+	a, err := OpenAudit(&config.Config{AuditLog: "/dev/full"}, nil, zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.log.Info().Msg("audit")
-	a.close()
-	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") || strings.Count(got, "\n") != 1 || a.dropped() != 1 {
-		t.Errorf("log = %q, dropped %d", got, a.dropped())
+	a.Log.Info().Msg("audit")
+	a.Close()
+	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") || strings.Count(got, "\n") != 1 || a.Dropped() != 1 {
+		t.Errorf("log = %q, dropped %d", got, a.Dropped())
 	}
 }

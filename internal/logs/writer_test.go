@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func (r *reader) String() string {
 func TestFirstLineAfterQuietGoesOutAtOnceAndTheRestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		w := startLog(r, nil)
+		w := Start(r, nil)
 		_, _ = w.Write([]byte("first\n"))
 		synctest.Wait()
 		if got := r.String(); got != "first\n" {
@@ -55,14 +55,14 @@ func TestFirstLineAfterQuietGoesOutAtOnceAndTheRestTogether(t *testing.T) {
 		if got := strings.Count(r.String(), "more\n"); got != 100 || r.calls != 2 {
 			t.Errorf("lines = %d in %d writes, want 100 in 2", got, r.calls)
 		}
-		w.close()
+		w.Close()
 	})
 }
 
 func TestLogReaderThatStandsStillBlocksNobodyAndDropsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
-		w := startLog(r, nil)
+		w := Start(r, nil)
 		line := []byte(strings.Repeat("x", 1023) + "\n")
 		begin := time.Now()
 		for range 3 * maxPendingLog / len(line) {
@@ -71,7 +71,7 @@ func TestLogReaderThatStandsStillBlocksNobodyAndDropsAreCounted(t *testing.T) {
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("writing lines took %v of a blocked reader's time", took)
 		}
-		dropped := w.dropped.Load()
+		dropped := w.Dropped()
 		if dropped < int64(maxPendingLog/len(line)) {
 			t.Errorf("dropped = %d lines, want most of two thirds", dropped)
 		}
@@ -84,18 +84,18 @@ func TestLogReaderThatStandsStillBlocksNobodyAndDropsAreCounted(t *testing.T) {
 		if !strings.Contains(r.String(), `"message":"log lines were dropped`) {
 			t.Error("the log does not say that lines are missing")
 		}
-		w.close()
+		w.Close()
 	})
 }
 
 func TestPendingLinesAreWrittenAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
-		w := startLog(r, nil)
+		w := Start(r, nil)
 		_, _ = w.Write([]byte("one\n"))
 		synctest.Wait()
 		_, _ = w.Write([]byte("last\n"))
-		w.close()
+		w.Close()
 		if got := r.String(); got != "one\nlast\n" {
 			t.Errorf("log = %q", got)
 		}
@@ -105,10 +105,10 @@ func TestPendingLinesAreWrittenAtTheEnd(t *testing.T) {
 func TestEndDoesNotWaitForALogReaderThatStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
-		w := startLog(r, nil)
+		w := Start(r, nil)
 		_, _ = w.Write([]byte("line\n"))
 		begin := time.Now()
-		w.close()
+		w.Close()
 		if took := time.Since(begin); took != lastFlush {
 			t.Errorf("close took %v, want %v", took, lastFlush)
 		}
@@ -119,14 +119,14 @@ func TestEndDoesNotWaitForALogReaderThatStandsStill(t *testing.T) {
 func TestLinesForALogReaderThatIsGoneAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gone: true}
-		w := startLog(r, nil)
+		w := Start(r, nil)
 		_, _ = w.Write([]byte("one\n"))
 		_, _ = w.Write([]byte("two\n"))
 		time.Sleep(time.Second)
-		if got := w.dropped.Load(); got != 2 {
+		if got := w.Dropped(); got != 2 {
 			t.Errorf("dropped = %d, want 2", got)
 		}
-		w.close()
+		w.Close()
 	})
 }
 
@@ -136,7 +136,7 @@ func TestGapIsToldWhenTheReaderIsBack(t *testing.T) {
 		r := &reader{}
 		r.setGone(true)
 		var told []string
-		w := startLog(r, func(err error) { told = append(told, fmt.Sprint(err)) })
+		w := Start(r, func(err error) { told = append(told, fmt.Sprint(err)) })
 		for range 3 {
 			_, _ = w.Write([]byte("lost\n"))
 			time.Sleep(time.Second)
@@ -146,7 +146,7 @@ func TestGapIsToldWhenTheReaderIsBack(t *testing.T) {
 			_, _ = w.Write([]byte("kept\n"))
 			time.Sleep(time.Second)
 		}
-		w.close()
+		w.Close()
 		if got := r.String(); strings.Count(got, "kept") != 2 || strings.Count(got, `"dropped":3,`) != 1 {
 			t.Errorf("the reader got %q", got)
 		}
