@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -175,7 +176,7 @@ func (r *report) text() string {
 	for _, f := range r.Findings {
 		_, _ = fmt.Fprintf(&out, "%-9s %-13s %s", "["+f.Result+"]", f.Step, f.What)
 		if f.Took > 0 {
-			_, _ = fmt.Fprintf(&out, " (%s)", shortSeconds(f.Took))
+			_, _ = fmt.Fprintf(&out, " (%s)", client.ShortSeconds(f.Took))
 		}
 		out.WriteByte('\n')
 		if f.Why != "" {
@@ -219,7 +220,7 @@ func (l *lastAnswer) RoundTrip(out *http.Request) (*http.Response, error) {
 	contentType := strings.ToLower(response.Header.Get("Content-Type"))
 	l.html, l.json = strings.Contains(contentType, "html"), strings.Contains(contentType, "json")
 	if at, err := response.Location(); err == nil {
-		l.redirect = plain(at.Host)
+		l.redirect = client.TermSafe(at.Host)
 	}
 	l.date, _ = http.ParseTime(response.Header.Get("Date"))
 	return response, nil

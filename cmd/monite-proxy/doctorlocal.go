@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
 // checkSidecar asks whether the sidecar is running, and whether it takes the
@@ -24,18 +26,18 @@ func (e *examination) checkSidecar(ctx context.Context) {
 		}
 	}
 	e.aside(ctx, "readiness", func(ctx context.Context) finding {
-		client, err := newAdminClient()
+		sidecar, err := client.New()
 		if err != nil {
 			return finding{Result: problem, What: "MONITE_ADMIN_ADDR cannot be used"}
 		}
-		text, err := client.ask(ctx, http.MethodGet, "/readyz?verbose")
+		text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
 		if err == nil {
 			return finding{Result: fine, What: "the running sidecar is ready"}
 		}
 		f := finding{Result: problem, What: "the running sidecar is not ready", Next: "see the problems above, and its log"}
 		for line := range strings.Lines(text) {
 			if why, bad := strings.CutPrefix(line, "[-] "); bad {
-				f.Why = plain(strings.TrimSpace(why))
+				f.Why = client.TermSafe(strings.TrimSpace(why))
 				return f
 			}
 		}
@@ -84,10 +86,10 @@ func (e *examination) callSidecar(ctx context.Context, host string) finding {
 		return finding{Result: problem, What: fmt.Sprintf("another program listens on %s", e.cfg.Listen),
 			Why: "the port is taken: apps that call it do not reach monite-proxy", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}
 	case answer.Error.Type == "proxy_host_not_allowed":
-		return finding{Result: problem, What: "the running sidecar refuses requests for the host " + plain(host),
+		return finding{Result: problem, What: "the running sidecar refuses requests for the host " + client.TermSafe(host),
 			Why: "it was started with another MONITE_ALLOWED_HOSTS than this command", Next: "start it again with the same environment"}
 	}
-	what := fmt.Sprintf("runs on %s and takes requests for the host %s", e.cfg.Listen, plain(host))
+	what := fmt.Sprintf("runs on %s and takes requests for the host %s", e.cfg.Listen, client.TermSafe(host))
 	if answer.Error.Type == "proxy_app_token" {
 		what += ", with an app token"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
@@ -327,7 +328,7 @@ func roleName(body []byte) string {
 	if json.Unmarshal(body, &role) != nil || role.Name == "" {
 		return "unknown"
 	}
-	name := plain(role.Name)
+	name := client.TermSafe(role.Name)
 	return fmt.Sprintf("%q with permissions for %d kinds of objects", name[:min(len(name), 60)], len(role.Permissions.Objects))
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -120,16 +121,16 @@ func (e *examination) checkTLS(ctx context.Context) finding {
 	defer func() { _ = conn.Close() }()
 	settings := e.transport.TLS.Clone()
 	settings.ServerName, settings.NextProtos = host, []string{"http/1.1"}
-	client := tls.Client(conn, settings)
-	if err := client.HandshakeContext(ctx); err != nil {
+	secured := tls.Client(conn, settings)
+	if err := secured.HandshakeContext(ctx); err != nil {
 		return e.explainTLS(err)
 	}
-	state := client.ConnectionState()
+	state := secured.ConnectionState()
 	leaf := state.PeerCertificates[0]
 	left := leaf.NotAfter.Sub(e.now())
 	days := int(left.Hours() / 24)
 	f := finding{Result: fine, What: fmt.Sprintf("%s, certificate for %s by %s, %d in the chain, %d days left",
-		tls.VersionName(state.Version), plain(host), plain(issuer(leaf)), len(state.PeerCertificates), days)}
+		tls.VersionName(state.Version), client.TermSafe(host), client.TermSafe(issuer(leaf)), len(state.PeerCertificates), days)}
 	if days < 7 {
 		f.Result = note
 		f.Why = "the certificate ends on " + leaf.NotAfter.UTC().Format(time.DateOnly)
@@ -150,7 +151,7 @@ func (e *examination) explainTLS(err error) finding {
 	f := finding{Result: problem}
 	if wrong, ok := errors.AsType[x509.HostnameError](err); ok {
 		names := wrong.Certificate.DNSNames
-		f.What = fmt.Sprintf("the certificate is not for %s, but for %s", plain(wrong.Host), orDash(plain(strings.Join(names[:min(len(names), 4)], ", "))))
+		f.What = fmt.Sprintf("the certificate is not for %s, but for %s", client.TermSafe(wrong.Host), orDash(client.TermSafe(strings.Join(names[:min(len(names), 4)], ", "))))
 		f.Why = "MONITE_API_URL names another host than the server's, or a proxy or captive portal answers in its place"
 		f.Next = "set MONITE_API_URL to a name of the certificate, or find out who answers on this network"
 		return f
@@ -158,7 +159,7 @@ func (e *examination) explainTLS(err error) finding {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		f.What = "the certificate is signed by an authority that is not trusted here"
 		if unknown.Cert != nil {
-			f.What += ": " + orDash(plain(issuer(unknown.Cert)))
+			f.What += ": " + orDash(client.TermSafe(issuer(unknown.Cert)))
 		}
 		f.Why = "a firewall that inspects TLS, a private authority, or an image without root certificates"
 		f.Next = "give the authority's certificate in MONITE_CA_FILE"
@@ -193,7 +194,7 @@ func (e *examination) explainTLS(err error) finding {
 		f.What = "the TLS handshake failed"
 		f.Why = "client and server could not agree, or the server's certificate is odd"
 		if text := err.Error(); strings.HasPrefix(text, "tls: ") {
-			f.Why = plain(text)
+			f.Why = client.TermSafe(text)
 		}
 	}
 	f.Next = "check host and port of MONITE_API_URL, and what stands between here and there." + e.proxyIgnored()
@@ -226,7 +227,7 @@ func alertOf(err error) string {
 }
 
 func explainAlert(alert string) finding {
-	f := finding{Result: problem, What: "the server refused the TLS handshake: " + plain(alert), Next: "check MONITE_API_URL"}
+	f := finding{Result: problem, What: "the server refused the TLS handshake: " + client.TermSafe(alert), Next: "check MONITE_API_URL"}
 	switch {
 	case strings.Contains(alert, "certificate"):
 		f.Why = "it asks for a client certificate, and got none or another one"
@@ -308,7 +309,7 @@ func (e *examination) explainSend(err error) finding {
 		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " gives no way through",
 			Why: "it refuses this destination, wants a user and password, or is not reachable", Next: "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"}
 		if _, status, found := strings.Cut(broken.Err.Error(), "CONNECT with status "); found {
-			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " answered CONNECT with status " + plain(status)
+			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " answered CONNECT with status " + client.TermSafe(status)
 		}
 		return f
 	}
