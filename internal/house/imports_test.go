@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/admin/client", "internal/confine", "internal/listen", "internal/logs", "internal/trace"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/trace"},
 	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
 	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {"config/watch"},
@@ -34,9 +34,11 @@ var allowed = map[string][]string{
 	"internal/admin":        {"proxy", "tokencache"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
-	"internal/trace":     {"proxy", "config/secret"},
-	"internal/listen":    {"config", "proxy"}, // of proxy the users of connections alone
-	"internal/logs":      {"config"},
+	"internal/trace":  {"proxy", "config/secret"},
+	"internal/listen": {"config", "proxy"}, // of proxy the users of connections alone
+	"internal/logs":   {"config"},
+	// Does what the sidecar does, step by step: with its transport, handler and mints.
+	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint"},
 	"internal/confine":   {}, // is told what may be done, not why
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table

@@ -1,7 +1,8 @@
-package main
+package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -51,7 +52,7 @@ func (e *examination) callSidecar(ctx context.Context, host string) finding {
 	network, address := e.cfg.Listen.DialAddress()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	ownTLS, certified := e.cfg.ClientTLS()
+	ownTLS, certified := e.localTLS()
 	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: stepTimeout, TLSClientConfig: ownTLS, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
@@ -96,6 +97,13 @@ func (e *examination) callSidecar(ctx context.Context, host string) finding {
 	return finding{Result: fine, What: what}
 }
 
+func (e *examination) localTLS() (own *tls.Config, asks bool) {
+	if e.LocalTLS == nil {
+		return nil, false
+	}
+	return e.LocalTLS()
+}
+
 func noSidecar(at string, err error) finding {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
@@ -109,15 +117,15 @@ func noSidecar(at string, err error) finding {
 	return finding{Result: problem, What: "what listens on " + at + " does not speak HTTP/1.1", Why: "another program has the port", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}
 }
 
-// asksForCertificate: by the alert certificate_required of TLS 1.3, or
-// bad_certificate of TLS 1.2 (RFC 8446 section 6.2). crypto/tls tells what it
-// received in words only.
+// asksForCertificate recognises the alert certificate_required of TLS 1.3, and
+// bad_certificate of TLS 1.2 (RFC 8446 section 6.2). crypto/tls tells of a received
+// alert in words only.
 func asksForCertificate(err error) bool {
 	told, ok := errors.AsType[*net.OpError](err)
 	return ok && told.Op == "remote error" && strings.Contains(told.Err.Error(), "certificate")
 }
 
-// certificateTrouble explains why the listener's own certificate is of no use.
+// certificateTrouble explains why the listener's own certificate was not accepted.
 func certificateTrouble(err error) finding {
 	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
 		return finding{Result: problem, What: "the certificate of the data listener is not valid now",

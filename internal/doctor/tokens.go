@@ -1,7 +1,6 @@
-package main
+package doctor
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,22 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
-	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
-
-// oneToken is a TokenSource that has one, and no other.
-type oneToken struct{ token secret.String }
-
-func (o oneToken) Token(context.Context, tokencache.Grant) (secret.String, error) {
-	return o.token, nil
-}
-func (o oneToken) Invalidate(tokencache.Grant, secret.String) {}
 
 // checkIdentities mints a partner token, and one for each entity user that is
 // named, and has each read something harmless.
@@ -64,8 +52,8 @@ func (e *examination) checkIdentities(ctx context.Context) {
 	}
 }
 
-// named are the entities and users that the configuration names, each once: by
-// the variables, then by the identities file.
+// named returns the entities and users that the configuration names, each once:
+// those of the variables, then those of the identities file.
 func (e *examination) named() (entities, users []string) {
 	add := func(list []string, ids ...string) []string {
 		for _, id := range ids {
@@ -85,7 +73,7 @@ func (e *examination) named() (entities, users []string) {
 	return entities, users
 }
 
-// aside is a step that says nothing of the steps after it.
+// aside is a step whose problem says nothing about the steps after it.
 func (e *examination) aside(ctx context.Context, name string, check func(context.Context) finding) {
 	if ctx.Err() != nil {
 		e.report.add(finding{Step: name, Result: skipped, What: "not tried: out of time"})
@@ -97,22 +85,22 @@ func (e *examination) aside(ctx context.Context, name string, check func(context
 }
 
 func (e *examination) environmentName() string {
-	switch e.cfg.Environment {
-	case "sandbox":
-		return "the sandbox"
-	case "eu", "us":
+	switch {
+	case e.cfg.Production():
 		return "production (" + e.cfg.Environment + ")"
+	case e.cfg.Environment == "sandbox":
+		return "the sandbox"
 	}
 	return "the upstream of MONITE_API_URL"
 }
 
 // environmentHint is for credentials that were refused. They are not tried in
-// another environment: that would be to give them away.
+// another environment: that would give them away.
 func (e *examination) environmentHint() string {
-	switch e.cfg.Environment {
-	case "sandbox":
+	switch {
+	case e.cfg.Environment == "sandbox":
 		return "this is the sandbox: credentials of production do not work here. If yours are of production, set MONITE_ENVIRONMENT to eu or us"
-	case "eu", "us":
+	case e.cfg.Production():
 		return "this is production (" + e.cfg.Environment + "): credentials of the sandbox, or of the other region, do not work here. If yours are of the sandbox, set MONITE_ENVIRONMENT=sandbox"
 	}
 	return "the upstream is " + e.cfg.Upstream.Host + ", none of Monite's own hosts: credentials of Monite's sandbox or production may not work there"
@@ -176,7 +164,7 @@ func (e *examination) explainMint(failure *tokencache.FetchError) finding {
 	return f
 }
 
-// rejectedCredentials: What is left to the caller, who knows what was refused.
+// rejectedCredentials leaves What to the caller, which knows what was refused.
 func rejectedCredentials(status int) finding {
 	f := finding{Result: problem, Why: "the client id or the client secret is wrong, was rotated, or belongs to another environment",
 		Next: "compare MONITE_CLIENT_ID and MONITE_CLIENT_SECRET with the credentials in Monite's partner portal"}
@@ -186,77 +174,6 @@ func rejectedCredentials(status int) finding {
 		f.Next = "ask Monite's support about the account"
 	case http.StatusUnprocessableEntity, http.StatusBadRequest:
 		f.Why = "the client id or secret is not in the form that Monite wants: a UUID each, without quotes or spaces around it; or MONITE_API_VERSION is not accepted"
-	}
-	return f
-}
-
-// read sends one GET through the same handler as an app's, and returns the
-// status and the body. 0: there was no answer.
-func (e *examination) read(ctx context.Context, grant tokencache.Grant, token secret.String, entityID, path string) (status int, body []byte) {
-	ctx, cancel := context.WithTimeout(ctx, 3*stepTimeout)
-	defer cancel()
-	handler := proxy.New(proxy.Config{
-		Origin: e.cfg.Upstream, Tokens: oneToken{token}, Upstream: e.seen, APIVersion: e.cfg.APIVersion,
-		Policy: proxy.Policy{Default: grant, EntityID: entityID}, MaxInFlight: 1, ReadOnly: true, Log: zerolog.Nop(),
-	})
-	in, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
-	if err != nil {
-		return 0, nil
-	}
-	in.RequestURI = path
-	var w keptAnswer
-	func() {
-		defer func() { _ = recover() }() // a cut-off answer panics, as net/http wants it
-		handler.ServeHTTP(&w, in)
-	}()
-	if e.seen.err != nil {
-		return 0, nil
-	}
-	return w.status, w.body.Bytes()
-}
-
-// keptAnswer is a ResponseWriter that keeps the beginning of an answer.
-type keptAnswer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (k *keptAnswer) Header() http.Header {
-	if k.header == nil {
-		k.header = http.Header{}
-	}
-	return k.header
-}
-
-// Flush is asked for where more is to come.
-func (k *keptAnswer) Flush() {}
-
-func (k *keptAnswer) WriteHeader(status int) { k.status = status }
-
-func (k *keptAnswer) Write(text []byte) (int, error) {
-	if room := (64 << 10) - k.body.Len(); room > 0 {
-		k.body.Write(text[:min(len(text), room)])
-	}
-	return len(text), nil
-}
-
-// refused explains what no step expects of a request with a good token.
-func (e *examination) refused(status int) finding {
-	f := finding{Result: problem, What: fmt.Sprintf("Monite answers with status %d", status)}
-	switch {
-	case status == 0:
-		return e.explainSend(e.seen.err)
-	case status == http.StatusUnauthorized:
-		f.What = "Monite refuses the token that it has just given (status 401)"
-		f.Why = "the token was revoked, the account or user was disabled, or a gateway in between changes Authorization"
-		f.Next = "run the doctor again; then ask Monite's support"
-	case status == http.StatusTooManyRequests:
-		f.Result, f.What, f.Next = note, "Monite answers 429: too many requests of this client id", "try again in a minute"
-	case e.seen.html, status/100 == 3:
-		return e.explainStranger(status)
-	case status >= 500:
-		f.Why, f.Next = "Monite is in trouble", "try again in a minute; look at Monite's status page"
 	}
 	return f
 }
@@ -316,8 +233,8 @@ func (e *examination) checkUser(ctx context.Context, id string) finding {
 	}
 }
 
-// roleName is the one text of Monite's that is shown: what the partner called
-// the role, and what it may do.
+// roleName is the only text of Monite's in a report: the name that the partner
+// gave the role, and what it may do.
 func roleName(body []byte) string {
 	var role struct {
 		Name        string `json:"name"`
