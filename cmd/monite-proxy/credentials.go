@@ -97,7 +97,7 @@ func (s *sidecar) logMint(mint tokencache.Mint) {
 // reloaded is told of every change of the secret files.
 func (s *sidecar) reloaded(r secret.Reload) {
 	for _, err := range r.Failed {
-		s.metrics.ObserveReload(false)
+		s.metrics.ObserveSecretReload(false)
 		s.log.Error().Err(err).Msg("secret file cannot be used, the old value stays")
 	}
 	for _, file := range r.Recovered {
@@ -107,7 +107,7 @@ func (s *sidecar) reloaded(r secret.Reload) {
 		s.log.Warn().Err(r.WatchFailed).Msg("secret files are polled, not watched")
 	}
 	for _, file := range r.Changed {
-		s.metrics.ObserveReload(true)
+		s.metrics.ObserveSecretReload(true)
 		s.log.Info().Str("file", file.Path()).Msg("secret file changed")
 	}
 	if len(r.Changed) > 0 {

@@ -25,7 +25,7 @@ import (
 type identities struct {
 	cfg       *config.Config
 	log       zerolog.Logger
-	metrics   *admin.IdentityMetrics
+	metrics   *admin.Metrics
 	setPolicy func(proxy.Policy)
 	newServer func(key string) listen.Server
 	options   func(config.Listen, fs.FileMode) listen.Options
@@ -57,16 +57,18 @@ type door struct {
 }
 
 func newIdentities(cfg *config.Config, logger zerolog.Logger, metrics *admin.Metrics) *identities {
-	i := &identities{cfg: cfg, log: logger, current: cfg.Identities, doors: map[string]*door{}}
+	i := &identities{cfg: cfg, log: logger, metrics: metrics, current: cfg.Identities, doors: map[string]*door{}}
 	i.life, i.cut = context.WithCancel(context.Background())
 	i.shown.Store(cfg.Identities)
-	i.metrics = metrics.CountIdentities(func() int {
-		if named := i.shown.Load(); named != nil {
-			return len(named.All)
-		}
-		return 0
-	})
 	return i
+}
+
+// count is the number of named identities.
+func (i *identities) count() int {
+	if named := i.shown.Load(); named != nil {
+		return len(named.All)
+	}
+	return 0
 }
 
 // policy is what the configuration and the identities of now allow.
@@ -231,13 +233,13 @@ func (i *identities) reload() (changed bool) {
 	if err != nil {
 		if text := err.Error(); text != i.trouble { // not again with every poll
 			i.setTrouble(text)
-			i.metrics.ObserveReload(false)
+			i.metrics.ObserveIdentityReload(false)
 			i.log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used, the old identities stay")
 		}
 		return false
 	}
 	i.setTrouble("")
-	i.metrics.ObserveReload(true)
+	i.metrics.ObserveIdentityReload(true)
 	for _, warning := range named.Warnings {
 		i.log.Warn().Msg(warning)
 	}

@@ -53,12 +53,13 @@ type sidecar struct {
 // listener. Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, audit *logs.Audit, started time.Time) *sidecar {
 	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
-	s.history = admin.NewHistory()
+	s.metrics, s.history = admin.NewMetrics(), admin.NewHistory()
 	s.grant = defaultGrant(cfg)
 	s.newTokens()
 	s.newHandler()
 	s.data.server = s.newDataServer("")
 	s.vend.server = s.newVend()
+	s.registerMetrics()
 	s.admin.server = s.newAdmin(started)
 	return s
 }
@@ -95,14 +96,8 @@ func (s *sidecar) newHandler() {
 	cfg := s.cfg
 	s.upstream = newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
-	version, commit, goVersion := build()
-	inFlight := func() int64 { return s.handler.InFlight() }
-	s.metrics = admin.NewMetrics(s.cache, inFlight, version, commit, goVersion)
-	s.metrics.CountDroppedLines(s.lines.Dropped, s.audit.Dropped)
-	s.metrics.ShowEnvironment(cfg.Environment)
+	version, _, _ := build()
 	s.named = newIdentities(cfg, s.log, s.metrics)
-	s.metrics.CountRefusedPeers(s.peers.count.Load)
-	s.metrics.ShowNewPair(func() bool { return s.rotation.Status().New != "" })
 	var handleSecret func() secret.String
 	if cfg.TokenHandles {
 		// Of the live pair: a secret that was mistyped in its file makes no handles, and
@@ -115,7 +110,6 @@ func (s *sidecar) newHandler() {
 	var tracer proxy.Tracer
 	if s.traces = newTraces(cfg, s.log, version); s.traces != nil {
 		tracer = s.traces
-		s.metrics.CountDroppedSpans(s.traces.Dropped)
 	}
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: s.upstream, APIVersion: cfg.APIVersion,
@@ -132,9 +126,6 @@ func (s *sidecar) newHandler() {
 func (s *sidecar) observe(r *proxy.Record) {
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
-	if r.Audited != "" {
-		s.named.metrics.ObserveAudit(r.Audited)
-	}
 }
 
 // minted is told of each mint.
@@ -146,6 +137,20 @@ func (s *sidecar) minted(mint tokencache.Mint) {
 		s.watcher.Check() // the secret may have changed just now
 		s.rotation.Hurry()
 	}
+}
+
+// registerMetrics tells the metrics what they ask at each scrape.
+func (s *sidecar) registerMetrics() {
+	version, commit, goVersion := build()
+	sources := admin.Sources{
+		Tokens: s.cache, InFlight: s.handler.InFlight, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
+		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.count,
+		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
+	}
+	if s.traces != nil {
+		sources.DroppedSpans = s.traces.Dropped
+	}
+	s.metrics.Register(sources)
 }
 
 // newAdmin makes the server of the admin listener.

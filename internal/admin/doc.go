@@ -5,7 +5,8 @@
 //   - health.go: /livez, /readyz, /startupz. Readiness is local: it never asks
 //     upstream, and liveness asks nothing outside the process
 //   - metrics.go: a registry of its own, fed by one Record per request and one
-//     Mint per mint
+//     Mint per mint; sources.go: what is asked at each scrape, registered in one
+//     call
 //   - history.go: the last requests and mints, and the figures of the last five
 //     minutes, fed by the same Records and Mints
 //   - status.go: /status and /version; named.go and credentials.go: their parts
