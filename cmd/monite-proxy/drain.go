@@ -29,16 +29,16 @@ func (s *sidecar) drain() bool {
 		vending.Go(func() { s.vend.end(vendGrace) })
 	}
 	defer vending.Wait()
-	stopping.Go(s.named.stopAll)
+	stopping.Go(s.named.Stop)
 	s.data.listener.Stop()
 	stopping.Wait()
 
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	s.conns.waitUntilNone(ctx, idleGrace-time.Since(begin))
-	defer s.named.cutOff()
+	defer s.named.CutOff()
 	var allEnded bool
-	stopping.Go(func() { allEnded = s.named.shutdown(ctx) })
+	stopping.Go(func() { allEnded = s.named.Shutdown(ctx) })
 	err := s.data.server.Shutdown(ctx)
 	stopping.Wait()
 	if err == nil && allEnded {

@@ -50,8 +50,8 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	if s.traces != nil {
 		running.Go(func() { _ = s.traces.Run(ctx) })
 	}
-	s.named.serve(failed)
-	running.Go(func() { s.named.follow(ctx) })
+	s.named.Serve(failed)
+	running.Go(func() { s.named.Follow(ctx) })
 	s.health.Listening.Store(true)
 	running.Go(func() { s.notifyWhenReady(ctx) })
 	running.Go(func() { giveBack(ctx) })
@@ -108,7 +108,7 @@ func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) 
 			changed := s.watcher.Check()
 			s.log.Info().Bool("changed", changed).Msg("secret files read again")
 			if s.cfg.IdentitiesPath() != "" {
-				changed := s.named.reload()
+				changed := s.named.Reload()
 				s.log.Info().Bool("changed", changed).Msg("identities file read again")
 			}
 		}

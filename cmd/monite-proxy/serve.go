@@ -75,7 +75,7 @@ func (s *sidecar) listen() (err error) {
 	if s.admin.listener, err = listen.Open(cfg.Admin, listen.Options{}); err != nil {
 		return fmt.Errorf("MONITE_ADMIN_ADDR: %w", err)
 	}
-	if err = s.named.listen(); err != nil {
+	if err = s.named.Listen(); err != nil {
 		return err
 	}
 	if s.vend.server != nil {
@@ -92,5 +92,5 @@ func (s *sidecar) closeListeners() {
 			_ = open.listener.Close()
 		}
 	}
-	s.named.closeDoors()
+	s.named.Close()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
 	"github.com/monite-proxy/monite-proxy/internal/logs"
+	"github.com/monite-proxy/monite-proxy/internal/named"
 	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
@@ -41,7 +42,7 @@ type sidecar struct {
 	health   *admin.Health
 	peers    refusedPeers
 	conns    connCount
-	named    *identities
+	named    *named.Keeper
 	quit     chan struct{} // the quit endpoint was called
 
 	data, admin endpoint
@@ -49,14 +50,15 @@ type sidecar struct {
 }
 
 // newSidecar puts the parts together, in the order in which they need each
-// other: the tokens, the way of a request, the listeners for apps, the admin
-// listener. Nothing runs yet.
+// other: tokens, the handler of requests, the servers for apps, the admin server.
+// Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, audit *logs.Audit, started time.Time) *sidecar {
 	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
 	s.metrics, s.history = admin.NewMetrics(), admin.NewHistory()
-	s.grant = defaultGrant(cfg)
+	policy := named.Policy(cfg, cfg.Identities)
+	s.grant = policy.Default
 	s.newTokens()
-	s.newHandler()
+	s.newHandler(policy)
 	s.data.server = s.newDataServer("")
 	s.vend.server = s.newVend()
 	s.registerMetrics()
@@ -91,13 +93,12 @@ func (s *sidecar) newTokens() {
 	s.health = &admin.Health{Tokens: s.cache}
 }
 
-// newHandler makes the way of a request from an app to upstream.
-func (s *sidecar) newHandler() {
+// newHandler makes what forwards requests, and the named identities behind it.
+func (s *sidecar) newHandler(policy proxy.Policy) {
 	cfg := s.cfg
 	s.upstream = newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
 	version, _, _ := build()
-	s.named = newIdentities(cfg, s.log, s.metrics)
 	var handleSecret func() secret.String
 	if cfg.TokenHandles {
 		// Of the live pair: a secret that was mistyped in its file makes no handles, and
@@ -113,13 +114,16 @@ func (s *sidecar) newHandler() {
 	}
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: s.upstream, APIVersion: cfg.APIVersion,
-		Policy: policy(cfg, cfg.Identities), HandleSecret: handleSecret,
+		Policy: policy, HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
 		Explain: !cfg.Production(), Observe: s.observe,
 	})
-	s.named.setPolicy, s.named.newServer, s.named.options = s.handler.SetPolicy, s.newDataServer, s.appOptions
+	s.named = named.New(named.Config{
+		Settings: cfg, Log: s.log, SetPolicy: s.handler.SetPolicy, NewServer: s.newDataServer, Options: s.appOptions,
+		Reloaded: s.metrics.ObserveIdentityReload,
+	})
 }
 
 // observe is told of each request of an app, when it has ended.
@@ -144,7 +148,7 @@ func (s *sidecar) registerMetrics() {
 	version, commit, goVersion := build()
 	sources := admin.Sources{
 		Tokens: s.cache, InFlight: s.handler.InFlight, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
-		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.count,
+		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
 		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
 	}
 	if s.traces != nil {
@@ -160,7 +164,7 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	c := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.status, History: s.history, StatusPage: cfg.StatusPage,
+		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status, History: s.history, StatusPage: cfg.StatusPage,
 	}
 	for _, setting := range cfg.Redacted() {
 		c.Settings = append(c.Settings, admin.Setting(setting))

@@ -1,4 +1,4 @@
-package main
+package named
 
 import (
 	"fmt"
@@ -8,24 +8,32 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
-// status is what /status shows of the named identities; nil without any. It does
+// Count is the number of named identities.
+func (k *Keeper) Count() int {
+	if named := k.shown.Load(); named != nil {
+		return len(named.All)
+	}
+	return 0
+}
+
+// Status is what /status shows of the named identities; nil without any. It does
 // not wait for a reload that is under way.
-func (i *identities) status() *admin.NamedStatus {
-	named := i.shown.Load()
+func (k *Keeper) Status() *admin.NamedStatus {
+	named := k.shown.Load()
 	if named == nil {
 		return nil
 	}
-	status := &admin.NamedStatus{Stale: i.stale.Load()}
+	status := &admin.NamedStatus{Stale: k.stale.Load()}
 	for _, one := range named.All {
 		status.All = append(status.All, admin.NamedIdentity{
 			Name: one.Name, GrantType: one.GrantType, UserHash: proxy.HashID(one.EntityUserID), Entities: entitiesInShort(one),
-			Ways: waysTo(one), Rules: len(one.Allow) + len(one.Deny), Access: access(one), ReadOnly: one.ReadOnly, AuditOnly: one.AuditOnly,
+			Ways: reachedBy(one), Rules: len(one.Allow) + len(one.Deny), Access: access(one), ReadOnly: one.ReadOnly, AuditOnly: one.AuditOnly,
 		})
 	}
 	return status
 }
 
-// entitiesInShort: a file may allow thousands of them.
+// entitiesInShort gives the number of many entities: a file may allow thousands.
 func entitiesInShort(i config.Identity) string {
 	if n := len(i.AllowedEntityIDs.IDs()); n > 1 {
 		return fmt.Sprintf("one of %d that the app names", n)
@@ -33,7 +41,7 @@ func entitiesInShort(i config.Identity) string {
 	return entitiesOf(i)
 }
 
-// access says what the rules come to. A list that is there has a rule.
+// access sums up the rules. An empty list is not a list: the file refuses it.
 func access(i config.Identity) string {
 	text := "everything"
 	if len(i.Allow) > 0 {

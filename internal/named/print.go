@@ -1,4 +1,4 @@
-package main
+package named
 
 import (
 	"fmt"
@@ -9,24 +9,24 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
-// printIdentities shows the named identities. Users and entities are hashed as
-// in /status.
-func printIdentities(stdout io.Writer, cfg *config.Config) {
-	if cfg.Identities == nil {
+// Print writes the named identities for people. Users and entities are hashed as
+// in /status. named may be nil.
+func Print(out io.Writer, named *config.Identities) {
+	if named == nil {
 		return
 	}
-	_, _ = fmt.Fprintf(stdout, "\n%d named identities\n", len(cfg.Identities.All))
-	for _, i := range cfg.Identities.All {
+	_, _ = fmt.Fprintf(out, "\n%d named identities\n", len(named.All))
+	for _, i := range named.All {
 		line := func(what, text string) {
 			if text != "" {
-				_, _ = fmt.Fprintf(stdout, "    %-12s %s\n", what, text)
+				_, _ = fmt.Fprintf(out, "    %-12s %s\n", what, text)
 			}
 		}
-		_, _ = fmt.Fprintf(stdout, "  %s\n", i.Name)
+		_, _ = fmt.Fprintf(out, "  %s\n", i.Name)
 		line("grant", strings.TrimSpace(i.GrantType+" "+proxy.HashID(i.EntityUserID)))
 		line("entity", entitiesOf(i))
 		line("version", i.APIVersion)
-		line("reached by", strings.Join(waysTo(i), "; "))
+		line("reached by", strings.Join(reachedBy(i), "; "))
 		if i.ReadOnly {
 			line("read only", "GET and HEAD")
 		}
@@ -36,7 +36,7 @@ func printIdentities(stdout io.Writer, cfg *config.Config) {
 			line("audit only", "what the rules refuse is logged and let pass")
 		}
 	}
-	_, _ = fmt.Fprintln(stdout)
+	_, _ = fmt.Fprintln(out)
 }
 
 func entitiesOf(i config.Identity) string {
@@ -55,20 +55,20 @@ func entitiesOf(i config.Identity) string {
 	}
 }
 
-func waysTo(i config.Identity) []string {
-	var ways []string
+func reachedBy(i config.Identity) []string {
+	var all []string
 	if i.Listen.Network != "" {
 		at := "listener " + i.Listen.String()
 		if i.Listen.Network == "unix" {
 			at += fmt.Sprintf(" (mode %#o)", i.SocketMode)
 		}
-		ways = append(ways, at)
+		all = append(all, at)
 	}
 	if i.PathPrefix != "" {
-		ways = append(ways, "path prefix "+i.PathPrefix)
+		all = append(all, "path prefix "+i.PathPrefix)
 	}
 	if i.ByName {
-		ways = append(ways, "X-Monite-Identity: "+i.Name)
+		all = append(all, "X-Monite-Identity: "+i.Name)
 	}
-	return ways
+	return all
 }
