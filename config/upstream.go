@@ -17,6 +17,10 @@ var knownHosts = []struct{ environment, host string }{
 // custom is the environment of an upstream that is not one of Monite's.
 const custom = "custom"
 
+// Production reports whether the upstream is one where money moves. An upstream
+// that is not one of Monite's counts as a test.
+func (c *Config) Production() bool { return c.Environment == "eu" || c.Environment == "us" }
+
 func environmentOf(host string) string {
 	for _, k := range knownHosts {
 		if k.host == host {

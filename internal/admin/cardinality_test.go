@@ -11,7 +11,7 @@ import (
 // Ids, made-up paths and made-up methods are none of the metrics' business: a
 // hundred thousand paths make as many series as the first few of each kind.
 func TestSeriesAreAsManyAfterAHundredThousandPaths(t *testing.T) {
-	m := NewMetrics(&fakeTokens{}, func() int64 { return 0 }, "v1", "c1", "go1")
+	m := newTestMetrics()
 	shapes := []string{
 		"/v1/payables/%d", "/v1/payables/%d/approve_payment_operation", "/v1/nothing/%d", "/%d", "/v1/receivables/%d/line_items", "/v1/entities/%d/bank_accounts/%[1]d", "/v1/entity_users/%d?x=%[1]d",
 		"/v1/p%dayables", "/v1/payables/%d\n", "/v1/payables/%d\u2028", "//%d", "", "*", "http://evil.example/%d", "/v1/payables/{payable_id}%d",

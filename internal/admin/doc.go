@@ -5,7 +5,8 @@
 //   - health.go: /livez, /readyz, /startupz. Readiness is local: it never asks
 //     upstream, and liveness asks nothing outside the process
 //   - metrics.go: a registry of its own, fed by one Record per request and one
-//     Mint per mint; series.go finds the series of a request in one map access,
+//     Mint per mint; sources.go: what is asked at each scrape, registered in one
+//     call; series.go finds the series of a request in one map access;
 //     identities.go and credentials.go hold the metrics of the identities file and
 //     of changed credentials
 //   - history.go: the last requests and mints, and the figures of the last five

@@ -95,12 +95,9 @@ func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 
 func TestProductionIsMarkedAndSandboxIsNot(t *testing.T) {
 	for environment, want := range map[string]string{"sandbox": "environment sandbox", "eu": "environment production", "us": "environment production", "custom": "environment custom"} {
-		h, _, _ := newTestHandler(func(c *Config) { c.Environment = environment })
+		h, _, _ := newTestHandler(func(c *Config) { c.Environment, c.Production = environment, strings.Contains(want, "production") })
 		if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, `class="`+want+`"`) {
 			t.Errorf("%s: no class %q", environment, want)
-		}
-		if got := h.current().Production; got != strings.Contains(want, "production") {
-			t.Errorf("%s: production = %t", environment, got)
 		}
 	}
 }

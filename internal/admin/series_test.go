@@ -10,7 +10,19 @@ import (
 )
 
 func newTestMetrics() *Metrics {
-	return NewMetrics(&fakeTokens{}, func() int64 { return 0 }, "v1", "c1", "go1")
+	m := NewMetrics()
+	m.Register(testSources(&fakeTokens{}))
+	return m
+}
+
+// testSources are idle, except for 3 requests under way.
+func testSources(tokens Tokens) Sources {
+	none := func() int64 { return 0 }
+	return Sources{
+		Tokens: tokens, InFlight: func() int64 { return 3 }, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none, DroppedSpans: none,
+		NewPair: func() bool { return false }, Identities: func() int { return 0 },
+		Environment: "sandbox", Version: "v1", Commit: "c1", GoVersion: "go1",
+	}
 }
 
 func TestRequestsThatComeAtOnceAreAllCounted(t *testing.T) {

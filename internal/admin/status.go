@@ -121,7 +121,7 @@ func (h *Handler) current() *Status {
 	c := &h.config
 	status := &Status{
 		Version: c.Version, Commit: c.Commit, Go: c.GoVersion,
-		Environment: c.Environment, Production: c.Environment == "eu" || c.Environment == "us", Upstream: c.Upstream,
+		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream,
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
 		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),

@@ -14,12 +14,15 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/ids", "internal/trace"},
-	"cmd/monite-sim":   {"proxy/monitetest"},                                                                     // a product of its own
-	"config":           {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
-	"config/secret":    {"config/watch", "internal/files"},
-	"config/watch":     {},                // knows files, not what is in them
-	"tokencache":       {"config/secret"}, // knows nothing of HTTP
+	"cmd/monite-proxy": {
+		"config", "config/secret", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
+	},
+	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
+	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
+	"config/secret":  {"config/watch", "internal/files"},
+	"config/watch":   {},                // knows files, not what is in them
+	"tokencache":     {"config/secret"}, // knows nothing of HTTP
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
@@ -30,13 +33,20 @@ var allowed = map[string][]string{
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin": {"proxy", "tokencache", "internal/ids"},
+	"internal/admin":        {"proxy", "tokencache", "internal/ids"},
+	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
-	"internal/trace":     {"proxy", "config/secret"},
-	"internal/confine":   {},                 // is told what may be done, not why
-	"internal/certs":     {"internal/files"}, // knows no variable
-	"internal/files":     {},                 // knows files, not what is in them
-	"internal/ids":       {},
+	"internal/trace":  {"proxy", "config/secret"},
+	"internal/certs":  {"internal/files"}, // knows no variable
+	"internal/files":  {},                 // knows files, not what is in them
+	"internal/ids":    {},
+	"internal/listen": {"config", "proxy"}, // of proxy the users of connections alone
+	// Of admin only the type of /status.
+	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy", "tokencache"},
+	"internal/logs":  {"config"},
+	// Does what the sidecar does, step by step: with its transport, handler and mints.
+	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint"},
+	"internal/confine":   {}, // is told what may be done, not why
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table
 	"internal/house":     {},

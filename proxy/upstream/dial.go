@@ -174,16 +174,21 @@ func connectOver(nc net.Conn, addr string, user *url.Userinfo) error {
 	return nil
 }
 
-// hostPort is the dial address of an http or https URL.
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
+// hostPort is the dial address of an origin or a forward proxy.
+func hostPort(u *url.URL) string { return net.JoinHostPort(u.Hostname(), Port(u)) }
+
+// Port is the port that a connection to an origin or a forward proxy goes to.
+func Port(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
 	}
-	return net.JoinHostPort(u.Hostname(), port)
+	switch u.Scheme {
+	case "https":
+		return "443"
+	case "socks5", "socks5h":
+		return "1080"
+	}
+	return "80"
 }
 
 // clientTLS is the configuration towards serverName: verification is always on.
