@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
+import "strings"
 
 // targetSafe: origin-form (RFC 9112 section 3.2.1) of visible ASCII, without a
 // fragment, which no request target has.
@@ -22,12 +18,13 @@ func targetSafe(target string) bool {
 
 // pathSafe refuses every path that some upstream might normalise into another
 // one: by decoding twice, by resolving dots, by merging slashes, by taking a
-// backslash for a slash, by cutting at a semicolon. It repairs nothing. One
-// slash at the end is upstream's own affair: it answers with a redirect.
+// backslash for a slash, by cutting at a semicolon, by folding letters beyond
+// ASCII. It repairs nothing. One slash at the end is left to upstream, which
+// answers it with a redirect.
 func pathSafe(path string) bool {
 	depth, last := 0, strings.Count(path, "/")-1
 	for segment := range strings.SplitSeq(path[1:], "/") {
-		if segment == "" && depth < last || !segmentSafe(segment, depth) || isDots(segment) {
+		if segment == "" && depth < last || !segmentSafe(segment) || isDots(segment) {
 			return false
 		}
 		depth++
@@ -36,10 +33,10 @@ func pathSafe(path string) bool {
 }
 
 // segmentSafe refuses a backslash, a semicolon, broken percent-encodings, and
-// those that hide a delimiter, a control byte or another percent sign. Beyond ASCII is refused in the first
-// segments: those name resources. Further on, ids and names may have letters.
-func segmentSafe(segment string, depth int) bool {
-	wide := false
+// those that hide a delimiter, a control byte, another percent sign or a byte
+// beyond ASCII. No published path has a name or an id with such a letter, and
+// one reader makes another letter, a dot or a slash of it.
+func segmentSafe(segment string) bool {
 	for i := 0; i < len(segment); i++ {
 		switch segment[i] {
 		case '\\', ';':
@@ -56,42 +53,12 @@ func segmentSafe(segment string, depth int) bool {
 			return false
 		}
 		c := byte(high<<4 | low)
-		if c < ' ' || c == 0x7f || strings.IndexByte(`/\.%;#?`, c) >= 0 || c > 0x7f && depth < 3 {
+		if c < ' ' || c >= 0x7f || strings.IndexByte(`/\.%;#?`, c) >= 0 {
 			return false
 		}
-		wide = wide || c > 0x7f
 		i += 2
 	}
-	return !wide || lettersSafe(unescaped(segment))
-}
-
-// lettersSafe: well-formed UTF-8, because a decoder that does not check reads
-// 0xc0 0xae as a dot; and beyond ASCII only letters, marks and digits that stay
-// what they are when an upstream folds them. A wide full stop is a dot to it, a
-// wide "a" an "a", and U+2100 even holds a slash.
-func lettersSafe(text string) bool {
-	for _, r := range text {
-		if r > 0x7f && (!unicode.In(r, unicode.L, unicode.M, unicode.Nd) || unicode.Is(folding, r)) {
-			return false
-		}
-	}
-	return utf8.ValidString(text)
-}
-
-// folding are the blocks of letters and digits that Unicode keeps only for
-// compatibility (NFKC makes others of them), and the letters that show nothing.
-var folding = &unicode.RangeTable{
-	R16: []unicode.Range16{
-		{0x00aa, 0x00aa, 1}, {0x00ba, 0x00ba, 1}, {0x02b0, 0x02ff, 1}, {0x037a, 0x037a, 1},
-		{0x115f, 0x1160, 1},
-		{0x1d00, 0x1dbf, 1}, {0x2000, 0x2bff, 1}, {0x2c7c, 0x2c7d, 1}, {0x3000, 0x3004, 1},
-		{0x3131, 0x318f, 1}, {0x3200, 0x33ff, 1}, {0xa69c, 0xa69d, 1}, {0xa700, 0xa721, 1},
-		{0xa770, 0xa770, 1}, {0xa7f1, 0xa7f9, 1}, {0xab5c, 0xab5f, 1}, {0xab69, 0xab6b, 1},
-		{0xfb00, 0xfdff, 1}, {0xfe10, 0xfe1f, 1}, {0xfe30, 0xffff, 1},
-	},
-	R32: []unicode.Range32{{0x10780, 0x107bf, 1}, {0x1cc00, 0x1ccff, 1}, {0x1d400, 0x1d7ff, 1}, {0x1ee00, 0x1fbff, 1}, {0xe0000, 0xe0fff, 1}},
-	// Of these, up to U+00FF.
-	LatinOffset: 2,
+	return true
 }
 
 // unescaped decodes a segment whose escapes are whole.
@@ -133,9 +100,8 @@ func unhex(c byte) int {
 }
 
 // pathTouchesAuth reports whether any segment reads "auth", in any case, plain
-// or percent-encoded, with accents or not, with blanks and dots around it or
-// not. No published path but those of the token endpoint has such a segment.
-// path is safe already.
+// or percent-encoded, with blanks and dots around it or not. No published path
+// but those of the token endpoint has such a segment. path is safe already.
 func pathTouchesAuth(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if len(segment) >= len("auth") && isAuth(segment) {
@@ -146,19 +112,5 @@ func pathTouchesAuth(path string) bool {
 }
 
 func isAuth(segment string) bool {
-	const auth = "auth"
-	n := 0
-	for _, r := range unescaped(segment) {
-		switch {
-		case r == ' ' || r == '+' || r == '.' || unicode.Is(unicode.M, r):
-		case n == len(auth):
-			return false
-		// Whatever accent a Latin letter has, some upstream may take it off.
-		case r < utf8.RuneSelf && byte(r)|0x20 == auth[n], r >= utf8.RuneSelf && unicode.Is(unicode.Latin, r):
-			n++
-		default:
-			return false
-		}
-	}
-	return n == len(auth)
+	return strings.EqualFold(strings.Trim(unescaped(segment), " +."), "auth")
 }

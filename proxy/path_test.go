@@ -1,12 +1,10 @@
 package proxy
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
@@ -94,9 +92,7 @@ func legitimatePaths() []string {
 	for _, rest := range []string{
 		"", "/", "/x/", "/a.b", "/a..b", "/.a", "/a.", "/a...", "/...", "/a:b", "/a:cancel", "/~me", "/a~b", "/a+b", "/+", "/a@b.example", "/a,b,c", "/a=b", "/a&b", "/(a)", "/a'b",
 		"/a!b", "/$a", "/*", "/a_b", "/a-b", "/-", "/_", "/%20", "/a%20b", "/a%2bb", "/a%40b", "/a%3Ab", "/a%2Cb", "/%24", "/a%21", "/A%7Eb", "/%41",
-		"/x/Z%C3%BCrich", "/x/M%c3%bcller%20%26%20S%C3%B6hne", "/x/%E6%97%A5%E6%9C%AC%E8%AA%9E", "/x/%D0%9C%D0%BE%D1%81%D0%BA%D0%B2%D0%B0", "/x/%CE%91%CE%B8%CE%AE%CE%BD%CE%B1",
-		"/x/%D7%A9%D7%9C%D7%95%D7%9D", "/x/%E0%A4%A8%E0%A4%AE%E0%A4%B8%E0%A5%8D%E0%A4%A4%E0%A5%87", "/x/%ED%95%9C%EA%B5%AD%EC%96%B4", "/x/Stra%C3%9Fe.pdf", "/x/cr%C3%A8me-br%C3%BBl%C3%A9e.pdf",
-		"/x/%C5%81%C3%B3d%C5%BA", "/x/re%CC%81sume%CC%81", "/authors", "/author", "/oauth", "/auths", "/auth-x", "/auth_token", "/x.auth", "/au", "/aut", "/auto", "/authority", "/token", "/revoke",
+		"/authors", "/author", "/oauth", "/auths", "/auth-x", "/auth_token", "/x.auth", "/au", "/aut", "/auto", "/authority", "/token", "/revoke",
 		"/x/y/z/" + strings.Repeat("a", 4000),
 	} {
 		all = append(all, "/v1/payables"+rest)
@@ -146,39 +142,21 @@ func TestPathsThatSomebodyCouldReadOtherwiseAreRefused(t *testing.T) {
 	}
 }
 
-// Every character that may stand beyond ASCII, one after the other (of the
-// ideographs beyond the basic plane one in 64): none
-// becomes a delimiter, a dot or a blank, and none helps to spell "auth".
-func TestNoAllowedCharacterFoldsIntoADelimiter(t *testing.T) {
-	t.Parallel()
-	allowed := 0
-	for r := rune(0x80); r <= unicode.MaxRune; r++ {
-		if r > 0x20000 && r < 0xe0000 && r%64 != 0 {
-			continue // ideographs, and nothing
-		}
-		segment := url.PathEscape(string(r))
-		if !accepted("/v1/x/y/" + segment + "xxxx") {
-			continue
-		}
-		allowed++
-		folded := accentsStripped(norm.NFKC.String(string(r)))
-		if strings.ContainsAny(folded, "/\\.;?#% \t\x00:&") {
-			t.Errorf("%U becomes %q", r, folded)
-		}
-		lower := strings.ToLower(folded)
-		for i, letter := range "auth" {
-			if rest := "auth"[:i] + segment + "auth"[i+1:]; lower == string(letter) && accepted("/v1/x/y/"+rest) {
-				t.Errorf("%U passes for %q", r, letter)
+// One reader makes a dot, a slash or an ASCII letter of what is beyond ASCII
+// (NFKC, case folding: a sharp s is two letters), and no published path has any.
+func TestEscapesBeyondASCIIAreRefusedAtAnyDepth(t *testing.T) {
+	for c := 0x80; c <= 0xff; c++ {
+		for _, shape := range []string{"/%%%02x", "/v1/%%%02x", "/v1/payables/a%%%02X", "/v1/a/b/c/%%%02xz", "/v1/a/b/c/d/%%c3%%%02x/"} {
+			if path := fmt.Sprintf(shape, c); accepted(path) {
+				t.Errorf("%s passes", path)
 			}
 		}
-		if invisible := invisibleDropped(folded); invisible == "" && accepted("/v1/x/y/au"+segment+"th") {
-			t.Errorf("%U is invisible in auth", r)
+	}
+	for _, name := range []string{"Zürich", "Straße", "日本語", "résumé", "\u212a", "\u017f"} {
+		if path := "/v1/payables/x/" + url.PathEscape(name); accepted(path) {
+			t.Errorf("%s passes", path)
 		}
 	}
-	if allowed < 30_000 {
-		t.Errorf("%d characters are allowed, want most letters", allowed)
-	}
-	t.Logf("%d characters", allowed)
 }
 
 func FuzzPath(f *testing.F) {

@@ -125,7 +125,7 @@ func (v *view) claims(path string) bool {
 	if v.claimed[first] {
 		return true
 	}
-	if !segmentSafe(first, 0) {
+	if !segmentSafe(first) {
 		return false // the guard refuses it
 	}
 	return v.claimed[strings.ToLower(strings.Trim(unescaped(first), " +."))]
