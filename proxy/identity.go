@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -200,7 +201,7 @@ func checkTwins(header http.Header) *problem {
 		}
 	}
 	for name, values := range header {
-		canonical, twin := plainName(name)
+		canonical, twin := target.FieldName(name)
 		if !twin {
 			continue
 		}
@@ -225,7 +226,7 @@ func uuid(text string) (string, bool) {
 			if text[i] != '-' {
 				return "", false
 			}
-		} else if unhex(text[i]) < 0 {
+		} else if strings.IndexByte("0123456789abcdefABCDEF", text[i]) < 0 {
 			return "", false
 		}
 	}

@@ -43,7 +43,7 @@ func BenchmarkAnswer(b *testing.B) {
 			dialled := 0
 			tr := &Transport{
 				Origin: &url.URL{Scheme: "http", Host: "origin.test"},
-				Dial:   func(context.Context, string, string) (net.Conn, error) {
+				Dial: func(context.Context, string, string) (net.Conn, error) {
 					dialled++
 					return nc, nil
 				},

@@ -1,10 +1,10 @@
-package proxy
+package target
 
 import "strings"
 
-// targetSafe: origin-form (RFC 9112 section 3.2.1) of visible ASCII, without a
-// fragment, which no request target has.
-func targetSafe(target string) bool {
+// OriginForm reports whether a request target is in origin-form (RFC 9112 section
+// 3.2.1), of visible ASCII and without a fragment, which no request target has.
+func OriginForm(target string) bool {
 	if target == "" || target[0] != '/' {
 		return false
 	}
@@ -16,12 +16,12 @@ func targetSafe(target string) bool {
 	return true
 }
 
-// pathSafe refuses every path that some upstream might normalise into another
+// SafePath refuses every path that some upstream might normalise into another
 // one: by decoding twice, by resolving dots, by merging slashes, by taking a
 // backslash for a slash, by cutting at a semicolon, by folding letters beyond
 // ASCII. It repairs nothing. One slash at the end is left to upstream, which
 // answers it with a redirect.
-func pathSafe(path string) bool {
+func SafePath(path string) bool {
 	depth, last := 0, strings.Count(path, "/")-1
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		if segment == "" && depth < last || !segmentSafe(segment) || isDots(segment) {
@@ -99,10 +99,10 @@ func unhex(c byte) int {
 	return -1
 }
 
-// pathTouchesAuth reports whether any segment reads "auth", in any case, plain
+// TouchesAuth reports whether any segment reads "auth", in any case, plain
 // or percent-encoded, with blanks and dots around it or not. No published path
 // but those of the token endpoint has such a segment. path is safe already.
-func pathTouchesAuth(path string) bool {
+func TouchesAuth(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if len(segment) >= len("auth") && isAuth(segment) {
 			return true
@@ -113,4 +113,13 @@ func pathTouchesAuth(path string) bool {
 
 func isAuth(segment string) bool {
 	return strings.EqualFold(strings.Trim(unescaped(segment), " +."), "auth")
+}
+
+// Folded returns a segment as the most forgiving reader sees it: decoded, in lower
+// case, without blanks and dots around it. ok is false if no path may have it.
+func Folded(segment string) (folded string, ok bool) {
+	if !segmentSafe(segment) {
+		return "", false
+	}
+	return strings.ToLower(strings.Trim(unescaped(segment), " +.")), true
 }
