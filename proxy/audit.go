@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // answered is the outcome of an audit line whose answer is upstream's: what
@@ -24,7 +25,7 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 		Str("listener", a.listenerName(in)).
 		Bool("app_token", record.AppToken)
 	if conn, ok := in.Context().Value(connKey{}).(net.Conn); ok {
-		if uid, known := PeerUID(conn); known {
+		if uid, known := socket.PeerUID(conn); known {
 			line = line.Uint32("peer_uid", uid)
 		}
 	}

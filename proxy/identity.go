@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -200,7 +201,7 @@ func checkTwins(header http.Header) *problem {
 		}
 	}
 	for name, values := range header {
-		canonical, twin := plainName(name)
+		canonical, twin := target.FieldName(name)
 		if !twin {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -66,10 +67,10 @@ func NewVendor(config VendConfig) *Vendor {
 		panic("proxy: VendConfig needs Tokens and Users")
 	}
 	v := &Vendor{config: config, guard: &guard{
-		hosts: map[string]bool{}, bound: config.Bound, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
+		hosts: target.Hosts{Names: map[string]bool{}, Bound: config.Bound}, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
 	}}
 	for _, host := range config.AllowedHosts {
-		v.guard.hosts[host] = true
+		v.guard.hosts.Names[host] = true
 	}
 	v.outer = &accessLog{next: http.HandlerFunc(v.vend), log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
 	return v

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // Server serves the connections of a Listener: an http.Server, or one like it.
@@ -62,7 +62,7 @@ const lastHandshakes = 20 * time.Millisecond
 // Open opens a TCP listener or a unix socket, or takes over the one that the
 // service manager has opened at that address.
 func Open(at config.Listen, options Options) (*Listener, error) {
-	if options.PeerUIDs != nil && !proxy.KnowsPeers {
+	if options.PeerUIDs != nil && !socket.KnowsPeers {
 		return nil, fmt.Errorf("listen %s: the users of connections are not known on this system", at)
 	}
 	l := &Listener{at: at, options: options, emptied: make(chan struct{}), left: make(chan struct{})}
@@ -124,7 +124,7 @@ func (l *Listener) admits(conn net.Conn) (uid uint32, allowed bool) {
 	if l.options.PeerUIDs == nil {
 		return 0, true
 	}
-	uid, known := proxy.PeerUID(conn)
+	uid, known := socket.PeerUID(conn)
 	return uid, known && slices.Contains(l.options.PeerUIDs, uid)
 }
 
