@@ -28,6 +28,7 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logWriter, aud
 
 	s.upstream, s.mints = newTransport(cfg), newTransport(cfg)
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
+	s.upstream.OnStaleAddresses, s.mints.OnStaleAddresses = s.staleAddresses, s.staleAddresses
 	s.mints.MaxConns, s.mints.MaxIdleConns = maxMints+2, 4 // a warm grant and a proof go besides
 	grant := defaultGrant(cfg)
 	var metrics *admin.Metrics
