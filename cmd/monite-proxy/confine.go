@@ -55,6 +55,7 @@ func rules(cfg *config.Config) confine.Rules {
 	for _, path := range append(cfg.FollowedFiles(), resolverFiles...) {
 		r.Read = append(r.Read, whereItLives(path)...)
 	}
+	r.Read = append(r.Read, resolverFolders...)
 	// The service manager's socket may be an abstract one.
 	r.AbstractSockets = strings.HasPrefix(os.Getenv("NOTIFY_SOCKET"), "@")
 	listens := []config.Listen{cfg.Listen, cfg.Admin, cfg.Vend}

@@ -79,6 +79,7 @@ const (
 func (s *sidecar) newTokens() {
 	cfg := s.cfg
 	s.mints = newTransport(cfg)
+	s.mints.OnStaleAddresses = s.staleAddresses
 	s.mints.MaxConns, s.mints.MaxIdleConns = maxMintsAtOnce+2, 4 // a warm grant and a proof go besides
 	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
 	s.rotation = s.newRotation(endpoint)
@@ -97,6 +98,7 @@ func (s *sidecar) newTokens() {
 func (s *sidecar) newHandler(policy proxy.Policy) {
 	cfg := s.cfg
 	s.upstream = newTransport(cfg)
+	s.upstream.OnStaleAddresses = s.staleAddresses
 	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
 	version, _, _ := build()
 	var handleSecret func() secret.String

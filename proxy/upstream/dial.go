@@ -27,7 +27,9 @@ type dialer struct {
 	tls        *tls.Config // nil for a plaintext origin
 	proxyTLS   *tls.Config // for an https proxy; ServerName is set per dial
 	proxy      func(*url.URL) (*url.URL, error)
-	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: names and connectTo
+	connectTo  func(ctx context.Context, network, addr string) (net.Conn, error) // to an IP address
+	names      *addressBook
 	timeout    time.Duration // per step: connect, CONNECT, handshake
 	progress   time.Duration
 	maxConnAge time.Duration
@@ -111,13 +113,24 @@ func (d *dialer) reachThrough(ctx context.Context, proxyURL *url.URL) (*wire, ne
 }
 
 func (d *dialer) socket(ctx context.Context, addr string) (*wire, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	nc, err := d.dial(ctx, "tcp", addr)
+	nc, err := d.dialOne(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	return &wire{Conn: nc, stream: socket.Of(nc), progress: d.progress}, nil
+}
+
+func (d *dialer) dialOne(ctx context.Context, addr string) (net.Conn, error) {
+	if d.dial != nil {
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		defer cancel()
+		return d.dial(ctx, "tcp", addr)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return d.open(ctx, host, port)
 }
 
 func (d *dialer) handshake(ctx context.Context, under net.Conn, config *tls.Config) (net.Conn, error) {
