@@ -8,7 +8,8 @@
 //	unknown.go   names with our prefix that we do not know: typos and strangers
 //	validate.go  spec -> Config (config.go), one concern per file:
 //	             upstream.go, egress.go, hosts.go, listen.go, socket.go, ids.go,
-//	             credentials.go, certificates.go, auditlog.go, traces.go
+//	             credentials.go, certificates.go, auditlog.go, redis.go,
+//	             traces.go
 //	identities.go  MONITE_IDENTITIES_FILE; identities_parse.go reads its tree,
 //	             identities_check.go judges each identity, both with lines;
 //	             pattern.go compiles an expression when it is first needed

@@ -37,8 +37,11 @@ func (m Mistake) String() string {
 }
 
 // mistakes collects. Only the first of each variable counts: what follows is
-// mostly a consequence.
-type mistakes struct{ found []Mistake }
+// usually a consequence.
+type mistakes struct {
+	found []Mistake
+	set   map[string]bool // the variables that are set
+}
 
 func (m *mistakes) has(name string) bool {
 	return slices.ContainsFunc(m.found, func(f Mistake) bool { return f.Variable == name })
@@ -83,10 +86,5 @@ func position(name string) int {
 			return i
 		}
 	}
-	for i, v := range later {
-		if v.name == name {
-			return len(variables) + i
-		}
-	}
-	return len(variables) + len(later)
+	return len(variables)
 }

@@ -144,7 +144,6 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_VEND_ADDR", "unix:vend.sock", named("MONITE_VEND_ADDR").accepts},
 	{"MONITE_MAX_MINTS_PER_SECOND", "0", "a whole number from 1 to 10000"},
 	{"MONITE_MAX_MINTS_PER_SECOND", "10001", "a whole number from 1 to 10000"},
-	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "Strict", "strict or std"},
 }

@@ -23,6 +23,13 @@ func (s *sidecar) appOptions(at config.Listen, mode fs.FileMode) listenOptions {
 	return options
 }
 
+// vendOptions are for the vend listener.
+func (s *sidecar) vendOptions() listenOptions {
+	options := s.appOptions(s.cfg.Vend, s.cfg.VendSocketMode)
+	options.PeerUIDs = s.cfg.VendAllowedPeerUIDs // a port has none
+	return options
+}
+
 // refusedPeers counts connections of users that are not allowed.
 type refusedPeers struct {
 	count atomic.Int64

@@ -116,7 +116,7 @@ func (s *sidecar) listen() error {
 	}
 	err := s.named.listen()
 	if err == nil && s.vend.server != nil {
-		if s.vend.listener, err = openListener(s.cfg.Vend, s.appOptions(s.cfg.Vend, s.cfg.SocketMode)); err != nil {
+		if s.vend.listener, err = openListener(s.cfg.Vend, s.vendOptions()); err != nil {
 			err = fmt.Errorf("MONITE_VEND_ADDR: %w", err)
 		}
 	}

@@ -27,7 +27,7 @@ func (s *sidecar) newVend(metrics *admin.Metrics, history *admin.History) *http.
 	}
 	vendor := proxy.NewVendor(proxy.VendConfig{
 		Tokens: s.cache, Users: cfg.AllowedEntityUserIDs, Default: cfg.EntityUserID,
-		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Vend), AppToken: cfg.AppToken,
+		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Vend), AppToken: cfg.VendAppToken,
 		MaxInFlight: int64(cfg.MaxInFlight), Log: s.log, Audit: s.audit.log, Listener: cfg.Vend.String(),
 		Observe: func(r *proxy.Record) {
 			metrics.ObserveRequest(r)
