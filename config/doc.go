@@ -16,7 +16,7 @@
 //	redact.go    the effective values, for the check command
 //
 // All mistakes are reported at once (mistakes.go): one line for each, with the
-// variable's name and what it accepts. No value is ever part of a message,
+// variable's name, what it accepts, and what is wrong with the value (fault.go). No value is ever part of a message,
 // because people paste secrets into the wrong variable.
 //
 // table.go writes the documentation of the variables from the same tags.

@@ -33,10 +33,7 @@ func Load() (*Config, error) {
 	}()
 	var warnings []string
 	environment := ownVariables()
-	wrong := mistakes{set: map[string]bool{}}
-	for name := range environment {
-		wrong.set[name] = true
-	}
+	wrong := mistakes{values: environment}
 	checkNames(environment, &wrong, &warnings)
 
 	parsed := parse(environment, &wrong)

@@ -64,7 +64,7 @@ func buildRedis(parsed *spec, wrong *mistakes) *Redis {
 	if from.current().IsZero() {
 		for _, name := range []string{redisPassword, redisPassword + "_FILE", redisCAFile, "MONITE_REDIS_TIMEOUT", "MONITE_MAX_REQUESTS_PER_SECOND"} {
 			off := name == "MONITE_MAX_REQUESTS_PER_SECOND" && parsed.MaxRequests == 0
-			if wrong.set[name] && !off && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
+			if wrong.isSet(name) && !off && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
 				wrong.add(name, "MONITE_REDIS_URL with it, which is not set")
 			}
 		}

@@ -138,6 +138,7 @@ type variable struct {
 	name, fallback, otherwise, desc, accepts string
 	min, max                                 string
 	field                                    int
+	kind                                     reflect.Type
 }
 
 // variables are those of spec, in its order.
@@ -150,6 +151,7 @@ func readTags(t reflect.Type) []variable {
 		v := variable{
 			name: tag.Get("envconfig"), fallback: tag.Get("default"), otherwise: tag.Get("otherwise"),
 			desc: tag.Get("desc"), accepts: tag.Get("accepts"), min: tag.Get("min"), max: tag.Get("max"), field: i,
+			kind: t.Field(i).Type,
 		}
 		switch {
 		case v.min == "":

@@ -94,7 +94,7 @@ func buildVend(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.VendAllowedPeerUIDs = buildPeerUIDs("MONITE_VEND_ALLOWED_PEER_UIDS", parsed.VendPeers, wrong)
 	if parsed.VendAddr == "" {
 		for _, name := range []string{"MONITE_VEND_SOCKET_MODE", "MONITE_VEND_ALLOWED_PEER_UIDS", "MONITE_VEND_APP_TOKEN", "MONITE_VEND_APP_TOKEN_FILE"} {
-			if wrong.set[name] {
+			if wrong.isSet(name) {
 				wrong.add(name, "MONITE_VEND_ADDR with it, which is not set")
 			}
 		}

@@ -158,7 +158,8 @@ func TestBadValueIsRefusedByNameWithWhatIsAccepted(t *testing.T) {
 		}
 		accepts, found := strings.CutPrefix(got[0], tc.name+": want ")
 		end, isEnd := strings.CutPrefix(tc.want, "...")
-		if !found || isEnd && !strings.HasSuffix(accepts, end) || !isEnd && accepts != tc.want {
+		plain, _, _ := strings.Cut(accepts, " (") // faultOf has a test of its own
+		if !found || isEnd && !strings.HasSuffix(accepts, end) && !strings.HasSuffix(plain, end) || !isEnd && accepts != tc.want && plain != tc.want {
 			t.Errorf("%s=%q: %q, want %q", tc.name, tc.value, got[0], tc.want)
 		}
 	}
