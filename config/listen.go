@@ -175,7 +175,9 @@ func AdminAddr() (Listen, error) {
 	}
 	listen, ok := parseListen(text)
 	if !ok {
-		return Listen{}, &Error{Mistakes: []Mistake{{Variable: v.name, Accepts: v.accepts}}}
+		wrong := mistakes{values: map[string]string{v.name: text}}
+		wrong.refuse(v.name, "")
+		return Listen{}, wrong.err()
 	}
 	return listen, nil
 }

@@ -142,7 +142,7 @@ func TestAdminAddrNeedsNothingElse(t *testing.T) {
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "CANARY")
 	_, err := AdminAddr()
-	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts; err == nil || err.Error() != want {
+	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts + " (the port is missing)"; err == nil || err.Error() != want {
 		t.Errorf("AdminAddr() = %v, want %s", err, want)
 	}
 }

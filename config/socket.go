@@ -9,17 +9,17 @@ import (
 
 // buildSocketMode reads four octal digits. The owner may always read and write,
 // or the socket would be of no use to anybody but root.
-func buildSocketMode(text string, wrong *mistakes) fs.FileMode {
+func buildSocketMode(name, text string, wrong *mistakes) fs.FileMode {
 	mode, err := strconv.ParseUint(text, 8, 16)
 	if err != nil || len(text) != 4 || mode < 0o600 || mode > 0o777 {
-		wrong.refuse("MONITE_SOCKET_MODE", "")
+		wrong.refuse(name, "")
 		return 0o600
 	}
 	return fs.FileMode(mode)
 }
 
 // buildPeerUIDs reads the comma list. Nil: everybody.
-func buildPeerUIDs(text string, wrong *mistakes) []uint32 {
+func buildPeerUIDs(name, text string, wrong *mistakes) []uint32 {
 	if text == "" {
 		return nil
 	}
@@ -28,7 +28,7 @@ func buildPeerUIDs(text string, wrong *mistakes) []uint32 {
 		var uid number
 		// 4294967295 is (uid_t)-1, which is nobody's.
 		if uid.Decode(strings.Trim(element, " ")) != nil || uid >= 1<<32-1 {
-			wrong.refuse("MONITE_ALLOWED_PEER_UIDS", "")
+			wrong.refuse(name, "")
 			return nil
 		}
 		uids = append(uids, uint32(uid))

@@ -39,24 +39,28 @@ type spec struct {
 	IdentitiesFile       string `envconfig:"MONITE_IDENTITIES_FILE" otherwise:"none" desc:"named identities, each with its own listener, path prefix or name, and rules; read again when it changes" accepts:"the path of a YAML file with named identities"`
 	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"answers POST /v1/auth/token locally with an opaque handle that stands for an allowed identity" accepts:"true or false"`
 
-	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"localhost:8080" desc:"the data listener, HTTP/1.1; localhost is 127.0.0.1 and, where there is one, ::1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
-	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
-	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
-	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
-	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
-	TLSCertFile  string        `envconfig:"MONITE_TLS_CERT_FILE" otherwise:"plain HTTP" desc:"certificate of the data listener, which then speaks TLS; read again when it changes" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_TLS_KEY_FILE"`
-	TLSKeyFile   string        `envconfig:"MONITE_TLS_KEY_FILE" otherwise:"plain HTTP" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_TLS_CERT_FILE"`
-	TLSClientCA  string        `envconfig:"MONITE_TLS_CLIENT_CA_FILE" otherwise:"none" desc:"if set, apps must show a certificate that one of these signed" accepts:"the path of a PEM file with at least one certificate, together with MONITE_TLS_CERT_FILE"`
-	AppToken     secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
-	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
-	AllowedHosts string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
-	AdminAddr    string        `envconfig:"MONITE_ADMIN_ADDR" default:"localhost:8081" desc:"the admin listener: health, metrics, status; localhost as above" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
-	VendAddr     string        `envconfig:"MONITE_VEND_ADDR" otherwise:"off" desc:"a separate listener that hands the raw tokens of allowed entity users to a backend: POST /v1/auth/token" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
-	ReadOnly     bool          `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
-	CAFile       string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
-	CertFile     string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
-	KeyFile      string        `envconfig:"MONITE_UPSTREAM_KEY_FILE" otherwise:"none" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_UPSTREAM_CERT_FILE"`
-	ProxyFromEnv bool          `envconfig:"MONITE_PROXY_FROM_ENV" default:"false" desc:"honour HTTPS_PROXY and NO_PROXY" accepts:"true or false"`
+	ListenAddr    string        `envconfig:"MONITE_LISTEN_ADDR" default:"localhost:8080" desc:"the data listener, HTTP/1.1; localhost is 127.0.0.1 and, where there is one, ::1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	Listener      string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
+	AllowRemote   bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
+	SocketMode    string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
+	AllowedPeers  string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
+	TLSCertFile   string        `envconfig:"MONITE_TLS_CERT_FILE" otherwise:"plain HTTP" desc:"certificate of the data listener, which then speaks TLS; read again when it changes" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_TLS_KEY_FILE"`
+	TLSKeyFile    string        `envconfig:"MONITE_TLS_KEY_FILE" otherwise:"plain HTTP" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_TLS_CERT_FILE"`
+	TLSClientCA   string        `envconfig:"MONITE_TLS_CLIENT_CA_FILE" otherwise:"none" desc:"if set, apps must show a certificate that one of these signed" accepts:"the path of a PEM file with at least one certificate, together with MONITE_TLS_CERT_FILE"`
+	AppToken      secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
+	AppTokenFile  string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
+	AllowedHosts  string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
+	AdminAddr     string        `envconfig:"MONITE_ADMIN_ADDR" default:"localhost:8081" desc:"the admin listener: health, metrics, status; localhost as above" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	VendAddr      string        `envconfig:"MONITE_VEND_ADDR" otherwise:"off" desc:"a separate listener that hands the raw tokens of allowed entity users to a backend: POST /v1/auth/token" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	VendSocket    string        `envconfig:"MONITE_VEND_SOCKET_MODE" default:"0600" desc:"permissions of that listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
+	VendPeers     string        `envconfig:"MONITE_VEND_ALLOWED_PEER_UIDS" otherwise:"those of MONITE_ALLOWED_PEER_UIDS" desc:"the users whose processes may connect to it" accepts:"user numbers with commas between them, together with a unix: MONITE_VEND_ADDR"`
+	VendToken     secret.String `envconfig:"MONITE_VEND_APP_TOKEN" otherwise:"that of MONITE_APP_TOKEN" desc:"what the backend must send there as X-Monite-Proxy-Token" accepts:"printable ASCII without spaces, at most 8192 bytes"`
+	VendTokenFile string        `envconfig:"MONITE_VEND_APP_TOKEN_FILE" desc:"a file that holds it; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
+	ReadOnly      bool          `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
+	CAFile        string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
+	CertFile      string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
+	KeyFile       string        `envconfig:"MONITE_UPSTREAM_KEY_FILE" otherwise:"none" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_UPSTREAM_CERT_FILE"`
+	ProxyFromEnv  bool          `envconfig:"MONITE_PROXY_FROM_ENV" default:"false" desc:"honour HTTPS_PROXY and NO_PROXY" accepts:"true or false"`
 
 	TokenTimeout    time.Duration `envconfig:"MONITE_TOKEN_TIMEOUT" default:"10s" desc:"limit for getting one token" min:"50ms" max:"5m"`
 	RefreshBefore   time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
@@ -66,9 +70,19 @@ type spec struct {
 	MaxInFlight     number        `envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
 	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`
+	RepeatGuard     time.Duration `envconfig:"MONITE_REPEAT_GUARD" default:"10m" desc:"how long a write of unknown outcome is not sent again by accident; 0 = off" min:"0s" max:"24h"`
+	IdempotencyTTL  time.Duration `envconfig:"MONITE_IDEMPOTENCY_TTL" default:"24h" desc:"how long an Idempotency-Key of an app is known; 0 = the field means nothing here and is only passed on" min:"0s" max:"168h"`
 	UpstreamTimeout time.Duration `envconfig:"MONITE_UPSTREAM_TIMEOUT" default:"60s" desc:"limit for the upstream's response headers; streaming has an idle limit and no total one" min:"50ms" max:"1h"`
 	ShutdownDelay   time.Duration `envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
 	DrainTimeout    time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
+
+	RedisURL          secret.String `envconfig:"MONITE_REDIS_URL" otherwise:"off" desc:"Redis or Valkey: replicas with the same credentials share tokens, the budget of mints, pauses and write records there, encrypted" accepts:"a URL such as redis://cache:6379, rediss://user@cache:6380/0, unix:/run/redis.sock or redis+sentinel://s1:26379,s2:26379/mymaster"`
+	RedisURLFile      string        `envconfig:"MONITE_REDIS_URL_FILE" desc:"a file that holds the URL; read at the start" accepts:"the path of a readable file that holds the URL and nothing else"`
+	RedisPassword     secret.String `envconfig:"MONITE_REDIS_PASSWORD" otherwise:"that of the URL, or none" desc:"the password of the store" accepts:"printable ASCII without spaces, at most 8192 bytes"`
+	RedisPasswordFile string        `envconfig:"MONITE_REDIS_PASSWORD_FILE" desc:"a file that holds it; read again at each new connection" accepts:"the path of a readable file that holds the password and nothing else"`
+	RedisCAFile       string        `envconfig:"MONITE_REDIS_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for rediss://" accepts:"the path of a PEM file with at least one certificate"`
+	RedisTimeout      time.Duration `envconfig:"MONITE_REDIS_TIMEOUT" default:"50ms" desc:"how long a request that waits leaves the store to respond; 10 times that when none waits" min:"5ms" max:"2s"`
+	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second of all replicas together, counted in the store of MONITE_REDIS_URL; 0 = no limit" min:"0" max:"100000"`
 
 	QuitEndpoint bool   `envconfig:"MONITE_QUIT_ENDPOINT" default:"false" desc:"allows the shutdown command and POST /quitquitquit on the admin listener" accepts:"true or false"`
 	LogLevel     string `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
@@ -99,13 +113,6 @@ type spec struct {
 	BSPBatchSize          number        `envconfig:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE" default:"512" desc:"spans that are sent at once" min:"1" max:"65536"`
 }
 
-// later are variables that a later version will understand. To ignore them
-// would be unsafe: who sets them relies on them. The value is the one setting
-// that says what this version does anyway.
-var later = []struct{ name, harmless string }{
-	{"MONITE_REDIS_URL", ""},
-}
-
 // number is a whole number in decimal digits. A plain int64 would let envconfig
 // read 010 as eight and 1_000 as a thousand.
 type number int64
@@ -131,6 +138,7 @@ type variable struct {
 	name, fallback, otherwise, desc, accepts string
 	min, max                                 string
 	field                                    int
+	kind                                     reflect.Type
 }
 
 // variables are those of spec, in its order.
@@ -143,6 +151,7 @@ func readTags(t reflect.Type) []variable {
 		v := variable{
 			name: tag.Get("envconfig"), fallback: tag.Get("default"), otherwise: tag.Get("otherwise"),
 			desc: tag.Get("desc"), accepts: tag.Get("accepts"), min: tag.Get("min"), max: tag.Get("max"), field: i,
+			kind: t.Field(i).Type,
 		}
 		switch {
 		case v.min == "":
