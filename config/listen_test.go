@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -185,5 +186,50 @@ func TestAllowedPeerUIDsNeedASocket(t *testing.T) {
 	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR (MONITE_LISTEN_ADDR is not a unix socket)"}
 	if diff := cmp.Diff(want, lines(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPlacesAreLookedAtAndNothingIsOpened(t *testing.T) {
+	directory := t.TempDir()
+	readOnly := filepath.Join(directory, "ro")
+	if err := os.Mkdir(readOnly, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, filepath.Join(directory, "file"), "")
+	for _, tc := range []struct{ name, value, want string }{
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/a.sock", ""},
+		{"MONITE_LISTEN_ADDR", "localhost:1", ""},
+		{"MONITE_ADMIN_ADDR", ":1", ""},
+		{"MONITE_ADMIN_ADDR", "192.0.2.1:1", "an address that this host has"},
+		{"MONITE_ADMIN_ADDR", "[2001:db8::1]:1", "an address that this host has"},
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/none/a.sock", "an address in a folder that exists: make the folder first"},
+		{"MONITE_ADMIN_ADDR", "unix:" + file + "/a.sock", "an address in a folder that can be looked at"},
+		{"MONITE_LISTEN_ADDR", "unix:" + file, "an address where nothing is yet, or a socket: there is something else of that name"},
+		{"MONITE_AUDIT_LOG", file, ""},
+		{"MONITE_LISTEN_ADDR", "unix:" + readOnly + "/a.sock", "an address in a folder that this user may write"},
+		{"MONITE_AUDIT_LOG", readOnly + "/audit", "a file that this user may write"},
+	} {
+		if os.Geteuid() == 0 && strings.HasSuffix(tc.want, "may write") {
+			continue // root may
+		}
+		var want []string
+		if tc.want != "" {
+			want = []string{tc.name + ": want " + tc.want}
+		}
+		if got := lines(mustLoad(t, map[string]string{tc.name: tc.value}).CheckPlaces()); !slices.Equal(got, want) {
+			t.Errorf("%s=%s: %q, want %q", tc.name, tc.value, got, want)
+		}
+	}
+	identities := writeFile(t, filepath.Join(directory, "identities"),
+		"identities:\n- name: billing\n  grant_type: client_credentials\n  listen_addr: unix:"+directory+"/none/b.sock\n")
+	got := lines(mustLoad(t, map[string]string{"MONITE_IDENTITIES_FILE": identities, "MONITE_LISTEN_ADDR": "unix:" + directory + "/none/a.sock"}).CheckPlaces())
+	if want := []string{
+		"MONITE_IDENTITIES_FILE: want a listen_addr of billing in a folder that exists: make the folder first",
+		"MONITE_LISTEN_ADDR: want an address in a folder that exists: make the folder first",
+	}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if left, err := filepath.Glob(directory + "/*.sock"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
