@@ -31,7 +31,7 @@ type spec struct {
 	Environment            string        `topic:"upstream" envconfig:"MONITE_ENVIRONMENT" otherwise:"sandbox, or what the host of MONITE_API_URL says, else custom" desc:"which Monite: picks the upstream origin" accepts:"sandbox, eu or us"`
 	APIURL                 string        `envconfig:"MONITE_API_URL" otherwise:"from MONITE_ENVIRONMENT" desc:"the upstream origin itself; a trailing /v1 is dropped" accepts:"an origin such as https://api.sandbox.monite.com, without user, path (but /v1), query or fragment"`
 	AllowPlaintextUpstream bool          `envconfig:"MONITE_ALLOW_PLAINTEXT_UPSTREAM" default:"false" desc:"allows http:// to an upstream that is not on this host: secrets and tokens travel in the clear" accepts:"true or false"`
-	APIVersion             string        `envconfig:"MONITE_API_VERSION" default:"2024-05-25" desc:"x-monite-version, added where the app sent none, and used to get tokens" accepts:"a date such as 2024-05-25"`
+	APIVersion             string        `envconfig:"MONITE_API_VERSION" default:"2024-05-25" desc:"x-monite-version, added where the app sent none, and used for token requests" accepts:"a date such as 2024-05-25"`
 	UpstreamTimeout        time.Duration `envconfig:"MONITE_UPSTREAM_TIMEOUT" default:"60s" desc:"limit for the upstream's response headers; streaming has an idle limit and no total one" min:"50ms" max:"1h"`
 	CAFile                 string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
 	CertFile               string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
@@ -48,7 +48,7 @@ type spec struct {
 	ReadOnly             bool   `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
 
 	ListenAddr   string        `topic:"listener" envconfig:"MONITE_LISTEN_ADDR" default:"localhost:8080" desc:"the data listener, HTTP/1.1; localhost is 127.0.0.1 and, where there is one, ::1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
-	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
+	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"HTTP/1.1 server of the data listener: strict refuses ambiguous requests, std is Go's own" accepts:"strict or std"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
 	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
 	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
@@ -69,11 +69,11 @@ type spec struct {
 	VendToken     secret.String `envconfig:"MONITE_VEND_APP_TOKEN" otherwise:"that of MONITE_APP_TOKEN" desc:"what the backend must send there as X-Monite-Proxy-Token" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	VendTokenFile string        `envconfig:"MONITE_VEND_APP_TOKEN_FILE" desc:"a file that holds it; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
 
-	TokenTimeout   time.Duration `topic:"tokens" envconfig:"MONITE_TOKEN_TIMEOUT" default:"10s" desc:"limit for getting one token" min:"50ms" max:"5m"`
+	TokenTimeout   time.Duration `topic:"tokens" envconfig:"MONITE_TOKEN_TIMEOUT" default:"10s" desc:"limit for one token request" min:"50ms" max:"5m"`
 	RefreshBefore  time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
 	HoldTimeout    time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
 	MaxIdentities  number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
-	MintsPerSecond number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
+	MintsPerSecond number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"token requests per second, long-term average; Monite allows 30 requests of any kind per client id, so sidecars sharing one must share this budget" min:"1" max:"10000"`
 
 	MaxInFlight     number        `topic:"requests" envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
@@ -91,7 +91,7 @@ type spec struct {
 
 	ShutdownDelay time.Duration `topic:"process" envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
 	DrainTimeout  time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
-	LogLevel      string        `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"the least that is logged" accepts:"trace, debug, info, warn or error"`
+	LogLevel      string        `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"minimum level to log" accepts:"trace, debug, info, warn or error"`
 	LogFormat     string        `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
 	AuditLog      string        `envconfig:"MONITE_AUDIT_LOG" otherwise:"the log" desc:"a file for the audit lines, one per write; appended to, and opened again on SIGHUP" accepts:"the absolute path of a file, in a directory that exists"`
 	Confine       string        `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = no start without" accepts:"auto, off or require"`
@@ -104,8 +104,8 @@ type spec struct {
 	OTLPTracesTimeout     number        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" default:"0" desc:"the same for traces alone; 0 = OTEL_EXPORTER_OTLP_TIMEOUT" min:"0" max:"300000"`
 	OTLPCertificate       string        `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE" otherwise:"system roots" desc:"further roots for the collector" accepts:"the path of a PEM file with at least one certificate"`
 	OTLPTracesCertificate string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" otherwise:"from OTEL_EXPORTER_OTLP_CERTIFICATE" desc:"the same for traces alone" accepts:"the path of a PEM file with at least one certificate"`
-	OTLPProtocol          string        `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" otherwise:"http/protobuf" desc:"there is only one" accepts:"http/protobuf, for which collectors mostly have port 4318"`
-	OTLPTracesProtocol    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" otherwise:"http/protobuf" desc:"the same for traces alone" accepts:"http/protobuf, for which collectors mostly have port 4318"`
+	OTLPProtocol          string        `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" otherwise:"http/protobuf" desc:"there is only one" accepts:"http/protobuf, for which collectors usually have port 4318"`
+	OTLPTracesProtocol    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" otherwise:"http/protobuf" desc:"the same for traces alone" accepts:"http/protobuf, for which collectors usually have port 4318"`
 	OTELServiceName       string        `envconfig:"OTEL_SERVICE_NAME" otherwise:"monite-proxy" desc:"service.name of the traces" accepts:"a name"`
 	OTELResource          string        `envconfig:"OTEL_RESOURCE_ATTRIBUTES" otherwise:"none" desc:"further attributes of the process in the traces" accepts:"name=value with commas between them, values percent-encoded"`
 	TracesSampler         string        `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which requests are traced; parentbased_: as the app says, if it says" accepts:"always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"`
@@ -114,7 +114,7 @@ type spec struct {
 	TracesExporter        string        `envconfig:"OTEL_TRACES_EXPORTER" default:"otlp" desc:"none = no traces" accepts:"otlp or none"`
 	BSPDelay              number        `envconfig:"OTEL_BSP_SCHEDULE_DELAY" default:"5000" desc:"spans are sent after this many milliseconds" min:"1" max:"300000"`
 	BSPExportTimeout      number        `envconfig:"OTEL_BSP_EXPORT_TIMEOUT" default:"30000" desc:"a second limit for one export, in milliseconds; the lower one counts" min:"1" max:"300000"`
-	BSPQueueSize          number        `envconfig:"OTEL_BSP_MAX_QUEUE_SIZE" default:"2048" desc:"spans that wait; what comes above is dropped and counted" min:"1" max:"65536"`
+	BSPQueueSize          number        `envconfig:"OTEL_BSP_MAX_QUEUE_SIZE" default:"2048" desc:"maximum number of queued spans; further spans are dropped and counted" min:"1" max:"65536"`
 	BSPBatchSize          number        `envconfig:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE" default:"512" desc:"spans that are sent at once" min:"1" max:"65536"`
 }
 
