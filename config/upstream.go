@@ -149,8 +149,8 @@ func isLoopbackHost(host string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// checkProxies judges HTTPS_PROXY and HTTP_PROXY where they count. Whoever reads
-// them later takes one that cannot be parsed for none, and connects directly.
+// checkProxies judges HTTPS_PROXY and HTTP_PROXY where they count. The library that
+// reads them later takes one that cannot be parsed for none, and connects directly.
 func checkProxies(parsed *spec, wrong *mistakes) {
 	if !parsed.ProxyFromEnv {
 		return
