@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -230,4 +232,10 @@ func (p *identityParser) rules(node *yaml.Node) (texts []string, rules []routes.
 		}
 	}
 	return texts, rules
+}
+
+// pattern is compiled when it is asked for: few starts ask for any, and all
+// pathPrefix's repetitions come to 200 KiB.
+func pattern(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }

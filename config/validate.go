@@ -49,7 +49,8 @@ func buildIdentity(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.AllowedEntityUserIDs = buildAllowList("MONITE_ALLOWED_ENTITY_USER_IDS", parsed.AllowedEntityUserIDs, cfg.EntityUserID, wrong)
 }
 
-// buildGrantType: whoever names a user means to act as that user.
+// buildGrantType takes a configured user for the wish to act as that user, unless
+// the grant type says otherwise.
 func buildGrantType(parsed *spec, wrong *mistakes) string {
 	switch {
 	case parsed.GrantType != "":
@@ -85,9 +86,9 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 	buildVend(cfg, parsed, wrong)
 }
 
-// buildVend: whoever reaches this listener gets tokens, not only their effects. So
-// what narrows the data listener narrows this one too, unless it has a setting of
-// its own, and what widens it does not.
+// buildVend judges the settings of the listener that hands out tokens, not only their
+// effects. So what narrows the data listener narrows this one too, unless it has a
+// setting of its own, and what widens the data listener does not widen this one.
 func buildVend(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.VendSocketMode = buildSocketMode("MONITE_VEND_SOCKET_MODE", parsed.VendSocket, wrong)
 	cfg.vendAppToken = buildSource("MONITE_VEND_APP_TOKEN", parsed.VendToken, parsed.VendTokenFile, wrong)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,8 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_VEND_APP_TOKEN_FILE":      {none},
 		"MONITE_REDIS_TIMEOUT":            {"50", "1ms", "50ms"}, // the last one because there is no store
 		"MONITE_REDIS_PASSWORD":           {"alone"},
+		"MONITE_REDIS_PASSWORD_FILE":      {none},
+		"MONITE_REDIS_URL_FILE":           {none},
 		"MONITE_REDIS_CA_FILE":            {none},
 		"MONITE_MAX_REQUESTS_PER_SECOND":  {"-1", "30"},
 		"MONITE_REPEAT_GUARD":             {"10", "25h"},
@@ -107,8 +110,9 @@ func TestEveryWrongValueIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	_, help := runCommand(t, env{}, "help")
 	table := wrongValues(t)
-	for line := range strings.Lines(help) {
-		if name, _, _ := strings.Cut(line, " "); strings.HasPrefix(name, "MONITE_") && len(table[name]) == 0 {
+	for _, name := range regexp.MustCompile(`MONITE_[A-Z_]+(\[_FILE\])?`).FindAllString(help, -1) {
+		name, hasFile := strings.CutSuffix(name, "[_FILE]")
+		if len(table[name]) == 0 || hasFile && len(table[name+"_FILE"]) == 0 {
 			t.Errorf("%s has no wrong value here", name)
 		}
 	}
@@ -144,7 +148,7 @@ func TestSeveralWrongValuesAreAllNamed(t *testing.T) {
 		"MONITE_READ_ONLY": "perhaps", "MONITE_LOG_FORMAT": "xml", "MONITE_REDIS_URL": "redis//x", "MONITE_CLINET_ID": "x",
 	}
 	badStart(t, e, "MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_ENTITY_USER_ID", "MONITE_READ_ONLY",
-		"MONITE_TOKEN_TIMEOUT", "MONITE_HOLD_TIMEOUT", "MONITE_LOG_FORMAT", "MONITE_REDIS_URL", "MONITE_CLINET_ID")
+		"MONITE_TOKEN_TIMEOUT", "MONITE_HOLD_TIMEOUT", "MONITE_REDIS_URL", "MONITE_LOG_FORMAT", "MONITE_CLINET_ID")
 	for _, name := range []string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"} {
 		listener, err := net.Listen("tcp", e[name])
 		if err != nil {
