@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "proxy/socket", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/trace"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/identity", "proxy/upstream", "proxy/socket", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/trace"},
 	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
 	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {"config/watch"},
@@ -24,10 +24,12 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "config/secret", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/routes"},
 	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
+	// A pure decision: of tokencache only the grant.
+	"proxy/identity": {"proxy/target", "tokencache", "internal/routes", "config/secret"},
 	"proxy/target":   {}, // pure rules about text
 	// Rows for tests; the published paths are the legitimate ones.
 	"proxy/target/targettest": {"internal/routes"},
