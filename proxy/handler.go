@@ -57,7 +57,7 @@ type Config struct {
 	Tracer Tracer
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
-	// Observe is called at the end of each request. May be nil.
+	// Observe is called at the end of each request, and copies what it keeps. May be nil.
 	Observe func(*Record)
 }
 
@@ -152,8 +152,8 @@ func (c *call) locate() {
 	c.routed.RoutePath = routed(c.path)
 }
 
-// routed is what the router sees of a path: as much as decides. A wildcard instead
-// would make chi keep the rest of the path for every request, five allocations.
+// routed is what the router sees of a path: as much as decides. With a wildcard in
+// the pattern chi would keep the rest of the path, six allocations per request.
 func routed(path string) string {
 	if strings.HasPrefix(path, forwarded) && path != tokenPath {
 		return forwarded
@@ -211,5 +211,5 @@ func (c *call) identify() *problem {
 	return nil
 }
 
-// refuseRoute answers what is not forwarded.
+// refuseRoute refuses a path that is not forwarded.
 func (c *call) refuseRoute() { c.refuse(notSent(&problemNotForwarded)) }

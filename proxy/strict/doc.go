@@ -5,8 +5,8 @@
 //
 // The reason to have it is performance: the sidecar takes 0.78 of the CPU that it takes
 // with net/http's server, and 7 MiB less with 1,000 idle clients (bench/RESULTS.md).
-// That a head has one reading is the dividend: on
-// the loopback there is no second parser past which something could be smuggled.
+// That a head has one reading is the dividend: on the loopback there is no second
+// parser past which something could be smuggled.
 //
 // The walk of a connection; a file is a step:
 //
