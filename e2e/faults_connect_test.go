@@ -121,14 +121,13 @@ func faultsUnreachable(r *faultRun) {
 		wiretest.FilterSocket(o.listener, nil)
 		c.recovers(2*time.Second, shape)
 	})
-	for _, name := range []string{"nxdomain", "servfail", "silence"} {
+	for name, trouble := range map[string]string{"nxdomain": "NXDOMAIN", "servfail": "SERVFAIL", "silence": "silent"} {
 		r.each(inUsual, "dns_"+name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			names := wiretest.NewNames(c.T)
-			names.Set("api.monite.test", "", "127.0.0.1")
+			names := newNameServer(c.T, "")
 			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			c.served(c.do(shape))
-			names.Set("api.monite.test", name, "")
+			names.Trouble(trouble)
 			o.cut(false)
 			one := c.do(shape) // at the addresses of an earlier lookup
 			c.served(one)

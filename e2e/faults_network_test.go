@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
@@ -139,9 +138,8 @@ func faultsNetwork(r *faultRun) {
 					c.Skip("no socket filters here")
 				}
 			}
-			names := wiretest.NewNames(c.T)
-			names.Set("api.monite.test", "", "127.0.0.1")
-			names.SetIPv6("api.monite.test", "::1")
+			names := newNameServer(c.T, "")
+			names.Lead("127.0.0.1", "::1")
 			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			for range 3 {
 				one := c.do(shape)
@@ -231,11 +229,10 @@ func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
 	_, port, _ := net.SplitHostPort(old.addr)
 	next.stop()
 	next.listen("127.0.0.2:" + port)
-	names := wiretest.NewNames(c.T)
-	names.Set("api.monite.test", "", "127.0.0.1")
+	names := newNameServer(c.T, "")
 	c.s = startAsking(c.T, names, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 	c.served(c.do(shape))
-	names.Set("api.monite.test", "", "127.0.0.2")
+	names.Lead("127.0.0.2", "")
 }
 
 // bothLedgers adds up.
@@ -297,11 +294,4 @@ func holdPort(c *faultCell, addr string) net.Listener {
 	}
 	c.Cleanup(func() { _ = listener.Close() })
 	return listener
-}
-
-// startAsking starts a sidecar that asks this name server alone.
-func startAsking(t *testing.T, names *wiretest.Names, e env) *sidecar {
-	t.Helper()
-	const script = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
-	return startUnder(t, e, "unshare", "-m", "sh", "-c", script, "sh", names.ResolvConf)
 }

@@ -383,16 +383,15 @@ func faultsTokenConnection(r *faultRun) {
 		c.s = start(c.T, defaultEnv(url).with("MONITE_TOKEN_TIMEOUT", "4s", "MONITE_HOLD_TIMEOUT", "4s"))
 		c.served(c.do(shape))
 	})
-	for _, name := range []string{"nxdomain", "servfail"} {
+	for name, trouble := range map[string]string{"nxdomain": "NXDOMAIN", "servfail": "SERVFAIL"} {
 		r.each(inUsual, name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			names := wiretest.NewNames(c.T)
-			names.Set("api.monite.test", name, "")
+			names := newNameServer(c.T, trouble)
 			c.s = startAsking(c.T, names, quickEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true"))
 			for range 3 {
 				c.refused(c.do(shape))
 			}
-			names.Set("api.monite.test", "", "127.0.0.1")
+			names.Trouble("")
 			c.recovers(2*time.Second, shape)
 		})
 	}

@@ -1,149 +1,28 @@
 package e2e
 
 import (
-	"encoding/binary"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-// nameServer is one of those in the sidecar's resolv.conf. It knows one name,
+// newNameServer is one of those in the sidecar's resolv.conf. It knows one name,
 // api.monite.test at 127.0.0.1, and has one trouble.
-type nameServer struct {
-	address string
-
-	mu       sync.Mutex // guards all below
-	trouble  string     // "": none
-	address4 net.IP
-	asked    map[dnsmessage.Type]int
-}
-
-func newNameServer(t *testing.T, trouble string) *nameServer {
+func newNameServer(t *testing.T, trouble string) *wiretest.Names {
 	t.Helper()
-	n := &nameServer{trouble: trouble, address4: net.IPv4(127, 0, 0, 1), asked: map[dnsmessage.Type]int{}}
-	var packets net.PacketConn
-	var streams net.Listener
-	for try := range 50 {
-		n.address = fmt.Sprintf("127.54.%d.%d", os.Getpid()%250+1, (int(faultCounter.Add(1))+try)%250+1)
-		var err error
-		if packets, err = net.ListenPacket("udp", n.address+":53"); err == nil {
-			if streams, err = net.Listen("tcp", n.address+":53"); err == nil {
-				break
-			}
-			_ = packets.Close()
-		}
-		if try == 49 {
-			t.Skip("NOT TESTED: no name server can listen on port 53 of loopback: ", err)
-		}
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		query := make([]byte, 1500)
-		for {
-			size, from, err := packets.ReadFrom(query)
-			if err != nil {
-				return
-			}
-			answer := n.answer(append([]byte(nil), query[:size]...), false)
-			running.Go(func() {
-				if n.now() == "slow" {
-					time.Sleep(2 * time.Second)
-				}
-				if answer != nil {
-					_, _ = packets.WriteTo(answer, from)
-				}
-			})
-		}
-	})
-	running.Go(func() {
-		for {
-			conn, err := streams.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer func() { _ = conn.Close() }()
-				var size [2]byte
-				if _, err := io.ReadFull(conn, size[:]); err != nil {
-					return
-				}
-				query := make([]byte, binary.BigEndian.Uint16(size[:]))
-				if _, err := io.ReadFull(conn, query); err != nil {
-					return
-				}
-				answer := n.answer(query, true)
-				_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) //nolint:gosec // short
-			})
-		}
-	})
-	t.Cleanup(func() { _, _ = packets.Close(), streams.Close(); running.Wait() })
-	return n
-}
-
-func (n *nameServer) now() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.trouble
-}
-
-func (n *nameServer) set(trouble string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.trouble = trouble
-	clear(n.asked)
-}
-
-func (n *nameServer) answer(query []byte, stream bool) []byte {
-	var message dnsmessage.Message
-	if message.Unpack(query) != nil || len(message.Questions) != 1 {
-		return nil
-	}
-	question := message.Questions[0]
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.asked[question.Type]++
-	edns := len(message.Additionals) > 0
-	message.Response, message.RecursionAvailable, message.Additionals = true, true, nil
-	name := question.Name.String()
-	switch {
-	case n.trouble == "silent",
-		n.trouble == "lossy" && n.asked[question.Type]%2 == 1,
-		n.trouble == "AAAA silent" && question.Type == dnsmessage.TypeAAAA,
-		n.trouble == "search silent" && strings.HasSuffix(name, ".corp.test."):
-		return nil
-	case n.trouble == "FORMERR" && edns:
-		message.RCode = dnsmessage.RCodeFormatError
-	case n.trouble == "SERVFAIL":
-		message.RCode = dnsmessage.RCodeServerFailure
-	case n.trouble == "NXDOMAIN", name != "api.monite.test.":
-		message.RCode = dnsmessage.RCodeNameError
-	case n.trouble == "truncated" && !stream:
-		message.Truncated = true
-	case question.Type == dnsmessage.TypeA:
-		message.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: 1},
-			Body:   &dnsmessage.AResource{A: [4]byte(n.address4.To4())},
-		}}
-	}
-	packed, err := message.Pack()
-	if err != nil {
-		return nil
-	}
-	return packed
+	names := wiretest.NewNames(t, "api.monite.test", "127.0.0.1")
+	names.Trouble(trouble)
+	return names
 }
 
 // ownEtc makes a directory that the sidecar sees as /etc.
-func ownEtc(t *testing.T, more string, servers ...*nameServer) string {
+func ownEtc(t *testing.T, more string, servers ...*wiretest.Names) string {
 	t.Helper()
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
 		t.Skip("NOT TESTED: only root with unshare -m can give the sidecar name servers of its own")
@@ -154,10 +33,10 @@ func ownEtc(t *testing.T, more string, servers ...*nameServer) string {
 	return etc
 }
 
-func resolvConf(more string, servers ...*nameServer) string {
+func resolvConf(more string, servers ...*wiretest.Names) string {
 	text := more
 	for _, server := range servers {
-		text += "nameserver " + server.address + "\n"
+		text += "nameserver " + server.Address + "\n"
 	}
 	return text
 }
@@ -165,6 +44,12 @@ func resolvConf(more string, servers ...*nameServer) string {
 func startIn(t *testing.T, etc string, e env) *sidecar {
 	t.Helper()
 	return startUnder(t, e, "unshare", "-m", "sh", "-c", `mount --bind "$1" /etc && shift && exec "$@"`, "sh", etc)
+}
+
+// startAsking starts a sidecar that asks this name server alone.
+func startAsking(t *testing.T, names *wiretest.Names, e env) *sidecar {
+	t.Helper()
+	return startIn(t, ownEtc(t, "options timeout:1 attempts:1\n", names), e)
 }
 
 func TestNameServersInTroubleAtTheStart(t *testing.T) {
@@ -189,7 +74,7 @@ func TestNameServersInTroubleAtTheStart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var servers []*nameServer
+			var servers []*wiretest.Names
 			for _, trouble := range tc.troubles {
 				servers = append(servers, newNameServer(t, trouble))
 			}
@@ -219,8 +104,8 @@ func TestNameServersThatComeIntoTroubleLater(t *testing.T) {
 			s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			s.mustCall("GET", "/v1/entities", "")
 			time.Sleep(time.Second) // what was found just now would be used
-			first.set(trouble)
-			second.set(trouble)
+			first.Trouble(trouble)
+			second.Trouble(trouble)
 			for _, method := range []string{"GET", "POST"} {
 				o.cut(false)
 				began := time.Now()
@@ -274,7 +159,7 @@ func TestResolvConfBecomesALink(t *testing.T) {
 	}
 	call()
 	time.Sleep(1100 * time.Millisecond)
-	server.set("SERVFAIL")
+	server.Trouble("SERVFAIL")
 	call()
 	s.waitFor("the cause in the log", func() bool { return strings.Contains(s.log.String(), "Landlock") })
 }
