@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -33,7 +34,7 @@ var nasty = []string{"a\nb", "a\r\n{\"level\":\"fatal\"}", "\x1b[31mred\x1b[0m",
 
 // What came in over the wire cannot say these; what calls the handler could.
 func TestEveryLineOfTheLogIsOneJSONObject(t *testing.T) {
-	var log lockedBuffer
+	var log wiretest.Buffer
 	config := Config{
 		Origin: &url.URL{Scheme: "http", Host: "x"}, Tokens: &tokenBook{}, APIVersion: "2024-05-25", MaxInFlight: 10, MaxBodyBytes: 100, Policy: policies["open"], Log: zerolog.New(&log).Level(zerolog.TraceLevel),
 		Upstream: tripFunc(func(out *http.Request) (*http.Response, error) {
@@ -119,9 +120,9 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 	canaries := map[string]string{
 		"token": "c4n4ry/token+value==", "query": "c4n4ryquery&=", "path": "c4n4rypath", "header": "c4n4ryheader", "body": "c4n4rybody", "answer": "c4n4ryanswer", "app token": "c4n4ryapptoken", "cookie": "c4n4rycookie", "host": "c4n4ryhost",
 	}
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -129,22 +130,22 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 			case strings.HasSuffix(in.URL.Path, "/broken"):
 				return
 			case strings.HasSuffix(in.URL.Path, "/garbage"):
-				p.say("HTTP/1.1 200 OK\r\nBroken " + canaries["answer"] + in.Header.Get("Authorization") + "\r\n\r\n")
+				p.Say("HTTP/1.1 200 OK\r\nBroken " + canaries["answer"] + in.Header.Get("Authorization") + "\r\n\r\n")
 				return
 			case strings.HasSuffix(in.URL.Path, "/cut"):
-				p.say("HTTP/1.1 200 OK\r\nX-A: " + canaries["answer"] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + canaries["answer"] + "\r\n")
+				p.Say("HTTP/1.1 200 OK\r\nX-A: " + canaries["answer"] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + canaries["answer"] + "\r\n")
 				return
 			case strings.HasSuffix(in.URL.Path, "/slow"):
-				p.untilCut()
+				p.UntilCut()
 				return
 			case strings.HasSuffix(in.URL.Path, "/401"):
-				p.say(answer(401, "application/json", `{"error":{"message":"`+canaries["answer"]+in.Header.Get("Authorization")+`"}}`))
+				p.Say(answer(401, "application/json", `{"error":{"message":"`+canaries["answer"]+in.Header.Get("Authorization")+`"}}`))
 			default:
-				p.say(answer(200, "a/b", canaries["answer"]))
+				p.Say(answer(200, "a/b", canaries["answer"]))
 			}
 		}
 	})
-	r := newRig(t, o.url, shortTimeouts)
+	r := newRig(t, o.URL, shortTimeouts)
 	r.handler.config.Tokens = &canaryTokens{text: canaries["token"]}
 	var ours strings.Builder
 	for _, end := range []string{"good", "broken", "garbage", "cut", "slow", "401", "..", "auth", "%zz", "a;b"} {
@@ -159,8 +160,8 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 				fields = append(fields, "Content-Length: 10")
 			}
 			a := r.dial()
-			a.say(head("POST", "/v1/payables/"+canaries["path"]+"/"+end+"?q="+url.QueryEscape(canaries["query"])+"&"+canaries["query"], append(fields, "X-H: "+canaries["header"], "Cookie: "+canaries["cookie"], "Authorization: Bearer "+canaries["header"], "X-Monite-Proxy-Token: "+canaries["app token"])...) + "\r\n" + body)
-			response, text, err := a.answer("POST")
+			a.Say(head("POST", "/v1/payables/"+canaries["path"]+"/"+end+"?q="+url.QueryEscape(canaries["query"])+"&"+canaries["query"], append(fields, "X-H: "+canaries["header"], "Cookie: "+canaries["cookie"], "Authorization: Bearer "+canaries["header"], "X-Monite-Proxy-Token: "+canaries["app token"])...) + "\r\n" + body)
+			response, text, err := a.Response("POST")
 			if err == nil && response.Header.Get("Proxy-Status") != "" {
 				ours.WriteString(text)
 				_ = response.Header.Write(&ours)
@@ -170,10 +171,10 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 	}
 	for _, raw := range []string{"GARBAGE " + canaries["header"] + "\r\n\r\n", "GET /" + canaries["path"] + " HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: " + canaries["host"] + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nbad " + canaries["header"] + "\r\n\r\n"} {
 		a := r.dial()
-		a.say(raw)
-		_, _ = io.ReadAll(a.br)
+		a.Say(raw)
+		_, _ = io.ReadAll(a.Reader)
 	}
-	eventually(t, "every request has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
+	wiretest.Eventually(t, "every request has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
 	log := r.log.String()
 	if checkLines(t, log) < 60 {
 		t.Errorf("too few lines: %s", log)
@@ -207,7 +208,7 @@ func TestLevelOfALine(t *testing.T) {
 		if got := level(&c.record); got != c.want {
 			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
 		}
-		var log lockedBuffer
+		var log wiretest.Buffer
 		told := &call{Context: t.Context(), log: &accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}, in: httptest.NewRequest("GET", "/", nil), record: c.record}
 		told.tell()
 		if got := log.String() != ""; got != (c.want >= zerolog.WarnLevel) {

@@ -7,17 +7,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // upstreamSays answers every request with the raw text for its path.
-func upstreamSays(t testing.TB, answers map[string]string) *origin {
-	return listen(t, func(p *peer) {
+func upstreamSays(t testing.TB, answers map[string]string) *wiretest.Origin {
+	return wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
-			p.say(answers[in.URL.Path])
+			p.Say(answers[in.URL.Path])
 		}
 	})
 }
@@ -61,16 +63,16 @@ func TestAnswerOfUpstream(t *testing.T) {
 	answers := map[string]string{}
 	o := upstreamSays(t, answers)
 	for i, c := range rows {
-		answers[fmt.Sprintf("/v1/%d", i)] = strings.ReplaceAll(c.says, "ORIGIN", o.url.Host)
+		answers[fmt.Sprintf("/v1/%d", i)] = strings.ReplaceAll(c.says, "ORIGIN", o.URL.Host)
 	}
 	// These end the connection by what they are.
 	for i, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
 			o := o
 			if c.name == "until close" {
-				o = listen(t, func(p *peer) { _, _, _ = p.request(); p.say(c.says) })
+				o = wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request(); p.Say(c.says) })
 			}
-			r := newRig(t, o.url)
+			r := newRig(t, o.URL)
 			for range 2 { // the second on the same connection of the app
 				response, body := r.do(c.method, fmt.Sprintf("/v1/%d", i), "")
 				if response.StatusCode != c.status || body != c.body {
@@ -97,7 +99,7 @@ func TestAnswerOfUpstream(t *testing.T) {
 
 func TestEveryValueOfAFieldPasses(t *testing.T) {
 	o := upstreamSays(t, map[string]string{"/v1/x": "HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nLink: <a>\r\nLink: <b>\r\nContent-Length: 0\r\n\r\n"})
-	response, _ := newRig(t, o.url).do("GET", "/v1/x", "")
+	response, _ := newRig(t, o.URL).do("GET", "/v1/x", "")
 	if !slices.Equal(response.Header["X-A"], []string{"1", "2"}) || !slices.Equal(response.Header["Link"], []string{"<a>", "<b>"}) {
 		t.Errorf("header = %v", response.Header)
 	}
@@ -105,7 +107,7 @@ func TestEveryValueOfAFieldPasses(t *testing.T) {
 
 func TestRequestIDIsOursAndUpstreamsIsNamed(t *testing.T) {
 	o := upstreamSays(t, map[string]string{"/v1/x": "HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n", "/v1/odd": "HTTP/1.1 200 OK\r\nX-Request-Id: a b\x1b[31m\r\nContent-Length: 0\r\n\r\n"})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	for _, c := range []struct{ path, given, id, theirs string }{{"/v1/x", "app-1", "app-1", "theirs"}, {"/v1/x", strings.Repeat("a", 129), "", "theirs"}, {"/v1/x", "two words", "", "theirs"}, {"/v1/x", "theirs", "theirs", ""}} {
 		response, _ := r.do("GET", c.path, "", "X-Request-Id", c.given)
 		got := response.Header["X-Request-Id"]
@@ -126,16 +128,16 @@ func TestBrokenHeadOfUpstreamIs502(t *testing.T) {
 		"two lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "bad length": "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "bad encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: canary\r\n\r\n", "nothing": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := listen(t, func(p *peer) {
-				if _, _, err := p.request(); err == nil {
-					p.say(says)
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if _, _, err := p.Request(); err == nil {
+					p.Say(says)
 				}
 			})
-			r := newRig(t, o.url)
+			r := newRig(t, o.URL)
 			response, body := r.do("POST", "/v1/x", "{}")
 			checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
-			if o.requests.Load() != 1 {
-				t.Errorf("sent %d times", o.requests.Load())
+			if o.Heads.Load() != 1 {
+				t.Errorf("sent %d times", o.Heads.Load())
 			}
 			_ = r.record()
 			if strings.Contains(r.log.String(), "canary") {
@@ -146,39 +148,39 @@ func TestBrokenHeadOfUpstreamIs502(t *testing.T) {
 }
 
 func TestTokensOfTheRequestNeverReachARedirectsTarget(t *testing.T) {
-	evil := listen(t, func(p *peer) { p.untilCut() })
-	o := listen(t, func(p *peer) {
+	evil := wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() })
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for range 4 {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
-			p.say("HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: http://" + evil.url.Host + "/x\r\nContent-Length: 0\r\n\r\n")
+			p.Say("HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: http://" + evil.URL.Host + "/x\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	for _, status := range []string{"301", "302", "307", "308"} {
 		if response, _ := r.do("POST", "/v1/x?s="+status, "{}"); fmt.Sprint(response.StatusCode) != status {
 			t.Errorf("status = %d, want %s", response.StatusCode, status)
 		}
 	}
-	if evil.accepted.Load() != 0 {
+	if evil.Accepted.Load() != 0 {
 		t.Error("a redirect was followed")
 	}
 }
 
 func TestProblemsForHeadHaveNoBody(t *testing.T) {
-	r := newRig(t, listen(t, answering(okEmpty)).url)
+	r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL)
 	a := r.dial()
-	a.say(head("HEAD", "/v1//x") + "\r\n")
-	response, _ := a.want("HEAD", http.StatusBadRequest)
+	a.Say(head("HEAD", "/v1//x") + "\r\n")
+	response, _ := a.WantStatus("HEAD", http.StatusBadRequest)
 	if response.ContentLength <= 0 {
 		t.Errorf("Content-Length = %d", response.ContentLength)
 	}
 	if record := r.record(); record.ResponseBytes != 0 {
 		t.Errorf("%d bytes of body", record.ResponseBytes)
 	}
-	if rest, err := io.ReadAll(a.br); len(rest) > 0 || err != nil {
+	if rest, err := io.ReadAll(a.Reader); len(rest) > 0 || err != nil {
 		t.Errorf("after the head: %q, %v", rest, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -18,11 +19,11 @@ type ending struct {
 	err  error
 }
 
-func recording(t *testing.T) (*origin, chan ending) {
+func recording(t *testing.T) (*wiretest.Origin, chan ending) {
 	seen := make(chan ending, 10)
-	return listen(t, func(p *peer) {
+	return wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			_, body, err := p.request()
+			_, body, err := p.Request()
 			if errors.Is(err, io.EOF) && body == "" {
 				return // no request
 			}
@@ -30,7 +31,7 @@ func recording(t *testing.T) (*origin, chan ending) {
 			if err != nil {
 				return
 			}
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	}), seen
 }
@@ -50,11 +51,11 @@ func TestBrokenBodyOfTheAppIs400AndUpstreamSeesItIncomplete(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, seen := recording(t)
-			r := newRig(t, o.url)
+			r := newRig(t, o.URL)
 			a := r.dial()
-			a.say(head("POST", "/v1/x", c.head) + "\r\n" + c.body)
+			a.Say(head("POST", "/v1/x", c.head) + "\r\n" + c.body)
 			_ = a.Conn.(*net.TCPConn).CloseWrite()
-			response, body, err := a.answer("POST")
+			response, body, err := a.Response("POST")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,8 +70,8 @@ func TestBrokenBodyOfTheAppIs400AndUpstreamSeesItIncomplete(t *testing.T) {
 			if !response.Close {
 				t.Error("the connection goes on")
 			}
-			if o.complete.Load() != 0 || !c.streamed && o.accepted.Load() != 0 {
-				t.Errorf("%d connections, %d complete requests", o.accepted.Load(), o.complete.Load())
+			if o.Complete.Load() != 0 || !c.streamed && o.Accepted.Load() != 0 {
+				t.Errorf("%d connections, %d complete requests", o.Accepted.Load(), o.Complete.Load())
 			}
 			if record := r.record(); record.Retried || record.Replay != "" {
 				t.Errorf("record = %+v", record)
@@ -92,15 +93,15 @@ func TestTooLargeBodyIs413(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, seen := recording(t)
-			r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes, c.ReplayBodyBytes = 100, 10 })
+			r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes, c.ReplayBodyBytes = 100, 10 })
 			a := r.dial()
-			a.say(head("POST", "/v1/x", c.framing) + "\r\n" + c.body)
-			response, body := a.want("POST", c.status)
+			a.Say(head("POST", "/v1/x", c.framing) + "\r\n" + c.body)
+			response, body := a.WantStatus("POST", c.status)
 			if c.status == 200 {
 				return
 			}
 			checkOurs(t, response, body, &problemBodyTooLarge, c.outcome, "")
-			if o.complete.Load() != 0 {
+			if o.Complete.Load() != 0 {
 				t.Error("upstream saw a complete request")
 			}
 			if c.outcome == Unknown {
@@ -108,14 +109,14 @@ func TestTooLargeBodyIs413(t *testing.T) {
 					t.Errorf("upstream saw %d bytes, %v", len(end.body), end.err)
 				}
 			}
-			a.closed()
+			a.Closed()
 		})
 	}
 }
 
 func TestNoBodyAtAllWhereTheLimitIsZero(t *testing.T) {
 	o, _ := recording(t)
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 0 })
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 0 })
 	for body, status := range map[string]int{"": 200, "x": 413} {
 		if response, _ := r.do("POST", "/v1/x", body); response.StatusCode != status {
 			t.Errorf("body %q: %d, want %d", body, response.StatusCode, status)
@@ -132,21 +133,21 @@ func TestEarlyAnswerReachesAnAppInTheMiddleOfALargeUpload(t *testing.T) {
 					continue // ends half a second later, like the 401
 				}
 				t.Run(fmt.Sprint(status, " ", framing, " ", app), func(t *testing.T) {
-					o := listen(t, func(p *peer) {
-						if _, err := p.head(); err == nil {
-							_, _ = io.CopyN(io.Discard, p.br, 1000)
-							p.say(answer(status, "a/b", "early"))
-							p.untilCut()
+					o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+						if _, err := p.Head(); err == nil {
+							_, _ = io.CopyN(io.Discard, p.Reader, 1000)
+							p.Say(answer(status, "a/b", "early"))
+							p.UntilCut()
 						}
 					})
-					r := newRig(t, o.url)
+					r := newRig(t, o.URL)
 					goroutines := quietGoroutines()
 					a := r.dial()
 					first := head("POST", "/v1/x", "Content-Length: 30000000")
 					if framing == "chunked" {
 						first = head("POST", "/v1/x", "Transfer-Encoding: chunked")
 					}
-					a.say(first + "\r\n")
+					a.Say(first + "\r\n")
 					piece := strings.Repeat("x", 64<<10)
 					if framing == "chunked" {
 						piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
@@ -163,15 +164,15 @@ func TestEarlyAnswerReachesAnAppInTheMiddleOfALargeUpload(t *testing.T) {
 					if app == "writes on" {
 						<-written
 					}
-					response, body, err := a.answer("POST")
+					response, body, err := a.Response("POST")
 					if err != nil || response.StatusCode != status || body != "early" || !response.Close {
 						t.Fatalf("answer = %v %q, %v", response, body, err)
 					}
 					<-written
 					_ = a.Close()
-					eventually(t, "the app's connection is closed", func() bool { return r.open.Load() == 0 })
-					eventually(t, "upstream's connection is closed", func() bool { return o.open.Load() == 0 })
-					eventually(t, "no goroutine is left", func() bool { return proxyGoroutines() <= goroutines })
+					wiretest.Eventually(t, "the app's connection is closed", func() bool { return r.open.Load() == 0 })
+					wiretest.Eventually(t, "upstream's connection is closed", func() bool { return o.Open.Load() == 0 })
+					wiretest.Eventually(t, "no goroutine is left", func() bool { return proxyGoroutines() <= goroutines })
 					if asked, _, invalidated := r.tokens.counts(); asked != 1 || status == http.StatusUnauthorized && invalidated != 1 {
 						t.Errorf("%d tokens asked for, %d invalidated", asked, invalidated)
 					}
@@ -187,27 +188,27 @@ func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(when+" "+how, func(t *testing.T) {
 				arrived, gone := make(chan struct{}), make(chan struct{})
-				o := listen(t, func(p *peer) {
-					if _, err := p.head(); err != nil {
+				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+					if _, err := p.Head(); err != nil {
 						return
 					}
 					if when == "in the middle of the answer" {
-						p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+						p.Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
 					}
 					close(arrived)
-					p.untilCut()
+					p.UntilCut()
 					close(gone)
 				})
-				r := newRig(t, o.url)
+				r := newRig(t, o.URL)
 				a := r.dial()
 				if when == "in the middle of its body" {
-					a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
+					a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 				} else {
-					a.say(post("/v1/x", "{}"))
+					a.Say(post("/v1/x", "{}"))
 				}
 				<-arrived
 				if when == "in the middle of the answer" {
-					if _, err := http.ReadResponse(a.br, nil); err != nil {
+					if _, err := http.ReadResponse(a.Reader, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -227,7 +228,7 @@ func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
 						t.Errorf("record = %+v", record)
 					}
 				}
-				eventually(t, "nothing is open", func() bool { return r.open.Load() == 0 && o.open.Load() == 0 })
+				wiretest.Eventually(t, "nothing is open", func() bool { return r.open.Load() == 0 && o.Open.Load() == 0 })
 			})
 		}
 	}
@@ -236,13 +237,13 @@ func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
 // A reset on the heels of the answer would take it away from a client that is
 // still writing.
 func TestEarlyAnswerReachesAStockClient(t *testing.T) {
-	o := listen(t, func(p *peer) {
-		if _, err := p.head(); err == nil {
-			p.say(answer(401, "a/b", "early"))
-			p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, err := p.Head(); err == nil {
+			p.Say(answer(401, "a/b", "early"))
+			p.UntilCut()
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	for _, length := range []int64{-1, 30 << 20} {
 		for range 3 {
 			in, _ := http.NewRequestWithContext(t.Context(), "POST", r.url+"/v1/x", io.LimitReader(pattern{}, 30<<20))

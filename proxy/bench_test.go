@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -50,8 +51,8 @@ func BenchmarkHandler(b *testing.B) {
 		"refused":     {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
 	} {
 		b.Run(name, func(b *testing.B) {
-			o := listen(b, answering(c.answer))
-			r := newRig(b, o.url, func(c *Config, _ *upstream.Transport) {
+			o := wiretest.Listen(b, nil, wiretest.Answering(c.answer))
+			r := newRig(b, o.URL, func(c *Config, _ *upstream.Transport) {
 				c.Observe, c.Log = nil, zerolog.New(io.Discard)
 			})
 			conn, err := net.Dial("tcp", r.addr)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -24,7 +25,7 @@ import (
 // keeper is an upstream that accepts tokens by their number, and remembers what
 // it was sent.
 type keeper struct {
-	*origin
+	*wiretest.Origin
 	mu     sync.Mutex // guards seen
 	seen   []string   // "token body"
 	refuse func(token string) string
@@ -32,9 +33,9 @@ type keeper struct {
 
 func newKeeper(t testing.TB, refuse func(token string) string) *keeper {
 	k := &keeper{refuse: refuse}
-	k.origin = listen(t, func(p *peer) {
+	k.Origin = wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -43,9 +44,9 @@ func newKeeper(t testing.TB, refuse func(token string) string) *keeper {
 			k.seen = append(k.seen, strings.TrimSpace(token+" "+body))
 			k.mu.Unlock()
 			if says := k.refuse(token); says != "" {
-				p.say(says)
+				p.Say(says)
 			} else {
-				p.say(answer(200, "a/b", "done"))
+				p.Say(answer(200, "a/b", "done"))
 			}
 		}
 	})
@@ -83,7 +84,7 @@ func TestReplayOnceAfterARefusedToken(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s %s %d", name, method, len(body)), func(t *testing.T) {
 					k := newKeeper(t, refusing(says, firstToken))
-					r := newRig(t, k.url)
+					r := newRig(t, k.URL)
 					response, text := r.do(method, "/v1/x", body)
 					if response.StatusCode != 200 || text != "done" {
 						t.Errorf("answer = %d %q", response.StatusCode, text)
@@ -107,7 +108,7 @@ func TestReplayOnceAfterARefusedToken(t *testing.T) {
 func TestSecondRefusalPasses(t *testing.T) {
 	for name, says := range refusals {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		if response, body := r.do("POST", "/v1/x", "{}"); fmt.Sprint(response.StatusCode) != name[:3] || !strings.Contains(says, body) || response.Header.Get("Proxy-Status") != "" {
 			t.Errorf("%s: answer = %d %q", name, response.StatusCode, body)
 		}
@@ -123,7 +124,7 @@ func TestPlainRefusalIsNotReplayed(t *testing.T) {
 		answer(500, "application/json", expiredText), answer(429, "application/json", expiredText), answer(409, "application/json", expiredText),
 	} {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		if _, body := r.do("POST", "/v1/x", "{}"); !strings.HasSuffix(says, body) {
 			t.Errorf("body = %q, want the end of %q", body, says)
 		}
@@ -136,17 +137,17 @@ func TestPlainRefusalIsNotReplayed(t *testing.T) {
 // A streamed body cannot be sent again; but the next request has a new token.
 func TestStreamedBodyIsNotReplayed(t *testing.T) {
 	k := newKeeper(t, refusing(refusals["401"], firstToken))
-	r := newRig(t, k.url, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 10 })
+	r := newRig(t, k.URL, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 10 })
 	a := r.dial()
-	a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
-	if _, body := a.want("POST", 401); !strings.Contains(body, "no") {
+	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
+	if _, body := a.WantStatus("POST", 401); !strings.Contains(body, "no") {
 		t.Errorf("body = %q", body)
 	}
 	if _, minted, invalidated := r.tokens.counts(); minted != 1 || invalidated != 1 {
 		t.Errorf("minted %d, invalidated %d", minted, invalidated)
 	}
-	a.say(post("/v1/x", strings.Repeat("x", 11)))
-	a.want("POST", 200)
+	a.Say(post("/v1/x", strings.Repeat("x", 11)))
+	a.WantStatus("POST", 200)
 	if got, want := k.requests(), []string{firstToken + " abc", secondToken + " xxxxxxxxxxx"}; !slices.Equal(got, want) {
 		t.Errorf("upstream saw %q, want %q", got, want)
 	}
@@ -156,7 +157,7 @@ func TestStreamedBodyIsNotReplayed(t *testing.T) {
 func TestRefusalOfAYoungTokenPasses(t *testing.T) {
 	for name, says := range refusals {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		r.tokens.young = true
 		if response, body := r.do("POST", "/v1/x", "{}"); fmt.Sprint(response.StatusCode) != name[:3] || !strings.Contains(says, body) {
 			t.Errorf("%s: answer = %d %q", name, response.StatusCode, body)
@@ -178,7 +179,7 @@ func TestTokenTroubleOnReplayIsSaid(t *testing.T) {
 	} {
 		for call, outcome := range map[int]Outcome{1: NotSent, 2: Rejected} {
 			k := newKeeper(t, refusing(refusals["401"], firstToken))
-			r := newRig(t, k.url)
+			r := newRig(t, k.URL)
 			r.tokens.fail = func(n int) error {
 				if n == call {
 					return c.err
@@ -196,18 +197,18 @@ func TestTokenTroubleOnReplayIsSaid(t *testing.T) {
 
 // The second attempt breaks: upstream may have acted on it.
 func TestBrokenReplayIsUnknown(t *testing.T) {
-	o := listen(t, func(p *peer) {
-		if _, _, err := p.request(); err != nil {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, _, err := p.Request(); err != nil {
 			return
 		}
-		p.say(refusals["401"])
-		_, _, _ = p.request()
+		p.Say(refusals["401"])
+		_, _, _ = p.Request()
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	response, body := r.do("POST", "/v1/x", "{}")
 	checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
-	if o.complete.Load() != 2 {
-		t.Errorf("%d requests", o.complete.Load())
+	if o.Complete.Load() != 2 {
+		t.Errorf("%d requests", o.Complete.Load())
 	}
 }
 
@@ -231,7 +232,7 @@ func TestEntityUserNeverFallsBackToThePartner(t *testing.T) {
 		},
 	} {
 		k := newKeeper(t, func(string) string { return refusals["401"] })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		change(r.tokens)
 		for _, method := range []string{"GET", "POST"} {
 			r.do(method, "/v1/x", "", identity.HeaderUser, userA)
@@ -304,7 +305,7 @@ func TestBodiesOfAnswersAreClosedOnEveryPath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKeeper(t, c.refuse)
 			var counter *countingTrip
-			r := newRig(t, k.url, func(c *Config, tr *upstream.Transport) {
+			r := newRig(t, k.URL, func(c *Config, tr *upstream.Transport) {
 				counter = &countingTrip{RoundTripper: tr}
 				c.Upstream = counter
 				if strings.HasPrefix(name, "cut") {
@@ -313,10 +314,10 @@ func TestBodiesOfAnswersAreClosedOnEveryPath(t *testing.T) {
 			})
 			c.change(r.tokens)
 			a := r.dial()
-			a.say(post("/v1/x", "{}"))
-			_, _, _ = a.answer("POST")
+			a.Say(post("/v1/x", "{}"))
+			_, _, _ = a.Response("POST")
 			_ = r.record()
-			eventually(t, "every body closed", func() bool {
+			wiretest.Eventually(t, "every body closed", func() bool {
 				counter.mu.Lock()
 				defer counter.mu.Unlock()
 				return counter.given == c.given && counter.closed == c.given

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // An answer of 2 KiB, cut after every byte: the app sees an error every time.
@@ -19,18 +21,18 @@ func TestTwoKiBAnswerCutAfterEveryByteIsAnErrorToTheApp(t *testing.T) {
 		for _, rst := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s RST=%v", name, rst), func(t *testing.T) {
 				t.Parallel()
-				o := listen(t, func(p *peer) {
-					if in, _, err := p.request(); err == nil {
+				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+					if in, _, err := p.Request(); err == nil {
 						n, _ := strconv.Atoi(in.URL.Query().Get("n"))
-						p.say(says[:n])
-						p.cut(rst)
+						p.Say(says[:n])
+						p.Cut(rst)
 					}
 				})
-				r := newRig(t, o.url)
+				r := newRig(t, o.URL)
 				for n := range len(says) {
 					a := r.dial()
-					a.say(head("POST", fmt.Sprintf("/v1/x?n=%d", n), "Content-Length: 2") + "\r\n{}")
-					if response, _, err := a.answer("POST"); err == nil && response.StatusCode != http.StatusBadGateway {
+					a.Say(head("POST", fmt.Sprintf("/v1/x?n=%d", n), "Content-Length: 2") + "\r\n{}")
+					if response, _, err := a.Response("POST"); err == nil && response.StatusCode != http.StatusBadGateway {
 						t.Errorf("cut after %d bytes: the app sees a whole %d", n, response.StatusCode)
 					}
 					_ = a.Close()

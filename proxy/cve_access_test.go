@@ -82,7 +82,7 @@ func TestHostOfTheAppNeverReachesUpstream_CVE_2023_29406(t *testing.T) {
 	s := newScene(t, func(c *Config, _ *upstream.Transport) { c.AllowedHosts = []string{"monite-proxy"} })
 	for _, host := range []string{"localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]", "monite-proxy"} {
 		seen := s.passes("GET /v1/x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
-		if seen.Host != s.witness.url.Host {
+		if seen.Host != s.witness.URL.Host {
 			t.Errorf("Host %s: upstream saw %s", host, seen.Host)
 		}
 	}
@@ -108,19 +108,19 @@ func TestCallerChoosesNoDestination_aws_sigv4_proxy(t *testing.T) {
 		}
 	})
 	a := s.dial()
-	a.say("GET http://evil.example/v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
-	a.want("GET", 400)
+	a.Say("GET http://evil.example/v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+	a.WantStatus("GET", 400)
 	for _, request := range []string{
 		"GET /v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: 10.1.2.3\r\nX-Forwarded-Host: evil.example\r\nX-Host: evil.example\r\n\r\n",
 		get("/v1/x@evil.example/y"), get("/v1/x?url=http://evil.example/"),
 	} {
-		if seen := s.passes(request); seen.Host != s.witness.url.Host {
+		if seen := s.passes(request); seen.Host != s.witness.URL.Host {
 			t.Errorf("%q: upstream saw Host %s", request, seen.Host)
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(dialled) != 1 || !dialled[s.witness.url.Host] {
+	if len(dialled) != 1 || !dialled[s.witness.URL.Host] {
 		t.Errorf("dialled %v", dialled)
 	}
 }

@@ -94,8 +94,8 @@ func TestDoubleSlashIsNoRedirect_GO_2025_3770(t *testing.T) {
 	s := newScene(t)
 	s.refused("proxy_bad_request_target", get("//evil.example/"), get("//evil.example/%2e%2e/"))
 	a := s.dial()
-	a.say(get("/v1/payables/"))
-	if response, _ := a.want("GET", 200); response.Header.Get("Location") != "" {
+	a.Say(get("/v1/payables/"))
+	if response, _ := a.WantStatus("GET", 200); response.Header.Get("Location") != "" {
 		t.Errorf("Location = %q", response.Header.Get("Location"))
 	}
 }
@@ -149,8 +149,8 @@ func TestMadeUpMethodsAndPathsAreOneLabel_CVE_2022_21698(t *testing.T) {
 	s := newScene(t)
 	for i := range 20 {
 		a := s.dial()
-		a.say(head(fmt.Sprintf("CANARY%d", i), fmt.Sprintf("/v1/canary%d", i)) + "\r\n")
-		a.want("GET", http.StatusMethodNotAllowed)
+		a.Say(head(fmt.Sprintf("CANARY%d", i), fmt.Sprintf("/v1/canary%d", i)) + "\r\n")
+		a.WantStatus("GET", http.StatusMethodNotAllowed)
 		if record := s.record(); record.Method != "other" || record.Route != "other" {
 			t.Fatalf("record = %+v", record)
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -18,7 +19,7 @@ import (
 
 // witness is an upstream that answers 200 and keeps what it saw.
 type witness struct {
-	*origin
+	*wiretest.Origin
 	mu   sync.Mutex // guards seen
 	seen []sighting
 }
@@ -31,16 +32,16 @@ type sighting struct {
 
 func newWitness(t testing.TB) *witness {
 	w := &witness{}
-	w.origin = listen(t, func(p *peer) {
+	w.Origin = wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
 			w.mu.Lock()
 			w.seen = append(w.seen, sighting{in, body})
 			w.mu.Unlock()
-			p.say(answer(200, "text/plain", "seen"))
+			p.Say(answer(200, "text/plain", "seen"))
 		}
 	})
 	return w
@@ -60,7 +61,7 @@ type scene struct {
 
 func newScene(t testing.TB, changes ...func(*Config, *upstream.Transport)) *scene {
 	w := newWitness(t)
-	return &scene{newRig(t, w.url, changes...), w}
+	return &scene{newRig(t, w.URL, changes...), w}
 }
 
 // refused sends each request on a connection of its own. Refused is: an answer
@@ -69,8 +70,8 @@ func (s *scene) refused(kind string, requests ...string) {
 	s.t.Helper()
 	for _, request := range requests {
 		a := s.dial()
-		a.say(request)
-		_, body, err := a.answer("GET")
+		a.Say(request)
+		_, body, err := a.Response("GET")
 		if err != nil || !strings.Contains(body, `"type":"`+kind+`"`) {
 			s.t.Errorf("%.200q: answer %s, %v; want %s", request, body, err, kind)
 		}
@@ -85,7 +86,7 @@ func (s *scene) untouched() {
 	if asked, minted, _ := s.tokens.counts(); asked+minted != 0 {
 		s.t.Errorf("%d tokens were asked for, %d minted", asked, minted)
 	}
-	if n := s.accepted.Load(); n != 0 {
+	if n := s.Accepted.Load(); n != 0 {
 		s.t.Errorf("%d connections to upstream", n)
 	}
 }
@@ -95,9 +96,9 @@ func (s *scene) untouched() {
 func (s *scene) passes(request string) sighting {
 	s.t.Helper()
 	a := s.dial()
-	a.say(request)
+	a.Say(request)
 	method, _, _ := strings.Cut(request, " ")
-	_, body := a.want(method, 200)
+	_, body := a.WantStatus(method, 200)
 	if method != "HEAD" && body != "seen" {
 		s.t.Fatalf("%.200q: body %q is not upstream's", request, body)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/net/http2"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -30,7 +31,7 @@ func (s *scene) stockRefused(requests ...string) {
 	for _, request := range requests {
 		a := s.dial()
 		_, _ = io.WriteString(a.Conn, request)
-		response, body, err := a.answer("GET")
+		response, body, err := a.Response("GET")
 		if err != nil || response.StatusCode < 400 || !response.Close {
 			s.t.Errorf("%.200q: answer %v %s, %v", request, response, body, err)
 		}
@@ -63,11 +64,11 @@ func TestTransferEncodingIsExactlyChunked_CVE_2019_18277(t *testing.T) {
 }
 
 // rawHeads is an upstream that keeps the heads of requests as they came.
-func rawHeads(t *testing.T) (*origin, func() []string) {
+func rawHeads(t *testing.T) (*wiretest.Origin, func() []string) {
 	var mu sync.Mutex
 	var heads []string
-	o := listen(t, func(p *peer) {
-		reader := textproto.NewReader(p.br)
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		reader := textproto.NewReader(p.Reader)
 		for {
 			var lines []string
 			for {
@@ -86,7 +87,7 @@ func rawHeads(t *testing.T) (*origin, func() []string) {
 			for _, line := range lines {
 				var n int64
 				if _, err := fmt.Sscanf(line, "Content-Length: %d", &n); err == nil {
-					_, _ = io.CopyN(io.Discard, p.br, n)
+					_, _ = io.CopyN(io.Discard, p.Reader, n)
 				}
 				if strings.EqualFold(line, "Transfer-Encoding: chunked") {
 					for chunk, err := reader.ReadLine(); err == nil && chunk != "0"; chunk, err = reader.ReadLine() {
@@ -95,7 +96,7 @@ func rawHeads(t *testing.T) (*origin, func() []string) {
 					_, _ = reader.ReadLine()
 				}
 			}
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	})
 	return o, func() []string { mu.Lock(); defer mu.Unlock(); return heads }
@@ -105,11 +106,11 @@ func rawHeads(t *testing.T) (*origin, func() []string) {
 // one front and one server disagreed where the request ends.
 func TestFramingIsMadeAnew_CVE_2026_2835(t *testing.T) {
 	o, heads := rawHeads(t)
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	smuggled := "GET /v1/canary HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	a := r.dial()
-	a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
-	a.want("POST", 200)
+	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
+	a.WantStatus("POST", 200)
 	// Both, and in HTTP/1.0, where there are no chunks: refused, or read in one way
 	// and told so.
 	for _, request := range []string{
@@ -117,8 +118,8 @@ func TestFramingIsMadeAnew_CVE_2026_2835(t *testing.T) {
 		"POST /v1/x HTTP/1.0\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
 	} {
 		b := r.dial()
-		b.say(request)
-		if response, body, err := b.answer("POST"); err != nil || response.StatusCode != 200 && response.StatusCode != 400 {
+		b.Say(request)
+		if response, body, err := b.Response("POST"); err != nil || response.StatusCode != 200 && response.StatusCode != 400 {
 			t.Errorf("%q: %v %s, %v", request, response, body, err)
 		}
 		_ = b.Close()
@@ -138,10 +139,10 @@ func TestFramingIsMadeAnew_CVE_2026_2835(t *testing.T) {
 func TestBareLineFeedEndsNoChunk_CVE_2025_22871(t *testing.T) {
 	for _, body := range []string{"3\nabc\r\n0\r\n\r\n", "3;x\nabc\r\n0\r\n\r\n", "3\r\nabc\n0\r\n\r\n", "3\r\nabc\r\n0\n\r\n"} {
 		o, seen := recording(t)
-		r := newRig(t, o.url)
+		r := newRig(t, o.URL)
 		a := r.dial()
-		a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n" + body)
-		if _, text := a.want("POST", 400); !strings.Contains(text, "proxy_body_read") {
+		a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n" + body)
+		if _, text := a.WantStatus("POST", 400); !strings.Contains(text, "proxy_body_read") {
 			t.Errorf("%q: %s", body, text)
 		}
 		select {
@@ -158,14 +159,14 @@ func TestBareLineFeedEndsNoChunk_CVE_2025_22871(t *testing.T) {
 // bytes of body.
 func TestChunkExtensionsAreLimited_CVE_2023_39326(t *testing.T) {
 	o, seen := recording(t)
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	a := r.dial()
 	var body strings.Builder
 	for range 100 {
 		body.WriteString("1;" + strings.Repeat("x", 3000) + "\r\na\r\n")
 	}
-	a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n" + body.String() + "0\r\n\r\n")
-	if _, text := a.want("POST", 400); !strings.Contains(text, "proxy_body_read") {
+	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n" + body.String() + "0\r\n\r\n")
+	if _, text := a.WantStatus("POST", 400); !strings.Contains(text, "proxy_body_read") {
 		t.Errorf("answer %s", text)
 	}
 	select {
@@ -186,12 +187,12 @@ func speaksNoHTTP2(t *testing.T, attack func(*http2.Framer)) {
 	framer := http2.NewFramer(a.Conn, nil)
 	_ = framer.WriteSettings()
 	attack(framer)
-	line, err := a.br.ReadString('\n')
+	line, err := a.Reader.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 405 ") {
 		t.Fatalf("answer %q, %v; want 405 in HTTP/1.1", line, err)
 	}
-	_, _ = io.Copy(io.Discard, a.br)
-	eventually(t, "the connection is gone", func() bool { return s.open.Load() == 0 })
+	_, _ = io.Copy(io.Discard, a.Reader)
+	wiretest.Eventually(t, "the connection is gone", func() bool { return s.open.Load() == 0 })
 	s.untouched()
 }
 
@@ -234,34 +235,34 @@ func TestHTTP2HeaderTableMeetsNoServer_CVE_2022_41717(t *testing.T) {
 // Go's client left a connection in a bad state when upstream answered at once
 // to Expect: 100-continue; through a proxy everybody shares that connection.
 func TestExpectIsNotForwarded_CVE_2024_24791(t *testing.T) {
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, err := p.head()
+			in, err := p.Head()
 			if err != nil {
 				return
 			}
 			if in.Header.Get("Expect") != "" {
-				p.say("HTTP/1.1 417 X\r\nContent-Length: 0\r\n\r\n")
+				p.Say("HTTP/1.1 417 X\r\nContent-Length: 0\r\n\r\n")
 				continue // and the body is taken for the next request
 			}
 			body, err := io.ReadAll(in.Body)
 			if err != nil {
 				return
 			}
-			p.say(answer(200, "a/b", in.RequestURI+" "+string(body)))
+			p.Say(answer(200, "a/b", in.RequestURI+" "+string(body)))
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	for i := range 5 {
 		a := r.dial()
-		a.say(head("POST", fmt.Sprintf("/v1/%d", i), "Expect: 100-continue", "Content-Length: 3") + "\r\n")
+		a.Say(head("POST", fmt.Sprintf("/v1/%d", i), "Expect: 100-continue", "Content-Length: 3") + "\r\n")
 		for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
-			if line, err := a.br.ReadString('\n'); line != want {
+			if line, err := a.Reader.ReadString('\n'); line != want {
 				t.Fatalf("line %q, %v; want %q", line, err, want)
 			}
 		}
-		a.say("abc")
-		if _, body := a.want("POST", 200); body != fmt.Sprintf("/v1/%d abc", i) {
+		a.Say("abc")
+		if _, body := a.WantStatus("POST", 200); body != fmt.Sprintf("/v1/%d abc", i) {
 			t.Errorf("body = %q", body)
 		}
 		_ = a.Close()
@@ -278,11 +279,11 @@ func TestConnectIsRefusedWithItsBody_GHSA_3ccp_42pg_hgv6(t *testing.T) {
 	} {
 		for _, body := range []string{"\r\n" + smuggled, fmt.Sprintf("Content-Length: %d\r\n\r\n", len(smuggled)) + smuggled, "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled} {
 			a := s.dial()
-			a.say(request + body)
-			if response, _ := a.want("GET", http.StatusMethodNotAllowed); !response.Close {
+			a.Say(request + body)
+			if response, _ := a.WantStatus("GET", http.StatusMethodNotAllowed); !response.Close {
 				t.Errorf("%q: the connection goes on", request+body)
 			}
-			_, _ = io.Copy(io.Discard, a.br)
+			_, _ = io.Copy(io.Discard, a.Reader)
 			_ = a.Close()
 		}
 	}
@@ -302,12 +303,12 @@ func TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105(t *testing.T) {
 	s := newScene(t)
 	for _, protocol := range []string{"websocket", "SPDY/3.1", "TLS/1.0"} {
 		a := s.dial()
-		a.say(get("/v1/x", "Connection: Upgrade", "Upgrade: "+protocol) + get("/v1/auth/token"))
-		if _, body := a.want("GET", http.StatusNotImplemented); !strings.Contains(body, "proxy_upgrade_refused") {
+		a.Say(get("/v1/x", "Connection: Upgrade", "Upgrade: "+protocol) + get("/v1/auth/token"))
+		if _, body := a.WantStatus("GET", http.StatusNotImplemented); !strings.Contains(body, "proxy_upgrade_refused") {
 			t.Errorf("body %s", body)
 		}
 		// What follows is a request like any other, or nothing at all.
-		if response, body, err := a.answer("GET"); err == nil && (response.StatusCode != 403 || !strings.Contains(body, "proxy_route_refused")) {
+		if response, body, err := a.Response("GET"); err == nil && (response.StatusCode != 403 || !strings.Contains(body, "proxy_route_refused")) {
 			t.Errorf("after the refusal: %d %s", response.StatusCode, body)
 		}
 		_ = a.Close()
@@ -319,12 +320,12 @@ func TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105(t *testing.T) {
 func TestConnectionThatSaysLittleIsClosed_CVE_2026_56853(t *testing.T) {
 	for _, said := range []string{"", "PRI * HT", "PRI * HTTP/2.0\r\n", "GET /v1/x HTTP/1.1\r\nHost: localh"} {
 		synctest.Test(t, func(t *testing.T) {
-			front := newPipes()
+			front := wiretest.NewPipes()
 			origin := &url.URL{Scheme: "http", Host: "upstream.test"}
 			server := NewServer(New(Config{Origin: origin, Tokens: &tokenBook{}, Upstream: &upstream.Transport{Origin: origin}, MaxInFlight: 1, Log: zerolog.Nop()}), "", nil)
 			var all sync.WaitGroup
 			all.Go(func() { _ = server.Serve(front) })
-			conn, _ := front.dial(t.Context(), "", "")
+			conn, _ := front.Dial(t.Context(), "", "")
 			_ = conn.SetDeadline(time.Now().Add(time.Hour))
 			start := time.Now()
 			_, _ = io.WriteString(conn, said)
@@ -345,9 +346,9 @@ func TestConnectionThatSaysLittleIsClosed_CVE_2026_56853(t *testing.T) {
 func TestAnswerOfACancelledRequestReachesNobody_CVE_2025_29923(t *testing.T) {
 	arrived := make(chan struct{})
 	release := make(chan struct{})
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -356,12 +357,12 @@ func TestAnswerOfACancelledRequestReachesNobody_CVE_2025_29923(t *testing.T) {
 				<-release
 			}
 			// A second answer that nobody asked for, in the same segment.
-			p.say(answer(200, "a/b", in.URL.Path) + answer(200, "a/b", "canary"))
+			p.Say(answer(200, "a/b", in.URL.Path) + answer(200, "a/b", "canary"))
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	a := r.dial()
-	a.say(get("/v1/slow"))
+	a.Say(get("/v1/slow"))
 	<-arrived
 	_ = a.Close()
 	_ = r.record()

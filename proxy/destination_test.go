@@ -12,12 +12,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -50,36 +50,16 @@ func generatedRequest(random *rand.Rand) string {
 	return text + "\r\n"
 }
 
-// answeringConn is upstream in memory: it keeps the head of each request, and
-// says 200. No deadline is ever reached.
-type answeringConn struct {
-	mu   sync.Mutex // guards the rest
-	head strings.Builder
-	in   strings.Reader
-}
+// answeringConn is upstream in memory: it keeps what it was sent, and says 200.
+type answeringConn struct{ *wiretest.Script }
 
-func (c *answeringConn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.in.Len() > 0 {
+func (c answeringConn) Write(p []byte) (int, error) {
+	if c.Left() > 0 {
 		return 0, net.ErrClosed
 	}
-	c.in.Reset(okEmpty)
-	return c.head.Write(p)
+	c.Say([]byte(okEmpty))
+	return c.Script.Write(p)
 }
-
-func (c *answeringConn) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.in.Read(p)
-}
-
-func (*answeringConn) Close() error                     { return nil }
-func (*answeringConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (*answeringConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
-func (*answeringConn) SetDeadline(time.Time) error      { return nil }
-func (*answeringConn) SetReadDeadline(time.Time) error  { return nil }
-func (*answeringConn) SetWriteDeadline(time.Time) error { return nil }
 
 // Whatever an app asks for, one address is dialled, and one Host is named there.
 // GUARD_TARGETS=n for more than the usual 30,000.
@@ -95,13 +75,13 @@ func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	origin := &url.URL{Scheme: "http", Host: "upstream.test"}
 	dialled := map[string]int{}
-	var last *answeringConn
+	var last *wiretest.Script
 	h := New(Config{
 		Origin: origin, Tokens: &tokenBook{}, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 20, Log: zerolog.Nop(),
 		Upstream: &upstream.Transport{Origin: origin, IdleTimeout: time.Nanosecond, Dial: func(_ context.Context, network, addr string) (net.Conn, error) {
 			dialled[network+" "+addr]++
-			last = &answeringConn{}
-			return last, nil
+			last = wiretest.NewScript(nil)
+			return answeringConn{last}, nil
 		}},
 	})
 	parsed, passed := 0, 0
@@ -123,7 +103,7 @@ func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
 		}
 		passed++
 		want := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: upstream.test\r\n", in.Method, in.RequestURI)
-		if got := last.head.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\r\n\r\n") != 1 || strings.Contains(strings.ToLower(got[len(want):]), "\r\nhost") || strings.Contains(got, "evil.example\r\n") && !strings.Contains(got, "Via: evil.example\r\n") {
+		if got := last.Written(); !strings.HasPrefix(got, want) || strings.Count(got, "\r\n\r\n") != 1 || strings.Contains(strings.ToLower(got[len(want):]), "\r\nhost") || strings.Contains(got, "evil.example\r\n") && !strings.Contains(got, "Via: evil.example\r\n") {
 			t.Fatalf("seed %d: %q reached upstream as %q", seed, text, got)
 		}
 	}

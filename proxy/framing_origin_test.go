@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // echoed is one request as the origin of the framing tests saw it.
@@ -20,7 +22,7 @@ type echoed struct {
 // echoOrigin reads every request by a strict reading of its own, complains of
 // what is not canonical, and answers with what it saw.
 type echoOrigin struct {
-	*origin
+	*wiretest.Origin
 	mu         sync.Mutex // guards the next two
 	seen       []echoed
 	complaints []string
@@ -28,9 +30,9 @@ type echoOrigin struct {
 
 func newEchoOrigin(t testing.TB) *echoOrigin {
 	e := &echoOrigin{}
-	e.origin = listen(t, func(p *peer) {
+	e.Origin = wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			target, body, err := canonicalRequest(p.br)
+			target, body, err := canonicalRequest(p.Reader)
 			if target == "" && errors.Is(err, io.EOF) {
 				return
 			}
@@ -44,7 +46,7 @@ func newEchoOrigin(t testing.TB) *echoOrigin {
 			if err != nil {
 				return
 			}
-			p.say(answer(200, "text/plain", target+" "+body))
+			p.Say(answer(200, "text/plain", target+" "+body))
 		}
 	})
 	return e

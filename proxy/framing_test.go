@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -133,7 +134,7 @@ func (c *framingCase) play(addr string, most int) (result framingResult) {
 		return framingResult{trouble: err.Error()}
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(wiretest.Patience))
 	_, _ = io.WriteString(conn, c.raw) // the proxy may have gone before its end
 	if c.halfClose {
 		_ = conn.(*net.TCPConn).CloseWrite()
@@ -181,7 +182,7 @@ func neighbour(t *testing.T, addr string, n int, over <-chan struct{}) (answered
 		return 0
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(wiretest.Patience))
 	br := bufio.NewReader(conn)
 	for {
 		select {
@@ -236,7 +237,7 @@ func TestFramingCorpusNeverMakesTwoRequestsOfOne(t *testing.T) {
 func playFramingCorpus(t *testing.T, kind string) {
 	cases := framingCases(t)
 	o := newEchoOrigin(t)
-	r := newRigOf(t, kind, o.url, func(c *Config, _ *upstream.Transport) { c.Observe = nil })
+	r := newRigOf(t, kind, o.URL, func(c *Config, _ *upstream.Transport) { c.Observe = nil })
 	results := make([]framingResult, len(cases))
 	next := make(chan int)
 	var all sync.WaitGroup
@@ -267,7 +268,7 @@ func playFramingCorpus(t *testing.T, kind string) {
 	if slices.Min(good) == 0 {
 		t.Errorf("good requests beside the cases: %v", good)
 	}
-	eventually(t, "every connection has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
+	wiretest.Eventually(t, "every connection has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
 	// What was cut off is seen as such only when its connection ends.
 	r.transport.CloseIdleConnections()
 

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/target/targettest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
@@ -50,19 +51,19 @@ func wireRefusals() []guardRow {
 // Refused means: the right answer, the connection ended, nothing minted,
 // nothing sent.
 func TestRefusedRequestCostsNothing(t *testing.T) {
-	o := listen(t, func(p *peer) { p.untilCut() })
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() })
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
 		c.AllowedHosts, c.Bound, c.MaxBodyBytes = []string{"monite-proxy"}, netip.MustParseAddr("10.1.2.3"), 1<<20
 	})
 	ours, stock := 0, 0
 	for _, c := range wireRefusals() {
 		a := r.dial()
-		a.say(c.request)
+		a.Say(c.request)
 		if strings.Contains(c.request, "Content-Length: 2\r\n") {
-			a.say("{}")
+			a.Say("{}")
 		}
 		method, _, _ := strings.Cut(c.request, " ")
-		response, body, err := a.answer(method)
+		response, body, err := a.Response(method)
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", c.name, err)
@@ -90,8 +91,8 @@ func TestRefusedRequestCostsNothing(t *testing.T) {
 		}
 	}
 	asked, minted, _ := r.tokens.counts()
-	if asked+minted != 0 || o.accepted.Load() != 0 {
-		t.Errorf("%d tokens asked for, %d minted, %d connections to upstream; want none", asked, minted, o.accepted.Load())
+	if asked+minted != 0 || o.Accepted.Load() != 0 {
+		t.Errorf("%d tokens asked for, %d minted, %d connections to upstream; want none", asked, minted, o.Accepted.Load())
 	}
 	if ours < 800 {
 		t.Errorf("%d refusals of ours", ours)
@@ -100,8 +101,8 @@ func TestRefusedRequestCostsNothing(t *testing.T) {
 }
 
 func TestAcceptedRequestsReachUpstream(t *testing.T) {
-	o := listen(t, answering(okEmpty))
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 1 << 20 })
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 1 << 20 })
 	n := 0
 	for _, c := range refusalRows() {
 		if c.want != "" {
@@ -109,29 +110,29 @@ func TestAcceptedRequestsReachUpstream(t *testing.T) {
 		}
 		n++
 		a := r.dial()
-		a.say(c.request)
+		a.Say(c.request)
 		method, _, _ := strings.Cut(c.request, " ")
-		a.want(method, 200)
+		a.WantStatus(method, 200)
 		_ = a.Close()
 	}
-	if got := o.complete.Load(); int(got) != n || n < 20 {
+	if got := o.Complete.Load(); int(got) != n || n < 20 {
 		t.Errorf("%d of %d requests reached upstream", got, n)
 	}
 }
 
 func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 	seen := make(chan http.Header, 10)
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
 			seen <- in.Header
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	})
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) {
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
 		c.ReadOnly, c.AppToken = true, func() secret.String { return secret.New("canary-token") }
 	})
 	for _, c := range []struct{ request, want string }{
@@ -140,8 +141,8 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 		{post("/v1/x", "", "X-Monite-Proxy-Token: canary-token"), "proxy_read_only"}, {head("DELETE", "/v1/x", "X-Monite-Proxy-Token: canary-token") + "\r\n", "proxy_read_only"}, {post("/v1/auth/token", "", "X-Monite-Proxy-Token: canary-token"), "proxy_route_refused"},
 	} {
 		a := r.dial()
-		a.say(c.request)
-		_, body, err := a.answer("GET")
+		a.Say(c.request)
+		_, body, err := a.Response("GET")
 		if err != nil || !strings.Contains(body, c.want) || strings.Contains(body, "canary") {
 			t.Errorf("%q: %s, %v; want %s", c.request, body, err, c.want)
 		}
@@ -150,8 +151,8 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 		t.Errorf("%d tokens were asked for", asked)
 	}
 	a := r.dial()
-	a.say(get("/v1/x", "X-Monite-Proxy-Token:  canary-token\t"))
-	a.want("GET", 200)
+	a.Say(get("/v1/x", "X-Monite-Proxy-Token:  canary-token\t"))
+	a.WantStatus("GET", 200)
 	for name, values := range <-seen {
 		if strings.Contains(strings.Join(values, ""), "canary") {
 			t.Errorf("the app token reached upstream in %s", name)
@@ -164,7 +165,7 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 
 // A router answers 404 and 405 by itself: the guard must have seen those too.
 func TestGuardStandsOutsideTheRouter(t *testing.T) {
-	r := newRig(t, listen(t, answering(okEmpty)).url)
+	r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL)
 	router := chi.NewRouter()
 	router.Get("/v1/only", func(http.ResponseWriter, *http.Request) {})
 	r.handler.router = http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
@@ -180,30 +181,30 @@ func TestGuardStandsOutsideTheRouter(t *testing.T) {
 		{get("/nowhere/../x"), 400}, {get("/auth/token"), 403},
 	} {
 		a := r.dial()
-		a.say(c.request)
-		a.want("GET", c.status)
+		a.Say(c.request)
+		a.WantStatus("GET", c.status)
 	}
 }
 
 func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{}, 10)
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
 			arrived <- struct{}{}
 			<-release
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	})
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 2 })
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 2 })
 	var all sync.WaitGroup
 	for range 2 {
 		a := r.dial()
 		all.Go(func() {
-			a.say(get("/v1/x"))
-			a.want("GET", 200)
+			a.Say(get("/v1/x"))
+			a.WantStatus("GET", 200)
 		})
 		<-arrived
 	}
@@ -212,35 +213,35 @@ func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
 	}
 	response, body := r.do("POST", "/v1/x", "{}")
 	checkOurs(t, response, body, &problemOverloaded, NotSent, "")
-	if response.Header.Get("Retry-After") != "1" || o.accepted.Load() != 2 {
-		t.Errorf("Retry-After = %q, %d connections", response.Header.Get("Retry-After"), o.accepted.Load())
+	if response.Header.Get("Retry-After") != "1" || o.Accepted.Load() != 2 {
+		t.Errorf("Retry-After = %q, %d connections", response.Header.Get("Retry-After"), o.Accepted.Load())
 	}
 	close(release)
 	all.Wait()
 	if response, _ := r.do("GET", "/v1/x", ""); response.StatusCode != 200 {
 		t.Errorf("afterwards: %d", response.StatusCode)
 	}
-	eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
+	wiretest.Eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
 }
 
 // An app that asked for another protocol may already speak it: what follows is
 // not for net/http to parse.
 func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 	t.Parallel()
-	o := listen(t, answering(okEmpty))
-	r := newRig(t, o.url)
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	r := newRig(t, o.URL)
 	for _, fields := range [][]string{
 		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"}, {"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: TLS/1.0"},
 	} {
 		a := r.dial()
-		a.say(get("/v1/x", fields...) + get("/v1/smuggled"))
-		if response, _ := a.want("GET", http.StatusNotImplemented); !response.Close {
+		a.Say(get("/v1/x", fields...) + get("/v1/smuggled"))
+		if response, _ := a.WantStatus("GET", http.StatusNotImplemented); !response.Close {
 			t.Errorf("%q: the answer does not say that the connection ends", fields)
 		}
-		a.closed()
+		a.Closed()
 	}
-	if o.requests.Load() != 0 {
-		t.Errorf("%d requests reached upstream", o.requests.Load())
+	if o.Heads.Load() != 0 {
+		t.Errorf("%d requests reached upstream", o.Heads.Load())
 	}
 }
 
@@ -248,29 +249,29 @@ func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 // served on the same.
 func TestOverloadKeepsTheConnection(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{}, 10)
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
 			arrived <- struct{}{}
 			<-release
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	})
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 1 })
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 1 })
 	first, second := r.dial(), r.dial()
-	first.say(get("/v1/x"))
+	first.Say(get("/v1/x"))
 	<-arrived
 	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"), head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n2\r\n{}\r\n0\r\n\r\n"} {
-		second.say(request)
-		if response, _ := second.want("GET", http.StatusServiceUnavailable); response.Close {
+		second.Say(request)
+		if response, _ := second.WantStatus("GET", http.StatusServiceUnavailable); response.Close {
 			t.Errorf("%q: the connection ends", request)
 		}
 	}
 	close(release)
-	first.want("GET", 200)
-	eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
-	second.say(get("/v1/x"))
-	second.want("GET", 200)
+	first.WantStatus("GET", 200)
+	wiretest.Eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
+	second.Say(get("/v1/x"))
+	second.WantStatus("GET", 200)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -21,7 +22,7 @@ func TestAnswerIsNotForCachesUnlessUpstreamSaysSo(t *testing.T) {
 		"/v1/modified": "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n",
 		"/v1/hop":      "HTTP/1.1 200 OK\r\nConnection: cache-control\r\nCache-Control: public, max-age=99\r\nContent-Length: 0\r\n\r\n",
 	}
-	r := newRig(t, upstreamSays(t, says).url)
+	r := newRig(t, upstreamSays(t, says).URL)
 	for path, want := range map[string]struct{ cache, sniff []string }{
 		"/v1/silent": {[]string{"no-store"}, []string{"nosniff"}}, "/v1/error": {[]string{"no-store"}, []string{"nosniff"}}, "/v1/hop": {[]string{"no-store"}, []string{"nosniff"}},
 		"/v1/own": {[]string{"max-age=5"}, []string{"sniff"}}, "/v1/twice": {[]string{"private", "max-age=5"}, []string{"nosniff"}}, "/v1/empty": {[]string{""}, []string{"nosniff"}},
@@ -59,7 +60,7 @@ func TestHostileFieldsOfTheAnswerStayHere(t *testing.T) {
 		"trailer": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + strings.NewReplacer("Trailer: canary\r\n", "", "trailer: canary\r\n", "", "TRAILER: canary\r\n", "").Replace(fields.String()) + "\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, listen(t, answering(says)).url)
+			r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(says)).URL)
 			response, body := r.do("GET", "/v1/x", "")
 			if body != "ok" || response.StatusCode != 200 && response.StatusCode != 500 {
 				t.Errorf("answer = %d %q", response.StatusCode, body)
@@ -80,9 +81,9 @@ func TestHostileFieldsOfTheAnswerStayHere(t *testing.T) {
 // Upstream, or what stands in front of it, echoes what it got: the app learns
 // the answer and not the token.
 func TestEchoedTokenIsNotInAFieldOfTheAnswer(t *testing.T) {
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -91,10 +92,10 @@ func TestEchoedTokenIsNotInAFieldOfTheAnswer(t *testing.T) {
 			if strings.HasSuffix(in.URL.Path, "/error") {
 				status = "HTTP/1.1 502 Bad Gateway\r\n"
 			}
-			p.say(status + "X-Echo-Authorization: Bearer " + token + "\r\nX-Echo: a\r\nX-Echo: b" + token + "c\r\nLink: </x?token=" + token + ">\r\nX-Fine: yes\r\nContent-Length: 0\r\n\r\n")
+			p.Say(status + "X-Echo-Authorization: Bearer " + token + "\r\nX-Echo: a\r\nX-Echo: b" + token + "c\r\nLink: </x?token=" + token + ">\r\nX-Fine: yes\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	for _, path := range []string{"/v1/x", "/v1/error"} {
 		response, _ := r.do("GET", path, "")
 		for name, values := range response.Header {
@@ -110,19 +111,19 @@ func TestEchoedTokenIsNotInAFieldOfTheAnswer(t *testing.T) {
 
 // A redirect of any kind is passed on, and nobody goes there.
 func TestRedirectIsNeverDialled(t *testing.T) {
-	evil := listen(t, func(p *peer) { p.untilCut() })
+	evil := wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() })
 	locations := []string{"http://EVIL/x", "//EVIL/x", "http://user:pw@EVIL/x", "http://EVIL", "https://EVIL/", `http:\\EVIL\x`, "http://EVIL/v1/auth/token"}
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
 			at := locations[in.URL.Query().Get("l")[0]-'0']
-			p.say("HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: " + strings.ReplaceAll(at, "EVIL", evil.url.Host) + "\r\nRefresh: 0; url=http://" + evil.url.Host + "\r\nContent-Length: 0\r\n\r\n")
+			p.Say("HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: " + strings.ReplaceAll(at, "EVIL", evil.URL.Host) + "\r\nRefresh: 0; url=http://" + evil.URL.Host + "\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	r := newRig(t, o.url, func(c *Config, u *upstream.Transport) { u.MaxConns = 1 })
+	r := newRig(t, o.URL, func(c *Config, u *upstream.Transport) { u.MaxConns = 1 })
 	n := 0
 	for _, status := range []int{300, 301, 302, 303, 305, 306, 307, 308} {
 		for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
@@ -135,8 +136,8 @@ func TestRedirectIsNeverDialled(t *testing.T) {
 			}
 		}
 	}
-	if evil.accepted.Load() != 0 || int(o.requests.Load()) != n {
-		t.Errorf("%d connections to the redirects' target, %d requests for %d redirects", evil.accepted.Load(), o.requests.Load(), n)
+	if evil.Accepted.Load() != 0 || int(o.Heads.Load()) != n {
+		t.Errorf("%d connections to the redirects' target, %d requests for %d redirects", evil.Accepted.Load(), o.Heads.Load(), n)
 	}
 	t.Logf("%d redirects", n)
 }

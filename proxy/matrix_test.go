@@ -22,7 +22,7 @@ func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 	refused := []string{"Connection: %s", "Connection: close, %s", "Connection: %s, close", "Connection:\r\nConnection: %s", "Connection: keep-alive\r\nConnection: %s", "Connection: %[1]s\r\nConnection: %[1]s", "Connection: ,%s,", "connection:\t%s \t", "Connection: te\r\nConnection:\r\nconnection: %s"}
 	harmless := []string{"", "Connection:\r\n", "Connection: keep-alive\r\n", "Connection: Keep-Alive\r\nConnection:\r\n", "Connection:\r\nConnection:\r\n", "Connection: te\r\n", "Connection: ,\r\n", "connection: keep-alive,, te\r\nTE: trailers\r\n"}
 	o := newEchoOrigin(t)
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	no := 0
 	for name := range names {
 		if name == "Keep-Alive" { // it is an option of its own
@@ -30,10 +30,10 @@ func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 		}
 		for _, shape := range refused {
 			a := r.dial()
-			a.say(get("/v1/refused", strings.Split(strings.ReplaceAll(strings.ReplaceAll(shape, "%[1]s", name), "%s", strings.ToLower(name)), "\r\n")...) + get("/v1/after"))
-			response, body := a.want("GET", http.StatusBadRequest)
+			a.Say(get("/v1/refused", strings.Split(strings.ReplaceAll(strings.ReplaceAll(shape, "%[1]s", name), "%s", strings.ToLower(name)), "\r\n")...) + get("/v1/after"))
+			response, body := a.WantStatus("GET", http.StatusBadRequest)
 			checkOurs(t, response, body, &problemHeader, NotSent, "")
-			a.closed()
+			a.Closed()
 			no++
 		}
 	}
@@ -51,8 +51,8 @@ func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 			a := r.dial()
 			target := fmt.Sprintf("/v1/%s/%d", strings.ToLower(name), i)
 			for range 2 { // the second on the same connection
-				a.say("GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + field + "\r\n")
-				if _, body := a.want("GET", 200); body != target+" " {
+				a.Say("GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + field + "\r\n")
+				if _, body := a.WantStatus("GET", 200); body != target+" " {
 					t.Errorf("%q: answer %q", field, body)
 				}
 			}
@@ -75,7 +75,7 @@ func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 // entity goes out and it is the one that was allowed.
 func TestIdentityIsOneValueOrARefusal(t *testing.T) {
 	o := newEchoOrigin(t)
-	r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.Policy = policies["allow"] })
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.Policy = policies["allow"] })
 	spellings := func(name string) []string {
 		all := []string{name, strings.ToLower(name), strings.ToUpper(name)}
 		for _, other := range []string{"_", ".", "~", "!", "'", "|", "^", "`", "*", "+", "$", "&", "#"} {
@@ -88,8 +88,8 @@ func TestIdentityIsOneValueOrARefusal(t *testing.T) {
 		rows++
 		a := r.dial()
 		defer func() { _ = a.Close() }()
-		a.say(get("/v1/x", fields...))
-		response, body, err := a.answer("GET")
+		a.Say(get("/v1/x", fields...))
+		response, body, err := a.Response("GET")
 		switch {
 		case err != nil:
 			t.Errorf("%q: %v", fields, err)

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -17,43 +16,17 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
-
-// pipes is a listener of in-memory connections: in a bubble the limits of a
-// minute pass at once.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.conns:
-		return conn, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
-	return ours, nil
-}
 
 // inBubble serves one app over pipes, and upstream by script on one connection.
 func inBubble(t *testing.T, script func(net.Conn), app func(net.Conn), check func(Record)) {
 	synctest.Test(t, func(t *testing.T) {
 		records := make(chan Record, 10)
-		front, back := newPipes(), newPipes()
+		front, back := wiretest.NewPipes(), wiretest.NewPipes()
 		origin := &url.URL{Scheme: "http", Host: "upstream.test"}
-		transport := &upstream.Transport{Origin: origin, Dial: back.dial}
+		transport := &upstream.Transport{Origin: origin, Dial: back.Dial}
 		server := serverUnderTest(os.Getenv("MONITE_LISTENER"), New(Config{
 			Origin: origin, Tokens: &tokenBook{}, Upstream: transport, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 30, ReplayBodyBytes: 64 << 10,
 			Log: zerolog.Nop(), Observe: func(r *Record) { records <- *r },
@@ -67,7 +40,7 @@ func inBubble(t *testing.T, script func(net.Conn), app func(net.Conn), check fun
 				_ = conn.Close()
 			}
 		})
-		conn, _ := front.dial(t.Context(), "", "")
+		conn, _ := front.Dial(t.Context(), "", "")
 		app(conn)
 		check(<-records)
 		_ = conn.Close()
@@ -221,7 +194,7 @@ func TestSlowHeadAndSilentConnectionAreEnded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				front := newPipes()
+				front := wiretest.NewPipes()
 				server := NewServer(New(Config{
 					Origin: &url.URL{Scheme: "http", Host: "upstream.test"}, Tokens: &tokenBook{}, Upstream: tripFunc(func(*http.Request) (*http.Response, error) {
 						t.Error("a request reached upstream")
@@ -230,7 +203,7 @@ func TestSlowHeadAndSilentConnectionAreEnded(t *testing.T) {
 				}), "", nil)
 				var all sync.WaitGroup
 				all.Go(func() { _ = server.Serve(front) })
-				conn, _ := front.dial(t.Context(), "", "")
+				conn, _ := front.Dial(t.Context(), "", "")
 				ended := make(chan time.Duration, 1)
 				start := time.Now()
 				all.Go(func() {

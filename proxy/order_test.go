@@ -7,28 +7,30 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Every app gets its own answer: by target, by body, over shared connections to
 // upstream of which some break.
 func TestAnswersAreNeverCrossed(t *testing.T) {
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for n := 0; ; n++ {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
 			if strings.HasSuffix(in.RequestURI, "/odd") {
-				p.say("HTTP/1.1 200 X\r\nContent-Length: 3\r\n\r\nodd" + answer(200, "a/b", "stray"))
+				p.Say("HTTP/1.1 200 X\r\nContent-Length: 3\r\n\r\nodd" + answer(200, "a/b", "stray"))
 				continue
 			}
-			p.say(answer(200, "a/b", in.RequestURI+" "+body))
+			p.Say(answer(200, "a/b", in.RequestURI+" "+body))
 			if n%7 == 6 {
 				return
 			}
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
@@ -60,8 +62,8 @@ func TestAnswersAreNeverCrossed(t *testing.T) {
 
 // What net/http answers by itself, and what it leaves to the guard.
 func TestOddHeadsNeverReachUpstream(t *testing.T) {
-	o := listen(t, func(p *peer) { p.untilCut() })
-	r := newRig(t, o.url)
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() })
+	r := newRig(t, o.URL)
 	for request, status := range map[string]int{
 		"GET /v1/x HTTP/1.0\r\n\r\n": 421, "GET /v1/x HTTP/1.1\r\n\r\n": 400, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n": 400, "GET http://evil.example/v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n": 400, "GET http://localhost/v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n": 400,
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": 405, "GET /v1/x HTTP/2.0\r\nHost: localhost\r\n\r\n": 505, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n": 405, "GET /v1/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n": 400, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX\u00a0Y: z\r\n\r\n": 400,
@@ -70,12 +72,12 @@ func TestOddHeadsNeverReachUpstream(t *testing.T) {
 	} {
 		a := r.dial()
 		_, _ = io.WriteString(a.Conn, request)
-		if response, _, err := a.answer("GET"); err != nil || response.StatusCode != status {
+		if response, _, err := a.Response("GET"); err != nil || response.StatusCode != status {
 			t.Errorf("%.100q: %v, %v, want %d", request, response, err, status)
 		}
 		_ = a.Close()
 	}
-	if asked, _, _ := r.tokens.counts(); asked != 0 || o.accepted.Load() != 0 {
-		t.Errorf("%d tokens asked for, %d connections", asked, o.accepted.Load())
+	if asked, _, _ := r.tokens.counts(); asked != 0 || o.Accepted.Load() != 0 {
+		t.Errorf("%d tokens asked for, %d connections", asked, o.Accepted.Load())
 	}
 }

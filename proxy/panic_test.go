@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -34,7 +35,7 @@ func TestPanicIs500OnceAndItsValueIsNeverSeen(t *testing.T) {
 	for i, value := range []any{canary, errors.New(canary), &customError{canary}, fmt.Errorf("x: %w", errors.New(canary)), struct{ Token string }{canary}, []byte(canary), map[string]string{canary: canary}, 42, error(nil)} {
 		for _, where := range []string{"tokens", "upstream"} {
 			outcome := NotSent
-			r := newRig(t, listen(t, answering(okEmpty)).url, func(c *Config, _ *upstream.Transport) {
+			r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL, func(c *Config, _ *upstream.Transport) {
 				if where == "tokens" {
 					c.Tokens = panickingTokens{value}
 					return
@@ -73,14 +74,14 @@ func (b brokenBody) Close() error             { return nil }
 // Once the head is out, only the end of the connection can say that something
 // went wrong.
 func TestPanicInTheMiddleOfAnAnswerCutsIt(t *testing.T) {
-	r := newRig(t, listen(t, answering(okEmpty)).url, func(c *Config, _ *upstream.Transport) {
+	r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL, func(c *Config, _ *upstream.Transport) {
 		c.Upstream = tripFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: brokenBody{"canary"}}, nil
 		})
 	})
 	a := r.dial()
-	a.say(get("/v1/x"))
-	if _, body, err := a.answer("GET"); err == nil {
+	a.Say(get("/v1/x"))
+	if _, body, err := a.Response("GET"); err == nil {
 		t.Errorf("a clean answer %q", body)
 	}
 	if _ = r.record(); strings.Contains(r.log.String(), "canary") || strings.Count(r.log.String(), `"message":"request"`) != 1 {
@@ -90,10 +91,10 @@ func TestPanicInTheMiddleOfAnAnswerCutsIt(t *testing.T) {
 
 func TestAbortIsPassedOnAndIsNoFault(t *testing.T) {
 	for _, value := range []any{http.ErrAbortHandler, fmt.Errorf("wrapped: %w", http.ErrAbortHandler)} {
-		r := newRig(t, listen(t, answering(okEmpty)).url, func(c *Config, _ *upstream.Transport) { c.Tokens = panickingTokens{value} })
+		r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL, func(c *Config, _ *upstream.Transport) { c.Tokens = panickingTokens{value} })
 		a := r.dial()
-		a.say(get("/v1/x"))
-		if response, body, err := a.answer("GET"); err == nil {
+		a.Say(get("/v1/x"))
+		if response, body, err := a.Response("GET"); err == nil {
 			t.Errorf("a clean answer %d %q", response.StatusCode, body)
 		}
 		if _ = r.record(); strings.Contains(r.log.String(), "panic") || strings.Count(r.log.String(), `"message":"request"`) != 1 {
@@ -103,8 +104,8 @@ func TestAbortIsPassedOnAndIsNoFault(t *testing.T) {
 }
 
 func TestNewPanicsWithoutWhatItNeeds(t *testing.T) {
-	o := listen(t, answering(okEmpty))
-	for _, config := range []Config{{}, {Origin: o.url, Tokens: &tokenBook{}}, {Origin: o.url, Upstream: http.DefaultTransport}, {Tokens: &tokenBook{}, Upstream: http.DefaultTransport}} {
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	for _, config := range []Config{{}, {Origin: o.URL, Tokens: &tokenBook{}}, {Origin: o.URL, Upstream: http.DefaultTransport}, {Tokens: &tokenBook{}, Upstream: http.DefaultTransport}} {
 		func() {
 			defer func() {
 				if recover() == nil {

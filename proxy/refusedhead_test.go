@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/strict"
 )
 
@@ -14,8 +15,8 @@ func TestRefusedHeadIsAnsweredLoggedAndCounted(t *testing.T) {
 	if os.Getenv("MONITE_LISTENER") == "std" {
 		t.Skip("net/http answers by itself")
 	}
-	o := listen(t, func(p *peer) { p.untilCut() })
-	r := newRig(t, o.url)
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() })
+	r := newRig(t, o.URL)
 	for _, c := range []struct {
 		said string
 		why  strict.Violation
@@ -31,8 +32,8 @@ func TestRefusedHeadIsAnsweredLoggedAndCounted(t *testing.T) {
 		{get("/v1/x", "Expect: canary"), strict.Expectation, &problemExpectation},
 	} {
 		a := r.dial()
-		a.say(c.said + get("/v1/canary"))
-		response, body, err := a.answer("GET")
+		a.Say(c.said + get("/v1/canary"))
+		response, body, err := a.Response("GET")
 		if err != nil {
 			t.Fatalf("%v: %v", c.why, err)
 		}
@@ -40,7 +41,7 @@ func TestRefusedHeadIsAnsweredLoggedAndCounted(t *testing.T) {
 		if !response.Close {
 			t.Errorf("%v: the connection goes on", c.why)
 		}
-		a.closed()
+		a.Closed()
 		record := r.record()
 		if record.Violation != c.why.String() || record.ErrorType != c.want.kind || record.Status != c.want.status || record.Outcome != NotSent || record.Origin != OriginProxy || record.Sent {
 			t.Errorf("%v: record = %+v", c.why, record)
@@ -52,7 +53,7 @@ func TestRefusedHeadIsAnsweredLoggedAndCounted(t *testing.T) {
 	if log := r.log.String(); strings.Contains(log, "canary") || strings.Count(log, `"message":"request"`) != 21 {
 		t.Errorf("log = %s", log)
 	}
-	if asked, _, _ := r.tokens.counts(); asked != 0 || o.accepted.Load() != 0 {
-		t.Errorf("%d tokens asked for, %d connections", asked, o.accepted.Load())
+	if asked, _, _ := r.tokens.counts(); asked != 0 || o.Accepted.Load() != 0 {
+		t.Errorf("%d tokens asked for, %d connections", asked, o.Accepted.Load())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -18,9 +19,9 @@ func TestRetryThatIsNotSentLeavesTheOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"GET", "HEAD"} {
 		t.Run(method, func(t *testing.T) {
-			o := listen(t, func(p *peer) { _, _, _ = p.request() })
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request() })
 			var dials atomic.Int64
-			r := newRig(t, o.url, func(_ *Config, tr *upstream.Transport) {
+			r := newRig(t, o.URL, func(_ *Config, tr *upstream.Transport) {
 				tr.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 					if dials.Add(1) > 1 {
 						return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
@@ -38,8 +39,8 @@ func TestRetryThatIsNotSentLeavesTheOutcomeUnknown(t *testing.T) {
 			if record := r.record(); !record.Retried || record.Outcome != Unknown {
 				t.Errorf("record = %+v", record)
 			}
-			if dials.Load() != 2 || o.requests.Load() != 1 {
-				t.Errorf("dials = %d, requests = %d", dials.Load(), o.requests.Load())
+			if dials.Load() != 2 || o.Heads.Load() != 1 {
+				t.Errorf("dials = %d, requests = %d", dials.Load(), o.Heads.Load())
 			}
 		})
 	}
@@ -49,12 +50,12 @@ func TestRetryThatIsNotSentLeavesTheOutcomeUnknown(t *testing.T) {
 // token, and there is no other token: that is no "rejected".
 func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
 	t.Parallel()
-	o := listen(t, func(p *peer) {
-		if _, _, err := p.request(); err == nil && p.o.requests.Load() > 1 {
-			p.say(answer(401, "application/json", `{"error":{}}`))
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, _, err := p.Request(); err == nil && p.Origin.Heads.Load() > 1 {
+			p.Say(answer(401, "application/json", `{"error":{}}`))
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	r.tokens.fail = func(call int) error {
 		if call == 1 {
 			return nil
@@ -65,8 +66,8 @@ func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
 	if got := response.Header.Get("X-Monite-Proxy-Outcome"); response.StatusCode != 503 || got != string(Unknown) {
 		t.Errorf("answer = %d %s %s, want 503 and unknown", response.StatusCode, got, body)
 	}
-	if o.requests.Load() != 2 {
-		t.Errorf("requests = %d, want 2", o.requests.Load())
+	if o.Heads.Load() != 2 {
+		t.Errorf("requests = %d, want 2", o.Heads.Load())
 	}
 }
 
@@ -74,18 +75,18 @@ func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
 // times at the most, because a request has one retry, its replay included.
 func TestReplayIsNotRetriedAfterARetry(t *testing.T) {
 	t.Parallel()
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil || p.o.requests.Load() != 2 {
+			if _, _, err := p.Request(); err != nil || p.Origin.Heads.Load() != 2 {
 				return
 			}
-			p.say(answer(401, "application/json", `{"error":{}}`))
+			p.Say(answer(401, "application/json", `{"error":{}}`))
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	response, body := r.do("GET", "/v1/x", "")
 	checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
-	if got := o.requests.Load(); got != 3 {
+	if got := o.Heads.Load(); got != 3 {
 		t.Errorf("requests = %d, want 3", got)
 	}
 }

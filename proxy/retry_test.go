@@ -10,22 +10,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // breaking answers from the request with number good on, and breaks the
 // connection of those before.
-func breaking(good int64, rst bool) func(*peer) {
-	return func(p *peer) {
+func breaking(good int64, rst bool) func(*wiretest.Peer) {
+	return func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
-			if p.o.requests.Load() < good {
-				p.cut(rst)
+			if p.Origin.Heads.Load() < good {
+				p.Cut(rst)
 				return
 			}
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	}
 }
@@ -38,11 +39,11 @@ func TestBrokenConnectionIsRetriedOnceForReadsOnly(t *testing.T) {
 		requests int64
 	}{{"GET", 2, 200, 2}, {"HEAD", 2, 200, 2}, {"GET", 3, 502, 2}, {"POST", 2, 502, 1}, {"PUT", 2, 502, 1}, {"PATCH", 2, 502, 1}, {"DELETE", 2, 502, 1}} {
 		for _, rst := range []bool{false, true} {
-			o := listen(t, breaking(c.good, rst))
-			r := newRig(t, o.url)
+			o := wiretest.Listen(t, nil, breaking(c.good, rst))
+			r := newRig(t, o.URL)
 			response, _ := r.do(c.method, "/v1/x", "")
-			if response.StatusCode != c.status || o.requests.Load() != c.requests {
-				t.Errorf("%s, good at %d: %d after %d requests, want %d after %d", c.method, c.good, response.StatusCode, o.requests.Load(), c.status, c.requests)
+			if response.StatusCode != c.status || o.Heads.Load() != c.requests {
+				t.Errorf("%s, good at %d: %d after %d requests, want %d after %d", c.method, c.good, response.StatusCode, o.Heads.Load(), c.status, c.requests)
 			}
 			if record := r.record(); record.Retried != (c.requests == 2) {
 				t.Errorf("%s: record = %+v", c.method, record)
@@ -55,30 +56,30 @@ func TestBrokenConnectionIsRetriedOnceForReadsOnly(t *testing.T) {
 // net/http takes for a permission.
 func TestWriteOnAConnectionThatEndsIsSentOnce(t *testing.T) {
 	for _, body := range []string{"", "{}"} {
-		o := listen(t, func(p *peer) {
-			if _, _, err := p.request(); err == nil {
-				p.say(okEmpty)
-				_, _, _ = p.request()
+		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+			if _, _, err := p.Request(); err == nil {
+				p.Say(okEmpty)
+				_, _, _ = p.Request()
 			}
 		})
-		r := newRig(t, o.url)
+		r := newRig(t, o.URL)
 		r.do("POST", "/v1/x", body, "Idempotency-Key", "k")
 		response, text := r.do("POST", "/v1/x", body, "Idempotency-Key", "k", "X-Idempotency-Key", "")
 		checkOurs(t, response, text, &problemUpstreamBroken, Unknown, "")
-		if o.complete.Load() != 2 {
-			t.Errorf("executed %d times, want 2", o.complete.Load())
+		if o.Complete.Load() != 2 {
+			t.Errorf("executed %d times, want 2", o.Complete.Load())
 		}
 	}
 }
 
 func TestStreamedReadIsNotRetried(t *testing.T) {
-	o := listen(t, breaking(2, false))
-	r := newRig(t, o.url)
+	o := wiretest.Listen(t, nil, breaking(2, false))
+	r := newRig(t, o.URL)
 	a := r.dial()
-	a.say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n1\r\nx\r\n0\r\n\r\n")
-	a.want("GET", 502)
-	if o.requests.Load() != 1 {
-		t.Errorf("%d requests", o.requests.Load())
+	a.Say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n1\r\nx\r\n0\r\n\r\n")
+	a.WantStatus("GET", 502)
+	if o.Heads.Load() != 1 {
+		t.Errorf("%d requests", o.Heads.Load())
 	}
 }
 

@@ -139,13 +139,13 @@ func TestWhatUpstreamSees(t *testing.T) {
 	r, sim := simulated(t, monitetest.Config{})
 	a := r.dial()
 	for _, target := range fidelityTargets {
-		a.say(head("GET", target, "Authorization: Bearer canary", "Cookie: canary", "X-Forwarded-For: canary", "X-Monite-Proxy-Token: canary", "TE: canary", "X-HTTP-Method-Override: canary", "Accept-Encoding: br", "x-custom: kept") + "\r\n")
-		if _, _, err := a.answer("GET"); err != nil {
+		a.Say(head("GET", target, "Authorization: Bearer canary", "Cookie: canary", "X-Forwarded-For: canary", "X-Monite-Proxy-Token: canary", "TE: canary", "X-HTTP-Method-Override: canary", "Accept-Encoding: br", "x-custom: kept") + "\r\n")
+		if _, _, err := a.Response("GET"); err != nil {
 			t.Fatalf("%s: %v", target, err)
 		}
 	}
-	a.say(head("POST", "/v1/counterparts", "Transfer-Encoding: chunked", "Trailer: X-Canary") + "\r\n2\r\n{}\r\n0\r\nX-Canary: canary\r\n\r\n")
-	if _, _, err := a.answer("POST"); err != nil {
+	a.Say(head("POST", "/v1/counterparts", "Transfer-Encoding: chunked", "Trailer: X-Canary") + "\r\n2\r\n{}\r\n0\r\nX-Canary: canary\r\n\r\n")
+	if _, _, err := a.Response("POST"); err != nil {
 		t.Fatal(err)
 	}
 	n := 0

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -22,7 +23,7 @@ import (
 // scripted is the real server and handler over connections in memory whose whole
 // input is known: no sockets, no waiting, so that a fuzz target gets through.
 type scripted struct {
-	conns chan net.Conn
+	pipes *wiretest.Pipes
 	open  atomic.Int64
 }
 
@@ -34,7 +35,7 @@ type sentUp struct {
 }
 
 func newScripted(t testing.TB) *scripted {
-	s := &scripted{conns: make(chan net.Conn)}
+	s := &scripted{pipes: wiretest.NewPipes()}
 	server := NewServer(New(Config{
 		Origin: &url.URL{Scheme: "http", Host: "upstream.test"}, Tokens: &tokenBook{}, Upstream: tripFunc(s.answer), APIVersion: "2024-05-25", Policy: policies["allow"],
 		MaxInFlight: 1000, MaxBodyBytes: 1 << 20, ReplayBodyBytes: 1 << 10, Log: zerolog.Nop(),
@@ -52,11 +53,10 @@ func newScripted(t testing.TB) *scripted {
 			s.open.Add(-1)
 		}
 	}
-	listener := &pipes{conns: s.conns, done: make(chan struct{})}
 	var done sync.WaitGroup
-	done.Go(func() { _ = server.Serve(listener) })
+	done.Go(func() { _ = server.Serve(s.pipes) })
 	t.Cleanup(func() {
-		eventually(t, "every connection has ended", func() bool { return s.open.Load() == 0 })
+		wiretest.Eventually(t, "every connection has ended", func() bool { return s.open.Load() == 0 })
 		_ = server.Close()
 		done.Wait()
 	})
@@ -86,7 +86,7 @@ func (s *scripted) answer(out *http.Request) (*http.Response, error) {
 func (s *scripted) serve(raw string) *scriptedConn {
 	conn := &scriptedConn{in: raw, done: make(chan struct{})}
 	conn.woken.L = &conn.mu
-	s.conns <- conn
+	_ = s.pipes.Offer(conn)
 	<-conn.done
 	return conn
 }

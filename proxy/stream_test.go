@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -19,27 +20,27 @@ func TestAnswerStreamsPieceByPiece(t *testing.T) {
 	seen := make(chan struct{})
 	for _, length := range []string{"Transfer-Encoding: chunked", "Content-Length: 50"} {
 		t.Run(length, func(t *testing.T) {
-			o := listen(t, func(p *peer) {
-				if _, _, err := p.request(); err != nil {
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if _, _, err := p.Request(); err != nil {
 					return
 				}
-				p.say("HTTP/1.1 200 OK\r\n" + length + "\r\n\r\n")
+				p.Say("HTTP/1.1 200 OK\r\n" + length + "\r\n\r\n")
 				for i := range 5 {
 					if piece := fmt.Sprintf("piece %03d\n", i); strings.HasPrefix(length, "T") {
-						p.say(fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece))
+						p.Say(fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece))
 					} else {
-						p.say(piece)
+						p.Say(piece)
 					}
 					<-seen
 				}
 				if strings.HasPrefix(length, "T") {
-					p.say("0\r\n\r\n")
+					p.Say("0\r\n\r\n")
 				}
 			})
-			r := newRig(t, o.url)
+			r := newRig(t, o.URL)
 			a := r.dial()
-			a.say(get("/v1/x"))
-			response, err := http.ReadResponse(a.br, nil)
+			a.Say(get("/v1/x"))
+			response, err := http.ReadResponse(a.Reader, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,8 +61,8 @@ func TestAnswerStreamsPieceByPiece(t *testing.T) {
 // The app sends the next piece only when upstream has seen the one before.
 func TestBodyStreamsPieceByPiece(t *testing.T) {
 	seen := make(chan string)
-	o := listen(t, func(p *peer) {
-		in, err := p.head()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		in, err := p.Head()
 		if err != nil {
 			return
 		}
@@ -72,65 +73,65 @@ func TestBodyStreamsPieceByPiece(t *testing.T) {
 			}
 			seen <- string(piece)
 		}
-		p.o.complete.Add(1)
-		p.say(okEmpty)
+		p.Origin.Complete.Add(1)
+		p.Say(okEmpty)
 	})
 	for _, framing := range []string{"chunked", "length"} {
 		t.Run(framing, func(t *testing.T) {
-			r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 0 })
+			r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 0 })
 			a := r.dial()
 			if framing == "chunked" {
-				a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n")
+				a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n")
 			} else {
-				a.say(head("POST", "/v1/x", "Content-Length: 45") + "\r\n")
+				a.Say(head("POST", "/v1/x", "Content-Length: 45") + "\r\n")
 			}
 			for i := range 5 {
 				piece := fmt.Sprintf("piece %03d", i)
 				if framing == "chunked" {
-					a.say("9\r\n" + piece + "\r\n")
+					a.Say("9\r\n" + piece + "\r\n")
 				} else {
-					a.say(piece)
+					a.Say(piece)
 				}
 				if got := <-seen; got != piece {
 					t.Fatalf("upstream saw %q, want %q", got, piece)
 				}
 			}
 			if framing == "chunked" {
-				a.say("0\r\n\r\n")
+				a.Say("0\r\n\r\n")
 			}
-			a.want("POST", 200)
+			a.WantStatus("POST", 200)
 		})
 	}
 }
 
 func TestAppGetsExactlyOneContinue(t *testing.T) {
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
-			p.say(answer(200, "a/b", in.Header.Get("Expect")+body))
+			p.Say(answer(200, "a/b", in.Header.Get("Expect")+body))
 		}
 	})
 	for _, framing := range []string{"Content-Length: 3", "Transfer-Encoding: chunked"} {
 		for _, limit := range []int64{0, 100} {
-			r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = limit })
+			r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = limit })
 			a := r.dial()
 			for range 2 {
-				a.say(head("POST", "/v1/x", "Expect: 100-continue", framing) + "\r\n")
-				if line, err := a.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+				a.Say(head("POST", "/v1/x", "Expect: 100-continue", framing) + "\r\n")
+				if line, err := a.Reader.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 					t.Fatalf("%s: first line %q, %v", framing, line, err)
 				}
-				if line, _ := a.br.ReadString('\n'); line != "\r\n" {
+				if line, _ := a.Reader.ReadString('\n'); line != "\r\n" {
 					t.Fatalf("%s: the 100 has %q", framing, line)
 				}
 				if strings.HasPrefix(framing, "T") {
-					a.say("3\r\nabc\r\n0\r\n\r\n")
+					a.Say("3\r\nabc\r\n0\r\n\r\n")
 				} else {
-					a.say("abc")
+					a.Say("abc")
 				}
-				if response, body := a.want("POST", 200); body != "abc" {
+				if response, body := a.WantStatus("POST", 200); body != "abc" {
 					t.Errorf("%s: upstream saw Expect and body %q, %v", framing, body, response.Header)
 				}
 			}
@@ -141,57 +142,57 @@ func TestAppGetsExactlyOneContinue(t *testing.T) {
 // A refused request with Expect gets its answer, and no 100.
 func TestRefusalComesInsteadOfContinue(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, listen(t, func(p *peer) { p.untilCut() }).url)
+	r := newRig(t, wiretest.Listen(t, nil, func(p *wiretest.Peer) { p.UntilCut() }).URL)
 	a := r.dial()
-	a.say(head("POST", "/v1/auth/token", "Expect: 100-continue", "Content-Length: 3") + "\r\n")
-	a.want("POST", http.StatusForbidden)
-	a.closed()
+	a.Say(head("POST", "/v1/auth/token", "Expect: 100-continue", "Content-Length: 3") + "\r\n")
+	a.WantStatus("POST", http.StatusForbidden)
+	a.Closed()
 }
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
-			p.say(answer(200, "a/b", in.RequestURI+body))
+			p.Say(answer(200, "a/b", in.RequestURI+body))
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	a := r.dial()
 	var all strings.Builder
 	for i := range 20 {
 		all.WriteString(get(fmt.Sprintf("/v1/get/%d", i)) + post(fmt.Sprintf("/v1/post/%d", i), fmt.Sprint("body", i)) + head("POST", fmt.Sprintf("/v1/chunks/%d", i), "Transfer-Encoding: chunked") + "\r\n2\r\nab\r\n0\r\n\r\n")
 	}
-	a.say(all.String())
+	a.Say(all.String())
 	for i := range 20 {
 		for _, want := range []string{fmt.Sprintf("/v1/get/%d", i), fmt.Sprintf("/v1/post/%dbody%d", i, i), fmt.Sprintf("/v1/chunks/%dab", i)} {
-			if _, body := a.want("GET", 200); body != want {
+			if _, body := a.WantStatus("GET", 200); body != want {
 				t.Fatalf("answer = %q, want %q", body, want)
 			}
 		}
 	}
 	// What follows a refused request is not answered.
-	a.say(get("/v1//x") + get("/v1/after"))
-	a.want("GET", 400)
-	a.closed()
+	a.Say(get("/v1//x") + get("/v1/after"))
+	a.WantStatus("GET", 400)
+	a.Closed()
 }
 
 // Big bodies both ways, at once and by more than one app, in little memory.
 func TestBigBodiesPassInLittleMemory(t *testing.T) {
 	const size = 12 << 20
-	o := listen(t, func(p *peer) {
-		in, err := p.head()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		in, err := p.Head()
 		if err != nil {
 			return
 		}
 		hash := sha256.New()
 		n, _ := io.Copy(hash, in.Body)
-		p.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Sum: %d %x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", n, hash.Sum(nil), size))
+		p.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Sum: %d %x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", n, hash.Sum(nil), size))
 		_, _ = io.Copy(p, io.LimitReader(pattern{}, size))
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	hash := sha256.New()
 	_, _ = io.Copy(hash, io.LimitReader(pattern{}, size))
 	want := fmt.Sprintf("%d %x", size, hash.Sum(nil))

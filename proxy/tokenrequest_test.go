@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -18,8 +19,8 @@ func withPeople(c *Config, _ *upstream.Transport) {
 }
 
 func TestTokenRequestIsAnsweredHere(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	r := newRig(t, o.url, withPeople)
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.URL, withPeople)
 	body := `{"grant_type":"entity_user","entity_user_id":"` + userB + `","client_id":"canary-id","client_secret":"canary-secret"}`
 	response, text := r.do("POST", "/as/billing/v1/auth/token", body, "Content-Type", "application/json", "X-Monite-Version", "2024-05-25")
 	var got struct {
@@ -54,9 +55,9 @@ func TestTokenRequestIsAnsweredHere(t *testing.T) {
 }
 
 func TestTokenRequestsThatAreRefused(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	on := newRig(t, o.url, withPeople)
-	off := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.Policy = people() })
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	on := newRig(t, o.URL, withPeople)
+	off := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.Policy = people() })
 	good := `{"grant_type":"client_credentials","client_id":"x","client_secret":"y"}`
 	for _, c := range []struct {
 		rig                  *rig
@@ -82,8 +83,8 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 // otherwise than we do: a check of the first of two users, or of the names as they
 // are documented, must hold here too.
 func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	r := newRig(t, o.url, withPeople)
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.URL, withPeople)
 	const user, credentials = `"entity_user_id":"` + userA + `"`, `"client_id":"x","client_secret":"y"`
 	for body, want := range map[string]int{
 		`{"grant_type":"entity_user",` + user + `,` + credentials + `}`:                    200, // @monite/sdk-api's documentation
@@ -114,9 +115,9 @@ func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
 
 // Rules on trial let pass and tell.
 func TestAuditOnlyLetsPassAndTells(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
 	for _, audit := range []bool{true, false} {
-		r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) {
+		r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
 			c.Policy.Named = []identity.Named{{Name: "a", Grant: partner, ByName: true, Rules: denyPayables(t), AuditOnly: audit}, {Name: "b", Grant: partner, ByName: true, ReadOnly: true, Rules: denyPayables(t), AuditOnly: true}}
 		})
 		response, text := r.do("GET", "/v1/payables", "", identity.HeaderName, "a")

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // To an HTTP/1.0 app an answer of unknown length ends with its connection: a
@@ -17,14 +19,14 @@ import (
 func TestCutAnswerIsAResetToAnHTTP10App(t *testing.T) {
 	for name, framing := range map[string]string{"chunked": "Transfer-Encoding: chunked\r\n\r\n6\r\n[1,2,3\r\n", "length": "Content-Length: 99\r\n\r\n[1,2,3"} {
 		t.Run(name, func(t *testing.T) {
-			o := listen(t, func(p *peer) {
-				if _, _, err := p.request(); err == nil {
-					p.say("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing)
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if _, _, err := p.Request(); err == nil {
+					p.Say("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing)
 				}
 			})
-			a := newRig(t, o.url).dial()
-			a.say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-			if _, body, err := a.answer("GET"); err == nil {
+			a := newRig(t, o.URL).dial()
+			a.Say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
+			if _, body, err := a.Response("GET"); err == nil {
 				t.Errorf("the app takes %q for the whole answer", body)
 			}
 		})
@@ -32,10 +34,10 @@ func TestCutAnswerIsAResetToAnHTTP10App(t *testing.T) {
 }
 
 func TestWholeAnswerReachesAnHTTP10App(t *testing.T) {
-	o := listen(t, answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1,2,3\r\n1\r\n]\r\n0\r\n\r\n"))
-	a := newRig(t, o.url).dial()
-	a.say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-	if _, body, err := a.answer("GET"); err != nil || body != "[1,2,3]" {
+	o := wiretest.Listen(t, nil, wiretest.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1,2,3\r\n1\r\n]\r\n0\r\n\r\n"))
+	a := newRig(t, o.URL).dial()
+	a.Say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
+	if _, body, err := a.Response("GET"); err != nil || body != "[1,2,3]" {
 		t.Errorf("answer = %q, %v", body, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -36,7 +37,7 @@ func (b *vendBook) Lasting(_ context.Context, grant tokencache.Grant, wish time.
 
 // vendOnce sends one request to a Vendor that allows userA.
 func vendOnce(book *vendBook, change func(*VendConfig), in *http.Request) (answer *httptest.ResponseRecorder, log string) {
-	var lines lockedBuffer
+	var lines wiretest.Buffer
 	config := VendConfig{Tokens: book, Users: idSet{userA: true}, MaxInFlight: 4, Log: zerolog.New(&lines), Audit: zerolog.New(&lines), Listener: "127.0.0.1:8082"}
 	if change != nil {
 		change(&config)
