@@ -30,26 +30,40 @@ func browserRows() []guardRow {
 	}
 	preflight := func(fields ...string) guardRow { return row(no, "OPTIONS", "/v1/payables", fields...) }
 	return []guardRow{
-		get("Origin: https://evil.example"), get("Origin: null"), get("Origin: "), get("Origin: http://localhost:3000"), get("Origin: https://localhost"), get("Origin: http://127.0.0.1"),
-		get("Origin: http://localhost.evil.example"), get("Origin: http://localhost@evil.example"), get("Origin: localhost"), get("Origin: http://localhost/"), get("Origin: file://"), get("Origin: chrome-extension://abc"),
-		get("Origin: http://localhost", "Origin: http://localhost"), get("Origin: http://localhost", "Origin: https://evil.example"), get("Origin: http://localhost, https://evil.example"),
+		get("Origin: https://evil.example"), get("Origin: null"), get("Origin: "), get("Origin: http://localhost:3000"),
+		get("Origin: https://localhost"), get("Origin: http://127.0.0.1"),
+		get("Origin: http://localhost.evil.example"), get("Origin: http://localhost@evil.example"), get("Origin: localhost"),
+		get("Origin: http://localhost/"), get("Origin: file://"), get("Origin: chrome-extension://abc"),
+		get("Origin: http://localhost", "Origin: http://localhost"), get("Origin: http://localhost", "Origin: https://evil.example"),
+		get("Origin: http://localhost, https://evil.example"),
 		get("origin: https://evil.example"), get("ORIGIN: null"),
-		get("Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Site: same-origin"), get("Sec-Fetch-Site: same-site"), get("Sec-Fetch-Site: none"), get("Sec-Fetch-Site: "), get("sec-fetch-site: cross-site"),
-		get("Sec-Fetch-Mode: no-cors"), get("Sec-Fetch-Mode: navigate"), get("Sec-Fetch-Mode: websocket"), get("Sec-Fetch-Mode: same-origin"), get("Sec-Fetch-Mode: "), get("Sec-Fetch-Mode: CORS"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Mode: cors"), get("Sec-Fetch-Mode: cors, cors"),
-		get("Sec-Fetch-Dest: image"), get("Sec-Fetch-User: ?1"), get("Sec-Fetch-Storage-Access: none"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"), get("Sec-Fetch-Mode: cors", "Origin: https://evil.example"),
+		get("Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Site: same-origin"), get("Sec-Fetch-Site: same-site"), get("Sec-Fetch-Site: none"),
+		get("Sec-Fetch-Site: "), get("sec-fetch-site: cross-site"),
+		get("Sec-Fetch-Mode: no-cors"), get("Sec-Fetch-Mode: navigate"), get("Sec-Fetch-Mode: websocket"), get("Sec-Fetch-Mode: same-origin"),
+		get("Sec-Fetch-Mode: "), get("Sec-Fetch-Mode: CORS"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Mode: cors"), get("Sec-Fetch-Mode: cors, cors"),
+		get("Sec-Fetch-Dest: image"), get("Sec-Fetch-User: ?1"), get("Sec-Fetch-Storage-Access: none"),
+		get("Sec-Fetch-Mode: cors", "Sec-Fetch-Site: cross-site"), get("Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
+		get("Sec-Fetch-Mode: cors", "Origin: https://evil.example"),
 		get("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
-		post("Origin: null", "Content-Type: text/plain"), post("Origin: https://evil.example", "Content-Type: application/x-www-form-urlencoded"), post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"), post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1"),
-		preflight("Origin: https://evil.example", "Access-Control-Request-Method: POST"), preflight("Origin: http://localhost:3000", "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-monite-entity-id"),
-		preflight("Origin: https://evil.example", "Access-Control-Request-Private-Network: true"), preflight("Access-Control-Request-Method: POST"), preflight("Access-Control-Request-Private-Network: true"),
-		row(no, "HEAD", "/v1/payables", "Origin: https://evil.example"), row(no, "TRACE", "/v1/payables", "Origin: https://evil.example"), row(no, "GET", "/v1/auth/token", "Sec-Fetch-Site: cross-site"),
+		post("Origin: null", "Content-Type: text/plain"), post("Origin: https://evil.example", "Content-Type: application/x-www-form-urlencoded"),
+		post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"),
+		post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1"),
+		preflight("Origin: https://evil.example", "Access-Control-Request-Method: POST"),
+		preflight("Origin: http://localhost:3000", "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-monite-entity-id"),
+		preflight("Origin: https://evil.example", "Access-Control-Request-Private-Network: true"),
+		preflight("Access-Control-Request-Method: POST"), preflight("Access-Control-Request-Private-Network: true"),
+		row(no, "HEAD", "/v1/payables", "Origin: https://evil.example"), row(no, "TRACE", "/v1/payables", "Origin: https://evil.example"),
+		row(no, "GET", "/v1/auth/token", "Sec-Fetch-Site: cross-site"),
 
-		pass(), pass("Sec-Fetch-Mode: cors"), pass("sec-fetch-mode: cors"), pass("Origin: http://localhost"), pass("Origin: HTTP://LOCALHOST"), pass("User-Agent: Mozilla/5.0"), pass("Referer: http://x/"), pass("Accept: text/html"), pass("Sec-Purpose: x"),
+		pass(), pass("Sec-Fetch-Mode: cors"), pass("sec-fetch-mode: cors"), pass("Origin: http://localhost"), pass("Origin: HTTP://LOCALHOST"),
+		pass("User-Agent: Mozilla/5.0"), pass("Referer: http://x/"), pass("Accept: text/html"), pass("Sec-Purpose: x"),
 	}
 }
 
 func refusalRows() []guardRow {
 	rows := browserRows()
-	for _, method := range []string{"OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "Post", "PURGE", "QUERY", "X-Y$", "LOCK", "COPY", "LINK", "MKCOL"} {
+	for _, method := range []string{"OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "Post", "PURGE", "QUERY", "X-Y$", "LOCK", "COPY", "LINK",
+		"MKCOL"} {
 		rows = append(rows, row("proxy_method_refused", method, "/v1/payables"))
 	}
 	rows = append(rows, row("proxy_method_refused", "OPTIONS", "*"), row("proxy_method_refused", "CONNECT", "evil.example:443"))
@@ -59,14 +73,18 @@ func refusalRows() []guardRow {
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		rows = append(rows, row("", method, "/v1/payables", "Content-Length: 0"))
 	}
-	for _, target := range []string{"http://evil.example/v1/payables", "http://localhost/v1/payables", "https://api.monite.com/", "//evil.example/v1", "*", "/v1/./x", "/v1/../x", "/v1//x", `/v1\x`, "/v1/a;b", "/v1/%2e%2e/x", "/v1/a%2fb", "/v1/x#frag", "/v1/%c3%bc", "/v1/x/y/%ff"} {
+	for _, target := range []string{"http://evil.example/v1/payables", "http://localhost/v1/payables", "https://api.monite.com/",
+		"//evil.example/v1", "*", "/v1/./x", "/v1/../x", "/v1//x", `/v1\x`, "/v1/a;b", "/v1/%2e%2e/x", "/v1/a%2fb", "/v1/x#frag", "/v1/%c3%bc",
+		"/v1/x/y/%ff"} {
 		rows = append(rows, row("proxy_bad_request_target", "GET", target))
 	}
-	for _, target := range []string{"/v1/auth/token", "/v1/auth/revoke", "/v1/AUTH/Token", "/v1/%61uth/token", "/auth/token", "/v1/auth", "/v1/auth/token?x=1", "/v1/auth%20/token", "/v1/auth./token"} {
+	for _, target := range []string{"/v1/auth/token", "/v1/auth/revoke", "/v1/AUTH/Token", "/v1/%61uth/token", "/auth/token", "/v1/auth",
+		"/v1/auth/token?x=1", "/v1/auth%20/token", "/v1/auth./token"} {
 		rows = append(rows, row("proxy_route_refused", "POST", target, "Content-Length: 0"), row("proxy_route_refused", "GET", target))
 	}
 	long := strings.Repeat("a", maxTargetBytes)
-	rows = append(rows, row("proxy_target_too_long", "GET", "/"+long), row("proxy_target_too_long", "GET", "/v1/x?"+long), row("", "GET", "/v1/"+long[:maxTargetBytes-4]), row("", "GET", "/v1/?"+long[:maxTargetBytes-5]))
+	rows = append(rows, row("proxy_target_too_long", "GET", "/"+long), row("proxy_target_too_long", "GET", "/v1/x?"+long),
+		row("", "GET", "/v1/"+long[:maxTargetBytes-4]), row("", "GET", "/v1/?"+long[:maxTargetBytes-5]))
 
 	many := make([]string, maxHeaderFields+1)
 	for i := range many {
@@ -76,23 +94,32 @@ func refusalRows() []guardRow {
 	for i := range same {
 		same[i] = "X-Same: 1"
 	}
-	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...), row("proxy_header_too_large", "GET", "/v1/x", same...),
-		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)), row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
+	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...),
+		row("proxy_header_too_large", "GET", "/v1/x", same...),
+		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)),
+		row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
 	for _, value := range []string{"websocket", "h2c", "", "TLS/1.0"} {
-		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: "+value))
+		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value),
+			row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: "+value))
 	}
 	rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
-	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
-		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
+	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization",
+		"keep-alive,x", "upgrade", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
+		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value),
+			row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value),
+			row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
 	}
 	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive"} {
 		rows = append(rows, row("", "GET", "/v1/x", "Connection: "+value))
 	}
-	for _, value := range []string{"", "latest", "2024-5-25", "2024-05-25T00:00", "2024/05/25", "2024-05-25, 2024-01-31", "20240525", "2024-05-2x", "x024-05-25", "2024-05-255"} {
+	for _, value := range []string{"", "latest", "2024-5-25", "2024-05-25T00:00", "2024/05/25", "2024-05-25, 2024-01-31", "20240525",
+		"2024-05-2x", "x024-05-25", "2024-05-255"} {
 		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "X-Monite-Version: "+value))
 	}
-	return append(rows, row("proxy_bad_header", "GET", "/v1/x", "X-Monite-Version: 2024-05-25", "x-monite-version: 2024-05-25"), row("", "GET", "/v1/x", "X-Monite-Version: 2024-01-31"),
-		row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 1048577"), row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 9223372036854775807"))
+	return append(rows, row("proxy_bad_header", "GET", "/v1/x", "X-Monite-Version: 2024-05-25", "x-monite-version: 2024-05-25"),
+		row("", "GET", "/v1/x", "X-Monite-Version: 2024-01-31"),
+		row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 1048577"),
+		row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 9223372036854775807"))
 }
 
 // identityRows has a row for each way in which a header alone can be refused by
@@ -155,10 +182,14 @@ func TestAppTokenIsExactlyOneRightValue(t *testing.T) {
 	}{
 		{"none wanted, none given", secret.String{}, nil, true}, {"none wanted, one given", secret.String{}, []string{"x"}, true},
 		{"right", secret.New(right), []string{right}, true},
-		{"missing", secret.New(right), nil, false}, {"empty", secret.New(right), []string{""}, false}, {"blank", secret.New(right), []string{" "}, false}, {"wrong", secret.New(right), []string{"x"}, false},
-		{"prefix", secret.New(right), []string{right[:5]}, false}, {"longer", secret.New(right), []string{right + "x"}, false}, {"other case", secret.New(right), []string{strings.ToUpper(right)}, false},
-		{"twice", secret.New(right), []string{right, right}, false}, {"right and wrong", secret.New(right), []string{right, "x"}, false}, {"wrong and right", secret.New(right), []string{"x", right}, false},
-		{"list", secret.New(right), []string{right + ", " + right}, false}, {"Bearer", secret.New(right), []string{"Bearer " + right}, false}, {"blanks around", secret.New(right), []string{" " + right + " "}, false},
+		{"missing", secret.New(right), nil, false}, {"empty", secret.New(right), []string{""}, false},
+		{"blank", secret.New(right), []string{" "}, false}, {"wrong", secret.New(right), []string{"x"}, false},
+		{"prefix", secret.New(right), []string{right[:5]}, false}, {"longer", secret.New(right), []string{right + "x"}, false},
+		{"other case", secret.New(right), []string{strings.ToUpper(right)}, false},
+		{"twice", secret.New(right), []string{right, right}, false}, {"right and wrong", secret.New(right), []string{right, "x"}, false},
+		{"wrong and right", secret.New(right), []string{"x", right}, false},
+		{"list", secret.New(right), []string{right + ", " + right}, false}, {"Bearer", secret.New(right), []string{"Bearer " + right}, false},
+		{"blanks around", secret.New(right), []string{" " + right + " "}, false},
 		{"redacted", secret.New(right), []string{"[redacted]"}, false},
 	} {
 		g := &guard{appToken: func() secret.String { return c.want }}
@@ -179,7 +210,8 @@ func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
 	g := testGuard()
 	g.readOnly = true
 	for method, want := range map[string]*problem{
-		"GET": nil, "HEAD": nil, "POST": &problemReadOnly, "PUT": &problemReadOnly, "PATCH": &problemReadOnly, "DELETE": &problemReadOnly, "OPTIONS": &problemMethod, "get": &problemMethod,
+		"GET": nil, "HEAD": nil, "POST": &problemReadOnly, "PUT": &problemReadOnly, "PATCH": &problemReadOnly, "DELETE": &problemReadOnly,
+		"OPTIONS": &problemMethod, "get": &problemMethod,
 	} {
 		in := &http.Request{Method: method, RequestURI: "/v1/x", Host: "localhost", Header: http.Header{}}
 		if got := g.check(in, "/v1/x"); got != want {
@@ -190,6 +222,7 @@ func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
 
 func testGuard() *guard {
 	return &guard{
-		hosts: target.Hosts{Names: map[string]bool{"monite-proxy": true, "monite-proxy.billing.svc.cluster.local": true}, Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, maxInFlight: 10,
+		hosts: target.Hosts{Names: map[string]bool{"monite-proxy": true, "monite-proxy.billing.svc.cluster.local": true},
+			Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, maxInFlight: 10,
 	}
 }

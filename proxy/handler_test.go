@@ -12,7 +12,8 @@ import (
 func TestOnlyPathsUnderV1AreForwarded(t *testing.T) {
 	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 	r := newRig(t, o.URL, withPeople)
-	for _, path := range []string{"/", "/payables", "/v1", "/v10/payables", "/v2/payables", "/V1/payables", "/metrics", "/v1payables", "/as/billing/payables", "/shop/v1", "/%761/payables"} {
+	for _, path := range []string{"/", "/payables", "/v1", "/v10/payables", "/v2/payables", "/V1/payables", "/metrics", "/v1payables",
+		"/as/billing/payables", "/shop/v1", "/%761/payables"} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			response, text := r.do(method, path, "")
 			checkOurs(t, response, text, &problemNotForwarded, NotSent, "")

@@ -142,7 +142,8 @@ func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Confi
 	}
 	config := Config{
 		Origin: origin, Tokens: r.tokens, Upstream: r.transport, APIVersion: "2024-05-25",
-		Policy:      identity.Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA, Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
+		Policy: identity.Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA,
+			Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
 		MaxInFlight: 512, MaxBodyBytes: 32 << 20, ReplayBodyBytes: 64 << 10,
 		Log:     zerolog.New(r.log).Level(zerolog.TraceLevel),
 		Observe: func(record *Record) { r.records <- *record },
@@ -160,7 +161,8 @@ func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Confi
 		}
 	})
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256}
-	r.client = &http.Client{Transport: transport, Timeout: wiretest.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.client = &http.Client{Transport: transport, Timeout: wiretest.Patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var done sync.WaitGroup
 	done.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {
@@ -213,7 +215,8 @@ func proxyGoroutines() int {
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	n := 0
 	for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
-		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) || bytes.Contains(stack, []byte("proxy/strict.(*conn).serve")) {
+		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) ||
+			bytes.Contains(stack, []byte("proxy/strict.(*conn).serve")) {
 			n++
 		}
 	}
@@ -222,3 +225,13 @@ func proxyGoroutines() int {
 
 // quietGoroutines is the count before a test begins.
 func quietGoroutines() int { return proxyGoroutines() }
+
+const okEmpty = wiretest.OKEmpty
+
+var get, head, post = wiretest.Get, wiretest.Head, wiretest.Post
+
+func answer(status int, contentType, body string) string {
+	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", status, contentType, len(body), body)
+}
+
+func (r *rig) dial() *wiretest.App { return wiretest.Dial(r.t, "tcp", r.addr) }

@@ -28,7 +28,8 @@ func TestTokenRequestIsAnsweredHere(t *testing.T) {
 		ExpiresIn   int    `json:"expires_in"`
 		TokenType   string `json:"token_type"`
 	}
-	if err := json.Unmarshal([]byte(text), &got); err != nil || response.StatusCode != 200 || got.ExpiresIn != 86400 || got.TokenType != "Bearer" || response.Header.Get("Cache-Control") != "no-store" {
+	if err := json.Unmarshal([]byte(text), &got); err != nil || response.StatusCode != 200 || got.ExpiresIn != 86400 ||
+		got.TokenType != "Bearer" || response.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("answer %d %s, %v", response.StatusCode, text, err)
 	}
 	if record := r.record(); record.Origin != OriginProxy || record.Sent || record.Route != "/v1/auth/token" {
@@ -65,9 +66,15 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 		want                 string
 	}{
 		{off, "POST", "/v1/auth/token", good, "proxy_route_refused"}, {off, "POST", "/shop/v1/auth/token", good, "proxy_route_refused"},
-		{on, "GET", "/v1/auth/token", "", "proxy_route_refused"}, {on, "POST", "/v1/auth/token/", good, "proxy_route_refused"}, {on, "POST", "/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/Auth/token", good, "proxy_route_refused"}, {on, "POST", "/shop/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/%61uth/token", good, "proxy_route_refused"},
+		{on, "GET", "/v1/auth/token", "", "proxy_route_refused"}, {on, "POST", "/v1/auth/token/", good, "proxy_route_refused"},
+		{on, "POST", "/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/Auth/token", good, "proxy_route_refused"},
+		{on, "POST", "/shop/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/%61uth/token", good, "proxy_route_refused"},
 		{on, "POST", "/shop/auth/token", good, "proxy_route_refused"}, {on, "POST", "/as/Billing/v1/auth/token", good, "proxy_route_refused"},
-		{on, "POST", "/v1/auth/token", "", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "{", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", `[]`, "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", `{"grant_type":1}`, "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", good + strings.Repeat(" ", maxTokenRequest), "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "grant_type=client_credentials", "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", "", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "{", "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", `[]`, "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", `{"grant_type":1}`, "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", good + strings.Repeat(" ", maxTokenRequest), "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", "grant_type=client_credentials", "proxy_invalid_identity"},
 	} {
 		response, text := c.rig.do(c.method, c.target, c.body)
 		if !strings.Contains(text, `"`+c.want+`"`) || response.StatusCode/100 != 4 {
@@ -118,14 +125,17 @@ func TestAuditOnlyLetsPassAndTells(t *testing.T) {
 	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
 	for _, audit := range []bool{true, false} {
 		r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
-			c.Policy.Named = []identity.Named{{Name: "a", Grant: partner, ByName: true, Rules: denyPayables(t), AuditOnly: audit}, {Name: "b", Grant: partner, ByName: true, ReadOnly: true, Rules: denyPayables(t), AuditOnly: true}}
+			c.Policy.Named = []identity.Named{{Name: "a", Grant: partner, ByName: true, Rules: denyPayables(t), AuditOnly: audit},
+				{Name: "b", Grant: partner, ByName: true, ReadOnly: true, Rules: denyPayables(t), AuditOnly: true}}
 		})
 		response, text := r.do("GET", "/v1/payables", "", identity.HeaderName, "a")
 		record := r.record()
-		if audit && (response.StatusCode != 200 || record.Audited != "proxy_route_refused" || !strings.Contains(r.log.String(), `"would_refuse":"proxy_route_refused"`)) {
+		if audit && (response.StatusCode != 200 || record.Audited != "proxy_route_refused" ||
+			!strings.Contains(r.log.String(), `"would_refuse":"proxy_route_refused"`)) {
 			t.Errorf("on trial: %d, record %+v", response.StatusCode, record)
 		}
-		if response, text := r.do("POST", "/v1/payables", "", identity.HeaderName, "b"); response.StatusCode != 403 || !strings.Contains(text, "proxy_read_only") {
+		if response, text := r.do("POST", "/v1/payables", "", identity.HeaderName, "b"); response.StatusCode != 403 ||
+			!strings.Contains(text, "proxy_read_only") {
 			t.Errorf("read_only is not on trial: %d %s", response.StatusCode, text)
 		}
 		if !audit && (response.StatusCode != 403 || !strings.Contains(text, "proxy_route_refused") || record.Audited != "" || record.Sent) {

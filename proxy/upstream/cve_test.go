@@ -7,7 +7,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-// Published flaws of HTTP clients: a test per flaw, as in proxy/cve_*_test.go.
+// Published flaws of HTTP clients: a test per flaw, as in proxy/flaw_*_test.go.
 
 // net/http's client took odd Transfer-Encoding values for chunked.
 func TestTransferEncodingOfAnAnswerIsExactlyChunked_CVE_2022_1705(t *testing.T) {

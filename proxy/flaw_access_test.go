@@ -30,7 +30,8 @@ func TestNoRouteIsOpenToPages_CVE_2025_47910(t *testing.T) {
 	s := newScene(t)
 	paths := []string{"/", "//", "/v1/../x", "/v1//payables", "/v1/payables/", "/favicon.ico", "/v1/auth/token"}
 	for _, path := range append(paths, targettest.LegitimatePaths()...) {
-		s.refused("proxy_browser_refused", post(path, "", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), get(path, "Sec-Fetch-Site: cross-site"))
+		s.refused("proxy_browser_refused", post(path, "", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"),
+			get(path, "Sec-Fetch-Site: cross-site"))
 	}
 }
 
@@ -38,8 +39,10 @@ func TestNoRouteIsOpenToPages_CVE_2025_47910(t *testing.T) {
 // resolve to 127.0.0.1 is of its own origin, and its GET has no Origin.
 func TestReboundNamesAreRefused_CVE_2026_11624(t *testing.T) {
 	s := newScene(t)
-	for _, host := range []string{"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "evil.localhost", "127.0.0.1.evil.example"} {
-		s.refused("proxy_host_not_allowed", "GET /v1/payables HTTP/1.1\r\nHost: "+host+"\r\n\r\n", "POST /v1/payables HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 0\r\n\r\n")
+	for _, host := range []string{"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "evil.localhost",
+		"127.0.0.1.evil.example"} {
+		s.refused("proxy_host_not_allowed", "GET /v1/payables HTTP/1.1\r\nHost: "+host+"\r\n\r\n",
+			"POST /v1/payables HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 0\r\n\r\n")
 	}
 	_ = s.passes(get("/v1/payables"))
 }
@@ -87,7 +90,8 @@ func TestHostOfTheAppNeverReachesUpstream_CVE_2023_29406(t *testing.T) {
 		}
 	}
 	other := newScene(t)
-	other.refused("proxy_host_not_allowed", "GET /v1/x HTTP/1.1\r\nHost: localhost:80:80\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: localhost,evil.example\r\n\r\n")
+	other.refused("proxy_host_not_allowed", "GET /v1/x HTTP/1.1\r\nHost: localhost:80:80\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: localhost,evil.example\r\n\r\n")
 	for _, host := range []string{"localhost/x", "localhost?x", "localhost#", "localhost\\", "user@localhost"} {
 		other.stockRefused("GET /v1/x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	}
@@ -111,7 +115,8 @@ func TestCallerChoosesNoDestination_aws_sigv4_proxy(t *testing.T) {
 	a.Say("GET http://evil.example/v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
 	a.WantStatus("GET", 400)
 	for _, request := range []string{
-		"GET /v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: 10.1.2.3\r\nX-Forwarded-Host: evil.example\r\nX-Host: evil.example\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: evil.example:443\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: 10.1.2.3\r\nX-Forwarded-Host: evil.example\r\nX-Host: evil.example\r\n\r\n",
 		get("/v1/x@evil.example/y"), get("/v1/x?url=http://evil.example/"),
 	} {
 		if seen := s.passes(request); seen.Host != s.witness.URL.Host {

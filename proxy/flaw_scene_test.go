@@ -12,7 +12,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
-// The cve_*_test.go files hold one test per published flaw of software like
+// The flaw_*_test.go files hold one test per published flaw of software like
 // this: its name ends in the number under which the flaw was published, its
 // comment says what went wrong there. Each is seen to fail on a build that is
 // broken on purpose (internal/mutants, make mutants).

@@ -51,7 +51,8 @@ func TestBlankBeforeTheColonIsRefused_CVE_2019_16276(t *testing.T) {
 // Node.js took the first of two Transfer-Encoding fields, its upstreams the last.
 func TestTwoTransferEncodingsAreRefused_CVE_2020_8287(t *testing.T) {
 	newScene(t).stockRefused(
-		head("POST", "/v1/x", "Transfer-Encoding: chunked", "Transfer-Encoding: identity")+"\r\n0\r\n\r\n", head("POST", "/v1/x", "Transfer-Encoding: identity", "Transfer-Encoding: chunked")+"\r\n0\r\n\r\n",
+		head("POST", "/v1/x", "Transfer-Encoding: chunked", "Transfer-Encoding: identity")+"\r\n0\r\n\r\n",
+		head("POST", "/v1/x", "Transfer-Encoding: identity", "Transfer-Encoding: chunked")+"\r\n0\r\n\r\n",
 		head("POST", "/v1/x", "Transfer-Encoding: chunked, chunked")+"\r\n0\r\n\r\n")
 }
 
@@ -201,7 +202,8 @@ func speaksNoHTTP2(t *testing.T, attack func(*http2.Framer)) {
 func TestHTTP2RapidResetMeetsNoServer_CVE_2023_39325(t *testing.T) {
 	speaksNoHTTP2(t, func(f *http2.Framer) {
 		for id := uint32(1); id < 2000; id += 2 {
-			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x82, 0x84, 0x86, 0x41, 0x01, 'x'}, EndHeaders: true, EndStream: true}) != nil ||
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x82, 0x84, 0x86, 0x41, 0x01, 'x'}, EndHeaders: true,
+				EndStream: true}) != nil ||
 				f.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
 				return
 			}
@@ -225,7 +227,8 @@ func TestHTTP2ContinuationFloodMeetsNoServer_CVE_2023_45288(t *testing.T) {
 func TestHTTP2HeaderTableMeetsNoServer_CVE_2022_41717(t *testing.T) {
 	speaksNoHTTP2(t, func(f *http2.Framer) {
 		for id := uint32(1); id < 100; id += 2 {
-			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: append([]byte{0x40, 0x7f, 0x81, 0x1e}, make([]byte, 4000)...), EndHeaders: true, EndStream: true}) != nil {
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: append([]byte{0x40, 0x7f, 0x81, 0x1e}, make([]byte, 4000)...),
+				EndHeaders: true, EndStream: true}) != nil {
 				return
 			}
 		}
@@ -275,9 +278,11 @@ func TestConnectIsRefusedWithItsBody_GHSA_3ccp_42pg_hgv6(t *testing.T) {
 	s := newScene(t)
 	smuggled := get("/v1/canary")
 	for _, request := range []string{
-		"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n", "CONNECT localhost HTTP/1.1\r\nHost: localhost\r\n", "CONNECT / HTTP/1.1\r\nHost: localhost\r\n", "CONNECT /v1/x HTTP/1.1\r\nHost: localhost\r\n",
+		"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n", "CONNECT localhost HTTP/1.1\r\nHost: localhost\r\n",
+		"CONNECT / HTTP/1.1\r\nHost: localhost\r\n", "CONNECT /v1/x HTTP/1.1\r\nHost: localhost\r\n",
 	} {
-		for _, body := range []string{"\r\n" + smuggled, fmt.Sprintf("Content-Length: %d\r\n\r\n", len(smuggled)) + smuggled, "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled} {
+		for _, body := range []string{"\r\n" + smuggled, fmt.Sprintf("Content-Length: %d\r\n\r\n", len(smuggled)) + smuggled,
+			"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled} {
 			a := s.dial()
 			a.Say(request + body)
 			if response, _ := a.WantStatus("GET", http.StatusMethodNotAllowed); !response.Close {
@@ -294,7 +299,8 @@ func TestConnectIsRefusedWithItsBody_GHSA_3ccp_42pg_hgv6(t *testing.T) {
 // rule.
 func TestUpgradeToH2CIsRefused_CVE_2026_88008(t *testing.T) {
 	newScene(t).refused("proxy_upgrade_refused",
-		get("/v1/x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), get("/v1/x", "Upgrade: h2c"), get("/v1/x", "HTTP2-Settings: AAMAAABkAAQAAP__"))
+		get("/v1/x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), get("/v1/x", "Upgrade: h2c"),
+		get("/v1/x", "HTTP2-Settings: AAMAAABkAAQAAP__"))
 }
 
 // Kubernetes' API server kept the authenticated connection open when an upgrade
@@ -322,7 +328,8 @@ func TestConnectionThatSaysLittleIsClosed_CVE_2026_56853(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			front := wiretest.NewPipes()
 			origin := &url.URL{Scheme: "http", Host: "upstream.test"}
-			server := NewServer(New(Config{Origin: origin, Tokens: &tokenBook{}, Upstream: &upstream.Transport{Origin: origin}, MaxInFlight: 1, Log: zerolog.Nop()}), "", nil)
+			server := NewServer(New(Config{Origin: origin, Tokens: &tokenBook{}, Upstream: &upstream.Transport{Origin: origin}, MaxInFlight: 1,
+				Log: zerolog.Nop()}), "", nil)
 			var all sync.WaitGroup
 			all.Go(func() { _ = server.Serve(front) })
 			conn, _ := front.Dial(t.Context(), "", "")

@@ -80,7 +80,9 @@ func TestLocationOfASimilarHostIsAnotherHost_CVE_2023_45289(t *testing.T) {
 	o := upstreamSays(t, answers)
 	r := newRig(t, o.URL)
 	for i, c := range []struct{ at, want string }{
-		{"http://evil" + o.URL.Host + "/x", "http://evil" + o.URL.Host + "/x"}, {"http://evil." + o.URL.Host + "/x", "http://evil." + o.URL.Host + "/x"}, {"http://" + o.URL.Host + "@evil.example/x", "http://" + o.URL.Host + "@evil.example/x"},
+		{"http://evil" + o.URL.Host + "/x", "http://evil" + o.URL.Host + "/x"},
+		{"http://evil." + o.URL.Host + "/x", "http://evil." + o.URL.Host + "/x"},
+		{"http://" + o.URL.Host + "@evil.example/x", "http://" + o.URL.Host + "@evil.example/x"},
 		{"http://" + o.URL.Host + "/x", "/x"}, {"https://" + o.URL.Host + "?a=b", "/?a=b"},
 	} {
 		path := fmt.Sprintf("/v1/%d", i)
@@ -131,7 +133,8 @@ func TestSwitchingProtocolsIsNoAnswer_CVE_2026_55458(t *testing.T) {
 // net/textproto put what it could not parse into its errors, and they went to
 // logs and terminals.
 func TestWhatCannotBeParsedIsNotQuoted_CVE_2026_42507(t *testing.T) {
-	for _, says := range []string{"HTTP/1.1 200 OK\r\ncanary\x1b[31m without colon\r\n\r\n", "HTTP/1.1 canary OK\r\n\r\n", "HTTP/1.1 200 OK\r\nX: canary\x00\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n", "canary\x1b]0;x\x07\r\n\r\n"} {
+	for _, says := range []string{"HTTP/1.1 200 OK\r\ncanary\x1b[31m without colon\r\n\r\n", "HTTP/1.1 canary OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: canary\x00\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n", "canary\x1b]0;x\x07\r\n\r\n"} {
 		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 			if _, _, err := p.Request(); err == nil {
 				p.Say(says)
@@ -208,7 +211,8 @@ func TestFailedAnswerIsNotLogged_aws_sigv4_proxy(t *testing.T) {
 	r := newRig(t, upstreamSays(t, answers).URL)
 	for _, status := range []int{400, 401, 403, 404, 422, 429, 500, 503} {
 		path := fmt.Sprintf("/v1/%d", status)
-		answers[path] = fmt.Sprintf("HTTP/1.1 %d X\r\nX-Detail: canary\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n%-43s", status, `{"error":{"message":"iban DE02canary"}}`)
+		answers[path] = fmt.Sprintf("HTTP/1.1 %d X\r\nX-Detail: canary\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n%-43s",
+			status, `{"error":{"message":"iban DE02canary"}}`)
 		if response, body := r.do("POST", path, "{}"); response.StatusCode != status || !strings.Contains(body, "canary") {
 			t.Errorf("%s: %d %s", path, response.StatusCode, body)
 		}
@@ -256,7 +260,8 @@ func TestIdempotencyKeyIsNoLeaveToSendTwice_golang_go_19943(t *testing.T) {
 				r.do(method, "/v1/x", "")
 				response, _ := r.do(method, "/v1/x", "", field, value)
 				if o.Complete.Load() != 2 || response.StatusCode != http.StatusBadGateway || response.Header.Get("X-Monite-Proxy-Outcome") != string(Unknown) {
-					t.Errorf("%s with %s %q: executed %d times, %d %s", method, field, value, o.Complete.Load()-1, response.StatusCode, response.Header.Get("X-Monite-Proxy-Outcome"))
+					t.Errorf("%s with %s %q: executed %d times, %d %s", method, field, value, o.Complete.Load()-1, response.StatusCode,
+						response.Header.Get("X-Monite-Proxy-Outcome"))
 				}
 			}
 		}

@@ -24,14 +24,19 @@ import (
 // targetParts are what destinations are smuggled in with.
 var (
 	targetParts = []string{
-		"/", "/", "/", "//", "v1", "payables", "auth", "token", "http://", "https://", "HTTP:", "evil.example", "localhost", "upstream.test", "@", ":", "80", "?", "#", "\\", "/..", "/.", "%2f", "%2e%2e", "%00", "%0d%0a", "%", ";", "[::1]", "user:pw@", "*",
+		"/", "/", "/", "//", "v1", "payables", "auth", "token", "http://", "https://", "HTTP:", "evil.example", "localhost", "upstream.test", "@",
+		":", "80", "?", "#", "\\", "/..", "/.", "%2f", "%2e%2e", "%00", "%0d%0a", "%", ";", "[::1]", "user:pw@", "*",
 		"\t", "x", "~", "a=b", "&", "url=http://evil.example", "169.254.169.254", "%252f", "\xff", "é", "|", "{", "}",
 	}
 	targetMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PRI"}
-	targetHosts   = []string{"localhost", "127.0.0.1:8080", "localhost:80", "evil.example", "upstream.test", "127.0.0.1@evil.example", "localhost.evil.example", "[::1]:8080", "", "0.0.0.0"}
-	targetFields  = []string{
-		"X-Forwarded-Host: evil.example", "X-Host: evil.example", "Forwarded: host=evil.example", "X-Original-URL: http://evil.example/", "X-Rewrite-URL: //evil.example/", "X-Original-Host: evil.example", "X-Forwarded-Server: evil.example",
-		"X-HTTP-Method-Override: DELETE", "X_Forwarded_Host: evil.example", "X-Forwarded-Proto: gopher", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: //evil.example", "Referer: http://evil.example/", "Destination: http://evil.example/x", "Via: evil.example", "Connection: close",
+	targetHosts   = []string{"localhost", "127.0.0.1:8080", "localhost:80", "evil.example", "upstream.test", "127.0.0.1@evil.example",
+		"localhost.evil.example", "[::1]:8080", "", "0.0.0.0"}
+	targetFields = []string{
+		"X-Forwarded-Host: evil.example", "X-Host: evil.example", "Forwarded: host=evil.example", "X-Original-URL: http://evil.example/",
+		"X-Rewrite-URL: //evil.example/", "X-Original-Host: evil.example", "X-Forwarded-Server: evil.example",
+		"X-HTTP-Method-Override: DELETE", "X_Forwarded_Host: evil.example", "X-Forwarded-Proto: gopher", "X-Forwarded-Port: 1",
+		"X-Forwarded-Prefix: //evil.example", "Referer: http://evil.example/", "Destination: http://evil.example/x", "Via: evil.example",
+		"Connection: close",
 	}
 )
 
@@ -43,7 +48,8 @@ func generatedRequest(random *rand.Rand) string {
 	for range random.IntN(8) {
 		target.WriteString(targetParts[random.IntN(len(targetParts))])
 	}
-	text := targetMethods[random.IntN(len(targetMethods))] + " " + target.String() + " HTTP/1.1\r\nHost: " + targetHosts[random.IntN(len(targetHosts))*random.IntN(2)] + "\r\n"
+	text := targetMethods[random.IntN(len(targetMethods))] + " " + target.String() + " HTTP/1.1\r\nHost: " +
+		targetHosts[random.IntN(len(targetHosts))*random.IntN(2)] + "\r\n"
 	for range random.IntN(3) {
 		text += targetFields[random.IntN(len(targetFields))] + "\r\n"
 	}
@@ -77,7 +83,8 @@ func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
 	dialled := map[string]int{}
 	var last *wiretest.Script
 	h := New(Config{
-		Origin: origin, Tokens: &tokenBook{}, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 20, Log: zerolog.Nop(),
+		Origin: origin, Tokens: &tokenBook{}, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 20,
+		Log: zerolog.Nop(),
 		Upstream: &upstream.Transport{Origin: origin, IdleTimeout: time.Nanosecond, Dial: func(_ context.Context, network, addr string) (net.Conn, error) {
 			dialled[network+" "+addr]++
 			last = wiretest.NewScript(nil)
@@ -103,7 +110,9 @@ func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
 		}
 		passed++
 		want := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: upstream.test\r\n", in.Method, in.RequestURI)
-		if got := last.Written(); !strings.HasPrefix(got, want) || strings.Count(got, "\r\n\r\n") != 1 || strings.Contains(strings.ToLower(got[len(want):]), "\r\nhost") || strings.Contains(got, "evil.example\r\n") && !strings.Contains(got, "Via: evil.example\r\n") {
+		if got := last.Written(); !strings.HasPrefix(got, want) || strings.Count(got, "\r\n\r\n") != 1 ||
+			strings.Contains(strings.ToLower(got[len(want):]), "\r\nhost") || strings.Contains(got, "evil.example\r\n") &&
+			!strings.Contains(got, "Via: evil.example\r\n") {
 			t.Fatalf("seed %d: %q reached upstream as %q", seed, text, got)
 		}
 	}

@@ -45,9 +45,15 @@ func TestBrokenBodyOfTheAppIs400AndUpstreamSeesItIncomplete(t *testing.T) {
 	}{
 		{"short, kept", "Content-Length: 10", "abc", false}, {"nothing, kept", "Content-Length: 10", "", false},
 		{"short, streamed", "Content-Length: 100000", big, true}, {"nothing, streamed", "Content-Length: 100000", "", true},
-		{"chunks end early", "Transfer-Encoding: chunked", "3\r\nabc\r\n", true}, {"no chunk", "Transfer-Encoding: chunked", "", true}, {"chunk cut", "Transfer-Encoding: chunked", "5\r\nabc", true},
-		{"size that is none", "Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n", true}, {"negative size", "Transfer-Encoding: chunked", "-1\r\n", true}, {"huge size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\nx", true}, {"no CRLF after a chunk", "Transfer-Encoding: chunked", "3\r\nabcX\r\n0\r\n\r\n", true},
-		{"last chunk cut", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n", true}, {"broken trailer", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nno colon\r\n\r\n", true}, {"first chunk malformed", "Transfer-Encoding: chunked", "xyz\r\n", true},
+		{"chunks end early", "Transfer-Encoding: chunked", "3\r\nabc\r\n", true}, {"no chunk", "Transfer-Encoding: chunked", "", true},
+		{"chunk cut", "Transfer-Encoding: chunked", "5\r\nabc", true},
+		{"size that is none", "Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n", true},
+		{"negative size", "Transfer-Encoding: chunked", "-1\r\n", true},
+		{"huge size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\nx", true},
+		{"no CRLF after a chunk", "Transfer-Encoding: chunked", "3\r\nabcX\r\n0\r\n\r\n", true},
+		{"last chunk cut", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n", true},
+		{"broken trailer", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nno colon\r\n\r\n", true},
+		{"first chunk malformed", "Transfer-Encoding: chunked", "xyz\r\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, seen := recording(t)
@@ -88,7 +94,8 @@ func TestTooLargeBodyIs413(t *testing.T) {
 		outcome             Outcome
 	}{
 		{"declared", "Content-Length: 101", "", 413, NotSent}, {"declared, just fits", "Content-Length: 100", strings.Repeat("x", 100), 200, ""},
-		{"chunked", "Transfer-Encoding: chunked", "65\r\n" + strings.Repeat("x", 101) + "\r\n0\r\n\r\n", 413, Unknown}, {"chunked, just fits", "Transfer-Encoding: chunked", "64\r\n" + strings.Repeat("x", 100) + "\r\n0\r\n\r\n", 200, ""},
+		{"chunked", "Transfer-Encoding: chunked", "65\r\n" + strings.Repeat("x", 101) + "\r\n0\r\n\r\n", 413, Unknown},
+		{"chunked, just fits", "Transfer-Encoding: chunked", "64\r\n" + strings.Repeat("x", 100) + "\r\n0\r\n\r\n", 200, ""},
 		{"chunked, in pieces", "Transfer-Encoding: chunked", strings.Repeat("32\r\n"+strings.Repeat("x", 50)+"\r\n", 100), 413, Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {

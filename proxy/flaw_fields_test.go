@@ -41,7 +41,8 @@ func TestConnectionNamesNoIdentity_CVE_2021_32813(t *testing.T) {
 // Traefik's fix of that could be got round by other spellings of the option.
 func TestConnectionIsReadInEverySpelling_CVE_2024_45410(t *testing.T) {
 	s := newScene(t)
-	for _, option := range []string{"x-forwarded-host", "X-MONITE-ENTITY-ID", "\tAuthorization\t", "close,\tauthorization", ",,,authorization", "authorization;q=1", `"authorization"`} {
+	for _, option := range []string{"x-forwarded-host", "X-MONITE-ENTITY-ID", "\tAuthorization\t", "close,\tauthorization", ",,,authorization",
+		"authorization;q=1", `"authorization"`} {
 		s.refused("proxy_bad_header", get("/v1/x", "connection: "+option), get("/v1/x", "CONNECTION: te", "connection: "+option))
 	}
 }
@@ -94,7 +95,8 @@ func TestPathIsThatOfTheRequestLine_CVE_2026_40575(t *testing.T) {
 // a CGI-like upstream takes for the same.
 func TestUnderscoredTwinsStayHere_CVE_2025_64484(t *testing.T) {
 	s := newScene(t)
-	for _, name := range []string{"X-Forwarded-User", "Authorization", "Cookie", "X-Real-Ip", "X-Http-Method-Override", "Remote-User", "X-Monite-Proxy-Token"} {
+	for _, name := range []string{"X-Forwarded-User", "Authorization", "Cookie", "X-Real-Ip", "X-Http-Method-Override", "Remote-User",
+		"X-Monite-Proxy-Token"} {
 		for _, twin := range append(twinsOf(name), strings.ReplaceAll(name, "-", "."), name+"_", strings.ToUpper(name)+"_") {
 			s.lacks(s.passes(get("/v1/x", twin+": canary")))
 		}
@@ -111,7 +113,8 @@ func TestUnderscoredEntityIsRefused_CVE_2026_54763(t *testing.T) {
 // Caddy deleted an identity field only if it had another to put there.
 func TestIdentityIsDeletedEvenIfNoneIsSet_CVE_2026_30851(t *testing.T) {
 	s := newScene(t)
-	s.lacks(s.passes(get("/v1/x", identity.HeaderUser+": "+userA, "Authorization: Bearer canary", "Authorization: canary", "Proxy-Authenticate: canary")), identity.HeaderUser)
+	s.lacks(s.passes(get("/v1/x", identity.HeaderUser+": "+userA, "Authorization: Bearer canary", "Authorization: canary",
+		"Proxy-Authenticate: canary")), identity.HeaderUser)
 	// No entity at all is configured: what the app says of one is refused, and an
 	// entity header is never made out of it.
 	none := newScene(t, func(c *Config, _ *upstream.Transport) { c.Policy = policies["partner"] })
@@ -123,14 +126,17 @@ func TestIdentityIsDeletedEvenIfNoneIsSet_CVE_2026_30851(t *testing.T) {
 func TestRepeatedEntityIsRefused_CVE_2021_32777(t *testing.T) {
 	stranger := "99999999-eeee-4eee-8eee-999999999999"
 	newScene(t).refused("proxy_duplicate_identity",
-		get("/v1/x", identity.HeaderEntity+": "+entityA, identity.HeaderEntity+": "+stranger), get("/v1/x", identity.HeaderEntity+": "+stranger, identity.HeaderEntity+": "+entityA),
-		get("/v1/x", identity.HeaderUser+": "+userA, identity.HeaderUser+": "+userB), get("/v1/x", identity.HeaderEntity+": "+entityA, "x-monite-entity-id: "+entityA))
+		get("/v1/x", identity.HeaderEntity+": "+entityA, identity.HeaderEntity+": "+stranger),
+		get("/v1/x", identity.HeaderEntity+": "+stranger, identity.HeaderEntity+": "+entityA),
+		get("/v1/x", identity.HeaderUser+": "+userA, identity.HeaderUser+": "+userB),
+		get("/v1/x", identity.HeaderEntity+": "+entityA, "x-monite-entity-id: "+entityA))
 }
 
 // Envoy matched the first of several equal fields and not the rest.
 func TestRepeatedVersionIsRefused_CVE_2020_25017(t *testing.T) {
 	newScene(t).refused("proxy_bad_header",
-		get("/v1/x", "X-Monite-Version: 2024-05-25", "X-Monite-Version: 2023-01-01"), get("/v1/x", "X-Monite-Version: 2024-05-25", "x-monite-version: canary"))
+		get("/v1/x", "X-Monite-Version: 2024-05-25", "X-Monite-Version: 2023-01-01"),
+		get("/v1/x", "X-Monite-Version: 2024-05-25", "x-monite-version: canary"))
 }
 
 // net/http built a cookie of every empty pair in Cookie, at a hundred times its

@@ -28,7 +28,8 @@ func inBubble(t *testing.T, script func(net.Conn), app func(net.Conn), check fun
 		origin := &url.URL{Scheme: "http", Host: "upstream.test"}
 		transport := &upstream.Transport{Origin: origin, Dial: back.Dial}
 		server := serverUnderTest(os.Getenv("MONITE_LISTENER"), New(Config{
-			Origin: origin, Tokens: &tokenBook{}, Upstream: transport, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10, MaxBodyBytes: 1 << 30, ReplayBodyBytes: 64 << 10,
+			Origin: origin, Tokens: &tokenBook{}, Upstream: transport, APIVersion: "2024-05-25", Policy: policies["pinned"], MaxInFlight: 10,
+			MaxBodyBytes: 1 << 30, ReplayBodyBytes: 64 << 10,
 			Log: zerolog.Nop(), Observe: func(r *Record) { records <- *r },
 		}), nil, nil)
 		var all sync.WaitGroup
@@ -175,59 +176,4 @@ func TestSlowButSteadyReaderGetsTheWholeAnswer(t *testing.T) {
 			t.Errorf("record = %+v", record)
 		}
 	})
-}
-
-// A head that comes a byte at a time, and a connection on which nothing comes.
-func TestSlowHeadAndSilentConnectionAreEnded(t *testing.T) {
-	for _, c := range []struct {
-		name         string
-		first, piece string
-		pause        time.Duration
-		within       time.Duration
-	}{
-		{"a byte a second", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX: ", "a", time.Second, 6 * time.Second},
-		{"a field a second", "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n", "X: a\r\n", time.Second, 6 * time.Second},
-		{"an empty line a second", "", "\r\n", time.Second, 6 * time.Second},
-		{"nothing", "", "", time.Second, 6 * time.Second},
-		{"nothing after half a line", "GET /v1", "", time.Second, 6 * time.Second},
-		{"nothing after a request", get("/v1//x"), "", time.Second, time.Second},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				front := wiretest.NewPipes()
-				server := NewServer(New(Config{
-					Origin: &url.URL{Scheme: "http", Host: "upstream.test"}, Tokens: &tokenBook{}, Upstream: tripFunc(func(*http.Request) (*http.Response, error) {
-						t.Error("a request reached upstream")
-						return nil, io.EOF
-					}), MaxInFlight: 10, Log: zerolog.Nop(),
-				}), "", nil)
-				var all sync.WaitGroup
-				all.Go(func() { _ = server.Serve(front) })
-				conn, _ := front.Dial(t.Context(), "", "")
-				ended := make(chan time.Duration, 1)
-				start := time.Now()
-				all.Go(func() {
-					_, _ = io.Copy(io.Discard, conn)
-					ended <- time.Since(start)
-				})
-				_, _ = io.WriteString(conn, c.first)
-				for time.Since(start) < c.within {
-					time.Sleep(c.pause)
-					if _, err := io.WriteString(conn, c.piece); err != nil {
-						break
-					}
-				}
-				_ = conn.SetReadDeadline(time.Now())
-				if took := <-ended; took > c.within {
-					t.Errorf("ended after %v, want %v", took, c.within)
-				}
-				if _, err := conn.Write([]byte("x")); err == nil {
-					t.Error("the connection is still open")
-				}
-				_ = conn.Close()
-				_ = server.Close()
-				all.Wait()
-			})
-		})
-	}
 }

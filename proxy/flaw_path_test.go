@@ -40,12 +40,14 @@ func TestFragmentIsRefused_CVE_2023_47106(t *testing.T) {
 
 // Envoy did not resolve dots, and its rules were got round by them.
 func TestDotSegmentsAreRefused_CVE_2019_9901(t *testing.T) {
-	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/../entities"), get("/v1/payables/.."), get("/v1/./payables"), get("/v1/x/..+/y"), get("/../v1/x"))
+	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/../entities"), get("/v1/payables/.."), get("/v1/./payables"),
+		get("/v1/x/..+/y"), get("/../v1/x"))
 }
 
 // Traefik matched paths before their dots were resolved.
 func TestEncodedDotSegmentsAreRefused_CVE_2025_32431(t *testing.T) {
-	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/%2e%2e/entities"), get("/v1/payables/%2E./entities"), get("/v1/payables/.%2e/entities"), get("/v1/%2e/payables"))
+	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/%2e%2e/entities"), get("/v1/payables/%2E./entities"),
+		get("/v1/payables/.%2e/entities"), get("/v1/%2e/payables"))
 }
 
 // Envoy's rules did not see through %2F and %5C.
@@ -61,7 +63,8 @@ func TestEncodedFragmentIsRefused_CVE_2021_32779(t *testing.T) {
 // oauth2-proxy matched its open routes against a path with its fragment.
 func TestFragmentHidesNoRefusedRoute_GHSA_pxq7_h93f_9jrg(t *testing.T) {
 	s := newScene(t)
-	s.refused("proxy_bad_request_target", post("/v1/auth/token#/v1/payables", "{}"), post("/v1/auth/token%23/v1/payables", "{}"), post("/v1/payables#/../auth/token", "{}"))
+	s.refused("proxy_bad_request_target", post("/v1/auth/token#/v1/payables", "{}"), post("/v1/auth/token%23/v1/payables", "{}"),
+		post("/v1/payables#/../auth/token", "{}"))
 	// The path that is only like it is refused for what it is.
 	s.refused("proxy_route_refused", post("/v1/auth/token", "{}"))
 }
@@ -81,7 +84,8 @@ func TestDoublyEncodedPathIsRefused_CVE_2021_42013(t *testing.T) {
 
 // A front that ignores path parameters and a server that cuts them: "/..;/".
 func TestPathParametersAreRefused_CVE_2020_5902(t *testing.T) {
-	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/..;/entities"), get("/v1/payables;x=1"), get("/v1;/payables"), get("/v1/x/..;a=b/y"))
+	newScene(t).refused("proxy_bad_request_target", get("/v1/payables/..;/entities"), get("/v1/payables;x=1"), get("/v1;/payables"),
+		get("/v1/x/..;a=b/y"))
 }
 
 // Istio compared paths with "//" as they were, its upstreams merged them.
@@ -107,7 +111,8 @@ func TestBackslashIsNoRedirect_GO_2026_4316(t *testing.T) {
 
 // Envoy sent on request lines with bytes that no request line may hold.
 func TestBytesBeyondASCIIInTheTargetAreRefused_CVE_2023_27491(t *testing.T) {
-	newScene(t).refused("proxy_bad_request_target", get("/v1/\x80"), get("/v1/x?\xff"), get("/v1/\xc3\xbc"), get("/v1/x?a=\xc2\x85"), get("/\xe2\x80\xae"))
+	newScene(t).refused("proxy_bad_request_target", get("/v1/\x80"), get("/v1/x?\xff"), get("/v1/\xc3\xbc"), get("/v1/x?a=\xc2\x85"),
+		get("/\xe2\x80\xae"))
 }
 
 // Go's client wrote a line break in a URL into the head of the request.
@@ -122,7 +127,8 @@ func TestLineBreaksInThePathAreRefused_CVE_2019_9741(t *testing.T) {
 
 // Caddy's path matcher forgot to fold the case of an escaped path.
 func TestCaseIsFoldedInEscapedPaths_CVE_2026_27587(t *testing.T) {
-	newScene(t).refused("proxy_route_refused", post("/v1/AUTH/token", ""), post("/v1/%41%55%54%48/token", ""), post("/V1/Auth/Token", ""), post("/v1/a%55th/revoke", ""))
+	newScene(t).refused("proxy_route_refused", post("/v1/AUTH/token", ""), post("/v1/%41%55%54%48/token", ""), post("/V1/Auth/Token", ""),
+		post("/v1/a%55th/revoke", ""))
 }
 
 // oauth2-proxy matched its open routes against path and query together.
@@ -139,7 +145,8 @@ func TestQueryOpensAndClosesNothing_GHSA_7rh7_c77v_6434(t *testing.T) {
 // Pomerium served its profiler and metrics beside what it forwards.
 func TestNothingOfOurOwnIsServedToApps_CVE_2022_24797(t *testing.T) {
 	s := newScene(t)
-	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars", "/livez", "/readyz", "/status", "/version", "/quitquitquit", "/tokens/refresh"} {
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars", "/livez", "/readyz", "/status", "/version",
+		"/quitquitquit", "/tokens/refresh"} {
 		s.refused("proxy_route_refused", post(path, ""), get(path))
 	}
 }
@@ -167,7 +174,8 @@ func TestManyAllowedHostsFoldCase_CVE_2026_27588(t *testing.T) {
 			c.AllowedHosts = append(c.AllowedHosts, fmt.Sprintf("app-%d.internal", i))
 		}
 	})
-	s.refused("proxy_host_not_allowed", "GET /v1/x HTTP/1.1\r\nHost: app-500.internal\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: xapp-1.internal\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: app-1.internal.evil.example\r\n\r\n")
+	s.refused("proxy_host_not_allowed", "GET /v1/x HTTP/1.1\r\nHost: app-500.internal\r\n\r\n",
+		"GET /v1/x HTTP/1.1\r\nHost: xapp-1.internal\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: app-1.internal.evil.example\r\n\r\n")
 	for _, host := range []string{"app-0.internal", "App-250.Internal", "APP-499.INTERNAL:8080"} {
 		_ = s.passes("GET /v1/x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	}

@@ -149,36 +149,6 @@ func TestRefusalComesInsteadOfContinue(t *testing.T) {
 	a.Closed()
 }
 
-func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, body, err := p.Request()
-			if err != nil {
-				return
-			}
-			p.Say(answer(200, "a/b", in.RequestURI+body))
-		}
-	})
-	r := newRig(t, o.URL)
-	a := r.dial()
-	var all strings.Builder
-	for i := range 20 {
-		all.WriteString(get(fmt.Sprintf("/v1/get/%d", i)) + post(fmt.Sprintf("/v1/post/%d", i), fmt.Sprint("body", i)) + head("POST", fmt.Sprintf("/v1/chunks/%d", i), "Transfer-Encoding: chunked") + "\r\n2\r\nab\r\n0\r\n\r\n")
-	}
-	a.Say(all.String())
-	for i := range 20 {
-		for _, want := range []string{fmt.Sprintf("/v1/get/%d", i), fmt.Sprintf("/v1/post/%dbody%d", i, i), fmt.Sprintf("/v1/chunks/%dab", i)} {
-			if _, body := a.WantStatus("GET", 200); body != want {
-				t.Fatalf("answer = %q, want %q", body, want)
-			}
-		}
-	}
-	// What follows a refused request is not answered.
-	a.Say(get("/v1//x") + get("/v1/after"))
-	a.WantStatus("GET", 400)
-	a.Closed()
-}
-
 // Big bodies both ways, at once and by more than one app, in little memory.
 func TestBigBodiesPassInLittleMemory(t *testing.T) {
 	const size = 12 << 20

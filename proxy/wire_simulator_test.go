@@ -2,12 +2,10 @@ package proxy
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -45,77 +43,12 @@ func simulated(t testing.TB, config monitetest.Config) (*rig, *monitetest.Simula
 	return r, sim
 }
 
-// older waits until a token that was just minted is no longer young: a second,
-// and the cache has a clock of its own.
-func older(t testing.TB) {
-	t.Helper()
-	select {
-	case <-time.After(1100 * time.Millisecond):
-	case <-t.Context().Done():
-	}
-}
-
-func TestRevokedTokenUnder200RequestsCostsOneMint(t *testing.T) {
-	t.Parallel()
-	for _, status := range []int{401, 400} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			t.Parallel()
-			r, sim := simulated(t, monitetest.Config{ExpiredStatus: status})
-			if response, body := r.do("GET", "/v1/payables", ""); response.StatusCode != 200 {
-				t.Fatalf("%d %s", response.StatusCode, body)
-			}
-			older(t)
-			before := sim.Stats()
-			if status == 401 {
-				sim.RevokeAll()
-			} else {
-				sim.ExpireAll()
-			}
-			var all sync.WaitGroup
-			for i := range 200 {
-				all.Go(func() {
-					method, target, body := "GET", "/v1/payables", ""
-					if i%2 == 0 {
-						method, target, body = "POST", "/v1/payables", `{"currency":"EUR"}`
-					}
-					in, _ := http.NewRequest(method, r.url+target, strings.NewReader(body))
-					in.Header.Set("Content-Type", "application/json")
-					in.Header.Set("X-Sim-Nonce", fmt.Sprint("n", i))
-					response, err := r.client.Do(in)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer response.Body.Close()
-					if text, _ := io.ReadAll(response.Body); response.StatusCode >= 300 {
-						t.Errorf("%s: %d %s", method, response.StatusCode, text)
-					}
-				})
-			}
-			all.Wait()
-			stats := sim.Stats()
-			if got := stats.Mints - before.Mints; got != 1 {
-				t.Errorf("%d mints more, want 1", got)
-			}
-			for i := range 200 {
-				want := 1 - i%2
-				if got := stats.Executed[fmt.Sprint("n", i)]; got != want {
-					t.Errorf("request %d was executed %d times, want %d", i, got, want)
-				}
-			}
-			if stats.Replays == 0 {
-				t.Error("nothing was replayed: this proves nothing")
-			}
-			t.Logf("%d replays", stats.Replays)
-		})
-	}
-}
-
 // Roles are upstream's affair: a viewer gets the 403 of upstream, and nothing
 // is tried with another token.
 func TestViewerIsNotPromoted(t *testing.T) {
 	r, sim := simulated(t, monitetest.Config{})
-	response, body := r.do("POST", "/v1/payables", `{"currency":"EUR"}`, identity.HeaderUser, monitetest.DemoViewerUserID, "Content-Type", "application/json")
+	response, body := r.do("POST", "/v1/payables", `{"currency":"EUR"}`, identity.HeaderUser, monitetest.DemoViewerUserID, "Content-Type",
+		"application/json")
 	if response.StatusCode != http.StatusForbidden || response.Header.Get("Proxy-Status") != "" {
 		t.Errorf("answer = %d %s", response.StatusCode, body)
 	}
@@ -139,7 +72,8 @@ func TestWhatUpstreamSees(t *testing.T) {
 	r, sim := simulated(t, monitetest.Config{})
 	a := r.dial()
 	for _, target := range fidelityTargets {
-		a.Say(head("GET", target, "Authorization: Bearer canary", "Cookie: canary", "X-Forwarded-For: canary", "X-Monite-Proxy-Token: canary", "TE: canary", "X-HTTP-Method-Override: canary", "Accept-Encoding: br", "x-custom: kept") + "\r\n")
+		a.Say(head("GET", target, "Authorization: Bearer canary", "Cookie: canary", "X-Forwarded-For: canary", "X-Monite-Proxy-Token: canary",
+			"TE: canary", "X-HTTP-Method-Override: canary", "Accept-Encoding: br", "x-custom: kept") + "\r\n")
 		if _, _, err := a.Response("GET"); err != nil {
 			t.Fatalf("%s: %v", target, err)
 		}
@@ -160,10 +94,12 @@ func TestWhatUpstreamSees(t *testing.T) {
 		if strings.Contains(fmt.Sprint(seen.Header, seen.Trailer), "canary") || len(seen.Trailer) > 0 {
 			t.Errorf("%s: %v, trailer %v", seen.Target, seen.Header, seen.Trailer)
 		}
-		if len(seen.Header["Authorization"]) != 1 || len(seen.Header[identity.HeaderEntity]) != 1 || len(seen.Header["X-Monite-Version"]) != 1 || seen.Host != r.handler.config.Origin.Host {
+		if len(seen.Header["Authorization"]) != 1 || len(seen.Header[identity.HeaderEntity]) != 1 || len(seen.Header["X-Monite-Version"]) != 1 ||
+			seen.Host != r.handler.config.Origin.Host {
 			t.Errorf("%s: %v, Host %s", seen.Target, seen.Header, seen.Host)
 		}
-		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "br" || seen.Header.Get("X-Custom") != "kept" || len(seen.Header["User-Agent"]) > 0) {
+		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "br" || seen.Header.Get("X-Custom") != "kept" ||
+			len(seen.Header["User-Agent"]) > 0) {
 			t.Errorf("%s: %v", seen.Target, seen.Header)
 		}
 	}

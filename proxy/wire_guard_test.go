@@ -136,9 +136,13 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 		c.ReadOnly, c.AppToken = true, func() secret.String { return secret.New("canary-token") }
 	})
 	for _, c := range []struct{ request, want string }{
-		{get("/v1/x"), "proxy_app_token"}, {get("/v1/x", "X-Monite-Proxy-Token: "), "proxy_app_token"}, {get("/v1/x", "X-Monite-Proxy-Token: wrong"), "proxy_app_token"},
-		{get("/v1/x", "X-Monite-Proxy-Token: canary-token", "X-Monite-Proxy-Token: canary-token"), "proxy_app_token"}, {get("/v1/x", "X_Monite_Proxy_Token: canary-token"), "proxy_app_token"}, {get("/v1/x", "Authorization: Bearer canary-token"), "proxy_app_token"},
-		{post("/v1/x", "", "X-Monite-Proxy-Token: canary-token"), "proxy_read_only"}, {head("DELETE", "/v1/x", "X-Monite-Proxy-Token: canary-token") + "\r\n", "proxy_read_only"}, {post("/v1/auth/token", "", "X-Monite-Proxy-Token: canary-token"), "proxy_route_refused"},
+		{get("/v1/x"), "proxy_app_token"}, {get("/v1/x", "X-Monite-Proxy-Token: "), "proxy_app_token"},
+		{get("/v1/x", "X-Monite-Proxy-Token: wrong"), "proxy_app_token"},
+		{get("/v1/x", "X-Monite-Proxy-Token: canary-token", "X-Monite-Proxy-Token: canary-token"), "proxy_app_token"},
+		{get("/v1/x", "X_Monite_Proxy_Token: canary-token"), "proxy_app_token"}, {get("/v1/x", "Authorization: Bearer canary-token"), "proxy_app_token"},
+		{post("/v1/x", "", "X-Monite-Proxy-Token: canary-token"), "proxy_read_only"},
+		{head("DELETE", "/v1/x", "X-Monite-Proxy-Token: canary-token") + "\r\n", "proxy_read_only"},
+		{post("/v1/auth/token", "", "X-Monite-Proxy-Token: canary-token"), "proxy_route_refused"},
 	} {
 		a := r.dial()
 		a.Say(c.request)
@@ -177,7 +181,8 @@ func TestGuardStandsOutsideTheRouter(t *testing.T) {
 		status  int
 	}{
 		{get("/v1/only"), 200}, {get("/nowhere"), 404}, {post("/v1/only", ""), 405},
-		{get("/nowhere", "Origin: https://evil.example"), 403}, {post("/v1/only", "", "Sec-Fetch-Site: cross-site"), 403}, {"GET /nowhere HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421}, {"POST /v1/only HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n", 421},
+		{get("/nowhere", "Origin: https://evil.example"), 403}, {post("/v1/only", "", "Sec-Fetch-Site: cross-site"), 403},
+		{"GET /nowhere HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421}, {"POST /v1/only HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n", 421},
 		{get("/nowhere/../x"), 400}, {get("/auth/token"), 403},
 	} {
 		a := r.dial()
@@ -224,27 +229,6 @@ func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
 	wiretest.Eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
 }
 
-// An app that asked for another protocol may already speak it: what follows is
-// not for net/http to parse.
-func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
-	t.Parallel()
-	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
-	r := newRig(t, o.URL)
-	for _, fields := range [][]string{
-		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"}, {"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: TLS/1.0"},
-	} {
-		a := r.dial()
-		a.Say(get("/v1/x", fields...) + get("/v1/smuggled"))
-		if response, _ := a.WantStatus("GET", http.StatusNotImplemented); !response.Close {
-			t.Errorf("%q: the answer does not say that the connection ends", fields)
-		}
-		a.Closed()
-	}
-	if o.Heads.Load() != 0 {
-		t.Errorf("%d requests reached upstream", o.Heads.Load())
-	}
-}
-
 // A good request at a bad time costs its app no new connection: the next one is
 // served on the same.
 func TestOverloadKeepsTheConnection(t *testing.T) {
@@ -263,7 +247,8 @@ func TestOverloadKeepsTheConnection(t *testing.T) {
 	first, second := r.dial(), r.dial()
 	first.Say(get("/v1/x"))
 	<-arrived
-	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"), head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n2\r\n{}\r\n0\r\n\r\n"} {
+	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"),
+		head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n2\r\n{}\r\n0\r\n\r\n"} {
 		second.Say(request)
 		if response, _ := second.WantStatus("GET", http.StatusServiceUnavailable); response.Close {
 			t.Errorf("%q: the connection ends", request)

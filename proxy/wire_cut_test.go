@@ -218,8 +218,10 @@ func TestConnectionOfTheAppServesOnAfterEveryKindOfAnswer(t *testing.T) {
 		method, target, body string
 		status               int
 	}{
-		{"GET", "/v1/204", "", 204}, {"GET", "/v1/204body", "", 204}, {"GET", "/v1/304", "", 304}, {"HEAD", "/v1/head", "", 200}, {"GET", "/v1/chunked", "", 200}, {"POST", "/v1/close", "{}", 200}, {"POST", "/v1/long", "{}", 200},
-		{"POST", "/v1/400", big, 400}, {"POST", "/v1/broken", "{}", 502}, {"POST", "/v1/broken", big, 502}, {"POST", "/v1/slow", "", 504}, {"POST", "/v1/x", big, 200}, {"PUT", "/v1/x", "", 200}, {"PATCH", "/v1/204", "{}", 204}, {"DELETE", "/v1/204", "", 204},
+		{"GET", "/v1/204", "", 204}, {"GET", "/v1/204body", "", 204}, {"GET", "/v1/304", "", 304}, {"HEAD", "/v1/head", "", 200},
+		{"GET", "/v1/chunked", "", 200}, {"POST", "/v1/close", "{}", 200}, {"POST", "/v1/long", "{}", 200},
+		{"POST", "/v1/400", big, 400}, {"POST", "/v1/broken", "{}", 502}, {"POST", "/v1/broken", big, 502}, {"POST", "/v1/slow", "", 504},
+		{"POST", "/v1/x", big, 200}, {"PUT", "/v1/x", "", 200}, {"PATCH", "/v1/204", "{}", 204}, {"DELETE", "/v1/204", "", 204},
 	} {
 		a.Say(head(c.method, c.target, fmt.Sprintf("Content-Length: %d", len(c.body))) + "\r\n" + c.body)
 		if response, _ := a.WantStatus(c.method, c.status); response.Close {
