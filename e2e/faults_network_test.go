@@ -233,6 +233,7 @@ func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
 	c.s = startAsking(c.T, names, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 	c.served(c.do(shape))
 	names.Lead("127.0.0.2", "")
+	time.Sleep(1100 * time.Millisecond) // what was found just now is used for a second
 }
 
 // bothLedgers adds up.
