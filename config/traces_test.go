@@ -1,19 +1,14 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestTracesAreOffUnlessAnEndpointIsSet(t *testing.T) {
@@ -103,16 +98,7 @@ func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
 }
 
 func TestCollectorHasRootsOfItsOwn(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(wiretest.NewAuthority().PEM()))
 	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector", "OTEL_EXPORTER_OTLP_CERTIFICATE": path})
 	if cfg.Traces.RootCAs == nil || cfg.RootCAs != nil {
 		t.Errorf("roots of the collector %v, of upstream %v: want only the former", cfg.Traces.RootCAs, cfg.RootCAs)

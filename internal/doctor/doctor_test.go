@@ -2,16 +2,10 @@ package doctor
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +18,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -213,28 +208,16 @@ var patients = map[string]patient{
 // authority signs one certificate for testHost.
 func authority(t *testing.T, change func(*x509.Certificate)) (tls.Certificate, string) {
 	t.Helper()
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority", Organization: []string{"Test Authority"}},
-		NotBefore: time.Now().Add(-100 * time.Hour), NotAfter: time.Now().Add(10000 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
-	if err != nil {
+	ca, file := wiretest.NewAuthority(), filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, DNSNames: []string{testHost, "api.monite.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if change != nil {
-		change(leaf)
-	}
-	leafKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, &leafKey.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}, file
+	return ca.Issue(func(leaf *x509.Certificate) {
+		leaf.DNSNames, leaf.IPAddresses = []string{testHost, "api.monite.com"}, nil
+		if change != nil {
+			change(leaf)
+		}
+	}), file
 }
 
 // admit starts what the patient calls and returns an examination of it.

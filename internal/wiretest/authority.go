@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
+	"testing"
 	"time"
 )
 
@@ -94,4 +96,14 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// WritePair writes a certificate and its key, for a server or a client.
+func WritePair(t testing.TB, certFile, keyFile string, c tls.Certificate) {
+	t.Helper()
+	for file, content := range map[string][]byte{certFile: CertPEM(c), keyFile: KeyPEM(c)} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -52,3 +52,15 @@ func (b *Buffer) Shorten(keep int) {
 		b.text.Next(n - keep)
 	}
 }
+
+// Returns waits until do has returned.
+func Returns(t testing.TB, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		t.Fatalf("%s does not return", what)
+	}
+}
