@@ -153,8 +153,10 @@ func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 		{"directory", dir, "it is a directory"},
 		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "it is empty"},
 		{"text", writeFile(t, filepath.Join(dir, "text"), "hello\n"), "no certificate is in it"},
-		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it, but a PRIVATE KEY"},
-		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "certificate 2 in it is broken or cut off"},
+		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+			"no certificate is in it, but a PRIVATE KEY"},
+		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+			"certificate 2 in it is broken or cut off"},
 		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "certificate 2 in it is broken or cut off"},
 	}
 	for _, tc := range tests {

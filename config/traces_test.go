@@ -13,8 +13,9 @@ import (
 
 func TestTracesAreOffUnlessAnEndpointIsSet(t *testing.T) {
 	for name, pairs := range map[string]map[string]string{
-		"nothing":                 {},
-		"only the rest":           {"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "xray", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/missing", "OTEL_SERVICE_NAME": "x"},
+		"nothing": {},
+		"only the rest": {"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "xray",
+			"OTEL_EXPORTER_OTLP_CERTIFICATE": "/missing", "OTEL_SERVICE_NAME": "x"},
 		"disabled":                {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
 		"no exporter":             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"},
 		"disabled, and bad":       {"OTEL_EXPORTER_OTLP_ENDPOINT": "@@", "OTEL_SDK_DISABLED": "true"},
@@ -37,13 +38,15 @@ func TestTracesFromTheVariables(t *testing.T) {
 			"https://c.example/otlp/v1/traces 10s monite-proxy [] parentbased_always_on 1 2048 512 5s []"},
 		"that of traces is whole": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "@@", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c.example/own"},
 			"https://c.example/own 10s monite-proxy [] parentbased_always_on 1 2048 512 5s []"},
-		"everything": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_EXPORTER_OTLP_HEADERS": "a=1", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "b=2,c=3",
-			"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2000", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
+		"everything": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_EXPORTER_OTLP_HEADERS": "a=1",
+			"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "b=2,c=3",
+			"OTEL_EXPORTER_OTLP_TIMEOUT":        "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2000", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
 			"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
 			"OTEL_RESOURCE_ATTRIBUTES": "service.name=other, k8s.pod.name=a%2Cb", "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25",
 			"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5", "OTEL_BSP_SCHEDULE_DELAY": "100"},
 			"http://localhost:4318/v1/traces 1.5s other [{service.name other} {k8s.pod.name a,b}] traceidratio 0.25 10 5 100ms [b=2 c=3]"},
-		"a name of its own": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost", "OTEL_SERVICE_NAME": "billing", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"},
+		"a name of its own": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost", "OTEL_SERVICE_NAME": "billing",
+			"OTEL_RESOURCE_ATTRIBUTES": "service.name=other"},
 			"http://localhost/v1/traces 10s billing [{service.name other}] parentbased_always_on 1 2048 512 5s []"},
 	} {
 		got := mustLoad(t, tc.pairs).Traces
@@ -51,7 +54,8 @@ func TestTracesFromTheVariables(t *testing.T) {
 		for _, f := range got.Headers {
 			fields = append(fields, f.Name+"="+f.Value.Reveal())
 		}
-		text := fmt.Sprint(got.Endpoint, got.Timeout, " ", got.ServiceName, " ", got.Attributes, " ", got.Sampler, " ", got.Ratio, " ", got.QueueSize, " ", got.BatchSize, " ", got.BatchDelay, " ", fields)
+		text := fmt.Sprint(got.Endpoint, got.Timeout, " ", got.ServiceName, " ", got.Attributes, " ", got.Sampler, " ", got.Ratio, " ",
+			got.QueueSize, " ", got.BatchSize, " ", got.BatchDelay, " ", fields)
 		text = strings.Replace(text, got.Endpoint.String(), got.Endpoint.String()+" ", 1)
 		if diff := cmp.Diff(tc.want, strings.ReplaceAll(text, "  ", " ")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -76,7 +80,8 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 		}
 	}
 	for _, ratio := range []string{"-0.1", "1.1", "NaN", "half"} {
-		_, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
+		_, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+			"OTEL_TRACES_SAMPLER_ARG": ratio})
 		if got := lines(err); len(got) != 1 || !strings.HasPrefix(got[0], "OTEL_TRACES_SAMPLER_ARG: ") {
 			t.Errorf("ratio %s: %q, want one mistake", ratio, got)
 		}
@@ -84,7 +89,8 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 }
 
 func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
-	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
+	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY",
+		"OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
 	text := fmt.Sprintf("%+v %+v %#v", cfg.Redacted(), cfg.Traces.Headers, cfg.Warnings)
 	if strings.Contains(text, "CANARY") {
 		t.Errorf("shown: %s", around(text, "CANARY"))

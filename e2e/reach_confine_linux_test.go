@@ -178,7 +178,8 @@ func TestConfinedSidecarResolvesNames(t *testing.T) {
 		t.Skip("NOT TESTED: only root can give the sidecar a resolv.conf of its own")
 	}
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(script(t, nil, answerOK), "http://"))
-	s := startAsking(t, newNameServer(t, ""), defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE",
+	s := startAsking(t, newNameServer(t, ""), defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true",
+		"MONITE_CONFINE",
 		"require")).ready()
 	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
 		t.Errorf("status = %d, want 200", a.Status)

@@ -54,7 +54,8 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 	s, file, socket := newTestSidecar(t)
 	var more strings.Builder
 	for _, name := range []string{"a", "b", "c", "d"} {
-		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket), name) + "\"}\n")
+		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket),
+			name) + "\"}\n")
 	}
 	if err := os.WriteFile(file, []byte("identities:\n"+more.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,8 @@ func (slowError) Temporary() bool { return true }
 var patients = map[string]patient{
 	"healthy": {},
 	"healthy with entity and users": {
-		environment: set("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID+","+monitetest.DemoViewerUserID)},
+		environment: set("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS",
+			monitetest.DemoEntityUserID+","+monitetest.DemoViewerUserID)},
 	"healthy with a user as the default": {
 		environment: set("MONITE_GRANT_TYPE", "entity_user", "MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID)},
 
@@ -112,10 +113,12 @@ var patients = map[string]patient{
 		want: "credentials", says: []string{"status 403", "known but not allowed"}},
 	"deleted entity user": {environment: set("MONITE_ENTITY_USER_ID", unknownUser, "MONITE_GRANT_TYPE", "entity_user"),
 		want: "entity user", says: []string{"00000000-...", "the entity user is unknown, was deleted", "the credentials are good"}},
-	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
-		want: "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
-	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
-		want: "entity user", says: []string{"may not even read its own role"}},
+	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID),
+		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
+		want:   "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
+	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID),
+		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
+		want:   "entity user", says: []string{"may not even read its own role"}},
 	"entity of another partner": {environment: set("MONITE_ENTITY_ID", "00000000-0000-4000-8000-000000000000"),
 		want: "entity", says: []string{"not one of this partner", "MONITE_ENTITY_ID"}},
 	"API version too old": {environment: set("MONITE_API_VERSION", "2020-01-01"),
@@ -128,8 +131,9 @@ var patients = map[string]patient{
 		want: "api", says: []string{"status 503", "in trouble"}},
 	"token endpoint is down": {faults: []monitetest.Fault{{Path: "token", Status: 503}},
 		want: "credentials", says: []string{"status 503", "is down"}},
-	"token endpoint hangs": {environment: set("MONITE_TOKEN_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
-		want: "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
+	"token endpoint hangs": {environment: set("MONITE_TOKEN_TIMEOUT", "200ms"),
+		faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
+		want:   "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
 	"API hangs": {environment: set("MONITE_UPSTREAM_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Effect: monitetest.EffectHang}},
 		want: "api", says: []string{"no response in time"}},
 	"token is no token": {faults: []monitetest.Fault{{Path: "token", Status: 200, Body: `{"hello":"world"}`}},
@@ -177,7 +181,8 @@ var patients = map[string]patient{
 		}
 	}, want: "tcp", says: []string{"refused", "nothing listens there"}},
 	"authority not trusted": {untrusted: true,
-		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority", "give the authority's certificate in MONITE_CA_FILE"}},
+		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority",
+			"give the authority's certificate in MONITE_CA_FILE"}},
 	"wrong CA file": {environment: set("MONITE_CA_FILE", "other"),
 		want: "tls", says: []string{"MONITE_CA_FILE does not hold the right authority"}},
 	"certificate for another name": {certificate: func(c *x509.Certificate) { c.DNSNames = []string{"www.hotel.example"} },
@@ -318,7 +323,8 @@ func TestDoctorNamesTheTrueCause(t *testing.T) {
 					t.Errorf("the report lacks %q", want)
 				}
 			}
-			for _, secret := range []string{monitetest.DemoClientSecret, monitetest.DemoClientID, "dead", monitetest.DemoEntityUserID, monitetest.DemoEntityID, "secret-session", "hotel</h1>", "Bearer"} {
+			for _, secret := range []string{monitetest.DemoClientSecret, monitetest.DemoClientID, "dead", monitetest.DemoEntityUserID,
+				monitetest.DemoEntityID, "secret-session", "hotel</h1>", "Bearer"} {
 				if strings.Contains(text, secret) {
 					t.Errorf("the report holds %q", secret)
 				}
@@ -336,7 +342,8 @@ func TestDoctorNamesTheTrueCause(t *testing.T) {
 func TestDoctorTriesEveryNamedIdentity(t *testing.T) {
 	found := patients["healthy with entity and users"].admit(t).run(t.Context())
 	text := found.Text()
-	for _, want := range []string{"entity b5e1c0de-... exists", `role "`, "a partner token was minted", "is accepted", "agrees with upstream's", "days left", "these credentials belong to the sandbox", "no problem found"} {
+	for _, want := range []string{"entity b5e1c0de-... exists", `role "`, "a partner token was minted", "is accepted",
+		"agrees with upstream's", "days left", "these credentials belong to the sandbox", "no problem found"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q", want)
 		}

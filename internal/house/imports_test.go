@@ -16,7 +16,8 @@ const module = "github.com/monite-proxy/monite-proxy"
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
 		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
-		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named",
+		"internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
 	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
@@ -26,7 +27,8 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/ids", "internal/routes"},
+	"proxy": {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret",
+		"internal/ids", "internal/routes"},
 	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
@@ -50,7 +52,8 @@ var allowed = map[string][]string{
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
 	"internal/logs":  {"config"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint"},
+	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream",
+		"tokencache", "tokencache/tokenendpoint"},
 	"internal/confine":   {}, // is told what may be done, not why
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table

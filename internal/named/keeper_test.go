@@ -177,7 +177,8 @@ func withPort(t *testing.T) (k *Keeper, port string, write func(identities ...st
 	t.Helper()
 	t.Setenv("MONITE_ALLOW_REMOTE", "true")
 	k, file, _ := newTestKeeper(t, func(key string) listen.Server {
-		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
+		return &http.Server{ReadHeaderTimeout: time.Second,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
 	})
 	write = func(identities ...string) {
 		t.Helper()

@@ -72,7 +72,8 @@ func TestOtherTokensAreIgnored(t *testing.T) {
 func TestAlteredHandleIsRefused(t *testing.T) {
 	h := handlesOf("client-secret")
 	text := h.Make(Selection{KindUser, userA})
-	bad := []string{handlePrefix, text + "A", text[:len(text)-1], text + "=", text + " x", handlePrefix + strings.Repeat("A", 300), handlePrefix + strings.Repeat("A", 40), handlesOf("another").Make(Selection{KindUser, userA})}
+	bad := []string{handlePrefix, text + "A", text[:len(text)-1], text + "=", text + " x", handlePrefix + strings.Repeat("A", 300),
+		handlePrefix + strings.Repeat("A", 40), handlesOf("another").Make(Selection{KindUser, userA})}
 	for i := len(handlePrefix); i < len(text); i++ {
 		for _, c := range []string{"A", "_", "."} {
 			if text[i:i+1] != c {

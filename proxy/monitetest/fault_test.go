@@ -119,7 +119,8 @@ func TestFaultMatching(t *testing.T) {
 
 func TestFaultAnswerIsSentAsGiven(t *testing.T) {
 	b := start(t, monitetest.Config{})
-	b.sim.Inject(monitetest.Fault{Path: "token", Status: 429, Header: map[string]string{"Retry-After": "7", "Content-Type": "text/plain"}, Body: "slow down"})
+	b.sim.Inject(monitetest.Fault{Path: "token", Status: 429, Header: map[string]string{"Retry-After": "7", "Content-Type": "text/plain"},
+		Body: "slow down"})
 	answer := b.want(429, "POST", "/v1/auth/token", mintBody(""), nil)
 	if answer.header.Get("Retry-After") != "7" || answer.header.Get("Content-Type") != "text/plain" || answer.body != "slow down" {
 		t.Errorf("answer = %v", answer)

@@ -134,7 +134,8 @@ func TestPayableIsNewOnceComplete(t *testing.T) {
 	item := "/v1/payables/" + draft["id"].(string)
 	b.want(409, "POST", item+"/submit_for_approval", "", header)
 	b.want(422, "POST", item+"/validate", "", header)
-	b.want(200, "PATCH", item, `{"counterpart_id":"`+monitetest.DemoCounterpartID+`","document_id":"1","due_date":"2030-01-01","total_amount":1}`, header)
+	b.want(200, "PATCH", item,
+		`{"counterpart_id":"`+monitetest.DemoCounterpartID+`","document_id":"1","due_date":"2030-01-01","total_amount":1}`, header)
 	b.want(200, "POST", item+"/validate", "", header)
 	b.want(200, "POST", item+"/submit_for_approval", "", header)
 	b.want(409, "PATCH", item, `{"description":"late"}`, header)
