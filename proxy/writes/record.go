@@ -63,10 +63,17 @@ type Record struct {
 	// TTL is how long the record is kept from the moment at which it is settled, or
 	// has lapsed.
 	TTL time.Duration
+
+	// taken says whether the app has taken the response as far as is known now, where
+	// Delivered has been said early: until the app's next request, or the end of its
+	// connection. nil: what Delivered says is final. Only in this process.
+	taken func() bool
 }
 
-// Response is what is sent again. Fields are only those that are kept (see
-// KeptFields): nothing of the connection, no cookie.
+// delivered is Delivered as of now.
+func (r *Record) delivered() bool { return r.Delivered && (r.taken == nil || r.taken()) }
+
+// Response is what is sent again. Fields are only those that the caller kept.
 type Response struct {
 	Status int
 	Fields map[string][]string
