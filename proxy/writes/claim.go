@@ -14,7 +14,7 @@ type Claim struct {
 	journal   *Journal
 	name      Name
 	resources []Name
-	earlier   *Record // the unknown one that it repeats on purpose
+	earlier   *Record // what it has taken the place of; nil: nothing
 	shared    bool    // it is in the shared store too
 
 	mu       sync.Mutex // guards the rest
@@ -38,8 +38,8 @@ func (c *Claim) Release() {
 	c.takeBack(ctx, c.journal.memory)
 }
 
-// takeBack removes the claim from store, and puts the write that it was to repeat
-// in its place. If that fails half-way, the earlier one lapses, and is unknown.
+// takeBack removes the claim from store, and puts back what it has taken the
+// place of. If that fails half-way, the earlier one lapses, and is unknown.
 func (c *Claim) takeBack(ctx context.Context, store Store) {
 	if c.earlier == nil {
 		_ = store.Release(ctx, c.name, c.record.Claim)
@@ -112,18 +112,18 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 		return
 	}
 	c.final = taken == nil
-	wasDelivered := c.record.Delivered
+	known := c.record.Delivered && ok
 	c.record.Delivered, c.record.taken = ok, taken
 	c.mu.Unlock()
 	if !c.final || !ok || c.record.Keyed {
 		c.settle()
 		return
 	}
-	// Without a key: whatever comes now is meant. The shared store may keep its
-	// record if that says so too.
+	// Without a key, whatever comes now is meant. The shared record stays, for
+	// replicas that still remember the response as undelivered.
 	ctx := context.Background()
-	if c.shared && !wasDelivered {
-		_ = c.journal.config.Shared.Release(ctx, c.name, c.record.Claim)
+	if c.shared && !known {
+		c.settleShared(ctx)
 	}
 	_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
 }
@@ -133,11 +133,15 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 func (c *Claim) settle() {
 	ctx := context.Background() // that the app has gone changes nothing
 	if c.shared {
-		record := c.record
-		if record.Delivered && !record.Keyed {
-			record.Response = nil // of no use unless the delivery is taken back
-		}
-		_ = c.journal.config.Shared.Settle(ctx, c.name, record)
+		c.settleShared(ctx)
 	}
 	_ = c.journal.memory.Settle(ctx, c.name, c.record)
+}
+
+func (c *Claim) settleShared(ctx context.Context) {
+	record := c.record
+	if record.Delivered && !record.Keyed {
+		record.Response = nil // of no use unless the delivery is taken back
+	}
+	_ = c.journal.config.Shared.Settle(ctx, c.name, record)
 }

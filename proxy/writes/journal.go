@@ -107,6 +107,8 @@ type Decision struct {
 	Waited bool
 	// Overridden: an unknown write is repeated on purpose.
 	Overridden bool
+
+	replaced *Record // what the Claim has taken the place of
 }
 
 // Remembers reports whether Begin would remember a write, with or without a key.
@@ -139,23 +141,44 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 		c.name = w.keyName(w.Key)
 	}
 	d := j.claim(ctx, j.memory, c)
+	outdated := j.outdated(ctx, c, &d)
+	if outdated {
+		earlier := d.Earlier
+		d = Decision{Verdict: Send, Claim: c, Waited: d.Waited, replaced: &earlier}
+	}
 	if d.Verdict != Send {
 		return j.refused(d, c)
 	}
 	c.resources = w.resources()
 	j.memory.about(c.name, c.record.Claim, c.resources)
-	if d.Overridden {
-		c.earlier = &d.Earlier
-	}
+	c.earlier = d.replaced
 	if j.config.Shared == nil {
 		return d
 	}
-	return j.claimShared(ctx, d, c)
+	return j.claimShared(ctx, d, c, outdated)
+}
+
+// outdated reports whether the shared store knows more than the memory of the
+// write that is in the way: another replica has followed it to its end, has sent
+// its response again, or has sent it again on purpose. c then has the memory's
+// record, for the shared store to decide.
+func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) bool {
+	mine := &d.Earlier
+	if !mine.shared || d.Verdict != Refuse && d.Verdict != Replay && d.Verdict != Gone {
+		return false
+	}
+	found, ok, err := j.config.Shared.Look(ctx, c.name)
+	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown
+	if err != nil || !ok || !more {
+		return false
+	}
+	taken, _ := j.memory.Claim(ctx, c.name, c.record, mine.Claim)
+	return taken.Claim == c.record.Claim
 }
 
 // claimShared takes c's name, which it has in memory by local, in the shared
-// store as well.
-func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim) Decision {
+// store as well. outdated: it has it only so that the shared store can decide.
+func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, outdated bool) Decision {
 	d := j.claim(ctx, j.config.Shared, c)
 	d.Waited = d.Waited || local.Waited
 	if d.Verdict == Unavailable || d.Verdict == Left {
@@ -164,16 +187,21 @@ func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim) Dec
 	}
 	switch {
 	case d.Verdict == Send:
-		c.shared = true
-		if d.Overridden {
-			c.earlier = &d.Earlier
-		} else if local.Overridden {
+		c.shared, c.record.shared = true, true
+		if d.replaced != nil {
+			c.earlier = d.replaced
+		}
+		if local.Overridden && !d.Overridden {
 			d.Overridden, d.Earlier = true, local.Earlier
 		}
 		return d
+	case d.Verdict == Unavailable && !c.record.Keyed && outdated:
+		d.Verdict, d.Earlier = c.judge(c.earlier), *c.earlier // the memory's last word
+		c.takeBack(ctx, j.memory)
 	case d.Verdict == Unavailable && !c.record.Keyed:
 		return local // the memory alone holds it
 	case d.Verdict == Refuse:
+		d.Earlier.shared = true
 		j.memory.adopt(c.name, c.record.Claim, d.Earlier)
 	default:
 		c.takeBack(ctx, j.memory)
@@ -209,8 +237,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict, d.Claim = Send, c
 			return d
 		}
-		d.Overridden = false
-		d.Earlier = found
+		d.Overridden, d.replaced, d.Earlier = false, nil, found
 		if found.State == Pending && (!found.Keyed || found.Fingerprint == c.record.Fingerprint) {
 			if found.Claim != holder {
 				holder, until = found.Claim, time.Now().Add(j.config.Patience)
@@ -230,7 +257,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
-		over, d.Overridden = found.Claim, found.State == Unknown
+		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &found
 	}
 }
 
@@ -282,18 +309,21 @@ func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, u
 	}
 	for pause := minLook; ; pause = min(2*pause, maxLook) {
 		look := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // so that not all look at once
+		last := false
 		select {
 		case <-look.C:
 		case <-timer.C:
-			look.Stop()
-			return false
+			last = true
 		case <-ctx.Done():
-			look.Stop()
-			return false
+			last = true
 		}
+		look.Stop()
 		found, ok, err := store.Look(ctx, name)
 		if err != nil || !ok || found.Claim != holder || found.State != Pending {
-			return true // an error is Claim's to report
+			return ctx.Err() == nil // an error is Claim's to report
+		}
+		if last {
+			return false
 		}
 	}
 }

@@ -68,6 +68,8 @@ type Record struct {
 	// Delivered has been said early: until the app's next request, or the end of its
 	// connection. nil: what Delivered says is final. Only in this process.
 	taken func() bool
+	// shared: the shared store had it when this process saw it last.
+	shared bool
 }
 
 // delivered is Delivered as of now.
