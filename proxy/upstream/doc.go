@@ -33,6 +33,8 @@
 // Who closes what: an exchange owns its connection from connect to release or
 // drop, and drop closes the socket. Cancellation closes the socket too, from
 // another goroutine (watch.go); whatever blocks on it returns, and the
-// exchange's own goroutine does the rest. An upload is waited for, except inside the caller's
+// exchange's own goroutine does the rest. A write that was sent whole is not
+// closed if its caller wants it followed to its end (follow.go): the caller gets
+// the open exchange along with the error. An upload is waited for, except inside the caller's
 // own body Read.
 package upstream
