@@ -108,18 +108,21 @@ func TestWriteWhoseResponseIsLateIsFollowed(t *testing.T) {
 // Part of the head has come, and is not lost.
 func TestHalfAHeadIsFollowed(t *testing.T) {
 	for cut := range len(okBody("done")) - len("\r\ndone") {
+		more := make(chan struct{})
 		o := listen(t, nil, func(p *peer) {
 			if _, _, err := p.request(); err != nil {
 				return
 			}
 			p.say("HTTP/1.1 103 Early Hints\r\n\r\n")
 			p.say(okBody("done")[:cut])
-			time.Sleep(80 * time.Millisecond)
+			<-more
 			p.say(okBody("done")[cut:])
 			p.untilCut()
 		})
 		tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
-		follows(t, gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0)).Rest, "done")
+		failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
+		close(more)
+		follows(t, failed.Rest, "done")
 		tr.CloseIdleConnections()
 	}
 }
@@ -152,13 +155,15 @@ func TestFollowingEndsWithItsContext(t *testing.T) {
 }
 
 func TestFollowedConnectionMayBreak(t *testing.T) {
+	now := make(chan struct{})
 	o := listen(t, nil, func(p *peer) {
 		_, _, _ = p.request()
-		time.Sleep(60 * time.Millisecond)
+		<-now
 		p.cut(true)
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 	failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
+	close(now)
 	_, err := failed.Rest.Follow(t.Context()) //nolint:bodyclose // none is expected
 	wantError(t, err, OpRead, Unknown)
 }
