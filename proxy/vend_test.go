@@ -169,7 +169,7 @@ func TestVendRefusesAllElse(t *testing.T) {
 	for _, tc := range tests {
 		book := &vendBook{left: time.Hour}
 		answer, log := vendOnce(book, nil, tc.in)
-		var envelope answerBody
+		var envelope problemBody
 		if err := json.Unmarshal(answer.Body.Bytes(), &envelope); err != nil || answer.Code != tc.status || envelope.Error.Type != tc.kind {
 			t.Errorf("%s: %d %s, want %d %s", tc.name, answer.Code, answer.Body, tc.status, tc.kind)
 		}

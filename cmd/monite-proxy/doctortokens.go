@@ -14,6 +14,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
@@ -196,7 +197,7 @@ func (e *examination) read(ctx context.Context, grant tokencache.Grant, token se
 	defer cancel()
 	handler := proxy.New(proxy.Config{
 		Origin: e.cfg.Upstream, Tokens: oneToken{token}, Upstream: e.seen, APIVersion: e.cfg.APIVersion,
-		Policy: proxy.Policy{Default: grant, EntityID: entityID}, MaxInFlight: 1, ReadOnly: true, Log: zerolog.Nop(),
+		Policy: identity.Policy{Default: grant, EntityID: entityID}, MaxInFlight: 1, ReadOnly: true, Log: zerolog.Nop(),
 	})
 	in, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {

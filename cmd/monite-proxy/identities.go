@@ -16,7 +16,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/config/watch"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -26,7 +26,7 @@ type identities struct {
 	cfg       *config.Config
 	log       zerolog.Logger
 	metrics   *admin.IdentityMetrics
-	setPolicy func(proxy.Policy)
+	setPolicy func(identity.Policy)
 	newServer func(key string) server
 	serveDoor func(server, *listener) error
 	options   func(config.Listen, fs.FileMode) listenOptions
@@ -73,8 +73,8 @@ func newIdentities(cfg *config.Config, logger zerolog.Logger, metrics *admin.Met
 }
 
 // policy is what the configuration and the identities of now allow.
-func policy(cfg *config.Config, named *config.Identities) proxy.Policy {
-	p := proxy.Policy{
+func policy(cfg *config.Config, named *config.Identities) identity.Policy {
+	p := identity.Policy{
 		Default: defaultGrant(cfg), EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
 		Pairs: cfg.Pairs(named),
 	}
@@ -82,7 +82,7 @@ func policy(cfg *config.Config, named *config.Identities) proxy.Policy {
 		return p
 	}
 	for _, i := range named.All {
-		n := proxy.Named{
+		n := identity.Named{
 			Name: i.Name, Grant: tokencache.Grant{Type: tokencache.GrantType(i.GrantType), EntityUserID: i.EntityUserID},
 			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: doorKey(i.Listen),
 			ByName: i.ByName, ReadOnly: i.ReadOnly, Rules: i.Rules, AuditOnly: i.AuditOnly,

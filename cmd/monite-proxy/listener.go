@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // listener can stop without losing a connection: close would reset those that
@@ -49,7 +49,7 @@ const lastHandshakes = 20 * time.Millisecond
 
 // openListener opens a TCP listener or a unix socket.
 func openListener(at config.Listen, options listenOptions) (*listener, error) {
-	if options.PeerUIDs != nil && !proxy.KnowsPeers {
+	if options.PeerUIDs != nil && !socket.KnowsPeers {
 		return nil, fmt.Errorf("listen %s: the users of connections are not known on this system", at)
 	}
 	l := &listener{emptied: make(chan struct{}), left: make(chan struct{}), options: options}
@@ -97,7 +97,7 @@ func (l *listener) admits(conn net.Conn) (uid uint32, allowed bool) {
 	if l.options.PeerUIDs == nil {
 		return 0, true
 	}
-	uid, known := proxy.PeerUID(conn)
+	uid, known := socket.PeerUID(conn)
 	return uid, known && slices.Contains(l.options.PeerUIDs, uid)
 }
 

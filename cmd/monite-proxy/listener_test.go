@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // socketPath is short enough for sockaddr_un.
@@ -153,7 +153,7 @@ func TestRemoveOnlyPutsBackWhatItDoesNotMean(t *testing.T) {
 }
 
 func TestOnlyAllowedUsersConnect(t *testing.T) {
-	if !proxy.KnowsPeers {
+	if !socket.KnowsPeers {
 		t.Skip("users of connections are not known on this system")
 	}
 	own := uint32(os.Geteuid())

@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
-	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/trace"},
+	"cmd/monite-proxy": {"config", "config/secret", "config/watch", "proxy", "proxy/identity", "proxy/upstream", "proxy/socket", "tokencache", "tokencache/tokenendpoint", "internal/admin", "internal/confine", "internal/trace"},
 	"cmd/monite-sim":   {"proxy/monitetest"},                 // a product of its own
 	"config":           {"config/secret", "internal/routes"}, // rules name published paths
 	"config/secret":    {"config/watch"},
@@ -24,15 +24,20 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "config/secret", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/routes"},
 	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
 	"proxy/writes":   {}, // decides; knows neither requests nor connections
+	// A pure decision: of tokencache only the grant.
+	"proxy/identity": {"proxy/target", "tokencache", "internal/routes", "config/secret"},
+	"proxy/target":   {}, // pure rules about text
+	// Rows for tests; the published paths are the legitimate ones.
+	"proxy/target/targettest": {"internal/routes"},
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin": {"proxy", "tokencache"},
+	"internal/admin": {"proxy", "proxy/target", "tokencache"},
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":     {"proxy", "config/secret"},
 	"internal/confine":   {}, // is told what may be done, not why

@@ -166,9 +166,6 @@ func (t *Transport) CloseIdleConnections() {
 	t.pool.closeIdle()
 }
 
-// Stats returns counts of connections.
-func (t *Transport) Stats() Stats { return t.pool.snapshot() }
-
 // checkOrigin refuses a request that means another place: it would be sent to
 // the origin with the origin's credentials.
 func (t *Transport) checkOrigin(req *http.Request) error {

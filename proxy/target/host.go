@@ -1,20 +1,28 @@
-package proxy
+package target
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// hostAllowed compares Host with the names of this proxy: exactly, never by
+// Hosts are the names of one listener, besides those of the loopback.
+type Hosts struct {
+	// Names are further ones, as HostName returns them.
+	Names map[string]bool
+	// Bound is the listener's address; the zero value if it is a unix socket.
+	Bound netip.Addr
+}
+
+// Allow compares the value of a Host field with the names: exactly, never by
 // suffix, because a page that reached us by DNS rebinding comes under a name of
-// its own, such as 127.0.0.1.nip.io or localhost.evil.example.
-func (g *guard) hostAllowed(host string, in *http.Request) bool {
+// its own, such as 127.0.0.1.nip.io or localhost.evil.example. reachedAt returns
+// the address at which the request came in, or the zero value.
+func (h *Hosts) Allow(host string, reachedAt func() netip.Addr) bool {
 	name, ok := HostName(host)
 	if !ok {
 		return false
 	}
-	if LoopbackName(name) || g.hosts[name] {
+	if LoopbackName(name) || h.Names[name] {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)
@@ -24,11 +32,11 @@ func (g *guard) hostAllowed(host string, in *http.Request) bool {
 	addr = addr.Unmap()
 	// An address that the proxy is bound to, or was reached at. No page can come
 	// by one without its true origin showing.
-	return addr == g.bound || addr == localAddr(in)
+	return addr == h.Bound || addr == reachedAt()
 }
 
 // HostName returns the host of a Host field value, lower case, without port,
-// brackets and trailing dot. ok is false if it is no plain host.
+// brackets and trailing dot. ok is false if it is not a plain host.
 func HostName(host string) (name string, ok bool) {
 	name, port := host, ""
 	if strings.HasPrefix(host, "[") {
@@ -60,7 +68,7 @@ func isPort(text string) bool {
 
 // LoopbackName reports whether a name, as HostName returns it, is localhost or
 // a loopback address. Other spellings of an address, such as 2130706433, 0177.1
-// or 127.1, are no addresses here.
+// or 127.1, are not addresses here.
 func LoopbackName(name string) bool {
 	if name == "localhost" {
 		return true

@@ -1,4 +1,4 @@
-package proxy
+package targettest
 
 import (
 	"strings"
@@ -8,7 +8,7 @@ import (
 )
 
 // normalisers are what upstreams are known to do to a path. They share nothing
-// with the guard: they are the oracle of its tests.
+// with package target: they are the oracle of its tests.
 var normalisers = map[string]func(string) string{
 	"decode":            percentDecoded,
 	"decode overlong":   overlongDecoded,
@@ -163,8 +163,8 @@ func forms(path string) map[string]bool {
 	return seen
 }
 
-// authForm returns a form of path with a segment "auth", or "".
-func authForm(path string) string {
+// AuthForm returns a form of path with a segment "auth", or "".
+func AuthForm(path string) string {
 	for form := range forms(path) {
 		for segment := range strings.SplitSeq(form, "/") {
 			if segment == "auth" {
@@ -175,9 +175,9 @@ func authForm(path string) string {
 	return ""
 }
 
-// reachesToken reports whether some upstream takes path for one of the paths
+// ReachesToken reports whether some upstream takes path for one of the paths
 // that must never be reached.
-func reachesToken(path string) bool {
+func ReachesToken(path string) bool {
 	all := forms(path)
 	for _, denied := range []string{"/v1/auth/token", "/v1/auth/revoke", "/auth/token", "/auth/revoke", "/v1/auth", "/auth"} {
 		if all[denied] || all[denied+"/"] {
