@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/http"
 
@@ -45,15 +43,4 @@ func (c *call) peerUID() (uid uint32, known bool) {
 		return 0, false
 	}
 	return socket.PeerUID(conn)
-}
-
-// HashID names an entity or a user without telling who it is; the same id has
-// the same hash in every process, so that what two of them say can be compared.
-// "" gives "".
-func HashID(id string) string {
-	if id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
 }

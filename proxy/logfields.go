@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/rs/zerolog"
 )
 
@@ -59,9 +60,9 @@ var LogFields = []LogField{
 	{"grant_type", "both", "client_credentials or entity_user, once the request was resolved to an identity",
 		writeText(func(c *call) string { return c.record.GrantType })},
 	{"entity_user_hash", "audit", "the entity user, as twelve digits of a SHA-256",
-		writeText(func(c *call) string { return HashID(c.identity.Grant.EntityUserID) })},
+		writeText(func(c *call) string { return ids.Hash(c.identity.Grant.EntityUserID) })},
 	{"entity_hash", "audit", "the entity, likewise",
-		writeText(func(c *call) string { return HashID(c.identity.EntityID) })},
+		writeText(func(c *call) string { return ids.Hash(c.identity.EntityID) })},
 	{"token_wait_ms", "request", "until there was a token",
 		writeDuration(func(c *call) (time.Duration, bool) { return c.record.TokenWait, c.record.GrantType != "" })},
 	{"upstream_ms", "request", "from sending to the head of the answer, the last attempt's",

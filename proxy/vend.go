@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -134,7 +135,7 @@ func (v *Vendor) vend(c *call) {
 	c.record.Status, c.record.Origin = http.StatusOK, OriginProxy
 	c.record.ResponseBytes = writeToken(c.w, token, seconds)
 	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", c.record.RequestID).Str("grant_type", string(grant.Type)).
-		Str("entity_user_hash", HashID(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
+		Str("entity_user_hash", ids.Hash(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
 }
 
 // grantOf reads the request. It never answers with anything but an entity user.
@@ -157,7 +158,7 @@ func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Gr
 	id := v.config.Default
 	if asked.EntityUserID != "" {
 		var ok bool
-		if id, ok = identity.ParseUUID(asked.EntityUserID); !ok {
+		if id, ok = ids.Parse(asked.EntityUserID); !ok {
 			return tokencache.Grant{}, &problemVendUser
 		}
 	}

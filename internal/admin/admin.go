@@ -38,6 +38,8 @@ type Config struct {
 	Version, Commit, GoVersion string
 	// Environment is sandbox, eu, us or custom; Upstream the origin.
 	Environment, Upstream string
+	// Production: money moves there.
+	Production bool
 	// Default is the grant of a request that names no entity user.
 	Default tokencache.Grant
 	// AllowedHosts are further names in Host, as target.HostName returns them.

@@ -3,6 +3,7 @@ package identity
 import (
 	"net/http"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -18,7 +19,7 @@ func (v *View) Grant(header http.Header, by Arrival, grant tokencache.GrantType,
 			return Selection{}, TokenRequest
 		}
 	case tokencache.EntityUser:
-		id, ok := ParseUUID(user)
+		id, ok := ids.Parse(user)
 		if !ok {
 			return Selection{}, TokenRequest
 		}

@@ -2,8 +2,8 @@ package identity
 
 import (
 	"net/http"
-	"strings"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -61,7 +61,7 @@ func (v *View) Resolve(header http.Header, by Arrival) (Identity, Refusal) {
 		identity.EntityID = paired
 	}
 	if values := header[HeaderEntity]; len(values) > 0 {
-		id, ok := ParseUUID(values[0])
+		id, ok := ids.Parse(values[0])
 		switch {
 		case !ok:
 			return Identity{}, Malformed
@@ -136,7 +136,7 @@ func (n *Named) checkUser(header http.Header) Refusal {
 	if len(values) == 0 {
 		return None
 	}
-	id, ok := ParseUUID(values[0])
+	id, ok := ids.Parse(values[0])
 	switch {
 	case !ok:
 		return Malformed
@@ -151,7 +151,7 @@ func (n *Named) checkUser(header http.Header) Refusal {
 func (v *View) selectUser(header http.Header, handle Selection) (tokencache.Grant, Refusal) {
 	user := ""
 	if values := header[HeaderUser]; len(values) > 0 {
-		id, ok := ParseUUID(values[0])
+		id, ok := ids.Parse(values[0])
 		if !ok {
 			return tokencache.Grant{}, Malformed
 		}
@@ -203,21 +203,4 @@ func CheckFields(header http.Header) Refusal {
 		}
 	}
 	return None
-}
-
-// ParseUUID checks 8-4-4-4-12 hexadecimal digits and returns them in lower case.
-func ParseUUID(text string) (string, bool) {
-	if len(text) != 36 {
-		return "", false
-	}
-	for i := range len(text) {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if text[i] != '-' {
-				return "", false
-			}
-		} else if strings.IndexByte("0123456789abcdefABCDEF", text[i]) < 0 {
-			return "", false
-		}
-	}
-	return strings.ToLower(text), true
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -68,7 +69,7 @@ func resolveRows() []resolveRow {
 			id, other = userA, userB
 		}
 		for _, value := range []string{
-			"", " ", "null", "*", "default", id + " ", " " + id, id + "\t", id + ",", id + "," + other, id + ", " + id, "{" + id + "}", "urn:ParseUUID:" + id, strings.ReplaceAll(id, "-", ""), strings.ReplaceAll(id, "-", "_"),
+			"", " ", "null", "*", "default", id + " ", " " + id, id + "\t", id + ",", id + "," + other, id + ", " + id, "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.ReplaceAll(id, "-", "_"),
 			id[:35], id + "0", "g" + id[1:], id[:8] + id[9:] + "0", "\u00a0" + id, strings.Repeat("0", 36), strings.Repeat("-", 36), id[:35] + "\u0661", `"` + id + `"`, id + ";", id[:35] + "%",
 		} {
 			rows = append(rows, no(Malformed, "allow", name, value), no(Malformed, "open", name, value))
@@ -183,7 +184,7 @@ func FuzzResolve(f *testing.F) {
 		case KindPartner:
 			of = ""
 		case KindUser:
-			id, ok := ParseUUID(of)
+			id, ok := ids.Parse(of)
 			if !ok {
 				return
 			}
