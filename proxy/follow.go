@@ -65,8 +65,10 @@ func bodyOf(response *http.Response, body *copied) source {
 // followed: then the source is closed, and the claim is the caller's again.
 func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 	all := c.handler.followers
+	all.all.Add(1) // first: who sees the number may wait for all
 	if all.now.Add(1) > all.most || all.ends.Err() != nil {
 		all.now.Add(-1)
+		all.all.Done()
 		from.drop()
 		if c.copied != nil {
 			claim.Unknown(c.copied.status)
@@ -82,10 +84,11 @@ func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 	if told != nil && c.Err() == nil {
 		left.record.Status, left.record.ErrorType = told.status, told.kind
 	}
-	all.all.Go(func() {
+	go func() {
+		defer all.all.Done()
 		defer all.now.Add(-1)
 		left.toItsEnd(from)
-	})
+	}()
 	return true
 }
 

@@ -33,6 +33,8 @@ type fates struct {
 	mu       sync.Mutex // guards next
 	next     []func(*peer)
 	executed atomic.Int64
+	// overrides counts requests with a field that is the proxy's.
+	overrides atomic.Int64
 }
 
 // script executes each whole write and meets the next fate; a good one if there is none.
@@ -41,6 +43,9 @@ func (f *fates) script(p *peer) {
 		in, _, err := p.request()
 		if err != nil {
 			return
+		}
+		if in.Header.Get(headerRepeat) != "" {
+			f.overrides.Add(1)
 		}
 		if !isWrite(in.Method) {
 			p.say(answer(200, "application/json", `{"status":"read"}`))
@@ -232,6 +237,9 @@ func TestUnknownWriteIsSentAgainOnPurpose(t *testing.T) {
 		t.Errorf("on purpose: %d", response.StatusCode)
 	}
 	f.wants(t, 2)
+	if f.overrides.Load() != 0 {
+		t.Error("the override went upstream")
+	}
 }
 
 func TestReadOfTheResourceLetsTheRepeatPass(t *testing.T) {
@@ -452,4 +460,27 @@ func TestFollowingIsFinishedBeforeTheEnd(t *testing.T) {
 	if !r.handler.FinishFollowing(t.Context()) {
 		t.Error("a write was cut off")
 	}
+}
+
+// panicking panics once a request was sent.
+type panicking struct{ next http.RoundTripper }
+
+func (p panicking) RoundTrip(out *http.Request) (*http.Response, error) {
+	response, err := p.next.RoundTrip(out)
+	if err == nil && out.Header.Get("X-Panic") != "" {
+		_ = response.Body.Close()
+		panic("a fault of ours")
+	}
+	return response, err
+}
+
+func TestPanicLeavesTheWriteUnknown(t *testing.T) {
+	r, f := newRepeatRig(t, func(c *Config, _ *upstream.Transport) { c.Upstream = panicking{c.Upstream} })
+	if response, _ := r.do("POST", approvePath, "", "X-Panic", "1"); response.StatusCode != 500 {
+		t.Errorf("the first: %d", response.StatusCode)
+	}
+	if response, _ := r.do("POST", approvePath, ""); response.StatusCode != 409 {
+		t.Errorf("the repeat: %d", response.StatusCode)
+	}
+	f.wants(t, 1)
 }
