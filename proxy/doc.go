@@ -13,6 +13,8 @@
 //	identify  handler.go      whose token and which entity (identity/)
 //	openBody  body.go         kept for a replay if small, else streamed; and whether
 //	                          the app's body is to blame for a failure
+//	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
+//	                          the end: what became of it
 //	rewrite   rewrite.go      the Out request: delete first, then set
 //	send      credential.go   token, attempt, at most one replay after a refusal
 //	attempt   retry.go        at most one more try where nothing can happen twice;
@@ -20,6 +22,7 @@
 //	          upstream/       the connection: sent once, and the outcome known; its
 //	                          bytes, and those of strict/, pass through socket/
 //	respond   response.go     upstream's response, streamed
+//	follow    follow.go       a write whose app does not wait any more is read to its end
 //	refuse    errors.go       the only map from an error or a refusal to a response
 //	                          (problems.go has their texts)
 //	end       accesslog.go    the Record (record.go) is told to log, metrics, trace

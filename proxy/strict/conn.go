@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,9 @@ type conn struct {
 	afterPOST bool
 
 	gone gone
+	// owed is told whether the app has taken the response of the request before. nil:
+	// nobody asked.
+	owed func(taken bool)
 
 	mu     sync.Mutex         // guards cancel and isCut
 	cancel context.CancelFunc // of the request under way
@@ -75,7 +79,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.server.ended(c)
 	defer func() { _ = c.nc.Close() }()
-	defer func() { // a fault of ours, on this connection alone
+	defer c.pay(false) // nothing is known
+	defer func() {     // a fault of ours, on this connection alone
 		if recover() != nil {
 			c.cancelRequest()
 			c.server.logf("http: panic on the connection of %s", c.remote)
@@ -174,6 +179,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 				return "", 0, None, net.ErrClosed
 			}
 			begun = true
+			c.pay(true)
 			length, why := s.next(c.buf[:c.w])
 			if why != None {
 				return "", 0, why, nil
@@ -188,6 +194,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 			}
 		}
 		if err := c.fill(); err != nil {
+			c.pay(c.took(err))
 			return "", 0, None, err
 		}
 	}
@@ -293,6 +300,7 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	c.setCancel(nil)
 	if !handled {
 		x.cutOff()
+		c.pay(false)
 		return false
 	}
 	err := x.end()
@@ -300,10 +308,13 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	if x.body != nil {
 		alive = c.gone.rest() && alive // a last Read, also one that found the end, may have begun a watch
 	}
+	if err != nil || !alive {
+		c.pay(false)
+	}
 	switch {
 	case err != nil:
 		return false
-	case !whole, x.close && c.r < c.w:
+	case !whole, x.close && c.r < c.w, x.close && c.owed != nil:
 		c.linger(alive)
 		return false
 	}
@@ -351,16 +362,39 @@ func (c *conn) call(do func()) (handled bool) {
 // linger ends a connection on which an app may still be sending: it closes our
 // side and reads for a moment, so that the answer arrives.
 func (c *conn) linger(alive bool) {
+	if c.owed != nil && socket.Gone(c.nc) { // later its state says less
+		c.pay(false)
+	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !alive || !ok || half.CloseWrite() != nil {
+		c.pay(alive)
 		return
 	}
 	_ = c.reads.at(time.Now().Add(lingerTimeout))
 	for {
 		if _, err := c.stream.Read(c.buf); err != nil {
+			c.pay(ended(err))
 			return
 		}
 	}
+}
+
+// pay says whether the app has taken the last response, if somebody asked.
+func (c *conn) pay(taken bool) {
+	if owed := c.owed; owed != nil {
+		c.owed = nil
+		owed(taken)
+	}
+}
+
+// took reports whether an app whose connection ended with err, between two
+// requests, has taken the last response: it closed in order, or has been idle.
+func (c *conn) took(err error) bool { return ended(err) && !socket.Gone(c.nc) }
+
+// ended reports whether err is an end in good order, and no reset. A bare FIN is
+// one: few clients say close_notify.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
 }
 
 // setCancel says whose request is under way; nil: none. It reports false if the

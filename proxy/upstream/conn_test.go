@@ -29,7 +29,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	}
 	ofRequest := map[string][]string{
 		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields"},
-		"wire": {"now", "inBody"},
+		"wire": {"now", "inBody", "follow"},
 	}
 	for kind, got := range map[string][]string{"conn": names(conn{}), "wire": names(wire{})} {
 		want := slices.Concat(ofConnection[kind], ofRequest[kind])
@@ -57,6 +57,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 			c.fields = append(c.fields, field{1, 2, 3, 4})
 			c.wire.now = time.Unix(0, 0)
 			c.wire.inBody = true
+			c.wire.follow = follow{wanted: true, whole: true, over: true}
 		}
 		if n := o.accepted.Load(); n != 1 {
 			t.Errorf("%s: connections = %d, want 1", method, n)
