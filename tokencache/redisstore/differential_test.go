@@ -4,8 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,7 +126,10 @@ func (d *differential) plant() {
 	if d.random.IntN(3) > 0 {
 		lasts := []int64{3, 60, 4000, 70000}[d.random.IntN(4)]
 		do(d.t, d.on, "SET", key, value, "PX", lasts)
-		h.ends = now.UnixMilli() + lasts
+		h.ends, _ = redis.Int64(d.on.Do("PEXPIRETIME", key))
+		if h.ends < 0 {
+			return // over already
+		}
 	} else {
 		do(d.t, d.on, "SET", key, value)
 	}
@@ -148,12 +153,53 @@ func (d *differential) same(s *script, keys []string, args ...any) {
 		if first == nil {
 			first = got
 		}
-		if alike(got, real, float64(after-before)/1000+40) {
+		if alike(got, real, within(after-before)) {
 			d.kinds[kindOfReply(real)]++
+			d.settle(within(after - before))
 			return
 		}
 	}
+	maps.DeleteFunc(start, func(key string, _ held) bool { return !slices.Contains(d.keys, key) })
 	d.t.Errorf("%s %v: memory says %s, Redis %s\nbefore: %+v", s.name, args, show(first), show(real), start)
+}
+
+// within is how many ms two moments may differ after a call that took so many us.
+func within(us int64) float64 { return float64(us)/1000 + 2 }
+
+// settle compares what both hold now, and takes over the exact moments of the server:
+// small differences must not add up.
+func (d *differential) settle(within float64) {
+	for _, key := range d.keys {
+		_ = d.on.Send("PEXPIRETIME", key)
+		_ = d.on.Send("TYPE", key)
+		_ = d.on.Send("GETRANGE", key, 0, 100)
+	}
+	_ = d.on.Flush()
+	for i, key := range d.keys {
+		ends, _ := redis.Int64(d.on.Receive())
+		kind, _ := redis.String(d.on.Receive())
+		value, _ := redis.String(d.on.Receive())
+		h, ok := d.memory.data[key]
+		gone := ends == -2
+		switch {
+		case gone && ok && h.ends != 0 && h.ends < time.Now().UnixMilli()+50, gone && !ok:
+			delete(d.memory.data, key)
+			continue
+		case gone != !ok, h.list != (kind == "list"), (ends == -1) != (h.ends == 0), h.ends != 0 && math.Abs(float64(h.ends-ends)) > within:
+			d.t.Errorf("%s: memory holds %+v (%t), Redis a %s of %q until %d", key, h, ok, kind, value, ends)
+		case i == 4 && value != h.value: // the budget, in us
+			a, errA := strconv.ParseInt(value, 10, 64)
+			b, errB := strconv.ParseInt(h.value, 10, 64)
+			if errA != nil || errB != nil || math.Abs(float64(a-b)) > within*1000 {
+				d.t.Errorf("%s: memory holds %q, Redis %q", key, h.value, value)
+			}
+		case value != h.value[:min(len(h.value), 101)]:
+			d.t.Errorf("%s: memory holds %q, Redis %q", key, h.value, value)
+		}
+		h.value = map[bool]string{true: value, false: h.value}[i == 4]
+		h.ends = max(ends, 0)
+		d.memory.data[key] = h
+	}
 }
 
 func kindOfReply(reply any) string {

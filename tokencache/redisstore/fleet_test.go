@@ -202,7 +202,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 // measure is what happened since the last one.
 type measure struct {
 	mints, peak, failed, asked, calls int
-	perSecond                         float64 // mints, on average
 	p50, p99                          time.Duration
 }
 
@@ -243,30 +242,39 @@ func (f *fleet) end() {
 	f.wg.Wait()
 }
 
+// size says what of a situation runs where time is short.
+type size uint8
+
+const (
+	whole size = iota // all of it
+	fifth             // a fifth of the replicas
+	never
+)
+
 // situations are those of docs/fleet.md. bound is what a fleet of n that shares may
 // cost: mints, and requests that fail.
 var situations = []struct {
 	name  string
-	long  bool // not in a short run
+	size  size
 	run   func(f *fleet) measure
 	bound func(n int) (mints, failed int)
 }{
-	{"all start within 60 s", false, func(f *fleet) measure {
+	{"all start within 60 s", whole, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(70 * time.Second)
 		return f.measure()
 	}, few(1, 0)},
-	{"all start within one second", false, func(f *fleet) measure {
+	{"all start within one second", whole, func(f *fleet) measure {
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
 	}, few(1, 0)},
-	{"three hours of work", true, func(f *fleet) measure {
+	{"three hours of work", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(3 * time.Hour)
 		return f.measure()
 	}, few(10, 0)},
-	{"all tokens revoked", false, func(f *fleet) measure {
+	{"all tokens revoked", whole, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
 		f.measure()
@@ -274,7 +282,7 @@ var situations = []struct {
 		time.Sleep(6 * time.Minute)
 		return f.measure()
 	}, few(1, 0)},
-	{"FLUSHALL", false, func(f *fleet) measure {
+	{"FLUSHALL", whole, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
 		f.measure()
@@ -284,7 +292,7 @@ var situations = []struct {
 		time.Sleep(25 * time.Minute)
 		return f.measure()
 	}, few(2, 0)},
-	{"store down for an hour", true, func(f *fleet) measure {
+	{"store down for an hour", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
 		f.measure()
@@ -293,7 +301,7 @@ var situations = []struct {
 		f.fault(func(m *memory) { m.down = nil })
 		return f.measure()
 	}, func(n int) (int, int) { return 3 * n, 0 }},
-	{"store hangs for an hour", true, func(f *fleet) measure {
+	{"store hangs for an hour", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
 		f.measure()
@@ -302,19 +310,19 @@ var situations = []struct {
 		f.fault(func(m *memory) { m.hangs = false })
 		return f.measure()
 	}, func(n int) (int, int) { return 3 * n, 0 }},
-	{"start in one second, first mint hangs", false, func(f *fleet) measure {
+	{"start in one second, first mint hangs", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.hangs = 1 })
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
 	}, few(3, 0)},
-	{"the same, first three mints hang", false, func(f *fleet) measure {
+	{"the same, first three mints hang", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.hangs = 3 })
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
 	}, few(20, 0)},
-	{"the same, every mint takes 1.7 to 5 s", false, func(f *fleet) measure {
+	{"the same, every mint takes 1.7 to 5 s", fifth, func(f *fleet) measure {
 		random := rand.New(rand.NewPCG(3, 4))
 		f.monite.set(func(m *monite) {
 			m.latency = func() time.Duration { return 1700*ms + time.Duration(random.Int64N(int64(3300*ms))) }
@@ -322,8 +330,8 @@ var situations = []struct {
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
-	}, few(6, 0)},
-	{"endpoint answers 503 for 20 min over the tokens' end", true, func(f *fleet) measure {
+	}, few(8+4*20, 0)}, // the budget of those who have lost their patience
+	{"endpoint answers 503 for 20 min over the tokens' end", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(18 * time.Minute)
 		f.measure()
@@ -333,13 +341,13 @@ var situations = []struct {
 		time.Sleep(5 * time.Minute)
 		return f.measure()
 	}, func(n int) (int, int) { return 26 * 1200, 2 * n }},
-	{"wrong secret for 10 min", false, func(f *fleet) measure {
+	{"wrong secret for 10 min", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.fails = &tokencache.FetchError{Reason: tokencache.Rejected, Status: 401} })
 		f.start(time.Minute)
 		time.Sleep(10 * time.Minute)
 		return f.measure()
 	}, func(n int) (int, int) { return 260, 1 << 30 }},
-	{"429 for a minute at the start", false, func(f *fleet) measure {
+	{"429 for a minute at the start", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) {
 			m.fails = &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429, RetryAfter: 10 * time.Second}
 		})
@@ -349,7 +357,7 @@ var situations = []struct {
 		time.Sleep(30 * time.Second)
 		return f.measure()
 	}, func(n int) (int, int) { return 16, 1 << 30 }},
-	{"upstream answers 401 to everything for 10 min", false, func(f *fleet) measure {
+	{"upstream answers 401 to everything for 10 min", whole, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
 		f.measure()
@@ -361,13 +369,13 @@ var situations = []struct {
 		}
 		return m
 	}, func(n int) (int, int) { return 610, 1 << 30 }},
-	{"one replica whose own mints are always refused", true, func(f *fleet) measure {
+	{"one replica whose own mints are always refused", never, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.sick[0] = &tokencache.FetchError{Reason: tokencache.Rejected, Status: 403} })
 		f.start(time.Minute)
 		time.Sleep(2 * time.Hour)
 		return f.measure()
 	}, few(20, 2)},
-	{"tokens of 60 s, 30 min", true, func(f *fleet) measure {
+	{"tokens of 60 s, 30 min", never, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.lifetime = time.Minute })
 		f.start(time.Minute)
 		time.Sleep(30 * time.Minute)
@@ -388,16 +396,21 @@ func (f *fleet) fault(change func(*memory)) {
 // The table of docs/fleet.md. FLEET sets the number of replicas; then the table is
 // printed, with a fleet that does not share beside it.
 func TestFleet(t *testing.T) {
-	n, whole := 1000, false
+	most, table := 1000, false
 	if text := os.Getenv("FLEET"); text != "" {
-		n, _ = strconv.Atoi(text)
-		whole = true
+		most, _ = strconv.Atoi(text)
+		table = true
 	} else if underRace {
-		n = 100
+		most = 100
 	}
 	for _, s := range situations {
 		t.Run(s.name, func(t *testing.T) {
-			if s.long && !whole {
+			n := most
+			switch {
+			case table, s.size == whole:
+			case s.size == fifth:
+				n /= 5
+			default:
 				t.Skip("takes long: make fleet")
 			}
 			synctest.Test(t, func(t *testing.T) {
@@ -410,7 +423,7 @@ func TestFleet(t *testing.T) {
 				}
 				t.Logf("%+v", m)
 			})
-			if whole {
+			if table {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFleet(t, n, false)
 					m := s.run(f)

@@ -182,12 +182,12 @@ func (m *memory) ask(us int64, keys, argv []string) (kind, value string, n int64
 }
 
 func (m *memory) crowd(key string, ms int64) (wait int64) {
-	h := m.data[key]
+	h, ok := m.data[key]
 	count, err := strconv.ParseInt(h.value, 10, 64)
 	switch {
-	case h.list || h.value != "" && err != nil:
+	case ok && err != nil: // a list, too
 		delete(m.data, key)
-		count, h = 1, held{}
+		count = 1
 	default:
 		count++
 		h.value = strconv.FormatInt(count, 10)

@@ -37,7 +37,8 @@ func realServer(t testing.TB, options ...string) (socket string) {
 		_ = os.RemoveAll(dir)
 	})
 	for range 200 {
-		if _, err := os.Stat(socket); err == nil {
+		if on, err := redis.Dial("unix", socket); err == nil {
+			_ = on.Close()
 			return socket
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -52,7 +52,7 @@ func newVerdict(heard *tokencache.FetchError, earlier *verdict, me witness, now 
 
 // counts reports whether the verdict holds at now, and for how long.
 func (v *verdict) counts(now int64) (left time.Duration, ok bool) {
-	left = min(time.Duration(v.until-now)*time.Millisecond, maxVerdict)
+	left = time.Duration(min(v.until-now, maxVerdict.Milliseconds())) * time.Millisecond
 	return left, left > 0 && len(v.witnesses) == 2 && v.witnesses[0] != v.witnesses[1]
 }
 
