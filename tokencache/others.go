@@ -147,6 +147,7 @@ func (f *flight) ask(look, known bool) (Answer, error) {
 		}
 		q.Have, q.Refused = a.Mark, false
 	}
+	f.answered = false // it has nothing to say to this flight
 	return Answer{}, errNothingNewer
 }
 

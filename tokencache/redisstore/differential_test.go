@@ -145,61 +145,81 @@ func (d *differential) same(s *script, keys []string, args ...any) {
 		d.t.Fatalf("%s: %v", s.name, err)
 	}
 	after := time.Now().UnixMicro()
+	seen := d.look()
 	start := maps.Clone(d.memory.data)
-	var first any
+	problem := ""
 	for _, at := range []int64{before, after, (before + after) / 2, before - 1000, after + 1000, before - 2000, before - 4000, after + 3000, before - 15000, after + 15000} {
 		d.memory.data = maps.Clone(start)
 		got := d.memory.at(at, s, keys, words(args))
-		if first == nil {
-			first = got
-		}
-		if alike(got, real, within(after-before)) {
+		differs := d.settle(seen, within(after-before))
+		if alike(got, real, within(after-before)) && differs == "" {
 			d.kinds[kindOfReply(real)]++
-			d.settle(within(after - before))
 			return
+		}
+		if problem == "" {
+			problem = fmt.Sprintf("memory says %s, Redis %s; %s", show(got), show(real), differs)
 		}
 	}
 	maps.DeleteFunc(start, func(key string, _ held) bool { return !slices.Contains(d.keys, key) })
-	d.t.Errorf("%s %v: memory says %s, Redis %s\nbefore: %+v", s.name, args, show(first), show(real), start)
+	d.t.Errorf("%s %v: %s\nbefore: %+v", s.name, args, problem, start)
 }
 
 // within is how many ms two moments may differ after a call that took so many us.
 func within(us int64) float64 { return float64(us)/1000 + 2 }
 
-// settle compares what both hold now, and takes over the exact moments of the server:
-// small differences must not add up.
-func (d *differential) settle(within float64) {
+// snapshot is what a server holds under some keys at one moment.
+const snapshot = `
+local all = {}
+for _, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  all[#all + 1] = redis.call('PEXPIRETIME', key)
+  all[#all + 1] = kind
+  all[#all + 1] = kind == 'string' and redis.call('GETRANGE', key, 0, 100) or ''
+end
+return all`
+
+// look takes a snapshot of the server.
+func (d *differential) look() []any {
+	args := []any{snapshot, len(d.keys)}
 	for _, key := range d.keys {
-		_ = d.on.Send("PEXPIRETIME", key)
-		_ = d.on.Send("TYPE", key)
-		_ = d.on.Send("GETRANGE", key, 0, 100)
+		args = append(args, key)
 	}
-	_ = d.on.Flush()
+	now, err := redis.Values(d.on.Do("EVAL", args...))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return now
+}
+
+// settle compares what both hold now, says what differs, and takes over the exact
+// moments of the server: small differences must not add up.
+func (d *differential) settle(seen []any, within float64) (differs string) {
 	for i, key := range d.keys {
-		ends, _ := redis.Int64(d.on.Receive())
-		kind, _ := redis.String(d.on.Receive())
-		value, _ := redis.String(d.on.Receive())
+		ends, _ := redis.Int64(seen[3*i], nil)
+		kind, _ := redis.String(seen[3*i+1], nil)
+		value, _ := redis.String(seen[3*i+2], nil)
 		h, ok := d.memory.data[key]
-		gone := ends == -2
+		gone := kind == "none"
 		switch {
-		case gone && ok && h.ends != 0 && h.ends < time.Now().UnixMilli()+50, gone && !ok:
+		case gone && ok && h.ends != 0 && h.ends < time.Now().UnixMilli()+5, gone && !ok:
 			delete(d.memory.data, key)
 			continue
 		case gone != !ok, h.list != (kind == "list"), (ends == -1) != (h.ends == 0), h.ends != 0 && math.Abs(float64(h.ends-ends)) > within:
-			d.t.Errorf("%s: memory holds %+v (%t), Redis a %s of %q until %d", key, h, ok, kind, value, ends)
+			return fmt.Sprintf("%s: memory holds %+v (%t), Redis a %s of %q until %d", key, h, ok, kind, value, ends)
 		case i == 4 && value != h.value: // the budget, in us
 			a, errA := strconv.ParseInt(value, 10, 64)
 			b, errB := strconv.ParseInt(h.value, 10, 64)
 			if errA != nil || errB != nil || math.Abs(float64(a-b)) > within*1000 {
-				d.t.Errorf("%s: memory holds %q, Redis %q", key, h.value, value)
+				return fmt.Sprintf("%s: memory holds %q, Redis %q", key, h.value, value)
 			}
+			h.value = value
 		case value != h.value[:min(len(h.value), 101)]:
-			d.t.Errorf("%s: memory holds %q, Redis %q", key, h.value, value)
+			return fmt.Sprintf("%s: memory holds %q, Redis %q", key, h.value, value)
 		}
-		h.value = map[bool]string{true: value, false: h.value}[i == 4]
 		h.ends = max(ends, 0)
 		d.memory.data[key] = h
 	}
+	return ""
 }
 
 func kindOfReply(reply any) string {
