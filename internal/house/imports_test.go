@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
+	"proxy/writes":   {}, // decides; knows neither requests nor connections
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
