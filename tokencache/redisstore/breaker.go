@@ -52,19 +52,21 @@ type breaker struct {
 	mu       sync.Mutex // guards what follows
 	err      error      // why it is open; nil: it is not
 	failures int        // in a row
+	failed   time.Time
 	until    time.Time
 	probing  bool
 }
 
 // allow returns the error of the last exchange while the pause lasts: slow stays slow
-// and down stays down, which the cache treats differently.
-func (b *breaker) allow(now time.Time) error {
+// and down stays down, which the cache treats differently. urgent: without the server
+// a request fails, so it is tried a second after it has failed.
+func (b *breaker) allow(now time.Time, urgent bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.err == nil:
 		return nil
-	case b.probing || now.Before(b.until):
+	case b.probing, now.Before(b.until) && !(urgent && now.Sub(b.failed) >= firstPause):
 		return b.err
 	default:
 		b.probing = true
@@ -95,7 +97,7 @@ func (b *breaker) trip(now time.Time, err error) error {
 		pause := min(firstPause<<min(b.failures-1, 5), longestPause)
 		b.until = now.Add(pause/2 + rand.N(pause/2))
 	}
-	b.err, b.probing = err, false
+	b.err, b.failed, b.probing = err, now, false
 	return err
 }
 

@@ -69,7 +69,7 @@ func (m *memory) run(ctx context.Context, s *script, keys []string, args ...any)
 	}
 	if wait <= 0 && m.way == 0 {
 		do()
-		return <-replies, nil
+		return result(<-replies)
 	}
 	time.AfterFunc(wait, do) // whoever asked may have gone: it is done all the same
 	select {
@@ -78,12 +78,19 @@ func (m *memory) run(ctx context.Context, s *script, keys []string, args ...any)
 		defer pause.Stop()
 		select {
 		case <-pause.C:
-			return reply, nil
+			return result(reply)
 		case <-ctx.Done():
 		}
 	case <-ctx.Done():
 	}
 	return nil, ctx.Err()
+}
+
+func result(reply any) (any, error) {
+	if err, ok := reply.(error); ok {
+		return nil, err
+	}
+	return reply, nil
 }
 
 // words are arguments as the server sees them.
@@ -111,9 +118,58 @@ func (m *memory) at(us int64, s *script, keys, argv []string) any {
 		return []byte(m.tell(ms, keys, argv))
 	case failedScript:
 		return []byte(m.failed(ms, keys, argv))
+	case claimScript:
+		return m.claimRecord(ms, keys[0], argv)
+	case lookScript:
+		if m.data[keys[0]].list {
+			return wrongType
+		}
+		value := m.data[keys[0]].value
+		return []any{[]byte("there"), ms, []byte(value[:min(len(value), maxRecord)])}
+	case settleScript:
+		return m.settleRecord(ms, keys[0], argv)
 	default:
 		panic("no such script")
 	}
+}
+
+var wrongType = &Error{Kind: "WRONGTYPE"}
+
+func (m *memory) claimRecord(ms int64, key string, argv []string) any {
+	h := m.data[key]
+	if h.list {
+		return wrongType
+	}
+	if head := h.value[:min(len(h.value), headLen)]; head != "" {
+		switch claim := head[min(1, len(head)):min(33, len(head))]; claim {
+		case argv[0]:
+			return []any{[]byte("mine"), ms, []byte("")}
+		case argv[1]:
+		default:
+			return []any{[]byte("there"), ms, []byte(h.value[:min(len(h.value), maxRecord)])}
+		}
+	}
+	if argv[5] != "0" && ms > number(argv[5]) {
+		return []any{[]byte("late"), ms, []byte("")}
+	}
+	m.data[key] = held{value: fmt.Sprintf("p%s%013d%s", argv[0], ms+number(argv[3]), argv[2]), ends: ms + number(argv[3]) + number(argv[4])}
+	return []any{[]byte("mine"), ms, []byte("")}
+}
+
+func (m *memory) settleRecord(ms int64, key string, argv []string) any {
+	h := m.data[key]
+	head := h.value[:min(len(h.value), headLen)]
+	switch {
+	case h.list:
+		return wrongType
+	case head[min(1, len(head)):min(33, len(head))] != argv[0]:
+		return []byte("other")
+	case argv[1] == "":
+		delete(m.data, key)
+	default:
+		m.data[key] = held{value: argv[1], ends: ms + number(argv[2])}
+	}
+	return []byte("ok")
 }
 
 // get is GETRANGE of a string, and DEL of anything else.

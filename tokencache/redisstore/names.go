@@ -31,6 +31,7 @@ type ring struct {
 	pair       string
 	seal       cipher.AEAD
 	nameKey    [32]byte
+	recordKey  [32]byte // of the names of write records
 }
 
 func newRing(origin string, id, clientSecret secret.String) *ring {
@@ -50,16 +51,26 @@ func newRing(origin string, id, clientSecret secret.String) *ring {
 		// budget while the secret is rotated.
 		prefix:  "monite-proxy:" + format + ":{" + hex.EncodeToString(tag[:8]) + "}:",
 		nameKey: secret.PairKey(id, clientSecret, label, "name", origin),
+		// Nor do the names of write records: a write that was sent before the rotation
+		// must not be free after it.
+		recordKey: secret.PairKey(id, secret.String{}, label, "records", origin),
 	}
 	r.pair = r.name("pair")
 	return r
 }
 
 // name is a name that only this pair makes of these parts.
-func (r *ring) name(parts ...string) string {
-	mac := hmac.New(sha256.New, r.nameKey[:])
+func (r *ring) name(parts ...string) string { return nameBy(r.nameKey, parts...) }
+
+func nameBy(key [32]byte, parts ...string) string {
+	mac := hmac.New(sha256.New, key[:])
 	_, _ = mac.Write(secret.JoinParts(parts...))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// record is the key of a write record.
+func (r *ring) record(name [32]byte) string {
+	return r.prefix + "i:" + nameBy(r.recordKey, "record", string(name[:]))
 }
 
 // keys of one grant.

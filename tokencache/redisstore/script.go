@@ -22,6 +22,12 @@ func newScript(name, text string) *script {
 	return &script{name: name, text: text, hash: hex.EncodeToString(sum[:])}
 }
 
+// returning says how long the longest value is that it returns.
+func (s *script) returning(mostBulk int) *script {
+	s.mostBulk = mostBulk
+	return s
+}
+
 var (
 	//go:embed lua/ask.lua
 	askText string
@@ -29,10 +35,19 @@ var (
 	tellText string
 	//go:embed lua/failed.lua
 	failedText string
+	//go:embed lua/claim.lua
+	claimText string
+	//go:embed lua/settle.lua
+	settleText string
+	//go:embed lua/look.lua
+	lookText string
 
 	askScript    = newScript("ask", askText)
 	tellScript   = newScript("tell", tellText)
 	failedScript = newScript("failed", failedText)
+	claimScript  = newScript("claim", claimText).returning(maxRecord)
+	settleScript = newScript("settle", settleText)
+	lookScript   = newScript("look", lookText).returning(maxRecord)
 )
 
 // server runs scripts. Its replies are []byte, string, int64 or []any of these; its

@@ -198,24 +198,29 @@ func (a *asking) refused(kind string, value []byte, ms int64) (tokencache.Answer
 }
 
 // clock compares the server's clock with this host's, and reports whether they agree.
-func (a *asking) clock(ms int64, sent time.Time) bool {
-	now := time.Now()
-	offset := ms - sent.Add(now.Sub(sent)/2).UnixMilli()
-	a.offset.Store(offset)
-	a.known.Store(true)
-	far := time.Duration(offset)*time.Millisecond > farOff || time.Duration(offset)*time.Millisecond < -farOff
-	a.state.up(far, time.Duration(offset)*time.Millisecond)
+func (c *core) clock(ms int64, sent time.Time) bool {
+	offset := c.learn(ms, sent)
+	far := offset > farOff || offset < -farOff
+	c.state.up(far, offset)
 	return !far
+}
+
+// learn notes how far the server's clock is from this host's.
+func (c *core) learn(ms int64, sent time.Time) time.Duration {
+	offset := ms - sent.Add(time.Since(sent)/2).UnixMilli()
+	c.offset.Store(offset)
+	c.known.Store(true)
+	return time.Duration(offset) * time.Millisecond
 }
 
 // endOf is when nobody waits for the question any more, by the server's clock. A
 // server that stood still meanwhile must not give out a lease that nobody holds.
-func (a *asking) endOf(ctx context.Context) int64 {
+func (c *core) endOf(ctx context.Context) int64 {
 	deadline, ok := ctx.Deadline()
-	if !ok || !a.known.Load() {
+	if !ok || !c.known.Load() {
 		return 0
 	}
-	return deadline.UnixMilli() + a.offset.Load()
+	return deadline.UnixMilli() + c.offset.Load()
 }
 
 // parseAnswer reads what lua/ask.lua returns.
@@ -321,7 +326,7 @@ func (s *Store) endWithout(ctx context.Context, c *claim, failed *tokencache.Fet
 
 // exchange runs a script, unless the server has just failed.
 func (c *core) exchange(ctx context.Context, s *script, keys []string, args ...any) (any, error) {
-	if err := c.breaker.allow(time.Now()); err != nil {
+	if err := c.breaker.allow(time.Now(), s == claimScript); err != nil {
 		return nil, err
 	}
 	sent := time.Now()
