@@ -163,7 +163,11 @@ func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bo
 		return fetch(), false
 	}
 	done := make(chan fetched, 1)
-	f.mints.Go(func() { done <- fetch() })
+	ctx, cancel := context.WithCancel(f.lifetime)
+	f.mints.Go(func() {
+		defer cancel() // nobody waits for an answer of others any more
+		done <- fetch()
+	})
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for {
@@ -175,10 +179,7 @@ func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bo
 		if f.e.waiting.Load() == 0 {
 			continue
 		}
-		claim, mark := f.claim, f.mark
-		a, err := f.ask(true, false)
-		f.claim, f.mark = claim, mark
-		if err == nil && a.Kind == Found {
+		if f.found(ctx) {
 			f.mints.Go(func() {
 				f.drop(<-done)
 				f.gate.leave(turn, true)
@@ -186,6 +187,14 @@ func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bo
 			return fetched{}, true
 		}
 	}
+}
+
+// found looks whether another process has a token.
+func (f *flight) found(ctx context.Context) bool {
+	claim, mark := f.claim, f.mark
+	a, err := f.ask(ctx, true, true)
+	f.claim, f.mark = claim, mark
+	return err == nil && a.Kind == Found
 }
 
 // drop ends a mint that nobody waits for any more.

@@ -50,7 +50,7 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 	look := f.gate.delay(f.e) > 0
 	for {
 		answered := f.answered
-		a, err := f.ask(look, answered)
+		a, err := f.ask(f.lifetime, look, answered)
 		switch {
 		case f.lifetime.Err() != nil:
 			f.giveBack()
@@ -79,7 +79,7 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 // claimNow asks for the right to mint for a flight that has only looked so far and
 // whose turn has come. again: the flight starts over.
 func (f *flight) claimNow() (token secret.String, err error, done, again bool) {
-	a, err := f.ask(false, true)
+	a, err := f.ask(f.lifetime, false, true)
 	switch {
 	case f.lifetime.Err() != nil:
 		f.giveBack()
@@ -106,8 +106,12 @@ func (f *flight) claimNow() (token secret.String, err error, done, again bool) {
 
 func slow(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
+// maxPause is the longest between two questions of a flight that is waited for, half
+// more or less.
+const maxPause = 1200 * time.Millisecond
+
 // ask puts one question. A token that it finds is in the entry when it returns.
-func (f *flight) ask(look, known bool) (Answer, error) {
+func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 	f.takeForced()
 	f.forgiven = f.Cache.forgiven.Load()
 	q := Question{Grant: f.e.grant, Look: look, Force: !look && !f.patient(), Share: 0.5, Lease: lease}
@@ -127,16 +131,16 @@ func (f *flight) ask(look, known bool) (Answer, error) {
 		if known || !f.waited() || !f.heard.Load() {
 			budget *= unhurried
 		}
-		ctx, cancel := context.WithTimeout(f.lifetime, budget)
+		ctx, cancel := context.WithTimeout(whole, budget)
 		sent := f.clock.now()
 		a, err := f.config.Store.Ask(ctx, q)
 		cancel()
+		f.took = time.Duration(f.clock.now().mono - sent.mono)
 		if err != nil {
 			return Answer{}, err
 		}
 		f.heard.Store(true)
 		f.answered = true
-		f.took = time.Duration(f.clock.now().mono - sent.mono)
 		f.claim, f.mark = a.Claim, a.Mark
 		if a.Kind != Found {
 			return a, nil
@@ -247,11 +251,14 @@ func (f *flight) leaveIt(a Answer) error {
 		f.e.lookAt.Store(f.clock.now().mono + int64(between(2*time.Second, 6*time.Second))<<times)
 		return f.abandoned()
 	}
-	pause := a.Wait + between(0, 100*time.Millisecond)
+	// Who is slow to answer has many to answer.
+	pause := min(5*f.took, maxPause)
 	if a.Kind == Busy {
-		// Who is slow to answer has many to answer.
-		pause = min(max(a.Wait, 100*time.Millisecond, 5*f.took), 1200*time.Millisecond)
-		pause = time.Duration(float64(pause) * (0.5 + rand.Float64()))
+		pause = min(max(pause, a.Wait, 100*time.Millisecond), maxPause)
+	}
+	pause = time.Duration(float64(pause) * (0.5 + rand.Float64()))
+	if a.Kind == Pacing {
+		pause = max(pause, a.Wait+between(0, 100*time.Millisecond))
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -490,3 +490,18 @@ func TestProveTriesOnce(t *testing.T) {
 		}
 	})
 }
+
+// The answer may have taken long: the token is older now than when it was looked at.
+func TestAgeCountsFromBeforeTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{takes: 400 * ms, answer: func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }}
+		c := open(t, sharing(s, store))
+		if _, err := c.Token(t.Context(), partner); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Status()[0].Age; got != 7*time.Minute+400*ms {
+			t.Errorf("%v old, want 7m and what the answer took", got)
+		}
+	})
+}

@@ -321,7 +321,7 @@ var situations = []struct {
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
-	}, few(20, 0)},
+	}, few(8+20, 0)},
 	{"the same, every mint takes 1.7 to 5 s", fifth, func(f *fleet) measure {
 		random := rand.New(rand.NewPCG(3, 4))
 		f.monite.set(func(m *monite) {
