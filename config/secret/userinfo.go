@@ -5,36 +5,25 @@ import (
 	"strings"
 )
 
-// UserInfo takes the user information out of a URL (RFC 3986 section 3.2.1). rest
-// is the URL without it, and may be shown. ok is false for text that is not a URL,
-// of which nothing may be shown. Package net/url does not do: it refuses several
-// hosts, and quotes what it refuses.
-func (s String) UserInfo() (rest, user string, password String, ok bool) {
-	text := s.Reveal()
-	if strings.HasPrefix(text, "unix:/") {
-		return text, "", String{}, true
-	}
-	scheme, after, found := strings.Cut(text, "://")
+// Userinfo takes the user and the password out of a URL (RFC 3986 section 3.2.1).
+// rest is the URL without them, for everybody to read. ok is false if they are not
+// percent-encoded. net/url is not asked, because it refuses several hosts.
+func (s String) Userinfo() (rest, user string, password String, ok bool) {
+	rest = s.Reveal()
+	scheme, after, found := strings.Cut(rest, "://")
 	if !found {
-		return "", "", String{}, false
+		return rest, "", String{}, true
 	}
-	end := strings.IndexAny(after, "/?#")
-	if end < 0 {
-		end = len(after)
+	authority, path := after, ""
+	if end := strings.IndexAny(after, "/?#"); end >= 0 {
+		authority, path = after[:end], after[end:]
 	}
-	authority, tail := after[:end], after[end:]
 	at := strings.LastIndexByte(authority, '@')
 	if at < 0 {
-		return text, "", String{}, true
+		return rest, "", String{}, true
 	}
-	user, plain, _ := strings.Cut(authority[:at], ":")
-	user, err := url.PathUnescape(user)
-	if err != nil {
-		return "", "", String{}, false
-	}
-	plain, err = url.PathUnescape(plain)
-	if err != nil {
-		return "", "", String{}, false
-	}
-	return scheme + "://" + authority[at+1:] + tail, user, New(plain), true
+	user, secret, _ := strings.Cut(authority[:at], ":")
+	user, userErr := url.PathUnescape(user)
+	secret, secretErr := url.PathUnescape(secret)
+	return scheme + "://" + authority[at+1:] + path, user, New(secret), userErr == nil && secretErr == nil
 }

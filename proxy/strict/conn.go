@@ -120,16 +120,9 @@ func (c *conn) sayHTTPS(err error) {
 	}
 }
 
-// poison is set by tests: what a request leaves behind is made recognisable
-// before it is reset.
-var poison func(c *conn)
-
 // begin makes the connection ready for the next request. What a request leaves
 // behind is reset here and nowhere else.
 func (c *conn) begin() {
-	if poison != nil {
-		poison(c)
-	}
 	// What was sent ahead moves to the front; a large buffer is not kept.
 	if left := c.w - c.r; left > 0 || cap(c.buf) > smallBuffer {
 		old := c.buf[c.r:c.w]

@@ -33,8 +33,8 @@ type Transport struct {
 	// environment variable is read here.
 	Proxy func(*url.URL) (*url.URL, error)
 
-	// DialTimeout bounds each step of making a connection: lookup and connect,
-	// CONNECT, TLS handshake. Default 5s.
+	// DialTimeout bounds each step of making a connection: connect (for each
+	// address), CONNECT, TLS handshake. Default 5s. A lookup has 15s of its own.
 	DialTimeout time.Duration
 
 	// ResponseHeaderTimeout bounds the wait from the last byte of the request
@@ -67,9 +67,14 @@ type Transport struct {
 	// included. Default 256 KiB.
 	MaxResponseHeaderBytes int64
 
-	// Dial opens a TCP connection. Nil: a net.Dialer, with happy eyeballs and
-	// keep-alive. A connection that is no syscall.Conn cannot be checked before
-	// reuse; it is then reused only within two seconds.
+	// OnStaleAddresses is told when addresses of an earlier lookup are used, at most
+	// once a minute; they are of use for MaxStale. May be nil.
+	OnStaleAddresses func(StaleAddresses)
+
+	// Dial opens a TCP connection, within DialTimeout. Nil: names are looked up and
+	// addresses raced as race.go and resolve.go say. A connection that is no
+	// syscall.Conn cannot be checked before reuse; it is then reused only within two
+	// seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	once     sync.Once
@@ -109,9 +114,8 @@ func (t *Transport) setup() {
 		progress:   t.limits.progress,
 		maxConnAge: orDefault(t.MaxConnAge, 60*time.Second),
 	}
-	if t.dialer.dial == nil {
-		t.dialer.dial = (&net.Dialer{}).DialContext
-	}
+	t.dialer.connectTo = (&net.Dialer{}).DialContext
+	t.dialer.names = &addressBook{resolve: (&net.Resolver{Dial: new(nameServers).dial}).LookupNetIP, onStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
 		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
 		// Roots only: client certificates and pins are meant for the origin.
@@ -160,14 +164,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections closes the connections that no request uses.
+// CloseIdleConnections closes the connections that no request uses, and ends the
+// lookups that are under way.
 func (t *Transport) CloseIdleConnections() {
 	t.once.Do(t.setup)
+	if t.dialer.names != nil {
+		t.dialer.names.stop()
+	}
 	t.pool.closeIdle()
 }
-
-// Stats returns counts of connections.
-func (t *Transport) Stats() Stats { return t.pool.snapshot() }
 
 // checkOrigin refuses a request that means another place: it would be sent to
 // the origin with the origin's credentials.

@@ -34,11 +34,22 @@ type client struct {
 }
 
 func newClient(config Config) *client {
-	c := &client{config: config, ports: config.Address.Ports(), slots: make(chan struct{}, maxConns)}
-	if config.Address.TLS {
+	c := &client{config: config, ports: portsOf(config), slots: make(chan struct{}, maxConns)}
+	if config.TLS {
 		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(4)}
 	}
 	return c
+}
+
+// portsOf are the ports that the configuration names.
+func portsOf(config Config) (ports []uint16) {
+	for _, address := range config.Addresses {
+		_, text, _ := net.SplitHostPort(address)
+		if port, err := strconv.ParseUint(text, 10, 16); err == nil && !config.Unix {
+			ports = append(ports, uint16(port))
+		}
+	}
+	return ports
 }
 
 func (c *client) run(ctx context.Context, s *script, keys []string, args ...any) (reply any, err error) {
@@ -108,8 +119,8 @@ func (c *client) follow(ctx context.Context, moved string) (*conn, error) {
 
 // dial connects to the first host that takes the connection.
 func (c *client) dial(ctx context.Context) (on *conn, err error) {
-	hosts := c.config.Address.Hosts
-	if c.config.Address.Master != "" {
+	hosts := c.config.Addresses
+	if c.config.Master != "" {
 		master, err := c.askSentinels(ctx)
 		if err != nil {
 			return nil, err
@@ -143,7 +154,7 @@ func eachHost(ctx context.Context, hosts []string, do func(context.Context, stri
 // connect makes one connection. Nothing is said on it yet.
 func (c *client) connect(ctx context.Context, host string) (*conn, error) {
 	network := "tcp"
-	if c.config.Address.Unix {
+	if c.config.Unix {
 		network = "unix"
 	}
 	dialer := net.Dialer{KeepAlive: -1}
@@ -170,19 +181,17 @@ func (c *client) connect(ctx context.Context, host string) (*conn, error) {
 // unauthenticated multibulk length`) and does not say that it wants one.
 func (c *client) greeting() [][]any {
 	greeting := [][]any{{"PING"}}
-	a := c.config.Address
-	password := a.Password
 	if c.config.Password != nil {
-		password = c.config.Password()
+		if password := c.config.Password(); !password.IsZero() {
+			login := []any{"AUTH"}
+			if c.config.User != "" {
+				login = append(login, c.config.User)
+			}
+			greeting = append(greeting, append(login, password.Reveal()))
+		}
 	}
-	switch {
-	case !password.IsZero() && a.User != "":
-		greeting = append(greeting, []any{"AUTH", a.User, password.Reveal()})
-	case !password.IsZero():
-		greeting = append(greeting, []any{"AUTH", password.Reveal()})
-	}
-	if a.DB != 0 {
-		greeting = append(greeting, []any{"SELECT", a.DB})
+	if c.config.Database != 0 {
+		greeting = append(greeting, []any{"SELECT", c.config.Database})
 	}
 	return greeting
 }

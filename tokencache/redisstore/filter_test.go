@@ -13,9 +13,6 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
-
-	"github.com/monite-proxy/monite-proxy/config/redisurl"
-	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // replies is the table of TestFilter and the seed of its fuzz target.
@@ -190,11 +187,8 @@ func hostileServer(t *testing.T, raw string) (address string) {
 
 func clientOf(t testing.TB, url string, change ...func(*Config)) *client {
 	t.Helper()
-	address, err := redisurl.Parse(secret.New(url))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := Config{Address: address, Origin: "https://upstream", Credentials: pair{"client", "a-secret-of-some-length"}}
+	config := at(t, url)
+	config.Origin, config.Credentials = "https://upstream", creds
 	for _, c := range change {
 		c(&config)
 	}

@@ -1,16 +1,19 @@
 package redisstore
 
 import (
-	"context"
-	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // realServer starts a redis-server on a unix socket, and ends it with the test.
@@ -75,5 +78,28 @@ func (s *script) direct(on redis.Conn, keys []string, args ...any) (any, error) 
 	return on.Do("EVAL", append(call, args...)...)
 }
 
-var _ = context.Background
-var _ = fmt.Sprint
+// at is a Config for a URL, as package config would make it.
+func at(t testing.TB, text string) Config {
+	t.Helper()
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		return Config{Addresses: []string{path}, Unix: true}
+	}
+	scheme, rest, _ := strings.Cut(text, "://")
+	info, hosts, found := strings.Cut(rest, "@")
+	if !found {
+		info, hosts = "", rest
+	}
+	hosts, path, _ := strings.Cut(hosts, "/")
+	config := Config{Addresses: strings.Split(hosts, ","), TLS: strings.HasPrefix(scheme, "rediss")}
+	if strings.HasSuffix(scheme, "+sentinel") {
+		config.Master, path, _ = strings.Cut(path, "/")
+	}
+	config.Database, _ = strconv.Atoi(path)
+	user, password, _ := strings.Cut(info, ":")
+	password, err := url.PathUnescape(password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.User, config.Password = user, func() secret.String { return secret.New(password) }
+	return config
+}

@@ -12,7 +12,7 @@ import (
 // askSentinels returns where the master is: the answer of the first that knows. They
 // are asked at each new connection, because that is when it may be another one.
 func (c *client) askSentinels(ctx context.Context) (master string, err error) {
-	err = eachHost(ctx, c.config.Address.Hosts, func(ctx context.Context, host string) error {
+	err = eachHost(ctx, c.config.Addresses, func(ctx context.Context, host string) error {
 		on, err := c.connect(ctx, host)
 		if err != nil {
 			return err
@@ -22,10 +22,10 @@ func (c *client) askSentinels(ctx context.Context) (master string, err error) {
 		// server is told is told to a Sentinel that asks for it.
 		greeting := on.greeting
 		on.greeting = nil
-		reply, err := on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Address.Master})
+		reply, err := on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Master})
 		if word, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(string(word), "NOAUTH") && len(greeting) > 1 && greeting[1][0] == "AUTH" {
 			on.greeting = greeting[:2]
-			reply, err = on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Address.Master})
+			reply, err = on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Master})
 		}
 		if err != nil {
 			return err

@@ -7,17 +7,27 @@ import (
 	"sync"
 	"time"
 
-	"github.com/monite-proxy/monite-proxy/config/redisurl"
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // Config says where the server is and who asks.
 type Config struct {
-	Address redisurl.Address
-	// Password is asked at each new connection: files change. Nil: that of Address.
+	// Addresses are host:port, tried in order, or the one path of a unix socket. With
+	// Master they are those of the Sentinels that know the server by that name.
+	Addresses []string
+	Unix      bool
+	Master    string
+	// Database is a number from 0.
+	Database int
+	// User is the one to log in as. Empty: the server's default user.
+	User string
+	// Password is asked at each new connection: files change. Nil: none.
 	Password func() secret.String
-	// RootCAs are for TLS. Nil: the system's.
+	// TLS: 1.2 or later. RootCAs nil: the system's.
+	TLS     bool
 	RootCAs *x509.CertPool
+	// Where is what may be shown of all that.
+	Where string
 	// Origin of upstream: tokens of two origins are kept apart.
 	Origin      string
 	Credentials Credentials
@@ -83,7 +93,7 @@ func (s *state) view() Status {
 	if now == "" {
 		now = "unknown"
 	}
-	return Status{State: now, Where: s.config.Address.String(), Since: s.since, LastError: s.lastError, Offset: s.offset}
+	return Status{State: now, Where: s.config.Where, Since: s.since, LastError: s.lastError, Offset: s.offset}
 }
 
 func (s *state) event(e Event) {

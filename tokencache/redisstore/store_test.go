@@ -12,7 +12,6 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"github.com/monite-proxy/monite-proxy/config/redisurl"
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -49,11 +48,8 @@ var creds = pair{"client", "a-secret-of-some-length"}
 // on makes a store of a URL; its connections end with the test.
 func storeOn(t testing.TB, url string, change ...func(*Config)) *Store {
 	t.Helper()
-	address, err := redisurl.Parse(secret.New(url))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := Config{Address: address, Origin: "https://upstream", Credentials: creds, MintsPerSecond: 20}
+	config := at(t, url)
+	config.Origin, config.Credentials, config.MintsPerSecond = "https://upstream", creds, 20
 	for _, c := range change {
 		c(&config)
 	}
