@@ -42,7 +42,7 @@ var shared = []mutant{
 	{"whoever's clock it is", []edit{{store + "store.go", "far := offset > farOff || offset < -farOff", "far := offset > 1000*farOff"}}, "tokencache/redisstore", []string{"TestHostWhoseClockIsFarOffStandsAside"}},
 	{"the breaker says down", []edit{{store + "breaker.go", "return b.err\n\tdefault:", "return &Error{Kind: \"down\"}\n\tdefault:"}}, "tokencache/redisstore", []string{"TestBreakerRepeatsWhatItHeard"}},
 	{"a reply of any length", []edit{{store + "filter.go", "ok && n <= int64(most)", "ok && n <= int64(most)+1<<20"}}, "tokencache/redisstore", []string{"TestFilter"}},
-	{"a reply too many", []edit{{store + "conn.go", "if !c.filter.atRest(c.received) {", "if false {"}}, "tokencache/redisstore", []string{"TestConnectionWithAReplyTooManyIsNotKept"}},
+	{"a reply too many", []edit{{store + "conn.go", "&& !c.filter.atRest(c.received) {", "&& false {"}}, "tokencache/redisstore", []string{"TestConnectionWithAReplyTooManyIsNotKept"}},
 	{"a redirect to anywhere", []edit{{store + "client.go", "|| !slices.Contains(c.ports, uint16(number))", "|| !slices.Contains(c.ports, uint16(number)) && number == 0"}}, "tokencache/redisstore", []string{"TestRedirectLeadsToKnownPortsOnlyAndOnce"}},
 	{"records are of the secret", []edit{{store + "names.go", "secret.PairKey(id, secret.String{}, label, \"records\", origin)", "secret.PairKey(id, clientSecret, label, \"records\", origin)"}}, "tokencache/redisstore", []string{"TestRecordIsNotFreeAfterARotation"}},
 	{"a lapsed claim is pending for ever", []edit{{store + "records.go", "record.State == writes.Pending && found.ms > lapse", "record.State == writes.Pending && found.ms > lapse+1<<50"}}, "tokencache/redisstore", []string{"TestClaimOfADeadProcessBecomesUnknown"}},

@@ -67,7 +67,7 @@ func (c *conn) do(ctx context.Context, command string, args []any) (any, error) 
 		}
 	}
 	reply, err := c.receive(ctx)
-	if !c.filter.atRest(c.received) {
+	if _, isReply := errors.AsType[redis.Error](err); (err == nil || isReply) && !c.filter.atRest(c.received) {
 		return nil, errHostile // it said more than it was asked
 	}
 	return reply, err

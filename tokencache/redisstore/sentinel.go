@@ -4,10 +4,27 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
 )
+
+// MasterPort asks the Sentinels for the server's port, for what confines the process.
+// 0: they do not know it.
+func (s *Store) MasterPort(ctx context.Context) uint16 {
+	c, ok := s.server.(*client)
+	if !ok {
+		return 0
+	}
+	master, err := c.askSentinels(ctx)
+	if err != nil {
+		return 0
+	}
+	_, text, _ := net.SplitHostPort(master)
+	port, _ := strconv.ParseUint(text, 10, 16)
+	return uint16(port)
+}
 
 // askSentinels returns where the master is: the answer of the first that knows. They
 // are asked at each new connection, because that is when it may be another one.
