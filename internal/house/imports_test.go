@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
+		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
 		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace", "proxy/writes",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
@@ -23,6 +23,8 @@ var allowed = map[string][]string{
 	"config/secret":  {"config/watch", "internal/files"},
 	"config/watch":   {},                // knows files, not what is in them
 	"tokencache":     {"config/secret"}, // knows nothing of HTTP
+	// Implements tokencache's Store and that of write records.
+	"tokencache/redisstore": {"tokencache", "proxy/writes", "config/secret"},
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
