@@ -48,6 +48,7 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 	setTiming(header, record)
 	setExplanation(header, record)
+	respell(header, record.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
 		// A stream may begin with a pause, and the app may wait for its head.

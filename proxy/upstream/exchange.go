@@ -24,6 +24,7 @@ type exchange struct {
 	wrote    bool    // head and small body are with the kernel
 	writeErr error
 
+	spelt   string        // Trace.FieldNames
 	resp    http.Response // here, and not apart: one allocation less
 	coding  [1]string     // of resp.TransferEncoding
 	keep    bool          // the answer allows another request
@@ -219,6 +220,7 @@ func (x *exchange) fillTrace() {
 	if x.trace == nil {
 		return
 	}
+	x.trace.FieldNames = x.spelt
 	x.trace.ConnReused = x.reused
 	x.trace.WroteBytes = x.written()
 	x.trace.WroteAll = x.wrote && (x.up == nil || x.up.ended() && x.up.err == nil)

@@ -23,6 +23,9 @@ type Trace struct {
 	// FirstByte is when the first byte of an answer (an interim one too) was
 	// seen; zero when none came.
 	FirstByte time.Time
+	// FieldNames are the names of the answer's fields that upstream spells in another
+	// way than http.Header: "Etag:ETag\n" for each. Good as long as the answer.
+	FieldNames string
 }
 
 type traceKey struct{}
