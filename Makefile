@@ -69,7 +69,7 @@ ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, and c
 
 .PHONY: ledger-mutant
 ledger-mutant: ## the same with the standard transport swapped in: it must be caught
-	LEDGER_EXPECT_VIOLATIONS=1 GOFLAGS=-tags=mutant_std_transport go test -count=1 -v -run 'LedgerNo' ./e2e
+	LEDGER_MUTANT=1 go test -count=1 -v -run 'TestLedgerCatches' ./internal/mutants
 
 .PHONY: nonce
 nonce: ## NONCE_REQUESTS over shared connections, 1 % hostile: no answer may be crossed

@@ -1,15 +1,12 @@
 package config
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -37,38 +34,6 @@ func pair(t *testing.T, certFile, keyFile string) []byte {
 	writeFile(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	writeFile(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
 	return der
-}
-
-func shown(t *testing.T, cfg *Config) []byte {
-	t.Helper()
-	certificate, err := cfg.ClientCertificate()(&tls.CertificateRequestInfo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate.Certificate[0]
-}
-
-func TestClientCertificateFollowsItsFiles(t *testing.T) {
-	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	first := pair(t, certFile, keyFile)
-	cfg := mustLoad(t, map[string]string{"MONITE_UPSTREAM_CERT_FILE": certFile, "MONITE_UPSTREAM_KEY_FILE": keyFile})
-	if !bytes.Equal(shown(t, cfg), first) {
-		t.Error("another certificate is shown than that of the file")
-	}
-	renewed := pair(t, certFile, keyFile)
-	if !bytes.Equal(shown(t, cfg), renewed) {
-		t.Error("the renewed certificate is not shown")
-	}
-	writeFile(t, keyFile, "not a key")
-	if !bytes.Equal(shown(t, cfg), renewed) {
-		t.Error("a broken key file took the last good certificate away")
-	}
-	if err := os.Remove(certFile); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(shown(t, cfg), renewed) {
-		t.Error("a missing file took the last good certificate away")
-	}
 }
 
 func TestNoClientCertificateByDefault(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/certs"
 )
 
 // Config is the environment, read and found right. The defaults and ranges of
@@ -74,7 +75,7 @@ type Config struct {
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
-	MaxMints        int // per second
+	MintsPerSecond  int // long-term average
 	MaxInFlight     int
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay
@@ -92,8 +93,8 @@ type Config struct {
 	Warnings []string
 
 	appToken          source
-	clientCertificate *clientCertificate // nil: none
-	serverTLS         *serverTLS         // nil: plain HTTP
+	clientCertificate *certs.Client // nil: none
+	serverTLS         *certs.Server // nil: plain HTTP
 	settings          []Setting
 	identitiesPath    string // empty: none
 }
@@ -120,12 +121,15 @@ func (c *Config) FollowedFiles() []string {
 		paths = append(paths, file.Path())
 	}
 	if c.clientCertificate != nil {
-		paths = append(paths, c.clientCertificate.certFile, c.clientCertificate.keyFile)
+		paths = append(paths, c.clientCertificate.Paths()...)
 	}
 	if c.identitiesPath != "" {
 		paths = append(paths, c.identitiesPath)
 	}
-	return append(paths, c.serverTLS.files()...)
+	if c.serverTLS != nil {
+		paths = append(paths, c.serverTLS.Paths()...)
+	}
+	return paths
 }
 
 // Redacted returns every variable with its effective value, in the order of

@@ -1,15 +1,17 @@
 // Package config turns the environment into a Config that is already right:
 // whoever holds one need not validate anything, and never reads a variable.
 //
-// The walk of Load, one file each:
+// The walk of Load:
 //
 //	spec.go      the variables: name, default, meaning, accepted values (tags)
 //	load.go      environment -> spec, by envconfig, one round per mistake
 //	unknown.go   names with our prefix that we do not know: typos and strangers
-//	validate.go  spec -> Config; upstream.go, listen.go, hosts.go, ids.go,
-//	             cafile.go, clientcert.go and credentials.go each judge one concern
+//	validate.go  spec -> Config (config.go), one concern per file:
+//	             upstream.go, egress.go, hosts.go, listen.go, socket.go, ids.go,
+//	             credentials.go, certificates.go, auditlog.go, traces.go
 //	identities.go  MONITE_IDENTITIES_FILE; identities_parse.go reads its tree,
-//	             identities_check.go judges each identity, both with lines
+//	             identities_check.go judges each identity, both with lines;
+//	             pattern.go compiles an expression when it is first needed
 //	redact.go    the effective values, for the check command
 //
 // All mistakes are reported at once (mistakes.go): one line for each, with the

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
 
@@ -182,7 +183,7 @@ func (p *identityParser) id(node *yaml.Node) string {
 	if !ok {
 		return ""
 	}
-	id, ok := parseID(text)
+	id, ok := ids.Parse(text)
 	if !ok {
 		p.add(node.Line, wanted)
 	}

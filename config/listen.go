@@ -9,16 +9,33 @@ import (
 	"strings"
 )
 
-// Listen is an address to listen on, as net.Listen takes it.
+// Listen is an address to listen on.
 type Listen struct {
 	Network string // "tcp" or "unix"
 	Address string // "127.0.0.1:8080", ":8080" (all interfaces), "/run/monite.sock"
+	// Localhost means both loopback addresses: Address has 127.0.0.1, and the same
+	// port of ::1 belongs to it where the host has ::1.
+	Localhost bool
+}
+
+// Addresses are those to listen on, as net.Listen takes them. The first has to
+// open; a second one is for ::1, which a host may not have.
+func (l Listen) Addresses() []string {
+	if !l.Localhost {
+		return []string{l.Address}
+	}
+	_, port, _ := net.SplitHostPort(l.Address)
+	return []string{l.Address, net.JoinHostPort("::1", port)}
 }
 
 // String gives it in the form of the variable.
 func (l Listen) String() string {
-	if l.Network == "unix" {
+	switch {
+	case l.Network == "unix":
 		return "unix:" + l.Address
+	case l.Localhost:
+		_, port, _ := net.SplitHostPort(l.Address)
+		return net.JoinHostPort("localhost", port)
 	}
 	return l.Address
 }
@@ -71,8 +88,20 @@ func (l Listen) Overlaps(other Listen) bool {
 	if l.Network == "unix" {
 		return l.Address == other.Address
 	}
-	ip, port, all := l.split()
-	otherIP, otherPort, otherAll := other.split()
+	for _, one := range l.Addresses() {
+		for _, another := range other.Addresses() {
+			if overlap(Listen{Network: "tcp", Address: one}, Listen{Network: "tcp", Address: another}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overlap is Overlaps for one TCP address each.
+func overlap(a, b Listen) bool {
+	ip, port, all := a.split()
+	otherIP, otherPort, otherAll := b.split()
 	if port != otherPort || port == "0" {
 		return false
 	}
@@ -95,9 +124,9 @@ func parseListen(text string) (Listen, bool) {
 		return Listen{}, false
 	}
 	switch {
-	case host == "localhost":
+	case strings.EqualFold(host, "localhost"):
 		// By number: an image without /etc/hosts would ask the DNS.
-		host = "127.0.0.1"
+		return Listen{Network: "tcp", Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(number)), Localhost: true}, true
 	case host != "":
 		ip, err := netip.ParseAddr(host)
 		if err != nil || !isPrintable(host) {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -63,6 +64,22 @@ func TestListenAddressCanBeListenedOnAndDialled(t *testing.T) {
 	}
 }
 
+func TestLocalhostIsBothLoopbackAddresses(t *testing.T) {
+	for text, want := range map[string][]string{
+		"localhost:8080":   {"127.0.0.1:8080", "[::1]:8080"},
+		"LocalHost:1":      {"127.0.0.1:1", "[::1]:1"},
+		"127.0.0.1:8080":   {"127.0.0.1:8080"},
+		"[::1]:8080":       {"[::1]:8080"},
+		":8080":            {":8080"},
+		"unix:/run/a.sock": {"/run/a.sock"},
+	} {
+		l, ok := parseListen(text)
+		if got := l.Addresses(); !ok || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestOverlapOfListeners(t *testing.T) {
 	tests := []struct {
 		a, b string
@@ -72,6 +89,17 @@ func TestOverlapOfListeners(t *testing.T) {
 		{"127.0.0.1:1", "127.0.0.1:2", false},
 		{"127.0.0.1:1", "127.0.0.2:1", false},
 		{"127.0.0.1:1", "[::ffff:127.0.0.1]:1", true},
+		{"localhost:1", "127.0.0.1:1", true},
+		{"localhost:1", "[::1]:1", true},
+		{"localhost:1", "localhost:1", true},
+		{"localhost:1", "LOCALHOST:1", true},
+		{"localhost:1", "localhost:2", false},
+		{"localhost:1", "127.0.0.2:1", false},
+		{"localhost:1", "0.0.0.0:1", true},
+		{"localhost:1", "[::]:1", true},
+		{"localhost:1", ":1", true},
+		{"localhost:0", "localhost:0", false},
+		{"localhost:1", "unix:/a", false},
 		{"127.0.0.1:1", "0.0.0.0:1", true},
 		{"127.0.0.1:1", ":1", true},
 		{"127.0.0.1:1", "[::]:1", true},
@@ -100,16 +128,16 @@ func TestOverlapOfListeners(t *testing.T) {
 
 func TestAdminAddrNeedsNothingElse(t *testing.T) {
 	environ(t, map[string]string{"MONITE_CLIENT_ID": "-", "MONITE_CLIENT_SECRET": "-", "MONITE_LOG_LEVEL": "bad", "MONITE_ADMIN_ADDR": ":9001"})
-	if got, err := AdminAddr(); err != nil || got != (Listen{"tcp", ":9001"}) {
+	if got, err := AdminAddr(); err != nil || got != (Listen{Network: "tcp", Address: ":9001"}) {
 		t.Errorf("AdminAddr() = %v, %v, want :9001", got, err)
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "")
-	if got, err := AdminAddr(); err != nil || got.String() != "127.0.0.1:8081" {
+	if got, err := AdminAddr(); err != nil || got.String() != "localhost:8081" {
 		t.Errorf("AdminAddr() of empty = %v, %v, want the default", got, err)
 	}
 	_ = os.Unsetenv("MONITE_ADMIN_ADDR")
 	t.Setenv("ADMIN_ADDR", ":1")
-	if got, err := AdminAddr(); err != nil || got.String() != "127.0.0.1:8081" {
+	if got, err := AdminAddr(); err != nil || got.String() != "localhost:8081" {
 		t.Errorf("AdminAddr() of unset = %v, %v, want the default", got, err)
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "CANARY")

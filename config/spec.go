@@ -31,7 +31,7 @@ type spec struct {
 	AllowPlaintextUpstream bool   `envconfig:"MONITE_ALLOW_PLAINTEXT_UPSTREAM" default:"false" desc:"allows http:// to an upstream that is not on this host: secrets and tokens travel in the clear" accepts:"true or false"`
 	APIVersion             string `envconfig:"MONITE_API_VERSION" default:"2024-05-25" desc:"x-monite-version, added where the app sent none, and used to get tokens" accepts:"a date such as 2024-05-25"`
 
-	GrantType            string `envconfig:"MONITE_GRANT_TYPE" default:"client_credentials" desc:"the default grant; entity_user needs MONITE_ENTITY_USER_ID" accepts:"client_credentials or entity_user"`
+	GrantType            string `envconfig:"MONITE_GRANT_TYPE" otherwise:"entity_user where MONITE_ENTITY_USER_ID is set, else client_credentials" desc:"the default grant: on whose behalf a request acts that names nobody" accepts:"client_credentials or entity_user"`
 	EntityUserID         string `envconfig:"MONITE_ENTITY_USER_ID" desc:"the default entity user" accepts:"a UUID"`
 	EntityID             string `envconfig:"MONITE_ENTITY_ID" desc:"the default x-monite-entity-id" accepts:"a UUID"`
 	AllowedEntityIDs     string `envconfig:"MONITE_ALLOWED_ENTITY_IDS" otherwise:"only the default" desc:"the entities that apps may name, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
@@ -39,7 +39,7 @@ type spec struct {
 	IdentitiesFile       string `envconfig:"MONITE_IDENTITIES_FILE" otherwise:"none" desc:"named identities, each with its own listener, path prefix or name, and rules; read again when it changes" accepts:"the path of a YAML file with named identities"`
 	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"answers POST /v1/auth/token locally with an opaque handle that stands for an allowed identity" accepts:"true or false"`
 
-	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"127.0.0.1:8080" desc:"the data listener, HTTP/1.1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	ListenAddr   string        `envconfig:"MONITE_LISTEN_ADDR" default:"localhost:8080" desc:"the data listener, HTTP/1.1; localhost is 127.0.0.1 and, where there is one, ::1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"which HTTP/1.1 server the data listener uses: one that takes only what can be read in one way, or Go's own" accepts:"strict or std"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
 	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
@@ -50,7 +50,7 @@ type spec struct {
 	AppToken     secret.String `envconfig:"MONITE_APP_TOKEN" otherwise:"off" desc:"if set, apps must send it as X-Monite-Proxy-Token; never forwarded" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	AppTokenFile string        `envconfig:"MONITE_APP_TOKEN_FILE" desc:"a file that holds the app token; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
 	AllowedHosts string        `envconfig:"MONITE_ALLOWED_HOSTS" otherwise:"only loopback names" desc:"further exact Host names, such as compose and service names" accepts:"host names or IP addresses with commas between them, without wildcards and without http://"`
-	AdminAddr    string        `envconfig:"MONITE_ADMIN_ADDR" default:"127.0.0.1:8081" desc:"health, metrics, status" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
+	AdminAddr    string        `envconfig:"MONITE_ADMIN_ADDR" default:"localhost:8081" desc:"the admin listener: health, metrics, status; localhost as above" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	VendAddr     string        `envconfig:"MONITE_VEND_ADDR" otherwise:"off" desc:"a separate listener that hands the raw tokens of allowed entity users to a backend: POST /v1/auth/token" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	ReadOnly     bool          `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
 	CAFile       string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
@@ -62,7 +62,7 @@ type spec struct {
 	RefreshBefore   time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
 	HoldTimeout     time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
 	MaxIdentities   number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
-	MaxMints        number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
+	MintsPerSecond  number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"limit of tokens got in a second, in the long run; Monite allows a client id 30 requests of all kinds, so sidecars that share one share this too" min:"1" max:"10000"`
 	MaxInFlight     number        `envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
 	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`

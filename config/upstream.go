@@ -17,6 +17,10 @@ var knownHosts = []struct{ environment, host string }{
 // custom is the environment of an upstream that is not one of Monite's.
 const custom = "custom"
 
+// Production reports whether the upstream is one where money moves. An upstream
+// that is not one of Monite's counts as a test.
+func (c *Config) Production() bool { return c.Environment == "eu" || c.Environment == "us" }
+
 func environmentOf(host string) string {
 	for _, k := range knownHosts {
 		if k.host == host {
@@ -57,6 +61,10 @@ func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *u
 		wrong.refuse("MONITE_API_URL", problem)
 		return environment, nil
 	}
+	if isSuccessor(origin.Hostname()) {
+		wrong.add("MONITE_API_URL", "an origin of Monite's API: tesouro.com is its successor, and this version does not speak its protocol, "+
+			"which has a form-encoded token endpoint, other paths and other names of header fields")
+	}
 	if origin.Scheme == "http" && !isLoopbackHost(origin.Hostname()) && !parsed.AllowPlaintextUpstream {
 		wrong.add("MONITE_API_URL", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true")
 	}
@@ -67,6 +75,12 @@ func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *u
 		wrong.add("MONITE_ENVIRONMENT", "the environment that the host of MONITE_API_URL belongs to, or only one of the two variables")
 	}
 	return environment, origin
+}
+
+// isSuccessor reports whether the host belongs to the successor of Monite's API. Our
+// tokens mean nothing there, and its entity field is not the one that is checked.
+func isSuccessor(host string) bool {
+	return host == "tesouro.com" || strings.HasSuffix(host, ".tesouro.com")
 }
 
 // parseOrigin reads an origin (RFC 6454 section 4) and returns it with its host

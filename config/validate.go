@@ -12,15 +12,16 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
-		MaxIdentities: int(parsed.MaxIdentities), MaxMints: int(parsed.MaxMints), MaxInFlight: int(parsed.MaxInFlight),
+		MaxIdentities: int(parsed.MaxIdentities), MintsPerSecond: int(parsed.MintsPerSecond), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
 		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage, TokenHandles: parsed.TokenHandles,
 	}
 	cfg.Environment, cfg.Upstream = buildUpstream(parsed, wrong)
+	checkProxies(parsed, wrong)
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
 	cfg.RootCAs = buildRoots("MONITE_CA_FILE", parsed.CAFile, wrong)
-	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
-	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
+	cfg.clientCertificate = buildClientCertificate(parsed, wrong)
+	cfg.serverTLS = buildServerTLS(parsed, wrong)
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
@@ -36,7 +37,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 func buildIdentity(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.Credentials.id = buildRequired("MONITE_CLIENT_ID", parsed.ClientID, parsed.ClientIDFile, wrong)
 	cfg.Credentials.secret = buildRequired("MONITE_CLIENT_SECRET", parsed.ClientSecret, parsed.ClientSecretFile, wrong)
-	cfg.GrantType = oneOf("MONITE_GRANT_TYPE", parsed.GrantType, wrong, "client_credentials", "entity_user")
+	cfg.GrantType = buildGrantType(parsed, wrong)
 	cfg.EntityUserID = buildID("MONITE_ENTITY_USER_ID", parsed.EntityUserID, wrong)
 	cfg.EntityID = buildID("MONITE_ENTITY_ID", parsed.EntityID, wrong)
 	if cfg.GrantType == "entity_user" && parsed.EntityUserID == "" {
@@ -44,6 +45,17 @@ func buildIdentity(cfg *Config, parsed *spec, wrong *mistakes) {
 	}
 	cfg.AllowedEntityIDs = buildAllowList("MONITE_ALLOWED_ENTITY_IDS", parsed.AllowedEntityIDs, cfg.EntityID, wrong)
 	cfg.AllowedEntityUserIDs = buildAllowList("MONITE_ALLOWED_ENTITY_USER_IDS", parsed.AllowedEntityUserIDs, cfg.EntityUserID, wrong)
+}
+
+// buildGrantType: whoever names a user means to act as that user.
+func buildGrantType(parsed *spec, wrong *mistakes) string {
+	switch {
+	case parsed.GrantType != "":
+		return oneOf("MONITE_GRANT_TYPE", parsed.GrantType, wrong, "client_credentials", "entity_user")
+	case parsed.EntityUserID != "":
+		return "entity_user"
+	}
+	return "client_credentials"
 }
 
 func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
@@ -114,7 +126,7 @@ const shortToken = 16
 func (c *Config) openness(inTheClear, mayDo string) string {
 	const open = "open to other hosts"
 	guarded, encrypted := !c.AppToken().IsZero(), c.serverTLS != nil
-	switch certified := encrypted && c.serverTLS.clientCAFile != ""; {
+	switch certified := encrypted && c.serverTLS.AsksApps(); {
 	case certified || guarded && encrypted:
 		return open
 	case guarded:
@@ -135,6 +147,8 @@ func (c *Config) dangers() []string {
 			said = append(said, text)
 		}
 	}
+	say(c.GrantType == "client_credentials" && c.EntityUserID != "",
+		"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID: requests act as the partner; that user is only allowed, for requests that name it")
 	say(c.AllowedEntityIDs.Any(), "MONITE_ALLOWED_ENTITY_IDS is *: every app that reaches the port may name any entity")
 	say(c.AllowedEntityUserIDs.Any(), "MONITE_ALLOWED_ENTITY_USER_IDS is *: every app that reaches the port may act as any entity user")
 	remote := !c.Listen.Loopback()

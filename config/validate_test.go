@@ -43,6 +43,27 @@ func TestVariablesHaveToAgree(t *testing.T) {
 	}
 }
 
+func TestGrantTypeFollowsTheEntityUser(t *testing.T) {
+	for _, tc := range []struct{ grant, user, want string }{
+		{"", "", "client_credentials"},
+		{"", idA, "entity_user"},
+		{"entity_user", idA, "entity_user"},
+		{"client_credentials", idA, "client_credentials"},
+		{"client_credentials", "", "client_credentials"},
+	} {
+		cfg := mustLoad(t, map[string]string{"MONITE_GRANT_TYPE": tc.grant, "MONITE_ENTITY_USER_ID": tc.user})
+		shown := ""
+		for _, s := range cfg.Redacted() {
+			if s.Name == "MONITE_GRANT_TYPE" {
+				shown = s.Value
+			}
+		}
+		if cfg.GrantType != tc.want || shown != tc.want || (tc.user != "") != cfg.AllowedEntityUserIDs.Contains(idA) {
+			t.Errorf("%q with user %q: %s, shown as %s, want %s", tc.grant, tc.user, cfg.GrantType, shown, tc.want)
+		}
+	}
+}
+
 func TestEnvironmentFollowsTheURL(t *testing.T) {
 	tests := []struct{ environment, url, wantEnvironment, wantUpstream string }{
 		{"", "", "sandbox", "https://api.sandbox.monite.com"},
@@ -69,6 +90,9 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		want  []string // how the warnings begin
 	}{
 		{"nothing dangerous", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_ALLOW_REMOTE": "true"}, nil},
+		{"a user that is only allowed", map[string]string{"MONITE_ENTITY_USER_ID": idA, "MONITE_GRANT_TYPE": "client_credentials"},
+			[]string{"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID"}},
+		{"a user that is the default", map[string]string{"MONITE_ENTITY_USER_ID": idA, "MONITE_GRANT_TYPE": "entity_user"}, nil},
 		{"any entity", map[string]string{"MONITE_ALLOWED_ENTITY_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_IDS is *"}},
 		{"any user", map[string]string{"MONITE_ALLOWED_ENTITY_USER_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_USER_IDS is *"}},
 		{"remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1"},

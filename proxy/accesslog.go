@@ -77,7 +77,6 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	if !line.Enabled() || level(record) < a.log.GetLevel() {
 		return
 	}
-	var room [24]byte
 	line = line.Str("request_id", record.RequestID)
 	if record.TraceID != "" {
 		line = line.Str("trace_id", record.TraceID).Str("span_id", record.SpanID)
@@ -87,7 +86,7 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 		Str("route", record.Route).
 		Int("status", record.Status).
 		Str("origin", record.Origin).
-		RawJSON("duration_ms", appendMilliseconds(room[:0], record.Duration))
+		Float64("duration_ms", milliseconds(record.Duration))
 	if record.ErrorType != "" {
 		line = line.Str("error_type", record.ErrorType)
 	}
@@ -98,10 +97,10 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 		line = line.Str("outcome", string(record.Outcome))
 	}
 	if record.GrantType != "" {
-		line = line.Str("grant_type", record.GrantType).RawJSON("token_wait_ms", appendMilliseconds(room[:0], record.TokenWait))
+		line = line.Str("grant_type", record.GrantType).Float64("token_wait_ms", milliseconds(record.TokenWait))
 	}
 	if record.Sent {
-		line = line.RawJSON("upstream_ms", appendMilliseconds(room[:0], record.UpstreamTime))
+		line = line.Float64("upstream_ms", milliseconds(record.UpstreamTime))
 	}
 	if record.Replay != "" {
 		line = line.Str("replay", record.Replay)
@@ -126,6 +125,9 @@ func (a *accessLog) end(record *Record, in *http.Request) {
 	}
 	line.Int64("request_bytes", record.RequestBytes).Int64("response_bytes", record.ResponseBytes).Msg("request")
 }
+
+// milliseconds is how the log and Server-Timing say a duration: to the microsecond.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // level: what the operator of the sidecar must look at is an error, what
 // upstream did wrong a warning, an app that went away is of no interest, and what

@@ -1,10 +1,11 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/http"
+
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // answered is the outcome of an audit line whose answer is upstream's: what
@@ -24,7 +25,7 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 		Str("listener", a.listenerName(in)).
 		Bool("app_token", record.AppToken)
 	if conn, ok := in.Context().Value(connKey{}).(net.Conn); ok {
-		if uid, known := PeerUID(conn); known {
+		if uid, known := socket.PeerUID(conn); known {
 			line = line.Uint32("peer_uid", uid)
 		}
 	}
@@ -35,8 +36,8 @@ func (a *accessLog) audit(record *Record, in *http.Request) {
 	}
 	given("identity", record.Identity)
 	given("grant_type", record.GrantType)
-	given("entity_user_hash", HashID(record.entityUserID))
-	given("entity_hash", HashID(record.entityID))
+	given("entity_user_hash", ids.Hash(record.entityUserID))
+	given("entity_hash", ids.Hash(record.entityID))
 	line = line.Str("method", record.Method).Str("route", record.Route).Int("status", record.Status).Str("origin", record.Origin).Str("outcome", outcome)
 	given("error_type", record.ErrorType)
 	given("would_refuse", record.Audited)
@@ -51,15 +52,4 @@ func (a *accessLog) listenerName(in *http.Request) string {
 		return own
 	}
 	return a.listener
-}
-
-// HashID names an entity or a user without telling who it is; the same id has
-// the same hash in every process, so that what two of them say can be compared.
-// "" gives "".
-func HashID(id string) string {
-	if id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
 }

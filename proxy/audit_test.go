@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -68,9 +69,9 @@ func TestEveryWriteHasAnAuditLineAndNoReadHasOne(t *testing.T) {
 		t.Fatalf("audit lines = %d, want 4:\n%s", len(lines), audit)
 	}
 	for i, want := range []map[string]any{
-		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user", "entity_user_hash": HashID(userA), "entity_hash": HashID(entityB),
+		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user", "entity_user_hash": ids.Hash(userA), "entity_hash": ids.Hash(entityB),
 			"method": "POST", "route": "/v1/payables", "status": 201.0, "origin": "upstream", "outcome": "answered", "upstream_request_id": "from-upstream"},
-		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown", "error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": HashID(entityA)},
+		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown", "error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": ids.Hash(entityA)},
 		{"method": "DELETE", "status": 403.0, "outcome": "not_sent", "error_type": "proxy_entity_not_allowed"},
 		{"method": "other", "status": 405.0, "outcome": "not_sent", "route": "other"},
 	} {

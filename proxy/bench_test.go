@@ -39,15 +39,6 @@ func BenchmarkGuardAndResolve(b *testing.B) {
 	}
 }
 
-func BenchmarkPathWithLetters(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if !accepted("/v1/payables/x/Z%C3%BCrich%20S%C3%BCd") {
-			b.Fatal("refused")
-		}
-	}
-}
-
 // BenchmarkHandler is a whole request over loopback, both ways; the app and
 // upstream are in it and do as little as they can.
 func BenchmarkHandler(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/proxy/target/targettest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -28,7 +29,7 @@ func TestPagesCannotCallWithoutAPreflight_CVE_2026_27589(t *testing.T) {
 func TestNoRouteIsOpenToPages_CVE_2025_47910(t *testing.T) {
 	s := newScene(t)
 	paths := []string{"/", "//", "/v1/../x", "/v1//payables", "/v1/payables/", "/favicon.ico", "/v1/auth/token"}
-	for _, path := range append(paths, legitimatePaths()...) {
+	for _, path := range append(paths, targettest.LegitimatePaths()...) {
 		s.refused("proxy_browser_refused", post(path, "", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), get(path, "Sec-Fetch-Site: cross-site"))
 	}
 }

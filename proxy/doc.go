@@ -13,16 +13,19 @@
 //	 3  handler.go    chi: what else is served, and all the rest to forward
 //	 4  identity.go   whose token and which entity: from configuration and headers
 //	    policy.go     what the operator allows, named identities and their rules
-//	    handle.go     what stands for an identity in the place of a token; made
+//	    tokenhandle.go what stands for an identity in the place of a token; made
 //	                  in tokenrequest.go, if the operator wants that (tokenbody.go
 //	                  reads what is asked)
-//	 5  body.go       kept for a replay if small, else streamed
+//	    upgrade.go    an offer to change the protocol is ignored
+//	 5  body.go       kept for a replay if small, else streamed (readon.go: what
+//	                  nobody wants any more)
 //	 6  rewrite.go    the Out request: delete first, then set
-//	 7  transport.go  the credential step: token, send, at most one replay
+//	 7  credential.go the credential step: token, send, at most one replay
 //	    retry.go      at most one more try where nothing can happen twice
-//	 8  upstream/     the connection: sent once, and the outcome known; its bytes,
-//	                  and those of strict/, pass through socket/
-//	 9  response.go   the answer, streamed
+//	 8  upstream/     the connection: sent once, and the outcome known; dial/ makes
+//	                  it; its bytes, and those of strict/, pass through socket/
+//	 9  response.go   the answer, streamed, with fields as upstream spells them
+//	                  (spelling.go)
 //	10  errors.go     the only map from an error to an answer
 //
 // vend.go is another listener's handler, off by default: it hands out the token

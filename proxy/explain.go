@@ -25,7 +25,7 @@ func setTiming(header http.Header, record *Record) {
 			text = append(text, ", "...)
 		}
 		text = append(text, name...)
-		text = appendMilliseconds(append(text, ";dur="...), d)
+		text = strconv.AppendFloat(append(text, ";dur="...), milliseconds(d), 'f', -1, 64)
 	}
 	if record.GrantType != "" {
 		add("token", record.TokenWait)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/monite-proxy/monite-proxy/proxy/target/targettest"
 )
 
 // looksLike is the name for which a CGI-like upstream takes a field: the oracle
@@ -221,17 +223,17 @@ func FuzzGuard(f *testing.F) {
 			f.Add([]byte(c.request))
 		}
 	}
-	for _, c := range hostRows {
-		f.Add([]byte("GET /v1/x HTTP/1.1\r\nHost: " + c.host + "\r\n\r\n"))
+	for _, c := range targettest.Hosts {
+		f.Add([]byte("GET /v1/x HTTP/1.1\r\nHost: " + c.Host + "\r\n\r\n"))
 	}
-	for _, target := range authTargets() {
+	for _, target := range targettest.AuthTargets() {
 		f.Add([]byte("POST " + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 	}
 	for _, c := range identityRows() {
 		f.Add([]byte(c.request))
 	}
 	g, policy := testGuard(), policies["allow"]
-	g.bound = netip.Addr{}
+	g.hosts.Bound = netip.Addr{}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		in, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 		if err != nil || len(in.RequestURI) > 300 {
@@ -247,12 +249,12 @@ func FuzzGuard(f *testing.F) {
 		if !strings.HasPrefix(path, "/") || strings.Trim(path+query, visible) != "" || strings.Contains(in.RequestURI, "#") {
 			t.Errorf("target %q passes", in.RequestURI)
 		}
-		if form := authForm(path); form != "" {
+		if form := targettest.AuthForm(path); form != "" {
 			t.Errorf("%q passes, and some upstream takes it for %q", path, form)
 		}
 		if u, err := url.Parse("http://" + in.Host); err != nil || u.User != nil || u.Path != "" {
 			t.Errorf("Host %q passes", in.Host)
-		} else if name := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."); name != "localhost" && !g.hosts[name] {
+		} else if name := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."); name != "localhost" && !g.hosts.Names[name] {
 			if addr, err := netip.ParseAddr(name); err != nil || !addr.IsLoopback() {
 				t.Errorf("Host %q passes", in.Host)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // allowedMethods are what is forwarded, as the Allow field lists them.
@@ -24,8 +25,7 @@ const maxTargetBytes = 16 << 10
 // it would repair, upstream may understand otherwise.
 type guard struct {
 	next         http.Handler
-	hosts        map[string]bool // further names of this proxy, lower case
-	bound        netip.Addr      // of the listener, if that is one address
+	hosts        target.Hosts
 	appToken     func() secret.String
 	readOnly     bool
 	policy       *atomic.Pointer[view]
@@ -37,6 +37,7 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	record := recordFrom(in.Context())
+	ignoreUpgradeOffer(in.Header)
 	path, _, _ := strings.Cut(in.RequestURI, "?")
 	record.view = g.policy.Load()
 	var ok bool
@@ -77,7 +78,7 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	switch {
 	case g.tokenHandles && isTokenRequest(in.Method, path):
 		return nil // answered here
-	case pathTouchesAuth(path):
+	case target.TouchesAuth(path):
 		return &problemRoute
 	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
 		return &problemReadOnly
@@ -96,9 +97,9 @@ func (g *guard) checkCaller(in *http.Request, path string) *problem {
 		return &problemTargetTooLong
 	case headTooLarge(in.Header):
 		return &problemHeaderTooLarge
-	case !targetSafe(in.RequestURI) || !pathSafe(path):
+	case !target.OriginForm(in.RequestURI) || !target.SafePath(path):
 		return &problemTarget
-	case !g.hostAllowed(in.Host, in):
+	case !g.hosts.Allow(in.Host, func() netip.Addr { return localAddr(in) }):
 		return &problemHost
 	case len(in.Header["Upgrade"]) > 0 || len(in.Header["Http2-Settings"]) > 0:
 		return &problemUpgrade

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // guardRow is one request, as it stands on the wire, and the type of the
@@ -169,5 +171,11 @@ func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
 		if got := g.check(in, "/v1/x"); got != want {
 			t.Errorf("%s: %v, want %v", method, got, want)
 		}
+	}
+}
+
+func testGuard() *guard {
+	return &guard{
+		hosts: target.Hosts{Names: map[string]bool{"monite-proxy": true, "monite-proxy.billing.svc.cluster.local": true}, Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, maxInFlight: 10,
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // Config is what a Handler is made of.
@@ -27,7 +28,7 @@ type Config struct {
 	// HandleSecret returns the client secret, from which the key of token handles is
 	// derived. nil: POST /v1/auth/token is refused, and no handle is known.
 	HandleSecret func() secret.String
-	// AllowedHosts are further names in Host, as HostName returns them. The
+	// AllowedHosts are further names in Host, as target.HostName returns them. The
 	// loopback names are always allowed.
 	AllowedHosts []string
 	// Bound is the address of the listener; the zero value if it is a unix socket.
@@ -90,8 +91,7 @@ func New(config Config) *Handler {
 
 	h.guard = &guard{
 		next:         router,
-		hosts:        map[string]bool{},
-		bound:        config.Bound,
+		hosts:        target.Hosts{Names: map[string]bool{}, Bound: config.Bound},
 		appToken:     config.AppToken,
 		readOnly:     config.ReadOnly,
 		maxBodyBytes: config.MaxBodyBytes,
@@ -100,7 +100,7 @@ func New(config Config) *Handler {
 		tokenHandles: h.handles != nil,
 	}
 	for _, host := range config.AllowedHosts {
-		h.guard.hosts[host] = true
+		h.guard.hosts.Names[host] = true
 	}
 	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener, tracer: config.Tracer}
 	return h

@@ -3,8 +3,9 @@ package proxy
 import (
 	"context"
 	"net/http"
-	"strings"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -71,7 +72,7 @@ func (v *view) resolve(header http.Header, by way) (Identity, *problem) {
 		identity.EntityID = paired
 	}
 	if values := header[headerEntity]; len(values) > 0 {
-		id, ok := uuid(values[0])
+		id, ok := ids.Parse(values[0])
 		switch {
 		case !ok:
 			return Identity{}, &problemInvalidIdentity
@@ -146,7 +147,7 @@ func (n *Named) checkUser(header http.Header) *problem {
 	if len(values) == 0 {
 		return nil
 	}
-	id, ok := uuid(values[0])
+	id, ok := ids.Parse(values[0])
 	switch {
 	case !ok:
 		return &problemInvalidIdentity
@@ -161,7 +162,7 @@ func (n *Named) checkUser(header http.Header) *problem {
 func (v *view) selectUser(header http.Header, handle selection) (tokencache.Grant, *problem) {
 	user := ""
 	if values := header[headerEntityUser]; len(values) > 0 {
-		id, ok := uuid(values[0])
+		id, ok := ids.Parse(values[0])
 		if !ok {
 			return tokencache.Grant{}, &problemInvalidIdentity
 		}
@@ -200,7 +201,7 @@ func checkTwins(header http.Header) *problem {
 		}
 	}
 	for name, values := range header {
-		canonical, twin := plainName(name)
+		canonical, twin := target.FieldName(name)
 		if !twin {
 			continue
 		}
@@ -213,21 +214,4 @@ func checkTwins(header http.Header) *problem {
 		}
 	}
 	return nil
-}
-
-// uuid checks 8-4-4-4-12 hexadecimal digits and returns them in lower case.
-func uuid(text string) (string, bool) {
-	if len(text) != 36 {
-		return "", false
-	}
-	for i := range len(text) {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if text[i] != '-' {
-				return "", false
-			}
-		} else if unhex(text[i]) < 0 {
-			return "", false
-		}
-	}
-	return strings.ToLower(text), true
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -172,7 +173,7 @@ func FuzzResolve(f *testing.F) {
 		case handlePartner:
 			of = ""
 		case handleUser:
-			id, ok := uuid(of)
+			id, ok := ids.Parse(of)
 			if !ok {
 				return
 			}

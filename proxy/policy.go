@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/internal/routes"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -125,10 +126,8 @@ func (v *view) claims(path string) bool {
 	if v.claimed[first] {
 		return true
 	}
-	if !segmentSafe(first, 0) {
-		return false // the guard refuses it
-	}
-	return v.claimed[strings.ToLower(strings.Trim(unescaped(first), " +."))]
+	folded, ok := target.Folded(first)
+	return ok && v.claimed[folded] // if not ok the guard refuses it
 }
 
 // segmentsEnd is where the slash after the first depth segments is; 0: there is

@@ -13,13 +13,13 @@ const (
 )
 
 // Outcome says whether upstream may have executed a request.
-type Outcome string
+type Outcome = upstream.Outcome
 
-// The outcomes of an answer made by the proxy.
+// The outcomes of a response made by the proxy.
 const (
-	NotSent  Outcome = "not_sent" // no byte reached upstream: sending again is safe
-	Rejected Outcome = "rejected" // upstream refused the token before acting: sending again is safe
-	Unknown  Outcome = "unknown"  // upstream may have acted: read before sending again
+	NotSent          = upstream.NotSent // no byte reached upstream: sending again is safe
+	Rejected Outcome = "rejected"       // upstream refused the token before acting: sending again is safe
+	Unknown          = upstream.Unknown // upstream may have acted: read before sending again
 )
 
 // Record is what is known of one request. The access log and the metrics are

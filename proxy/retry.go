@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync/atomic"
 
@@ -61,6 +62,35 @@ func (a attempt) RoundTrip(out *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w; then %w", err, last)
 	}
 	return response, last
+}
+
+// trip sends out once, in a span of its own if there is a trace.
+func (a attempt) trip(out *http.Request) (*http.Response, error) {
+	if a.record.span == nil {
+		return a.next.RoundTrip(out)
+	}
+	span := a.record.span.Attempt(a.record.Method, a.record.attempts)
+	a.record.attempts++
+	out = out.WithContext(out.Context())
+	out.Header = maps.Clone(out.Header) // what broke may still be writing the other one
+	parent, state := span.Context()
+	setOrDelete(out.Header, "Traceparent", parent)
+	setOrDelete(out.Header, "Tracestate", state)
+	response, err := a.next.RoundTrip(out)
+	if err != nil {
+		span.End(0, stepOf(err))
+		return nil, err
+	}
+	span.End(response.StatusCode, "")
+	return response, nil
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		delete(header, name)
+		return
+	}
+	header[name] = []string{value}
 }
 
 func (r *retry) spend() bool {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // usualFields is what a map holds before it grows out of its first group. Most
@@ -55,33 +57,9 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 	return out
 }
 
-// plainName returns the name for which some upstream might take this one: a
-// CGI-like one makes the same variable of "_", "." and "-" (oauth2-proxy
-// CVE-2025-64484, Traefik CVE-2026-54763). twin: it is spelled otherwise.
-func plainName(name string) (plain string, twin bool) {
-	i := 0
-	for i < len(name) && plainByte(name[i]) {
-		i++
-	}
-	if i == len(name) && !strings.HasSuffix(name, "-") {
-		return name, false
-	}
-	plain = strings.Map(func(r rune) rune {
-		if r > '~' || !plainByte(byte(r)) {
-			return '-'
-		}
-		return r
-	}, name)
-	return http.CanonicalHeaderKey(strings.TrimRight(plain, "-")), true
-}
-
-func plainByte(c byte) bool {
-	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
 // refusedField reports whether a request field stays here, in whatever spelling.
 func refusedField(name string) bool {
-	plain, twin := plainName(name)
+	plain, twin := target.FieldName(name)
 	name = plain
 	switch name {
 	// Of this connection (RFC 9110 section 7.6.1); framing is made anew.

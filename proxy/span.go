@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -75,35 +74,6 @@ func (r *Record) waited(from time.Time, err error) {
 	if r.span != nil && to.Sub(from) >= minWait {
 		r.span.Waited(from, to, err != nil)
 	}
-}
-
-// trip sends out once, in a span of its own if there is a trace.
-func (a attempt) trip(out *http.Request) (*http.Response, error) {
-	if a.record.span == nil {
-		return a.next.RoundTrip(out)
-	}
-	span := a.record.span.Attempt(a.record.Method, a.record.attempts)
-	a.record.attempts++
-	out = out.WithContext(out.Context())
-	out.Header = maps.Clone(out.Header) // what broke may still be writing the other one
-	parent, state := span.Context()
-	setOrDelete(out.Header, "Traceparent", parent)
-	setOrDelete(out.Header, "Tracestate", state)
-	response, err := a.next.RoundTrip(out)
-	if err != nil {
-		span.End(0, stepOf(err))
-		return nil, err
-	}
-	span.End(response.StatusCode, "")
-	return response, nil
-}
-
-func setOrDelete(header http.Header, name, value string) {
-	if value == "" {
-		delete(header, name)
-		return
-	}
-	header[name] = []string{value}
 }
 
 // stepOf names what failed. An error's text may hold an address.

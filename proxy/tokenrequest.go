@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -72,7 +73,7 @@ func (v *view) grant(header http.Header, by way, grant tokencache.GrantType, use
 			return selection{}, &problemTokenRequest
 		}
 	case tokencache.EntityUser:
-		id, ok := uuid(user)
+		id, ok := ids.Parse(user)
 		if !ok {
 			return selection{}, &problemTokenRequest
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -65,10 +67,10 @@ func NewVendor(config VendConfig) *Vendor {
 		panic("proxy: VendConfig needs Tokens and Users")
 	}
 	v := &Vendor{config: config, guard: &guard{
-		hosts: map[string]bool{}, bound: config.Bound, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
+		hosts: target.Hosts{Names: map[string]bool{}, Bound: config.Bound}, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
 	}}
 	for _, host := range config.AllowedHosts {
-		v.guard.hosts[host] = true
+		v.guard.hosts.Names[host] = true
 	}
 	v.outer = &accessLog{next: http.HandlerFunc(v.vend), log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
 	return v
@@ -135,7 +137,7 @@ func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
 	record.Status, record.Origin = http.StatusOK, OriginProxy
 	record.ResponseBytes = writeToken(w, token, seconds)
 	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", record.RequestID).Str("grant_type", string(grant.Type)).
-		Str("entity_user_hash", HashID(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
+		Str("entity_user_hash", ids.Hash(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
 }
 
 // grantOf reads the request. It never answers with anything but an entity user.
@@ -158,7 +160,7 @@ func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Gr
 	id := v.config.Default
 	if asked.EntityUserID != "" {
 		var ok bool
-		if id, ok = uuid(asked.EntityUserID); !ok {
+		if id, ok = ids.Parse(asked.EntityUserID); !ok {
 			return tokencache.Grant{}, &problemVendUser
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -97,7 +98,7 @@ func wantAudit(t *testing.T, log string) {
 		if fields["message"] == "request" {
 			continue
 		}
-		if fields["listener"] != "127.0.0.1:8082" || fields["entity_user_hash"] != HashID(userA) {
+		if fields["listener"] != "127.0.0.1:8082" || fields["entity_user_hash"] != ids.Hash(userA) {
 			t.Errorf("a line that does not say where, or for whom: %s", line)
 		}
 		if fields["message"] == "audit" {

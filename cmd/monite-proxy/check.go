@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
 // check validates the configuration as serve would, and opens nothing.
@@ -19,7 +20,7 @@ func check(stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, orDash(setting.Value), setting.Source)
 	}
 	_ = table.Flush()
-	printIdentities(stdout, cfg)
+	named.Print(stdout, cfg.Identities)
 	for _, warning := range cfg.Warnings {
 		_, _ = fmt.Fprintf(stdout, "warning: %s\n", warning)
 	}

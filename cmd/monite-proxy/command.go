@@ -24,7 +24,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
 	case "doctor":
-		return doctor(args, stdout, stderr)
+		return examine(args, stdout, stderr)
 	case "status":
 		return status(args, stdout, stderr)
 	case "health":

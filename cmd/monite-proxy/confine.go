@@ -14,6 +14,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/confine"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // confine gives up what the process needs no more, now that it is open.
@@ -116,16 +117,11 @@ func proxyURL(text string) (*url.URL, error) {
 	return url.Parse("http://" + text)
 }
 
-// portOf is the port that a connection to that origin goes to.
+// portOf is the port that a connection to that origin goes to; 0 if it is none.
 func portOf(origin *url.URL) uint16 {
-	if port, err := strconv.ParseUint(origin.Port(), 10, 16); err == nil {
-		return uint16(port)
+	port, err := strconv.ParseUint(upstream.Port(origin), 10, 16)
+	if err != nil {
+		return 0
 	}
-	switch origin.Scheme {
-	case "http":
-		return 80
-	case "socks5", "socks5h":
-		return 1080
-	}
-	return 443
+	return uint16(port)
 }

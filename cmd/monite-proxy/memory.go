@@ -28,31 +28,15 @@ func limitMemory() {
 // noMemoryLimit is what cgroup v1 says where there is no limit, or more.
 const noMemoryLimit = 1 << 50
 
-// The garbage of a start is 3 MiB, most of it of the roots. It would be collected
-// before the first answer.
-const (
-	startGarbage   = 500 * time.Millisecond // how long it is kept
-	startGCPercent = 400                    // so long, the heap may grow to 16 MiB
-	usualGCPercent = 100
-)
+// startGarbage is how long the garbage of the start is kept.
+const startGarbage = 500 * time.Millisecond
 
-// putOffCollection keeps the first collection out of the start. GOGC wins.
-func putOffCollection() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(startGCPercent)
-	}
-}
-
-// giveBack ends that, and returns to the system what only the start has needed,
-// a third of the heap: a sidecar that has nothing to do would not collect it for
-// minutes, and would keep the pages for longer.
+// giveBack returns to the system the memory that only the start needed, about a
+// third of the heap. An idle sidecar would otherwise not collect for minutes.
 func giveBack(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(startGarbage):
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(usualGCPercent)
-		}
 		debug.FreeOSMemory()
 	}
 }

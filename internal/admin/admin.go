@@ -10,7 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -38,9 +38,11 @@ type Config struct {
 	Version, Commit, GoVersion string
 	// Environment is sandbox, eu, us or custom; Upstream the origin.
 	Environment, Upstream string
+	// Production: money moves there.
+	Production bool
 	// Default is the grant of a request that names no entity user.
 	Default tokencache.Grant
-	// AllowedHosts are further names in Host, as proxy.HostName returns them.
+	// AllowedHosts are further names in Host, as target.HostName returns them.
 	AllowedHosts []string
 	// Quit asks the process to drain and stop. nil: POST /quitquitquit is refused.
 	Quit func()
@@ -112,11 +114,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // hostAllowed: kubelet and Prometheus come by the pod's IP address, a page that
 // reached us by DNS rebinding always comes by a name.
 func (h *Handler) hostAllowed(host string) bool {
-	name, ok := proxy.HostName(host)
+	name, ok := target.HostName(host)
 	if !ok {
 		return false
 	}
-	if proxy.LoopbackName(name) || h.hosts[name] {
+	if target.LoopbackName(name) || h.hosts[name] {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)

@@ -7,28 +7,28 @@ import (
 	"slices"
 	"time"
 
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Status is the JSON of /status, what the page shows and what the status
 // command prints. Durations are seconds; moments are RFC 3339 in UTC.
 type Status struct {
-	Version     string           `json:"version"`
-	Commit      string           `json:"commit"`
-	Go          string           `json:"go"`
-	Environment string           `json:"environment"`
-	Production  bool             `json:"production"`
-	Upstream    string           `json:"upstream"`
-	Ready       bool             `json:"ready"`
-	Problems    []string         `json:"problems"`
-	Checks      []CheckStatus    `json:"checks"`
-	Now         time.Time        `json:"now"`
-	Started     time.Time        `json:"started"`
-	Uptime      float64          `json:"uptime_seconds"`
-	InFlight    int64            `json:"in_flight_requests"`
-	Traffic     Traffic          `json:"traffic"`
-	Identities  []IdentityStatus `json:"identities"` // at most 1,000: see listed
+	Version     string        `json:"version"`
+	Commit      string        `json:"commit"`
+	Go          string        `json:"go"`
+	Environment string        `json:"environment"`
+	Production  bool          `json:"production"`
+	Upstream    string        `json:"upstream"`
+	Ready       bool          `json:"ready"`
+	Problems    []string      `json:"problems"`
+	Checks      []CheckStatus `json:"checks"`
+	Now         time.Time     `json:"now"`
+	Started     time.Time     `json:"started"`
+	Uptime      float64       `json:"uptime_seconds"`
+	InFlight    int64         `json:"in_flight_requests"`
+	Traffic     Traffic       `json:"traffic"`
+	Identities  []GrantStatus `json:"identities"` // at most 1,000: see listed
 	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
@@ -58,8 +58,8 @@ type CheckStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// IdentityStatus tells of one grant: its kind, and its user by a hash.
-type IdentityStatus struct {
+// GrantStatus tells of one grant: its kind, and its user by a hash.
+type GrantStatus struct {
 	GrantType string `json:"grant_type"`
 	UserHash  string `json:"entity_user_hash,omitempty"`
 	Default   bool   `json:"default"`
@@ -121,10 +121,10 @@ func (h *Handler) current() *Status {
 	c := &h.config
 	status := &Status{
 		Version: c.Version, Commit: c.Commit, Go: c.GoVersion,
-		Environment: c.Environment, Production: c.Environment == "eu" || c.Environment == "us", Upstream: c.Upstream,
+		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream,
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
-		Identities: []IdentityStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
+		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
 	}
 	if c.Credentials != nil {
 		credentials := c.Credentials()
@@ -158,7 +158,7 @@ func (h *Handler) current() *Status {
 		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
 		status.Identities = append(status.Identities, one)
 	}
-	slices.SortFunc(status.Identities, func(a, b IdentityStatus) int {
+	slices.SortFunc(status.Identities, func(a, b GrantStatus) int {
 		return cmp.Or(cmp.Compare(a.GrantType, b.GrantType), cmp.Compare(a.UserHash, b.UserHash))
 	})
 	for _, line := range requests {
@@ -196,9 +196,9 @@ func interest(isDefault, failing bool) int {
 	return 2
 }
 
-func showIdentity(s tokencache.Status) IdentityStatus {
-	one := IdentityStatus{
-		GrantType: string(s.Grant.Type), UserHash: proxy.HashID(s.Grant.EntityUserID),
+func showIdentity(s tokencache.Status) GrantStatus {
+	one := GrantStatus{
+		GrantType: string(s.Grant.Type), UserHash: ids.Hash(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
 	}
@@ -210,7 +210,7 @@ func showIdentity(s tokencache.Status) IdentityStatus {
 
 func showMint(m minted) MintStatus {
 	shown := MintStatus{
-		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: proxy.HashID(m.mint.Grant.EntityUserID),
+		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: ids.Hash(m.mint.Grant.EntityUserID),
 		Result: "ok", Duration: seconds(m.mint.Duration), ExpiresIn: seconds(m.mint.ExpiresIn),
 	}
 	if m.mint.Err != nil {

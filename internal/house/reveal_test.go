@@ -13,7 +13,7 @@ import (
 // revealers are the only places where a secret becomes text.
 var revealers = []string{
 	"internal/trace/upload.go",             // door 4: the fields for the trace collector, if there is one
-	"proxy/transport.go",                   // door 2: the Authorization field
+	"proxy/credential.go",                  // door 2: the Authorization field
 	"proxy/vendtoken.go",                   // door 3: the answer of the vend listener, which is off by default
 	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the id
 	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the secret

@@ -5,4 +5,6 @@
 //   - table_test.go: the mutants
 //   - mutants_test.go: that the table fits the tree, in every run; and the run
 //     itself (make mutants), which changes no file: go test -overlay
+//   - ledger_test.go: that the ledger of e2e sees a transport that repeats
+//     requests (make ledger-mutant)
 package mutants

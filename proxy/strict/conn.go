@@ -123,16 +123,9 @@ func (c *conn) sayHTTPS(err error) {
 	}
 }
 
-// poison is set by tests: what a request leaves behind is made recognisable
-// before it is reset.
-var poison func(c *conn)
-
 // begin makes the connection ready for the next request. What a request leaves
 // behind is reset here and nowhere else.
 func (c *conn) begin() {
-	if poison != nil {
-		poison(c)
-	}
 	// What was sent ahead moves to the front.
 	c.shrink()
 	if c.r > 0 {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 const (
@@ -53,7 +55,8 @@ func (w *wire) Write(p []byte) (int, error) {
 		if w.now = (time.Time{}); now.IsZero() {
 			now = time.Now()
 		}
-		w.writeBy = lazily(w.writeBy, now, w.progress, w.Conn.SetWriteDeadline)
+		// An error is that of a closed connection, which what follows meets too.
+		w.writeBy, _ = socket.Extend(w.writeBy, now, w.progress, w.Conn.SetWriteDeadline)
 		// Counted before the write and corrected after it: another goroutine
 		// that asks in between must not read "nothing written".
 		w.written.Add(int64(len(p)))
@@ -73,7 +76,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.mu.Lock()
 	if w.inBody {
-		w.readBy = lazily(w.readBy, time.Now(), w.progress, w.Conn.SetReadDeadline)
+		w.readBy, _ = socket.Extend(w.readBy, time.Now(), w.progress, w.Conn.SetReadDeadline)
 	}
 	w.mu.Unlock()
 	n, err := w.stream.Read(p)
@@ -89,7 +92,7 @@ func (w *wire) awaitHead(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.inBody {
-		w.readBy = lazily(w.readBy, time.Now(), limit, w.Conn.SetReadDeadline)
+		w.readBy, _ = socket.Extend(w.readBy, time.Now(), limit, w.Conn.SetReadDeadline)
 	}
 }
 
@@ -103,19 +106,6 @@ func (w *wire) headSeen() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.inBody
-}
-
-// lazily makes sure that a deadline is at least limit away from now and not
-// much more.
-// It returns the deadline that is set.
-func lazily(set, now time.Time, limit time.Duration, to func(time.Time) error) time.Time {
-	want, slack := now.Add(limit), limit/16
-	if !set.Before(want) && !set.After(want.Add(slack)) {
-		return set
-	}
-	want = want.Add(slack)
-	_ = to(want) // fails only on a closed connection, and so does what follows
-	return want
 }
 
 // errProbe stands for "nothing there". It is temporary, so that crypto/tls

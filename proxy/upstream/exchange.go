@@ -107,10 +107,7 @@ func (x *exchange) connect() *Error {
 		}
 	}
 	x.c = c
-	if x.reused = c.served; x.reused {
-		x.t.pool.reused()
-	}
-	c.served = true
+	x.reused, c.served = c.served, true
 	c.begin(x.t.limits.headBytes)
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
@@ -126,13 +123,12 @@ func (x *exchange) dial() (*conn, *Error) {
 		x.trace.DialDuration = now.Sub(start)
 	}
 	if failed != nil {
-		x.t.pool.dialFailed()
+		x.t.pool.freeSlot()
 		if x.ctx.Err() != nil {
 			failed.err = contextError(x.ctx)
 		}
 		return nil, x.unsent(failed.op, failed.err)
 	}
-	x.t.pool.dialled()
 	c.since = now
 	return c, nil
 }
@@ -189,7 +185,6 @@ func (x *exchange) fail(op Op, err error) *Error {
 	if x.written() == 0 {
 		e.Outcome = NotSent
 	}
-	x.fillTrace()
 	x.drop()
 	return e
 }
@@ -212,17 +207,4 @@ func (x *exchange) release() {
 		return
 	}
 	x.drop()
-}
-
-// fillTrace must come before the connection is given away: its count goes on
-// with the next request.
-func (x *exchange) fillTrace() {
-	if x.trace == nil {
-		return
-	}
-	x.trace.FieldNames = x.spelt
-	x.trace.ConnReused = x.reused
-	x.trace.WroteBytes = x.written()
-	x.trace.WroteAll = x.wrote && (x.up == nil || x.up.ended() && x.up.err == nil)
-	x.trace = nil // RoundTrip is about to return; from then on it is the caller's
 }

@@ -8,18 +8,6 @@ import (
 	"time"
 )
 
-// Stats is a snapshot of the connections.
-type Stats struct {
-	Open    int // connections and dials under way
-	Idle    int
-	Waiting int // requests waiting because of MaxConns
-
-	Dialled    uint64 // connections made, in total
-	DialFailed uint64
-	Reused     uint64 // requests that went out on a used connection
-	Stale      uint64 // idle connections found unusable just before reuse
-}
-
 // pool holds the idle connections, last in first out, so that a few stay warm
 // and the rest age out at the bottom; and it counts the open ones. A slot is
 // the right to have one connection open. While anybody waits for a slot,
@@ -30,14 +18,14 @@ type pool struct {
 
 	mu      sync.Mutex // guards the following
 	idle    []*conn
-	stats   Stats
+	open    int       // connections and dials under way
 	waiters list.List // of chan *conn; nil on the channel is a bare slot
 	sweeper *time.Timer
 	armed   bool // sweeper will run
 }
 
 // get returns an idle connection, or nil for a slot in which the caller dials:
-// it then owes dialled or dialFailed.
+// it owes freeSlot if it makes no connection.
 func (p *pool) get(ctx context.Context, limit time.Duration) (*conn, error) {
 	for {
 		p.mu.Lock()
@@ -49,12 +37,11 @@ func (p *pool) get(ctx context.Context, limit time.Duration) (*conn, error) {
 			if c.usable(p.idleTimeout) {
 				return c, nil
 			}
-			p.stale()
 			p.discard(c)
 			continue
 		}
-		if p.stats.Open < p.maxOpen {
-			p.stats.Open++
+		if p.open < p.maxOpen {
+			p.open++
 			p.mu.Unlock()
 			return nil, nil
 		}
@@ -74,7 +61,6 @@ func (p *pool) wait(ctx context.Context, limit time.Duration, place *list.Elemen
 		if c == nil || c.usable(p.idleTimeout) {
 			return c, nil
 		}
-		p.stale()
 		_ = c.wire.Close()
 		return nil, nil // its slot is ours
 	case <-ctx.Done():
@@ -119,7 +105,7 @@ func (p *pool) put(c *conn, now time.Time) {
 	if len(p.idle) >= p.maxIdle {
 		coldest = p.idle[0]
 		p.idle = slices.Delete(p.idle, 0, 1)
-		p.stats.Open--
+		p.open--
 	}
 	p.idle = append(p.idle, c)
 	if !p.armed {
@@ -141,33 +127,8 @@ func (p *pool) freeSlot() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.offerLocked(nil) {
-		p.stats.Open--
+		p.open--
 	}
-}
-
-func (p *pool) dialled() {
-	p.mu.Lock()
-	p.stats.Dialled++
-	p.mu.Unlock()
-}
-
-func (p *pool) dialFailed() {
-	p.mu.Lock()
-	p.stats.DialFailed++
-	p.mu.Unlock()
-	p.freeSlot()
-}
-
-func (p *pool) reused() {
-	p.mu.Lock()
-	p.stats.Reused++
-	p.mu.Unlock()
-}
-
-func (p *pool) stale() {
-	p.mu.Lock()
-	p.stats.Stale++
-	p.mu.Unlock()
 }
 
 // armLocked runs sweep after d. With nothing idle no timer is pending, except
@@ -190,7 +151,7 @@ func (p *pool) sweep() {
 	}
 	old := slices.Clone(p.idle[:n])
 	p.idle = slices.Delete(p.idle, 0, n)
-	p.stats.Open -= n
+	p.open -= n
 	p.armed = false
 	if len(p.idle) > 0 {
 		p.armLocked(p.idleTimeout - now.Sub(p.idle[0].idleFrom))
@@ -205,7 +166,7 @@ func (p *pool) closeIdle() {
 	p.mu.Lock()
 	old := p.idle
 	p.idle = nil
-	p.stats.Open -= len(old)
+	p.open -= len(old)
 	if p.armed && p.sweeper.Stop() {
 		p.armed = false
 	}
@@ -213,12 +174,4 @@ func (p *pool) closeIdle() {
 	for _, c := range old {
 		c.closeIdle()
 	}
-}
-
-func (p *pool) snapshot() Stats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.stats
-	s.Idle, s.Waiting = len(p.idle), p.waiters.Len()
-	return s
 }
