@@ -65,8 +65,13 @@ type Config struct {
 	Admin Listen
 	// Vend overlaps with neither: on loopback unless AllowRemote. The zero Listen:
 	// no token is handed out.
-	Vend     Listen
-	ReadOnly bool
+	Vend Listen
+	// VendSocketMode are the permission bits of the vend listener's unix socket.
+	VendSocketMode fs.FileMode
+	// VendAllowedPeerUIDs are the users that may connect to it: those of
+	// AllowedPeerUIDs, if it has none of its own.
+	VendAllowedPeerUIDs []uint32
+	ReadOnly            bool
 
 	TokenTimeout    time.Duration // one mint
 	RefreshBefore   time.Duration // zero: no refresh ahead of expiry
@@ -75,10 +80,18 @@ type Config struct {
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
-	MintsPerSecond  int // long-term average
+	RepeatGuard     time.Duration // of a write of unknown outcome; zero: off
+	IdempotencyTTL  time.Duration // of an Idempotency-Key; zero: the field means nothing
+	MintsPerSecond  int           // long-term average
 	MaxInFlight     int
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay
+
+	// MaxRequestsPerSecond is the limit of all replicas together; zero: none, and
+	// always so without Redis.
+	MaxRequestsPerSecond int
+	// Redis is the store that replicas share. Nil: none.
+	Redis *Redis
 
 	QuitEndpoint bool
 	StatusPage   bool
@@ -93,6 +106,7 @@ type Config struct {
 	Warnings []string
 
 	appToken          source
+	vendAppToken      source
 	clientCertificate *certs.Client // nil: none
 	serverTLS         *certs.Server // nil: plain HTTP
 	settings          []Setting
@@ -103,10 +117,23 @@ type Config struct {
 // String: none is asked for. Once it is set it never becomes zero.
 func (c *Config) AppToken() secret.String { return c.appToken.current() }
 
+// VendAppToken is what AppToken is, for the vend listener. Without one of its own
+// that is AppToken.
+func (c *Config) VendAppToken() secret.String {
+	if own := c.vendAppToken.current(); !own.IsZero() {
+		return own
+	}
+	return c.AppToken()
+}
+
 // Files returns the files that secrets came from, for a secret.Watcher.
 func (c *Config) Files() []*secret.File {
 	var files []*secret.File
-	for _, s := range []source{c.Credentials.id, c.Credentials.secret, c.appToken} {
+	sources := []source{c.Credentials.id, c.Credentials.secret, c.appToken, c.vendAppToken}
+	if c.Redis != nil {
+		sources = append(sources, c.Redis.password)
+	}
+	for _, s := range sources {
 		if s.file != nil {
 			files = append(files, s.file)
 		}

@@ -239,7 +239,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	}
 	p.alone(at, field.Line)
 	if !at.Loopback() && p.cfg.AllowRemote {
-		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness(tokenTravels, mayAct))
+		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness(!p.cfg.AppToken().IsZero(), tokenTravels, mayAct))
 	}
 }
 

@@ -1,11 +1,15 @@
 package config
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestListenAddressSaysWhoReachesIt(t *testing.T) {
@@ -142,7 +146,90 @@ func TestAdminAddrNeedsNothingElse(t *testing.T) {
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "CANARY")
 	_, err := AdminAddr()
-	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts; err == nil || err.Error() != want {
+	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts + " (the port is missing)"; err == nil || err.Error() != want {
 		t.Errorf("AdminAddr() = %v, want %s", err, want)
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	for text, want := range map[string]fs.FileMode{"": 0o600, "0600": 0o600, "0660": 0o660, "0666": 0o666, "0777": 0o777} {
+		if got := mustLoad(t, map[string]string{"MONITE_SOCKET_MODE": text}).SocketMode; got != want {
+			t.Errorf("%q: %o, want %o", text, got, want)
+		}
+	}
+	for _, text := range []string{"600", "0o600", "0400", "0066", "0678", "1777", "7777", "-600", "rw-------", " 0600", "00600"} {
+		if _, err := load(t, map[string]string{"MONITE_SOCKET_MODE": text}); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+func TestAllowedPeerUIDs(t *testing.T) {
+	socket := map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock"}
+	for text, want := range map[string][]uint32{"": nil, "0": {0}, "1000, 65532,1000": {1000, 65532}, "4294967294": {4294967294}} {
+		socket["MONITE_ALLOWED_PEER_UIDS"] = text
+		if diff := cmp.Diff(want, mustLoad(t, socket).AllowedPeerUIDs); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+	}
+	for _, text := range []string{",", "1,", "-1", "nobody", "0x10", "4294967295", "4294967296", "1 2", "*"} {
+		socket["MONITE_ALLOWED_PEER_UIDS"] = text
+		if _, err := load(t, socket); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// Who relies on the list must not find out later that a port has no users.
+func TestAllowedPeerUIDsNeedASocket(t *testing.T) {
+	_, err := load(t, map[string]string{"MONITE_ALLOWED_PEER_UIDS": "1000"})
+	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR (MONITE_LISTEN_ADDR is not a unix socket)"}
+	if diff := cmp.Diff(want, lines(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPlacesAreLookedAtAndNothingIsOpened(t *testing.T) {
+	directory := t.TempDir()
+	readOnly := filepath.Join(directory, "ro")
+	if err := os.Mkdir(readOnly, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, filepath.Join(directory, "file"), "")
+	for _, tc := range []struct{ name, value, want string }{
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/a.sock", ""},
+		{"MONITE_LISTEN_ADDR", "localhost:1", ""},
+		{"MONITE_ADMIN_ADDR", ":1", ""},
+		{"MONITE_ADMIN_ADDR", "192.0.2.1:1", "an address that this host has"},
+		{"MONITE_ADMIN_ADDR", "[2001:db8::1]:1", "an address that this host has"},
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/none/a.sock", "an address in a folder that exists: make the folder first"},
+		{"MONITE_ADMIN_ADDR", "unix:" + file + "/a.sock", "an address in a folder that can be looked at"},
+		{"MONITE_LISTEN_ADDR", "unix:" + file, "an address where nothing is yet, or a socket: there is something else of that name"},
+		{"MONITE_AUDIT_LOG", file, ""},
+		{"MONITE_LISTEN_ADDR", "unix:" + readOnly + "/a.sock", "an address in a folder that this user may write"},
+		{"MONITE_AUDIT_LOG", readOnly + "/audit", "a file that this user may write"},
+	} {
+		if os.Geteuid() == 0 && strings.HasSuffix(tc.want, "may write") {
+			continue // root may
+		}
+		var want []string
+		if tc.want != "" {
+			want = []string{tc.name + ": want " + tc.want}
+		}
+		if got := lines(mustLoad(t, map[string]string{tc.name: tc.value}).CheckPlaces()); !slices.Equal(got, want) {
+			t.Errorf("%s=%s: %q, want %q", tc.name, tc.value, got, want)
+		}
+	}
+	identities := writeFile(t, filepath.Join(directory, "identities"),
+		"identities:\n- name: billing\n  grant_type: client_credentials\n  listen_addr: unix:"+directory+"/none/b.sock\n")
+	got := lines(mustLoad(t, map[string]string{"MONITE_IDENTITIES_FILE": identities, "MONITE_LISTEN_ADDR": "unix:" + directory + "/none/a.sock"}).CheckPlaces())
+	if want := []string{
+		"MONITE_IDENTITIES_FILE: want a listen_addr of billing in a folder that exists: make the folder first",
+		"MONITE_LISTEN_ADDR: want an address in a folder that exists: make the folder first",
+	}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if left, err := filepath.Glob(directory + "/*.sock"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -65,10 +65,15 @@ func (c *Config) special() map[string]string {
 		vend = c.Vend.String()
 	}
 	endpoint, attributes := c.Traces.shown()
+	redis := ""
+	if c.Redis != nil {
+		redis = c.Redis.String()
+	}
 	return map[string]string{
 		otlpTracesEndpoint:               endpoint,
 		"OTEL_RESOURCE_ATTRIBUTES":       attributes,
 		"MONITE_VEND_ADDR":               vend,
+		redisURL:                         redis,
 		"MONITE_ENVIRONMENT":             c.Environment,
 		"MONITE_GRANT_TYPE":              c.GrantType,
 		"MONITE_API_URL":                 c.Upstream.String(),

@@ -144,7 +144,6 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_VEND_ADDR", "unix:vend.sock", named("MONITE_VEND_ADDR").accepts},
 	{"MONITE_MAX_MINTS_PER_SECOND", "0", "a whole number from 1 to 10000"},
 	{"MONITE_MAX_MINTS_PER_SECOND", "10001", "a whole number from 1 to 10000"},
-	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "Strict", "strict or std"},
 }
@@ -159,7 +158,8 @@ func TestBadValueIsRefusedByNameWithWhatIsAccepted(t *testing.T) {
 		}
 		accepts, found := strings.CutPrefix(got[0], tc.name+": want ")
 		end, isEnd := strings.CutPrefix(tc.want, "...")
-		if !found || isEnd && !strings.HasSuffix(accepts, end) || !isEnd && accepts != tc.want {
+		plain, _, _ := strings.Cut(accepts, " (") // faultOf has a test of its own
+		if !found || isEnd && !strings.HasSuffix(accepts, end) && !strings.HasSuffix(plain, end) || !isEnd && accepts != tc.want && plain != tc.want {
 			t.Errorf("%s=%q: %q, want %q", tc.name, tc.value, got[0], tc.want)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -59,9 +60,9 @@ func TestEveryWriteHasAnAuditLineAndNoReadHasOne(t *testing.T) {
 	r, audit := newAuditRig(t)
 	r.do("GET", "/v1/payables", "")
 	r.do("HEAD", "/v1/payables", "")
-	r.do("POST", "/v1/payables", `{"secret":"body"}`, "X-Request-Id", "from-the-app", headerEntityUser, userA, headerEntity, entityB)
+	r.do("POST", "/v1/payables", `{"secret":"body"}`, "X-Request-Id", "from-the-app", identity.HeaderUser, userA, identity.HeaderEntity, entityB)
 	r.do("POST", "/v1/payables/11111111-0000-4000-8000-000000000001/cancel", "")
-	r.do("DELETE", "/v1/payables/11111111-0000-4000-8000-000000000001", "", headerEntity, userB) // not allowed
+	r.do("DELETE", "/v1/payables/11111111-0000-4000-8000-000000000001", "", identity.HeaderEntity, userB) // not allowed
 	r.do("BREW", "/v1/coffee", "")
 	eventually(t, "four lines", func() bool { return strings.Count(audit.String(), "\n") >= 4 })
 	lines := auditLines(t, audit.String())

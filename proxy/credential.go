@@ -25,29 +25,22 @@ type TokenSource interface {
 	Invalidate(grant tokencache.Grant, rejected secret.String)
 }
 
-// credentialStep is the RoundTripper that adds the token. It is one, and not a
-// step before, because getting a token can fail, and because only here is the
-// answer seen that asks for another one.
-type credentialStep struct {
-	tokens TokenSource
-	next   http.RoundTripper
-	grant  tokencache.Grant
-	body   *requestBody
-	record *Record
-}
-
-// RoundTrip sends out with a token. If upstream refuses the token, it sends out
-// once more with a new one, provided that the body can be sent again: a request
-// whose token was refused was not executed.
-func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
+// send sends out with a token. If upstream refuses the token, it sends out once
+// more with a new one, provided that the body can be sent again: a request whose
+// token was refused was not executed.
+//
+// Getting a token is a part of this step, and not a step before, because only here
+// is the response seen that asks for another one.
+func (c *call) send(out *http.Request) (*http.Response, error) {
+	tokens, grant := c.handler.config.Tokens, c.identity.Grant
 	start := time.Now()
-	token, err := c.tokens.Token(out.Context(), c.grant)
-	c.record.waited(start, err)
+	token, err := tokens.Token(out.Context(), grant)
+	c.waited(start, err)
 	if err != nil {
 		_ = out.Body.Close()
 		return nil, err
 	}
-	response, err := c.send(out, token)
+	response, err := c.sendWith(token, out)
 	if err != nil {
 		return nil, err
 	}
@@ -55,17 +48,17 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	if reason == "" {
 		return response, nil
 	}
-	c.tokens.Invalidate(c.grant, token)
+	tokens.Invalidate(grant, token)
 	if !c.body.replayable() {
 		return response, nil
 	}
 	start = time.Now()
-	again, err := c.tokens.Token(out.Context(), c.grant)
-	c.record.waited(start, err)
+	again, err := tokens.Token(out.Context(), grant)
+	c.waited(start, err)
 	if err != nil {
 		// Not upstream's 401: the app has no part in our token trouble.
 		_ = response.Body.Close()
-		c.record.rejected = true
+		c.rejected = true
 		return nil, err
 	}
 	if again.Equal(token) {
@@ -76,18 +69,18 @@ func (c *credentialStep) RoundTrip(out *http.Request) (*http.Response, error) {
 	// A copy: what was answered early may still be writing the first one.
 	out = out.WithContext(out.Context())
 	out.Header = maps.Clone(out.Header)
-	return c.send(out, again)
+	return c.sendWith(again, out)
 }
 
-// send makes one attempt with one token, which it puts into out.
-func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Response, error) {
-	c.record.trace = upstream.Trace{}
+// sendWith sends out with one token, which it puts into it.
+func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response, error) {
+	c.trace = upstream.Trace{}
 	out.Body = c.body.reader()
 	out.Header["Authorization"] = []string{token.Bearer()}
 	c.record.Sent = true
 	start := time.Now()
-	response, err := c.next.RoundTrip(out)
-	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), c.record.trace.DialDuration
+	response, err := c.attempt(out)
+	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), c.trace.DialDuration
 	if err == nil {
 		dropEchoes(response.Header, token)
 	}
@@ -97,8 +90,8 @@ func (c *credentialStep) send(out *http.Request, token secret.String) (*http.Res
 // minEcho is the length from which a token is not found in a field by chance.
 const minEcho = 16
 
-// dropEchoes: something at upstream that echoes what it got must not hand the
-// token to the app, nor to the log by X-Request-Id.
+// dropEchoes drops fields that hold the token: something at upstream that echoes
+// what it got must not hand it to the app, nor to the log by X-Request-Id.
 func dropEchoes(header http.Header, token secret.String) {
 	for name, values := range header {
 		if token.Len() < minEcho && name != "X-Request-Id" {
@@ -112,10 +105,10 @@ func dropEchoes(header http.Header, token secret.String) {
 	}
 }
 
-// maxPeek bounds what is looked at of an answer that may say why it refuses.
+// maxPeek limits how much is read of a response that may say why it refuses.
 const maxPeek = 64 << 10
 
-// rejected tells whether upstream refused the token, and how it said so: by a
+// rejected says whether upstream refused the token, and how it said so: by a
 // 401, or in the older dialect by a 400 or 403 whose error.message says that
 // the token has expired. The body is put back.
 func rejected(response *http.Response) string {
@@ -134,20 +127,20 @@ func rejected(response *http.Response) string {
 	if err != nil || len(peeked) > maxPeek {
 		return ""
 	}
-	var answer struct {
+	var said struct {
 		Error struct {
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(decoded(response, peeked), &answer) != nil ||
-		!strings.Contains(strings.ToLower(answer.Error.Message), "expired") {
+	if json.Unmarshal(decoded(response, peeked), &said) != nil ||
+		!strings.Contains(strings.ToLower(said.Error.Message), "expired") {
 		return ""
 	}
 	return "expired"
 }
 
-// decoded unpacks a copy, because the app may have asked for a packed answer;
-// the answer itself passes as it is.
+// decoded unpacks a copy, because the app may have asked for a packed response;
+// the response itself passes as it is.
 func decoded(response *http.Response, peeked []byte) []byte {
 	var unpacked io.Reader
 	var err error

@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/net/http2"
 
-	"github.com/rs/zerolog"
-
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -44,7 +44,7 @@ func (s *scene) stockRefused(requests ...string) {
 func TestBlankBeforeTheColonIsRefused_CVE_2019_16276(t *testing.T) {
 	newScene(t).stockRefused(
 		head("POST", "/v1/x", "Transfer-Encoding : chunked", "Content-Length: 5")+"\r\n0\r\n\r\n", head("POST", "/v1/x", "Content-Length : 3")+"\r\nabc",
-		get("/v1/x", headerEntity+" : "+entityB), get("/v1/x", headerEntity+"\t: "+entityB))
+		get("/v1/x", identity.HeaderEntity+" : "+entityB), get("/v1/x", identity.HeaderEntity+"\t: "+entityB))
 }
 
 // Node.js took the first of two Transfer-Encoding fields, its upstreams the last.

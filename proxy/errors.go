@@ -10,11 +10,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// problem is one kind of answer that the proxy makes. Its texts are fixed: they
+// problem is one kind of response that the proxy makes. Its texts are fixed: they
 // never hold what came in, and never the word by which a Monite SDK recognises
 // an old token, or it would start over.
 type problem struct {
@@ -43,30 +44,46 @@ func (f *failed) Error() string {
 
 func (f *failed) Unwrap() error { return f.cause }
 
-// refuse makes the answer to a request that was not sent.
-func refuse(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
+// notSent is the failure of a request that was not sent.
+func notSent(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
 
 // statusClientGone is what the log says of a request whose app went away. It is
 // nginx's number; no app ever sees it.
 const statusClientGone = 499
 
-// lingerTimeout is how long the rest of a body is read that nobody wants. To
-// close at once would be to reset the connection, and the app might lose the
-// answer.
+// lingerTimeout limits the reading of a body that nobody wants. To close at once
+// would be to reset the connection, and the app might lose the response.
 const lingerTimeout = 500 * time.Millisecond
 
-// errClientGone: nobody is left to answer.
+// errClientGone means that nobody is left to respond to.
 var errClientGone = errors.New("the app went away")
 
-// classify turns an error of the steps below into a problem. It is the only
-// place that knows the errors of the token cache and of the upstream
-// connections.
-func classify(err error, record *Record) *failed {
+// identityProblems says how a refusal of package identity is told.
+var identityProblems = [...]*problem{
+	identity.Unknown:      &problemUnknownIdentity,
+	identity.Duplicate:    &problemDuplicateIdentity,
+	identity.Malformed:    &problemInvalidIdentity,
+	identity.Entity:       &problemEntity,
+	identity.User:         &problemEntityUser,
+	identity.Handle:       &problemHandle,
+	identity.ReadOnly:     &problemIdentityReadOnly,
+	identity.Rule:         &problemRule,
+	identity.Grant:        &problemGrant,
+	identity.TokenRequest: &problemTokenRequest,
+}
+
+// refusalProblem returns nil for identity.None.
+func refusalProblem(refusal identity.Refusal) *problem { return identityProblems[refusal] }
+
+// classify turns an error of any step into a problem: the errors of the token
+// cache, of the upstream connections and of the app's body. (retry.go asks an error
+// of a connection only whether the request may be sent again.)
+func (c *call) classify(err error) *failed {
 	if f, ok := errors.AsType[*failed](err); ok {
 		return f
 	}
 	f := &failed{problem: &problemInternal, outcome: NotSent, cause: err}
-	if record.Sent {
+	if c.record.Sent {
 		f.outcome = Unknown
 	}
 	tokenErr, noToken := errors.AsType[*tokencache.Error](err)
@@ -98,9 +115,9 @@ func classify(err error, record *Record) *failed {
 		}
 	}
 	switch {
-	case record.unsure:
+	case c.unsure:
 		f.outcome = Unknown
-	case record.Replay != "" && f.outcome == NotSent || record.rejected:
+	case c.record.Replay != "" && f.outcome == NotSent || c.rejected:
 		// The first attempt was refused for its token, the second never left.
 		f.outcome = Rejected
 	}
@@ -127,8 +144,8 @@ func upstreamProblem(err *upstream.Error) *problem {
 	return &problemUpstreamUnreachable
 }
 
-// answerBody is Monite's envelope.
-type answerBody struct {
+// problemBody is Monite's envelope.
+type problemBody struct {
 	Error struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
@@ -137,10 +154,11 @@ type answerBody struct {
 	RequestID string `json:"request_id"`
 }
 
-// endsConnection: what follows a request that is refused for what it says is not
-// to be trusted: app and proxy may differ on where it ends, or, after an Upgrade,
-// on the language. A good request at a bad time (overload, no token, upstream's
-// outage) keeps its connection: to close them all then would only add load.
+// endsConnection reports whether the connection ends with this problem. After a
+// request refused for its content, app and proxy may disagree on where it ended, or,
+// after an Upgrade, on the language. A good request at a bad time (overload, no
+// token, upstream's outage) keeps its connection: to close them all then would only
+// add load.
 func endsConnection(p *problem) bool {
 	switch p {
 	case &problemUpgrade, &problemInternal, &problemDraining:
@@ -149,17 +167,44 @@ func endsConnection(p *problem) bool {
 	return p.status < 500
 }
 
-// writeProblem answers. It is the only place that does so in the proxy's own
-// name.
-func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Record) {
+// fail ends a request with an error of one of its steps.
+func (c *call) fail(err error) {
+	failure := c.classify(err)
+	c.abortIfGone(failure)
+	c.refuse(failure)
+}
+
+// failSent ends a request that was sent, or was about to be, and may still be
+// coming in.
+func (c *call) failSent(err error) {
+	err = c.blame(err)
+	if !c.body.unfinished() {
+		c.fail(err)
+		return
+	}
+	c.w.Header().Set("Connection", "close")
+	c.fail(err)
+	_ = http.NewResponseController(c.w).Flush() // before the upload is waited for
+}
+
+// abortIfGone panics with http.ErrAbortHandler if the app has gone away. To return
+// would be to respond with 200: net/http says so for a handler that says nothing, and
+// an app that only closed its sending side would read it.
+func (c *call) abortIfGone(f *failed) {
+	if !errors.Is(f.cause, context.Canceled) || c.Err() == nil {
+		return
+	}
+	c.record.Status, c.record.Origin, c.record.Outcome = statusClientGone, OriginProxy, f.outcome
+	c.record.Err = errClientGone
+	panic(http.ErrAbortHandler)
+}
+
+// refuse responds with a problem. It is the only place that responds in the proxy's
+// own name, but for what the token requests ask for.
+func (c *call) refuse(f *failed) {
+	w, in, record := c.w, c.in, &c.record
 	record.Status, record.Origin, record.ErrorType = f.status, OriginProxy, f.kind
 	record.Outcome, record.Err = f.outcome, f.cause
-	if errors.Is(f.cause, context.Canceled) && in.Context().Err() != nil {
-		record.Status, record.ErrorType, record.Err = statusClientGone, "", errClientGone
-		// To return would be to answer 200: net/http says so for a handler that
-		// says nothing, and an app that only closed its sending side would read it.
-		panic(http.ErrAbortHandler)
-	}
 
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(progressTimeout))
@@ -168,7 +213,7 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 		// the app is silent.
 		_ = control.SetReadDeadline(time.Now().Add(lingerTimeout))
 	}
-	var body answerBody
+	var body problemBody
 	body.Error.Type, body.Error.Message, body.Error.Hint = f.kind, f.message, f.hint
 	if f.outcome == Unknown {
 		body.Error.Hint += " " + hintUnknown
@@ -196,7 +241,7 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 		header.Set("Connection", "close")
 	}
 	setTiming(header, record)
-	setExplanation(header, record)
+	c.setExplanation()
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {
 		n, _ := w.Write(text)

@@ -55,6 +55,10 @@ var (
 		"This path is not forwarded.",
 		"Tokens are minted by the proxy: leave out the call to the token endpoint.",
 		"http_request_denied"}
+	problemNotForwarded = problem{http.StatusForbidden, "proxy_route_refused",
+		"This path is not forwarded: it does not begin with /v1/.",
+		"The app's base URL ends in /v1, as in http://localhost:8080/v1.",
+		"http_request_denied"}
 	problemRule = problem{http.StatusForbidden, "proxy_route_refused",
 		"The rules of this identity do not allow this request.",
 		"The operator says which methods and paths an identity may use by allow and deny in MONITE_IDENTITIES_FILE.",

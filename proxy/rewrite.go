@@ -1,11 +1,11 @@
 package proxy
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
@@ -16,24 +16,22 @@ const usualFields = 8
 // rewrite makes the Out request. It cannot fail: what could go wrong was
 // refused before. Path and query are the bytes that came in, less the path prefix
 // of an identity.
-func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identity, body *requestBody, record *Record) *http.Request {
-	path, query, hasQuery := strings.Cut(in.RequestURI, "?")
-	if record.prefix != nil {
-		path = path[len(record.prefix.PathPrefix):]
-	}
+func (c *call) rewrite() *http.Request {
+	in, config := c.in, &c.handler.config
+	_, query, hasQuery := strings.Cut(in.RequestURI, "?")
 	out := (&http.Request{
 		Method: in.Method,
 		URL: &url.URL{
-			Scheme: h.config.Origin.Scheme, Host: h.config.Origin.Host,
+			Scheme: config.Origin.Scheme, Host: config.Origin.Host,
 			// Opaque is written as it is; Path would be decoded and encoded again.
-			Opaque: path, RawQuery: query, ForceQuery: hasQuery,
+			Opaque: c.path, RawQuery: query, ForceQuery: hasQuery,
 		},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host:          h.config.Origin.Host,
+		Host:          config.Origin.Host,
 		Header:        make(http.Header, usualFields),
-		Body:          body.reader(),
-		ContentLength: body.length,
-	}).WithContext(ctx)
+		Body:          c.body.reader(),
+		ContentLength: c.body.length,
+	}).WithContext(c)
 
 	// Delete first, then set: Caddy's CVE-2026-30851 was a field that survived
 	// because there was nothing to replace it with. Trailers are not forwarded.
@@ -43,13 +41,13 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 		}
 	}
 	// No room behind a value: what is added to one must not run into the next.
-	ours := [...]string{identity.EntityID, h.config.APIVersion, record.RequestID}
-	if identity.EntityID != "" {
-		out.Header[headerEntity] = ours[0:1:1]
+	ours := [...]string{c.identity.EntityID, config.APIVersion, c.record.RequestID}
+	if c.identity.EntityID != "" {
+		out.Header[identity.HeaderEntity] = ours[0:1:1]
 	}
 	if len(out.Header["X-Monite-Version"]) == 0 {
-		if identity.Named != nil && identity.Named.APIVersion != "" {
-			ours[1] = identity.Named.APIVersion
+		if named := c.identity.Named; named != nil && named.APIVersion != "" {
+			ours[1] = named.APIVersion
 		}
 		out.Header["X-Monite-Version"] = ours[1:2:2]
 	}
@@ -67,7 +65,7 @@ func refusedField(name string) bool {
 		"Http2-Settings", "Expect", "Content-Length", "Host",
 		// Credentials and identity: ours are set, or none.
 		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie",
-		headerEntity, headerEntityUser, headerIdentity, "X-Request-Id",
+		identity.HeaderEntity, identity.HeaderUser, identity.HeaderName, "X-Request-Id",
 		// What would tell upstream to take the request for another one.
 		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
 		"X-Rewrite-Url", "X-Envoy-Original-Path",

@@ -40,6 +40,13 @@ func (s *sidecar) appOptions(at config.Listen, mode fs.FileMode) listen.Options 
 	return options
 }
 
+// vendOptions are for the vend listener.
+func (s *sidecar) vendOptions() listen.Options {
+	options := s.appOptions(s.cfg.Vend, s.cfg.VendSocketMode)
+	options.PeerUIDs = s.cfg.VendAllowedPeerUIDs // a port has none
+	return options
+}
+
 // refusedPeers counts connections of users that are not allowed.
 type refusedPeers struct {
 	count atomic.Int64

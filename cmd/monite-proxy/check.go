@@ -9,10 +9,14 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
-// check validates the configuration as serve would, and opens nothing.
+// check validates the configuration as serve would. It opens nothing, but looks at
+// the places where serve would.
 func check(stdout, stderr io.Writer) int {
 	cfg, err := config.Load()
 	if err != nil {
+		return badConfiguration(stderr, err)
+	}
+	if err := cfg.CheckPlaces(); err != nil {
 		return badConfiguration(stderr, err)
 	}
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)

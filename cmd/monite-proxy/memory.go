@@ -14,8 +14,8 @@ import (
 // limitMemory tells the runtime what the container may use, so that it collects
 // garbage harder before the kernel would end the process. GOMEMLIMIT wins.
 //
-// GOGC stays as it is: the heap of a busy sidecar is 4 MiB, and letting it grow
-// to 16 buys a few per cent of CPU for more memory than the rest uses.
+// GOGC stays as it is: the heap of a busy sidecar is 4 MiB. Letting it grow to 16
+// would save a few per cent of CPU for more memory than all the rest uses.
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return // the runtime has read it
@@ -25,7 +25,7 @@ func limitMemory() {
 	}
 }
 
-// noMemoryLimit is what cgroup v1 says where there is no limit, or more.
+// noMemoryLimit is the least that cgroup v1 says where there is no limit.
 const noMemoryLimit = 1 << 50
 
 // startGarbage is how long the garbage of the start is kept.
@@ -41,9 +41,9 @@ func giveBack(ctx context.Context) {
 	}
 }
 
-// containerMemory returns the least limit among those of the process's cgroup
-// and its parents, of both versions; 0: none. In a container the group's own
-// directory is mostly the root, whatever /proc/self/cgroup calls it.
+// containerMemory returns the least limit among those of the process's cgroup and
+// its parents, of both versions; 0 without one. In a container the group's own
+// directory is usually the root, whatever /proc/self/cgroup calls it.
 func containerMemory(root fs.FS) (least int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {

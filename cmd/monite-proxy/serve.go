@@ -79,7 +79,7 @@ func (s *sidecar) listen() (err error) {
 		return err
 	}
 	if s.vend.server != nil {
-		if s.vend.listener, err = listen.Open(cfg.Vend, s.appOptions(cfg.Vend, cfg.SocketMode)); err != nil {
+		if s.vend.listener, err = listen.Open(cfg.Vend, s.vendOptions()); err != nil {
 			return fmt.Errorf("MONITE_VEND_ADDR: %w", err)
 		}
 	}

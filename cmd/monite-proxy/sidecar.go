@@ -18,6 +18,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/named"
 	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
@@ -95,7 +96,7 @@ func (s *sidecar) newTokens() {
 }
 
 // newHandler makes what forwards requests, and the named identities behind it.
-func (s *sidecar) newHandler(policy proxy.Policy) {
+func (s *sidecar) newHandler(policy identity.Policy) {
 	cfg := s.cfg
 	s.upstream = newTransport(cfg)
 	s.upstream.OnStaleAddresses = s.staleAddresses

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Whatever listens on the admin address may not be ours, and says what it likes.
-func TestAnswersOfAStrangerDoNotSpeakToTheTerminal(t *testing.T) {
+// Another program may listen on the admin address, and say what it likes.
+func TestResponsesOfAStrangerDoNotSpeakToTheTerminal(t *testing.T) {
 	commands := map[string]func(stdout, stderr io.Writer) int{
 		"health":      func(stdout, stderr io.Writer) int { return health(nil, stdout, stderr) },
 		"status":      func(stdout, stderr io.Writer) int { return status(nil, stdout, stderr) },
@@ -22,7 +22,7 @@ func TestAnswersOfAStrangerDoNotSpeakToTheTerminal(t *testing.T) {
 	}{
 		{503, "not ready\r\n[-] token: \x1b]0;owned\a\x7f\u202e\u009b31m\xff", "not ready\n[-] token: ?]0;owned????31m?\n"},
 		{404, strings.Repeat("x", 1<<20), strings.Repeat("x", 4<<10) + " [...]\n"},
-		{418, "", "answers 418 I'm a teapot\n"},
+		{418, "", "responds with 418 I'm a teapot\n"},
 		{200, "ok\x1b[2J", "ok?[2J\n"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -17,7 +17,7 @@ func (s *sidecar) newVend() listen.Server {
 	}
 	vendor := proxy.NewVendor(proxy.VendConfig{
 		Tokens: s.cache, Users: cfg.AllowedEntityUserIDs, Default: cfg.EntityUserID,
-		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Vend), AppToken: cfg.AppToken,
+		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Vend), AppToken: cfg.VendAppToken,
 		MaxInFlight: int64(cfg.MaxInFlight), Log: s.log, Audit: s.audit.Log, Listener: cfg.Vend.String(),
 		Observe: s.observe,
 	})

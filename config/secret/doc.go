@@ -7,6 +7,7 @@
 //	           "[redacted]". A test counts the callers of Reveal and Bearer
 //	value.go   Check: what is wrong with a value, without showing it
 //	pairs.go   header fields whose values are secret
+//	userinfo.go  the user and the password of a URL
 //	file.go    File: a secret that lives in a file. It always has a value, the last
 //	           good one
 //	watch.go   Watcher: reloads files when they change

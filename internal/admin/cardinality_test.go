@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
@@ -19,7 +20,7 @@ func TestSeriesAreAsManyAfterAHundredThousandPaths(t *testing.T) {
 	observe := func(i int) {
 		path := fmt.Sprintf(shapes[i%len(shapes)], i)
 		m.ObserveRequest(&proxy.Record{
-			Route: proxy.RouteTemplate(path), Method: "GET", Status: 200 + 200*(i%2), Origin: proxy.OriginUpstream, Duration: time.Millisecond, Sent: true, GrantType: "client_credentials",
+			Route: routes.Template(routes.Find(path)), Method: "GET", Status: 200 + 200*(i%2), Origin: proxy.OriginUpstream, Duration: time.Millisecond, Sent: true, GrantType: "client_credentials",
 			RequestID: fmt.Sprint("id-", i), UpstreamRequestID: fmt.Sprint("up-", i),
 		})
 	}

@@ -32,16 +32,16 @@ func (e *examination) checkAPI(ctx context.Context) finding {
 	return e.explainStranger(response.StatusCode)
 }
 
-// explainStranger judges an answer to a request without a token.
+// explainStranger judges the response to a request without a token.
 func (e *examination) explainStranger(status int) finding {
 	elsewhere := finding{Result: problem, Why: "a captive portal, a proxy or a firewall answers in Monite's place, or MONITE_API_URL names another site",
 		Next: "open MONITE_API_URL from this host and see who answers; check MONITE_API_URL." + e.proxyIgnored()}
 	switch {
 	case status/100 == 3:
-		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of an answer of the API", status, orDash(e.seen.redirect))
+		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, orDash(e.seen.redirect))
 		return elsewhere
 	case e.seen.html:
-		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of an answer of the API", status)
+		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of a response of the API", status)
 		return elsewhere
 	case status >= 500:
 		return finding{Result: problem, What: fmt.Sprintf("the API answers with status %d", status), Why: "Monite, or a gateway in front of it, is in trouble",
@@ -58,7 +58,7 @@ func (e *examination) explainStranger(status int) finding {
 	}
 }
 
-// explainSend names the cause of a request that got no answer.
+// explainSend names the cause of a request without a response.
 func (e *examination) explainSend(err error) finding {
 	host, port, _ := e.firstHop()
 	broken, ok := errors.AsType[*upstream.Error](err)
@@ -84,11 +84,11 @@ func (e *examination) explainSend(err error) finding {
 		}
 		return f
 	}
-	f := finding{Result: problem, What: "the connection broke before an answer", Why: "the server, or something in between, closed it",
+	f := finding{Result: problem, What: "the connection broke before a response", Why: "the server, or something in between, closed it",
 		Next: "try again; if it stays, look at what stands between here and there." + e.proxyIgnored()}
 	switch {
 	case broken.Timeout:
-		f.What, f.Why = "connected, but no answer in time", "the server is overloaded, or something in between swallows requests"
+		f.What, f.Why = "connected, but no response in time", "the server is overloaded, or something in between swallows requests"
 	case strings.Contains(broken.Err.Error(), "malformed"):
 		f.What, f.Why = "what answers does not speak HTTP/1.1", "another protocol on this port, or TLS where http:// was configured"
 		f.Next = "check scheme and port of MONITE_API_URL"
@@ -103,11 +103,11 @@ const mostSkew = time.Minute
 // second.
 func (e *examination) checkClock() {
 	if e.seen.status == 0 {
-		e.report.add(finding{Step: "clock", Result: skipped, What: "not tried, because there was no answer"})
+		e.report.add(finding{Step: "clock", Result: skipped, What: "not tried, because there was no response"})
 		return
 	}
 	if e.seen.date.IsZero() {
-		e.report.add(finding{Step: "clock", Result: note, What: "the answer has no Date to compare with"})
+		e.report.add(finding{Step: "clock", Result: note, What: "the response has no Date to compare with"})
 		return
 	}
 	middle := e.now().Add(-time.Since(e.seen.asked.Add(e.seen.seenAt.Sub(e.seen.asked) / 2)))
@@ -123,7 +123,7 @@ func (e *examination) checkClock() {
 	if skew.Abs() > mostSkew {
 		f.Result = problem
 		f.What = fmt.Sprintf("this machine's clock is %v %s upstream's", skew.Abs(), word)
-		f.Why = "no time synchronisation here (or, rarely, a cache that answers with an old Date)"
+		f.Why = "no time synchronisation here (or, rarely, a cache that responds with an old Date)"
 		f.Next = "set the clock (NTP): certificates, and the logs you compare, depend on it"
 	}
 	e.report.add(f)

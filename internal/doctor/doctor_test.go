@@ -134,11 +134,11 @@ var patients = map[string]patient{
 	"token endpoint is down": {faults: []monitetest.Fault{{Path: "token", Status: 503}},
 		want: "credentials", says: []string{"status 503", "is down"}},
 	"token endpoint hangs": {environment: set("MONITE_TOKEN_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
-		want: "credentials", says: []string{"no answer within 200ms", "MONITE_TOKEN_TIMEOUT"}},
+		want: "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
 	"API hangs": {environment: set("MONITE_UPSTREAM_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Effect: monitetest.EffectHang}},
-		want: "api", says: []string{"no answer in time"}},
+		want: "api", says: []string{"no response in time"}},
 	"token is no token": {faults: []monitetest.Fault{{Path: "token", Status: 200, Body: `{"hello":"world"}`}},
-		want: "credentials", says: []string{"is no token"}},
+		want: "credentials", says: []string{"is not a token"}},
 	"captive portal": {wrap: answerWith(200, "text/html", "<h1>Welcome to the hotel</h1>"),
 		want: "api", says: []string{"a web page (status 200)", "captive portal"}},
 	"captive portal by redirect": {wrap: answerWith(302, "text/plain", "", "Location", "https://login.hotel.example/?u=secret-session"),
@@ -148,7 +148,7 @@ var patients = map[string]patient{
 	"another API": {wrap: onToken(answerWith(404, "application/json", `{}`)),
 		want: "credentials", says: []string{"there is no token endpoint", "MONITE_API_URL"}},
 	"connection closed": {faults: []monitetest.Fault{{Effect: monitetest.EffectRST}},
-		want: "api", says: []string{"broke before an answer"}},
+		want: "api", says: []string{"broke before a response"}},
 	"clock behind": {wrap: withDate(10 * time.Minute),
 		want: "clock", says: []string{"behind upstream's", "NTP"}},
 	"clock ahead": {wrap: withDate(-2 * time.Hour),
@@ -168,7 +168,7 @@ var patients = map[string]patient{
 		e.dial = func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: slowError{io.EOF}}
 		}
-	}, want: "tcp", says: []string{"no answer", "drops the packets"}},
+	}, want: "tcp", says: []string{"no response", "drops the packets"}},
 	"blocked port, forward proxy not used": {environment: set("HTTPS_PROXY", "http://proxy.internal:3128"), change: func(e *examination) {
 		e.dial = func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: slowError{io.EOF}}

@@ -17,8 +17,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
-// checkSidecar asks whether the sidecar is running, and whether it takes the
-// names by which apps call it. The request is one that it refuses by itself.
+// checkSidecar asks whether the sidecar is running, and whether it takes the names
+// by which apps call it. It sends a request that the sidecar itself refuses.
 func (e *examination) checkSidecar(ctx context.Context) {
 	for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
 		e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, host) })
@@ -42,7 +42,7 @@ func (e *examination) checkSidecar(ctx context.Context) {
 				return f
 			}
 		}
-		f.What = "the data listener answers, but no admin listener does"
+		f.What = "the data listener responds, but no admin listener does"
 		f.Next = "check MONITE_ADMIN_ADDR: it must be that of the running sidecar"
 		return f
 	})
@@ -76,22 +76,22 @@ func (e *examination) callSidecar(ctx context.Context, host string) finding {
 		return noSidecar(e.cfg.Listen.String(), err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
+	var refusal struct {
 		Error struct {
 			Type string `json:"type"`
 		} `json:"error"`
 	}
-	_ = json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&answer)
+	_ = json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&refusal)
 	switch {
 	case !strings.HasPrefix(response.Header.Get("Proxy-Status"), "monite-proxy"):
 		return finding{Result: problem, What: fmt.Sprintf("another program listens on %s", e.cfg.Listen),
 			Why: "the port is taken: apps that call it do not reach monite-proxy", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}
-	case answer.Error.Type == "proxy_host_not_allowed":
+	case refusal.Error.Type == "proxy_host_not_allowed":
 		return finding{Result: problem, What: "the running sidecar refuses requests for the host " + client.TermSafe(host),
 			Why: "it was started with another MONITE_ALLOWED_HOSTS than this command", Next: "start it again with the same environment"}
 	}
 	what := fmt.Sprintf("runs on %s and takes requests for the host %s", e.cfg.Listen, client.TermSafe(host))
-	if answer.Error.Type == "proxy_app_token" {
+	if refusal.Error.Type == "proxy_app_token" {
 		what += ", with an app token"
 	}
 	return finding{Result: fine, What: what}
@@ -111,7 +111,7 @@ func noSidecar(at string, err error) finding {
 	case errors.Is(err, syscall.EACCES):
 		return finding{Result: problem, What: "this user may not open " + at, Why: "the socket belongs to another user; it is of mode 0600", Next: "run app and sidecar as the same user"}
 	case isTimeout(err):
-		return finding{Result: problem, What: at + " takes the connection, but does not answer within " + stepTimeout.Round(time.Second).String(),
+		return finding{Result: problem, What: at + " takes the connection, but does not respond within " + stepTimeout.Round(time.Second).String(),
 			Why: "the sidecar is stopped or overloaded, or another program listens there", Next: "look at the sidecar's log"}
 	}
 	return finding{Result: problem, What: "what listens on " + at + " does not speak HTTP/1.1", Why: "another program has the port", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}

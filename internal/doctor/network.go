@@ -81,7 +81,7 @@ func (e *examination) explainDial(address string, err error) finding {
 	f := finding{Result: problem, What: "no TCP connection to " + address}
 	switch {
 	case isTimeout(err):
-		f.What += ": no answer"
+		f.What += ": no response"
 		f.Why = "a firewall or network policy drops the packets"
 		f.Next = "allow this host or pod to reach " + address + " by TCP." + e.proxyIgnored()
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -28,7 +29,7 @@ func (e *examination) read(ctx context.Context, grant tokencache.Grant, token se
 	defer cancel()
 	handler := proxy.New(proxy.Config{
 		Origin: e.cfg.Upstream, Tokens: oneToken{token}, Upstream: e.seen, APIVersion: e.cfg.APIVersion,
-		Policy: proxy.Policy{Default: grant, EntityID: entityID}, MaxInFlight: 1, ReadOnly: true, Log: zerolog.Nop(),
+		Policy: identity.Policy{Default: grant, EntityID: entityID}, MaxInFlight: 1, ReadOnly: true, Log: zerolog.Nop(),
 	})
 	in, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
@@ -74,7 +75,7 @@ func (k *keptResponse) Write(text []byte) (int, error) {
 
 // refused explains a status that no step expects of a request with a good token.
 func (e *examination) refused(status int) finding {
-	f := finding{Result: problem, What: fmt.Sprintf("Monite answers with status %d", status)}
+	f := finding{Result: problem, What: fmt.Sprintf("Monite responds with status %d", status)}
 	switch {
 	case status == 0:
 		return e.explainSend(e.seen.err)
@@ -83,7 +84,7 @@ func (e *examination) refused(status int) finding {
 		f.Why = "the token was revoked, the account or user was disabled, or a gateway in between changes Authorization"
 		f.Next = "run the doctor again; then ask Monite's support"
 	case status == http.StatusTooManyRequests:
-		f.Result, f.What, f.Next = note, "Monite answers 429: too many requests of this client id", "try again in a minute"
+		f.Result, f.What, f.Next = note, "Monite responds with 429: too many requests of this client id", "try again in a minute"
 	case e.seen.html, status/100 == 3:
 		return e.explainStranger(status)
 	case status >= 500:

@@ -100,7 +100,7 @@ func (e *examination) explainTLS(err error) finding {
 		f.Why = "a firewall that lets connections through but not TLS, or a server that speaks something else"
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		f.What = "the connection was closed in the TLS handshake"
-		f.Why = "a firewall that refuses this server name, or a server that speaks no TLS"
+		f.Why = "a firewall that refuses this server name, or a server that does not speak TLS"
 	default:
 		f.What = "the TLS handshake failed"
 		f.Why = "client and server could not agree, or the server's certificate is odd"

@@ -104,7 +104,7 @@ func (e *examination) environmentHint() string {
 	case e.cfg.Production():
 		return "this is production (" + e.cfg.Environment + "): credentials of the sandbox, or of the other region, do not work here. If yours are of the sandbox, set MONITE_ENVIRONMENT=sandbox"
 	}
-	return "the upstream is " + e.cfg.Upstream.Host + ", none of Monite's own hosts: credentials of Monite's sandbox or production may not work there"
+	return "the upstream is " + e.cfg.Upstream.Host + ", not one of Monite's own hosts: credentials of Monite's sandbox or production may not work there"
 }
 
 // mint gets one token, once.
@@ -139,19 +139,19 @@ func (e *examination) explainMint(failure *tokencache.FetchError) finding {
 	case failure.Reason == tokencache.Rejected:
 		return rejectedCredentials(failure.Status)
 	case failure.Reason == tokencache.Throttled:
-		f.What = "the token endpoint answers 429: too many mints of this client id"
+		f.What = "the token endpoint responds with 429: too many mints of this client id"
 		if failure.RetryAfter > 0 {
 			f.What += fmt.Sprintf("; it wants none for %v", failure.RetryAfter)
 		}
 		f.Why = "other programs mint with the same credentials, or restart again and again"
 		f.Next = "find them; give every service its own sidecar, not its own minting"
 	case failure.Reason == tokencache.TimedOut:
-		f.What = fmt.Sprintf("the token endpoint gave no answer within %v (MONITE_TOKEN_TIMEOUT)", e.cfg.TokenTimeout)
+		f.What = fmt.Sprintf("the token endpoint did not respond within %v (MONITE_TOKEN_TIMEOUT)", e.cfg.TokenTimeout)
 		f.Why = "Monite is overloaded, or something in between swallows requests"
 		f.Next = "try again; if it is always slow, raise MONITE_TOKEN_TIMEOUT"
 	case failure.Reason == tokencache.Malformed:
-		f.What = "the token endpoint's answer is no token"
-		f.Why = "a gateway or another program answers in its place"
+		f.What = "the token endpoint's response is not a token"
+		f.Why = "a gateway or another program responds in its place"
 		f.Next = "check MONITE_API_URL"
 	case failure.Status == http.StatusNotFound, failure.Status == http.StatusMethodNotAllowed:
 		f.What = fmt.Sprintf("there is no token endpoint at %s (status %d)", e.cfg.Upstream, failure.Status)
@@ -188,7 +188,7 @@ func (e *examination) checkVersion(ctx context.Context, grant tokencache.Grant, 
 		return finding{Result: note, What: e.cfg.APIVersion + " is accepted, but the partner token may not list entities (status 403)"}
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
 		return finding{Result: problem, What: fmt.Sprintf("Monite does not accept version %s (status %d)", e.cfg.APIVersion, status),
-			Why: "MONITE_API_VERSION is no version that Monite has", Next: "set it to one that Monite's documentation lists, or leave it out"}
+			Why: "MONITE_API_VERSION is not a version that Monite has", Next: "set it to one that Monite's documentation lists, or leave it out"}
 	}
 	return e.refused(status)
 }

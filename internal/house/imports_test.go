@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/dial", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
 		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
@@ -26,11 +26,13 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "config/secret", "internal/ids", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/ids", "internal/routes"},
 	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
-	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
 	"proxy/dial":     {},
+	// A pure decision: of tokencache only the grant.
+	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
 	"proxy/target":   {}, // pure rules about text
 	// Rows for tests; the published paths are the legitimate ones.
 	"proxy/target/targettest": {"internal/routes"},
@@ -46,10 +48,10 @@ var allowed = map[string][]string{
 	"internal/ids":    {},
 	"internal/listen": {"config", "proxy/socket"}, // of socket the users of connections alone
 	// Of admin only the type of /status.
-	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy", "tokencache"},
+	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
 	"internal/logs":  {"config"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/upstream", "tokencache", "tokencache/tokenendpoint"},
+	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint"},
 	"internal/confine":   {}, // is told what may be done, not why
 	"internal/genroutes": {},
 	"internal/routes":    {}, // a table

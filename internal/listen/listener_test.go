@@ -199,3 +199,35 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 		_ = server.Close()
 	}
 }
+
+func TestSetModeChangesWhoMayConnect(t *testing.T) {
+	path := socketPath(t)
+	l, err := openSocket(path, Options{Mode: 0o600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if err := l.SetMode(0o660); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.Mode() != 0o660 {
+		t.Errorf("mode = %v, %v, want 0660", info.Mode(), err)
+	}
+}
+
+func TestDirectoryThatEveryUserMayWriteToIsWarnedOf(t *testing.T) {
+	for mode, warns := range map[fs.FileMode]bool{0o700: false, 0o777: true, 0o777 | fs.ModeSticky: false} {
+		path := socketPath(t)
+		if err := os.Chmod(filepath.Dir(path), mode); err != nil {
+			t.Fatal(err)
+		}
+		l, err := openSocket(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Warning(); (got != "") != warns {
+			t.Errorf("mode %v: warning %q", mode, got)
+		}
+		_ = l.Close()
+	}
+}

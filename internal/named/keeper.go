@@ -13,7 +13,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 )
 
 // Config is what a Keeper is made of. All fields are required.
@@ -21,7 +21,7 @@ type Config struct {
 	Settings *config.Config
 	Log      zerolog.Logger
 	// SetPolicy is told what a changed file allows.
-	SetPolicy func(proxy.Policy)
+	SetPolicy func(identity.Policy)
 	// NewServer makes the server of one listener. The policy knows the listener by
 	// that key.
 	NewServer func(key string) listen.Server

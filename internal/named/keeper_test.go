@@ -16,7 +16,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 )
 
 // newTestKeeper has an identities file with one listener, at a unix socket, which
@@ -47,7 +47,7 @@ func newTestKeeper(t *testing.T, newServer func(key string) listen.Server) (k *K
 		}
 	}
 	k = New(Config{
-		Settings: cfg, Log: zerolog.Nop(), SetPolicy: func(proxy.Policy) {}, NewServer: newServer,
+		Settings: cfg, Log: zerolog.Nop(), SetPolicy: func(identity.Policy) {}, NewServer: newServer,
 		Options:  func(_ config.Listen, mode fs.FileMode) listen.Options { return listen.Options{Mode: mode} },
 		Reloaded: func(bool) {},
 	})

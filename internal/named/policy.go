@@ -2,13 +2,13 @@ package named
 
 import (
 	"github.com/monite-proxy/monite-proxy/config"
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Policy is what the configuration and the identities allow. named may be nil.
-func Policy(cfg *config.Config, named *config.Identities) proxy.Policy {
-	p := proxy.Policy{
+func Policy(cfg *config.Config, named *config.Identities) identity.Policy {
+	p := identity.Policy{
 		Default: defaultGrant(cfg), EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
 		Pairs: cfg.Pairs(named),
 	}
@@ -16,7 +16,7 @@ func Policy(cfg *config.Config, named *config.Identities) proxy.Policy {
 		return p
 	}
 	for _, i := range named.All {
-		n := proxy.Named{
+		n := identity.Named{
 			Name: i.Name, Grant: tokencache.Grant{Type: tokencache.GrantType(i.GrantType), EntityUserID: i.EntityUserID},
 			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: keyOf(i.Listen),
 			ByName: i.ByName, ReadOnly: i.ReadOnly, Rules: i.Rules, AuditOnly: i.AuditOnly,

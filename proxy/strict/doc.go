@@ -3,6 +3,11 @@
 // net/http would read as the same request (FuzzSameAsNetHTTP); what two
 // readers might understand differently it refuses, before any handler runs.
 //
+// The reason to have it is performance: the sidecar takes 0.78 of the CPU that it takes
+// with net/http's server, and 7 MiB less with 1,000 idle clients (bench/RESULTS.md).
+// That a head has one reading is the dividend: on the loopback there is no second
+// parser past which something could be smuggled.
+//
 // The walk of a connection; a file is a step:
 //
 //	server.go     accepts, keeps count, stops (crowd.go: who makes room for a new one)

@@ -47,7 +47,7 @@ func (c *Client) Ask(ctx context.Context, method, path string) (string, error) {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("no answer from the admin listener (MONITE_ADMIN_ADDR): %w", err)
+		return "", fmt.Errorf("no response from the admin listener (MONITE_ADMIN_ADDR): %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxRead))
@@ -59,7 +59,7 @@ func (c *Client) Ask(ctx context.Context, method, path string) (string, error) {
 		return text, nil
 	}
 	if text == "" {
-		text = "the admin listener (MONITE_ADMIN_ADDR) answers " + response.Status
+		text = "the admin listener (MONITE_ADMIN_ADDR) responds with " + response.Status
 	}
 	text = Shown(text)
 	return text, errors.New(text)

@@ -52,7 +52,7 @@ func TestStatusTableSaysThatItHasNotAll(t *testing.T) {
 	}
 }
 
-// Whatever listens on the admin address may not be ours.
+// Another program may listen on the admin address.
 func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
 	const escape = "\x1b]0;owned\a\u202e"
 	shown := table(t, admin.Status{

@@ -1,4 +1,4 @@
-package proxy
+package identity
 
 import (
 	"crypto/aes"
@@ -16,17 +16,17 @@ import (
 
 // What a handle stands for.
 const (
-	handleNone    = 0
-	handlePartner = 'p' // the default identity with a partner-level grant
-	handleUser    = 'u' // the default identity as an entity user
-	handleNamed   = 'n' // a named identity
+	KindNone    = 0
+	KindPartner = 'p' // the default identity with a partner-level grant
+	KindUser    = 'u' // the default identity as an entity user
+	KindNamed   = 'n' // a named identity
 )
 
-// selection is what a handle says: as much as the headers could, and no more.
+// Selection is what a handle says: as much as the headers could, and no more.
 // The zero value says nothing.
-type selection struct {
-	kind byte
-	of   string // the user's UUID in lower case, or the name
+type Selection struct {
+	Kind byte
+	Of   string // the user's UUID in lower case, or the name
 }
 
 const (
@@ -40,7 +40,7 @@ const (
 	maxHandleKeys = 4
 )
 
-// handles makes and reads what an app gets instead of a token: encrypted text
+// Handles makes and reads what an app gets instead of a token: encrypted text
 // that only says whom it selects. It is worth nothing elsewhere, and here no
 // more than the header that says the same: each request that brings it is
 // resolved anew.
@@ -48,7 +48,7 @@ const (
 // The key comes from the client secret, so that handles outlive a restart and
 // are the same for all replicas: an SDK keeps its token until somebody tells it
 // that the token is old, and we never do. For the same reason they have no end.
-type handles struct {
+type Handles struct {
 	secret func() secret.String
 	mu     sync.Mutex // held to change keys
 	keys   atomic.Pointer[[]handleKey]
@@ -62,7 +62,7 @@ type handleKey struct {
 
 // current returns the keys, that of the client secret of now first. One that
 // was changed while the process runs is remembered.
-func (h *handles) current() []handleKey {
+func (h *Handles) current() []handleKey {
 	now := h.secret()
 	if keys := h.keys.Load(); keys != nil && (*keys)[0].secret == now { // the same pointer
 		return *keys
@@ -81,11 +81,11 @@ func (h *handles) current() []handleKey {
 	key := now.Key(handleLabel)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		panic("proxy: " + err.Error()) // only for a length that AES does not have
+		panic("identity: " + err.Error()) // only for a length that AES does not have
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		panic("proxy: " + err.Error())
+		panic("identity: " + err.Error())
 	}
 	keys = append([]handleKey{{now, aead}}, keys...)
 	keys = keys[:min(len(keys), maxHandleKeys)]
@@ -93,15 +93,18 @@ func (h *handles) current() []handleKey {
 	return keys
 }
 
-// make returns a handle: letters, digits, "-" and "_", which are a b64token of
+// NewHandles makes handles with a key from the client secret that secret returns.
+func NewHandles(secret func() secret.String) *Handles { return &Handles{secret: secret} }
+
+// Make returns a handle: letters, digits, "-" and "_", which are a b64token of
 // RFC 6750 section 2.1.
-func (h *handles) make(s selection) string {
-	plain := append(make([]byte, 0, 1+len(s.of)), s.kind)
-	if s.kind == handleUser {
-		id, _ := hex.DecodeString(strings.ReplaceAll(s.of, "-", ""))
+func (h *Handles) Make(s Selection) string {
+	plain := append(make([]byte, 0, 1+len(s.Of)), s.Kind)
+	if s.Kind == KindUser {
+		id, _ := hex.DecodeString(strings.ReplaceAll(s.Of, "-", ""))
 		plain = append(plain, id...)
 	} else {
-		plain = append(plain, s.of...)
+		plain = append(plain, s.Of...)
 	}
 	sealed := make([]byte, nonceBytes, nonceBytes+len(plain)+16)
 	_, _ = rand.Read(sealed) // never fails
@@ -109,10 +112,10 @@ func (h *handles) make(s selection) string {
 	return handlePrefix + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// read returns what the Authorization of a request stands for. Whatever does
+// Read returns what the Authorization of a request stands for. Whatever does
 // not look like a handle is ignored; what looks like one and is none is refused,
 // for the app expects to be somebody.
-func (h *handles) read(authorization []string) (selection, *problem) {
+func (h *Handles) Read(authorization []string) (Selection, Refusal) {
 	found := ""
 	for _, value := range authorization {
 		scheme, text, _ := strings.Cut(value, " ")
@@ -121,42 +124,42 @@ func (h *handles) read(authorization []string) (selection, *problem) {
 			if strings.Contains(value, handlePrefix) {
 				// A handle in another place. To ignore it would be to let the app be the
 				// default identity, which it did not ask for.
-				return selection{}, &problemHandle
+				return Selection{}, Handle
 			}
 			continue
 		}
 		if found != "" && found != text {
-			return selection{}, &problemDuplicateIdentity
+			return Selection{}, Duplicate
 		}
 		found = text
 	}
 	switch {
 	case found == "":
-		return selection{}, nil
+		return Selection{}, None
 	case h == nil: // switched off since; whoever holds one must not become the default
-		return selection{}, &problemHandle
+		return Selection{}, Handle
 	}
 	var buffer [maxHandle]byte
 	encoded := found[len(handlePrefix):]
 	if len(encoded) > maxHandle || base64.RawURLEncoding.DecodedLen(len(encoded)) < nonceBytes+16+1 {
-		return selection{}, &problemHandle
+		return Selection{}, Handle
 	}
 	n, err := base64.RawURLEncoding.Strict().Decode(buffer[:], []byte(encoded))
 	if err != nil {
-		return selection{}, &problemHandle
+		return Selection{}, Handle
 	}
 	for _, key := range h.current() {
 		plain, err := key.aead.Open(nil, buffer[:nonceBytes], buffer[nonceBytes:n], []byte(handlePrefix))
 		if err != nil {
 			continue
 		}
-		s := selection{plain[0], string(plain[1:])}
-		if s.kind == handleUser {
-			s.of = formatUUID(plain[1:])
+		s := Selection{plain[0], string(plain[1:])}
+		if s.Kind == KindUser {
+			s.Of = formatUUID(plain[1:])
 		}
-		return s, nil
+		return s, None
 	}
-	return selection{}, &problemHandle
+	return Selection{}, Handle
 }
 
 func formatUUID(id []byte) string {

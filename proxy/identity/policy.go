@@ -1,4 +1,4 @@
-package proxy
+package identity
 
 import (
 	"slices"
@@ -15,7 +15,7 @@ type Allowed interface {
 }
 
 // Policy is what the operator allows. Ids are lower-case UUIDs. It is not
-// changed once a Handler has it; SetPolicy puts another one in its place.
+// changed once there is a View of it.
 type Policy struct {
 	// Default is the grant of a request that names no entity user and no identity.
 	Default tokencache.Grant
@@ -40,11 +40,11 @@ type Named struct {
 	EntityID string
 	// Entities an app may name, EntityID included. nil: none.
 	Entities Allowed
-	// APIVersion is added where the app sent none. Empty: the Handler's.
+	// APIVersion is added where the app sent none. Empty: the default one.
 	APIVersion string
 	// PathPrefix is like /as/billing, without a slash at its end. Empty: none.
 	PathPrefix string
-	// Listener is the key of its own listener, as OnListener has it. Empty: none.
+	// Listener is the key of its own listener. Empty: none.
 	Listener string
 	// ByName: X-Monite-Identity reaches it on the main listener.
 	ByName bool
@@ -52,27 +52,27 @@ type Named struct {
 	ReadOnly bool
 	// Rules say what it may call. nil: everything.
 	Rules *routes.Rules
-	// AuditOnly: what Rules refuse is noted in the Record and let pass.
+	// AuditOnly: what Rules refuse is to be noted and let pass.
 	AuditOnly bool
 }
 
-// refuses returns why the identity may not call this, or nil. route is what
+// Refuses returns why the identity may not call this, or None. route is what
 // routes.Find says of path.
-func (n *Named) refuses(method, path string, route int) *problem {
+func (n *Named) Refuses(method, path string, route int) Refusal {
 	switch {
 	case n == nil:
-		return nil
+		return None
 	case n.ReadOnly && method != "GET" && method != "HEAD":
-		return &problemIdentityReadOnly
+		return ReadOnly
 	case n.Rules != nil && !n.Rules.Permits(method, path, route):
-		return &problemRule
+		return Rule
 	}
-	return nil
+	return None
 }
 
-// view is a Policy, ready to be looked things up in. A request keeps the view
+// View is a Policy, ready to be looked things up in. A request keeps the View
 // that it began with.
-type view struct {
+type View struct {
 	Policy
 	byName, byListener, byPrefix map[string]*Named
 	// depths are the numbers of segments that prefixes have.
@@ -81,8 +81,9 @@ type view struct {
 	claimed map[string]bool
 }
 
-func newView(policy Policy) *view {
-	v := &view{Policy: policy, byName: map[string]*Named{}, byListener: map[string]*Named{}, byPrefix: map[string]*Named{}, claimed: map[string]bool{}}
+// NewView prepares a policy.
+func NewView(policy Policy) *View {
+	v := &View{Policy: policy, byName: map[string]*Named{}, byListener: map[string]*Named{}, byPrefix: map[string]*Named{}, claimed: map[string]bool{}}
 	for i := range v.Named {
 		n := &v.Named[i]
 		v.byName[n.Name] = n
@@ -102,10 +103,10 @@ func newView(policy Policy) *view {
 	return v
 }
 
-// strip takes the prefix of an identity off a path, byte for byte. n is nil if
+// Cut takes the prefix of an identity off a path, byte for byte. n is nil if
 // it has none. ok is false for a path that nearly has one: "/as/Billing/v1/x"
 // must not go out as the default identity.
-func (v *view) strip(path string) (n *Named, rest string, ok bool) {
+func (v *View) Cut(path string) (n *Named, rest string, ok bool) {
 	if len(v.depths) == 0 || strings.HasPrefix(path, "/v1/") || path == "" || path[0] != '/' {
 		return nil, path, true
 	}
@@ -121,13 +122,13 @@ func (v *view) strip(path string) (n *Named, rest string, ok bool) {
 
 // claims reports whether the first segment of a path is that of a prefix, in
 // whatever spelling.
-func (v *view) claims(path string) bool {
+func (v *View) claims(path string) bool {
 	first, _, _ := strings.Cut(path[1:], "/")
 	if v.claimed[first] {
 		return true
 	}
 	folded, ok := target.Folded(first)
-	return ok && v.claimed[folded] // if not ok the guard refuses it
+	return ok && v.claimed[folded] // a path with a segment that is not ok is refused anyhow
 }
 
 // segmentsEnd is where the slash after the first depth segments is; 0: there is

@@ -1,4 +1,4 @@
-package proxy
+package identity
 
 import (
 	"net/http"
@@ -8,6 +8,17 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
+
+const (
+	entityA = "11111111-aaaa-4aaa-8aaa-111111111111"
+	entityB = "22222222-bbbb-4bbb-8bbb-222222222222"
+	userA   = "33333333-cccc-4ccc-8ccc-333333333333"
+	userB   = "44444444-dddd-4ddd-8ddd-444444444444"
+)
+
+type idSet map[string]bool
+
+func (s idSet) Contains(id string) bool { return s[id] }
 
 var (
 	partner = tokencache.Grant{Type: tokencache.ClientCredentials}
@@ -32,44 +43,44 @@ type resolveRow struct {
 	policy   string
 	fields   []string
 	identity Identity
-	want     *problem
+	want     Refusal
 }
 
 func resolveRows() []resolveRow {
-	no := func(want *problem, policy string, fields ...string) resolveRow {
+	no := func(want Refusal, policy string, fields ...string) resolveRow {
 		return resolveRow{policy, fields, Identity{}, want}
 	}
 	yes := func(grant tokencache.Grant, entity, policy string, fields ...string) resolveRow {
-		return resolveRow{policy, fields, Identity{Grant: grant, EntityID: entity}, nil}
+		return resolveRow{policy, fields, Identity{Grant: grant, EntityID: entity}, None}
 	}
 	rows := []resolveRow{
 		yes(partner, "", "partner"), yes(partner, entityA, "pinned"), yes(partner, entityA, "allow"), yes(asUserB, entityB, "user"), yes(asUserB, "", "user, no id"), yes(partner, "", "open"),
-		yes(partner, entityA, "pinned", headerEntity, entityA), yes(partner, entityB, "allow", headerEntity, entityB), yes(partner, entityA, "allow", headerEntity, strings.ToUpper(entityA)),
-		yes(asUserA, entityA, "allow", headerEntityUser, userA), yes(asUserA, entityB, "allow", headerEntityUser, strings.ToUpper(userA), headerEntity, entityB),
-		yes(asUserB, entityB, "user", headerEntityUser, userB, headerEntity, entityB), yes(asUserA, entityB, "open", headerEntityUser, userA, headerEntity, entityB), yes(asUserB, "", "open", headerEntityUser, userB),
-		no(&problemEntity, "partner", headerEntity, entityA), no(&problemEntityUser, "partner", headerEntityUser, userA), no(&problemEntity, "pinned", headerEntity, entityB), no(&problemEntityUser, "pinned", headerEntityUser, userA),
-		no(&problemEntity, "user", headerEntity, entityA), no(&problemEntityUser, "user", headerEntityUser, userA), no(&problemEntityUser, "user, no id", headerEntityUser, userB), no(&problemEntityUser, "allow", headerEntityUser, userB),
-		no(&problemEntityUser, "allow", headerEntityUser, entityA), no(&problemEntity, "allow", headerEntity, userA), no(&problemEntityUser, "allow", headerEntityUser, userB, headerEntity, entityA), no(&problemEntity, "allow", headerEntityUser, userA, headerEntity, userB),
-		no(&problemUnknownIdentity, "allow", headerIdentity, "billing"), no(&problemUnknownIdentity, "open", headerIdentity, ""), no(&problemUnknownIdentity, "allow", headerIdentity, "billing", headerEntity, entityA),
+		yes(partner, entityA, "pinned", HeaderEntity, entityA), yes(partner, entityB, "allow", HeaderEntity, entityB), yes(partner, entityA, "allow", HeaderEntity, strings.ToUpper(entityA)),
+		yes(asUserA, entityA, "allow", HeaderUser, userA), yes(asUserA, entityB, "allow", HeaderUser, strings.ToUpper(userA), HeaderEntity, entityB),
+		yes(asUserB, entityB, "user", HeaderUser, userB, HeaderEntity, entityB), yes(asUserA, entityB, "open", HeaderUser, userA, HeaderEntity, entityB), yes(asUserB, "", "open", HeaderUser, userB),
+		no(Entity, "partner", HeaderEntity, entityA), no(User, "partner", HeaderUser, userA), no(Entity, "pinned", HeaderEntity, entityB), no(User, "pinned", HeaderUser, userA),
+		no(Entity, "user", HeaderEntity, entityA), no(User, "user", HeaderUser, userA), no(User, "user, no id", HeaderUser, userB), no(User, "allow", HeaderUser, userB),
+		no(User, "allow", HeaderUser, entityA), no(Entity, "allow", HeaderEntity, userA), no(User, "allow", HeaderUser, userB, HeaderEntity, entityA), no(Entity, "allow", HeaderUser, userA, HeaderEntity, userB),
+		no(Unknown, "allow", HeaderName, "billing"), no(Unknown, "open", HeaderName, ""), no(Unknown, "allow", HeaderName, "billing", HeaderEntity, entityA),
 	}
-	for _, name := range []string{headerEntity, headerEntityUser} {
+	for _, name := range []string{HeaderEntity, HeaderUser} {
 		id, other := entityA, entityB
-		if name == headerEntityUser {
+		if name == HeaderUser {
 			id, other = userA, userB
 		}
 		for _, value := range []string{
 			"", " ", "null", "*", "default", id + " ", " " + id, id + "\t", id + ",", id + "," + other, id + ", " + id, "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.ReplaceAll(id, "-", "_"),
 			id[:35], id + "0", "g" + id[1:], id[:8] + id[9:] + "0", "\u00a0" + id, strings.Repeat("0", 36), strings.Repeat("-", 36), id[:35] + "\u0661", `"` + id + `"`, id + ";", id[:35] + "%",
 		} {
-			rows = append(rows, no(&problemInvalidIdentity, "allow", name, value), no(&problemInvalidIdentity, "open", name, value))
+			rows = append(rows, no(Malformed, "allow", name, value), no(Malformed, "open", name, value))
 		}
-		rows = append(rows, no(&problemDuplicateIdentity, "allow", name, id, name, id), no(&problemDuplicateIdentity, "allow", name, id, name, other), no(&problemDuplicateIdentity, "allow", name, "", name, id), no(&problemDuplicateIdentity, "open", name, other, name, id))
+		rows = append(rows, no(Duplicate, "allow", name, id, name, id), no(Duplicate, "allow", name, id, name, other), no(Duplicate, "allow", name, "", name, id), no(Duplicate, "open", name, other, name, id))
 		under := strings.ReplaceAll(name, "-", "_")
 		for _, twin := range []string{under, strings.ToLower(under), strings.ToUpper(under), strings.Replace(name, "-", "_", 1), strings.Replace(name, "Monite-", "Monite_", 1), strings.ToLower(strings.Replace(name, "-Id", "_ID", 1))} {
-			rows = append(rows, no(&problemInvalidIdentity, "allow", twin, id), no(&problemInvalidIdentity, "allow", twin, ""), no(&problemDuplicateIdentity, "allow", twin, id, name, id), no(&problemDuplicateIdentity, "allow", name, id, twin, other), no(&problemDuplicateIdentity, "open", twin, id, twin, id))
+			rows = append(rows, no(Malformed, "allow", twin, id), no(Malformed, "allow", twin, ""), no(Duplicate, "allow", twin, id, name, id), no(Duplicate, "allow", name, id, twin, other), no(Duplicate, "open", twin, id, twin, id))
 		}
 	}
-	return append(rows, no(&problemDuplicateIdentity, "allow", headerIdentity, "a", headerIdentity, "a"), no(&problemInvalidIdentity, "allow", "x_monite_identity", "a"))
+	return append(rows, no(Duplicate, "allow", HeaderName, "a", HeaderName, "a"), no(Malformed, "allow", "x_monite_identity", "a"))
 }
 
 // wireHeader is what net/http makes of fields.
@@ -84,9 +95,9 @@ func wireHeader(fields []string) http.Header {
 func TestResolve(t *testing.T) {
 	rows := resolveRows()
 	for _, c := range rows {
-		identity, problem := newView(policies[c.policy]).resolve(wireHeader(c.fields), way{})
-		if identity != c.identity || problem != c.want {
-			t.Errorf("%s %q: resolve = %v, %v, want %v, %v", c.policy, c.fields, identity, problem, c.identity, c.want)
+		identity, refusal := NewView(policies[c.policy]).Resolve(wireHeader(c.fields), Arrival{})
+		if identity != c.identity || refusal != c.want {
+			t.Errorf("%s %q: resolve = %v, %v, want %v, %v", c.policy, c.fields, identity, refusal, c.identity, c.want)
 		}
 	}
 	t.Logf("%d rows", len(rows))
@@ -102,13 +113,13 @@ func TestResolveNeverWidens(t *testing.T) {
 			for _, user := range values {
 				var fields []string
 				if entity != "-" {
-					fields = append(fields, headerEntity, entity)
+					fields = append(fields, HeaderEntity, entity)
 				}
 				if user != "-" {
-					fields = append(fields, headerEntityUser, user)
+					fields = append(fields, HeaderUser, user)
 				}
-				identity, problem := newView(policy).resolve(wireHeader(fields), way{})
-				checkResolved(t, name, policy, wireHeader(fields), identity, problem)
+				identity, refusal := NewView(policy).Resolve(wireHeader(fields), Arrival{})
+				checkResolved(t, name, policy, wireHeader(fields), identity, refusal)
 				n++
 			}
 		}
@@ -117,9 +128,9 @@ func TestResolveNeverWidens(t *testing.T) {
 }
 
 // checkResolved states what must hold of any result.
-func checkResolved(t *testing.T, name string, policy Policy, header http.Header, identity Identity, problem *problem) {
+func checkResolved(t *testing.T, name string, policy Policy, header http.Header, identity Identity, refusal Refusal) {
 	t.Helper()
-	if problem != nil {
+	if refusal != None {
 		if identity != (Identity{}) {
 			t.Errorf("%s %v: a refusal with the identity %v", name, header, identity)
 		}
@@ -161,32 +172,48 @@ func FuzzResolve(f *testing.F) {
 	}
 	for _, c := range namedRows() {
 		fields := append(append([]string{}, c.fields...), "", "", "", "")
-		f.Add(fields[0], fields[1], fields[2], fields[3], c.listener, c.prefix, c.handle.kind, c.handle.of)
+		f.Add(fields[0], fields[1], fields[2], fields[3], c.listener, c.prefix, c.handle.Kind, c.handle.Of)
 	}
 	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, listener, prefix string, kind uint8, of string) {
 		header := wireHeader([]string{name1, value1, name2, value2})
 		for name, policy := range policies {
-			identity, problem := newView(policy).resolve(header, way{})
-			checkResolved(t, name, policy, header, identity, problem)
+			identity, refusal := NewView(policy).Resolve(header, Arrival{})
+			checkResolved(t, name, policy, header, identity, refusal)
 		}
 		switch kind { // a handle that was read is one of these
-		case handlePartner:
+		case KindPartner:
 			of = ""
-		case handleUser:
+		case KindUser:
 			id, ok := ids.Parse(of)
 			if !ok {
 				return
 			}
 			of = id
-		case handleNamed:
+		case KindNamed:
 			if of == "" {
 				return
 			}
 		default:
-			kind, of = handleNone, ""
+			kind, of = KindNone, ""
 		}
-		row := namedRow{listener: listener, prefix: prefix, handle: selection{kind, of}}
-		identity, problem := row.resolve(header)
-		checkNamed(t, row, header, identity, problem)
+		row := namedRow{listener: listener, prefix: prefix, handle: Selection{kind, of}}
+		identity, refusal := row.resolve(header)
+		checkNamed(t, row, header, identity, refusal)
 	})
+}
+
+func TestTwinsOfIdentityFieldsAreRefused(t *testing.T) {
+	for _, name := range []string{"X.Monite.Entity.Id", "X-Monite-Entity.Id", "X-Monite-Entity-Id-", "X~monite~identity", "X_monite_entity_user_id"} {
+		if got := CheckFields(http.Header{name: {"11111111-1111-4111-8111-111111111111"}}); got != Malformed {
+			t.Errorf("CheckFields(%s) = %v, want invalid", name, got)
+		}
+		if got := CheckFields(http.Header{name: {"a"}, http.CanonicalHeaderKey(strings.Map(func(r rune) rune {
+			if r == '.' || r == '_' || r == '~' {
+				return '-'
+			}
+			return r
+		}, strings.TrimRight(name, "-"))): {"b"}}); got != Duplicate {
+			t.Errorf("CheckFields(%s and the plain name) = %v, want duplicate", name, got)
+		}
+	}
 }
