@@ -40,8 +40,9 @@ type wire struct {
 	writeBy time.Time
 	now     time.Time // for the next write; zero: not known
 
-	sawEOF  bool // used by whoever reads, as is probing
+	sawEOF  bool // used by whoever reads, as are probing and waiting
 	probing bool
+	waiting *liveness // of conn.settle
 
 	mu     sync.Mutex // guards the read deadline, which an upload moves too
 	readBy time.Time
@@ -71,7 +72,7 @@ func (w *wire) Write(p []byte) (int, error) {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if w.probing {
+	if w.probing || w.waiting != nil && w.waiting.ok(0) {
 		return 0, errProbe
 	}
 	w.mu.Lock()
@@ -125,6 +126,9 @@ type conn struct {
 	nc       net.Conn // wire, or TLS over it
 	tlsState *tls.ConnectionState
 	live     liveness
+	urgent   bool      // in the hands of an urgent request
+	ahead    bool      // made ahead of a request, and not used yet
+	made     time.Time // when
 	retire   time.Time // not used for a new request after this
 	idleFrom time.Time
 	since    time.Time // the last use began
@@ -139,7 +143,7 @@ type conn struct {
 }
 
 func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
-	c := &conn{wire: w, nc: nc, retire: retire, buf: make([]byte, readBuffer)}
+	c := &conn{wire: w, nc: nc, made: time.Now(), retire: retire, buf: make([]byte, readBuffer)}
 	c.live.init(w.Conn)
 	if tc, ok := nc.(*tls.Conn); ok {
 		state := tc.ConnectionState()
@@ -280,7 +284,7 @@ func (c *conn) atRest() bool {
 func (c *conn) usable(idleTimeout time.Duration) bool {
 	c.since = time.Now()
 	idle := c.since.Sub(c.idleFrom)
-	return c.since.Before(c.retire) && idle < idleTimeout && c.live.ok(idle)
+	return c.since.Before(c.retire) && idle < idleTimeout && (c.live.ok(idle) || c.settle() && c.live.ok(idle))
 }
 
 // closeIdle ends a connection in good order (close_notify). Everything else is

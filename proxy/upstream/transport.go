@@ -62,6 +62,15 @@ type Transport struct {
 	// first served. Default 1024.
 	MaxConns int
 
+	// Reserve is how many of MaxConns only requests of Reserved may use. Default 0.
+	Reserve int
+
+	// KeepWarm is for how long after a request one connection is kept ready: it is
+	// replaced before it is too old or too long idle, so that the next request waits
+	// for no handshake. Only to an https origin: a plain one is near, and may be a
+	// server that serves one connection at a time. 0: not at all.
+	KeepWarm time.Duration
+
 	// MaxIdleConns bounds the idle ones. Default 128.
 	MaxIdleConns int
 
@@ -83,6 +92,7 @@ type Transport struct {
 	dialer   dialer
 	pool     pool
 	watch    watch
+	warm     warm
 	limits   limits
 }
 
@@ -98,6 +108,7 @@ func (t *Transport) setup() {
 		headBytes: orDefault(t.MaxResponseHeaderBytes, 256<<10),
 	}
 	t.pool.maxOpen = orDefault(t.MaxConns, 1024)
+	t.pool.reserve = max(t.Reserve, 0)
 	t.pool.maxIdle = orDefault(t.MaxIdleConns, 128)
 	t.pool.idleTimeout = orDefault(t.IdleTimeout, 30*time.Second)
 
@@ -117,6 +128,7 @@ func (t *Transport) setup() {
 	}
 	t.dialer.tcp = dial.Dialer{Timeout: t.dialer.timeout, OnStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
+		t.warm.init(t)
 		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
 		// Roots only: client certificates and pins are meant for the origin.
 		var roots tls.Config
@@ -155,8 +167,21 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 // has returned io.EOF, so that a body that is longer than announced leaves an
 // incomplete request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTrip(req, false)
+}
+
+// Reserved returns a RoundTripper over the same connections whose requests may use
+// Reserve, and go first where requests wait. They do not count as traffic for
+// KeepWarm.
+func (t *Transport) Reserved() http.RoundTripper { return reserved{t} }
+
+type reserved struct{ *Transport }
+
+func (r reserved) RoundTrip(req *http.Request) (*http.Response, error) { return r.roundTrip(req, true) }
+
+func (t *Transport) roundTrip(req *http.Request, urgent bool) (*http.Response, error) {
 	t.once.Do(t.setup)
-	x := &exchange{t: t, req: req, ctx: req.Context(), trace: traceOf(req.Context())}
+	x := &exchange{t: t, req: req, ctx: req.Context(), trace: traceOf(req.Context()), urgent: urgent}
 	resp, err := x.run()
 	if err != nil {
 		return nil, err
@@ -169,6 +194,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *Transport) CloseIdleConnections() {
 	t.once.Do(t.setup)
 	t.dialer.tcp.Stop()
+	t.warm.stop()
 	t.pool.closeIdle()
 }
 
