@@ -15,8 +15,8 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
-		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace", "proxy/writes",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "proxy/writes", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
 	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
@@ -28,10 +28,14 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "proxy/writes", "config/secret", "internal/ids", "internal/routes"},
-	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
-	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy": {
+		"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "proxy/writes",
+		"config/secret", "internal/ids", "internal/routes",
+	},
+	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
+	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
+	"proxy/dial":     {},
 	"proxy/writes":   {}, // decides; knows neither requests nor connections
 	// A pure decision: of tokencache only the grant.
 	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
