@@ -29,14 +29,17 @@ var allowed = map[string][]string{
 	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
 	"proxy/socket":   {},
 	// A simulator that shares code with its subject proves nothing.
-	"proxy/monitetest": {},
+	"proxy/monitetest":           {"proxy/monitetest/resources", "proxy/monitetest/schema"},
+	"proxy/monitetest/resources": {"proxy/monitetest/schema", "proxy/monitetest/state"},
+	"proxy/monitetest/schema":    {}, // facts of the document
+	"proxy/monitetest/state":     {}, // documents, whatever they say
 	// Shows what the others are: their status types, and how a Host is read.
 	"internal/admin": {"proxy", "tokencache"},
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":     {"proxy", "config/secret"},
-	"internal/confine":   {}, // is told what may be done, not why
-	"internal/genroutes": {},
-	"internal/routes":    {}, // a table
+	"internal/confine":   {},                          // is told what may be done, not why
+	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
+	"internal/routes":    {},                          // a table
 	"internal/house":     {},
 	"e2e":                {}, // from outside
 }
