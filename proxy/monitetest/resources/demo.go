@@ -95,7 +95,7 @@ func (a *API) demoData() *state.Store {
 			"id": templateID, "created_at": at, "updated_at": at, "name": "Default invoice",
 			"document_type": "receivable", "is_default": true, "language": "en", "template": "<html></html>", "template_type": "block",
 		})
-		add(st, e.id, "ai/conversations", Doc{"id": conversationID, "created_at": at, "messages": []any{}})
+		add(st, e.id, "ai/conversations", Doc{"id": conversationID, "created_at": at, "title": "Overdue payables", "messages": []any{}})
 	}
 	return st
 }

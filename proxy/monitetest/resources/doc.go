@@ -16,7 +16,7 @@
 // A resource with rules has a file: payables.go with payable_lines.go and
 // ocr.go, purchasing.go, approvals.go, payments.go; receivables.go with
 // pricing.go, numbers.go, receivable_life.go, mails.go and recurrences.go;
-// counterparts.go, entities.go, people.go, catalogue.go, mailboxes.go,
+// counterparts.go, entities.go, people.go, catalogue.go, mailboxes.go, financing.go,
 // templates.go, exports.go and analytics.go.
 //
 // # What happens by itself

@@ -43,10 +43,10 @@ func places(table *schema.Table) map[string]*place {
 		switch item := below[template]; {
 		case item != nil && response(item.methods[http.MethodGet]) != nil:
 			p.item = response(item.methods[http.MethodGet])
-		case response(post) != nil && post.Response.Property("data") == nil:
-			p.item = post.Response
-		case get != nil:
+		case listItem(get) != nil:
 			p.item = listItem(get)
+		case response(post) != nil:
+			p.item = post.Response
 		case item != nil:
 			p.item = response(item.methods[http.MethodPatch])
 		}

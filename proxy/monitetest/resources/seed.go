@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,26 @@ func (a *API) seeds(st *state.Store, born time.Time) func(state.Key) []Doc {
 		if p == nil || p.item == nil {
 			return nil
 		}
-		return seedsOf(p.item, key, born)
+		rows := seedsOf(p.item, key, born)
+		for _, d := range rows {
+			useFilters(d, p)
+		}
+		return rows
+	}
+}
+
+// useFilters gives text fields a value that the list can be filtered by, where
+// only the filter publishes the members.
+func useFilters(d Doc, p *place) {
+	get := p.methods[http.MethodGet]
+	if get == nil {
+		return
+	}
+	for _, q := range get.Query {
+		property := p.item.Property(q.Name)
+		if property != nil && property.Schema.Type == "string" && len(property.Schema.Enum) == 0 && len(q.Schema.Enum) > 0 && !slices.Contains(q.Schema.Enum, text(d[q.Name])) {
+			d[q.Name] = q.Schema.Enum[0]
+		}
 	}
 }
 
