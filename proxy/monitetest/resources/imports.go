@@ -43,7 +43,7 @@ func (a *API) importOne(store *state.Store, owner, path string, d Doc) error {
 	if owner == "partner" {
 		owner = ""
 	}
-	d = maps.Clone(d)
+	d = schema.Normal(d)
 	if id := text(d["id"]); !strings.HasPrefix(path, "_") && !schema.IsUUID(id) {
 		return fmt.Errorf("id %q is not a UUID", id)
 	}

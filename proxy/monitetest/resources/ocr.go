@@ -7,6 +7,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // ocrTakes is how long the recognition of a document takes.
@@ -69,7 +71,7 @@ func (a *API) receive(entityID string, m Mail) Doc {
 		panic(err) // nothing of it is anybody's input
 	}
 	c.event("payable", "created_from_mail", d)
-	a.recognise(entityID, text(d["id"]), m.Bill)
+	a.recognise(entityID, text(d["id"]), schema.Normal(m.Bill))
 	return d
 }
 

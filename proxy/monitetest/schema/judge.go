@@ -43,6 +43,18 @@ func Decode(text []byte) (any, error) {
 	return plain(value), nil
 }
 
+// Normal returns a document as Decode would have read it: other numbers than
+// int and float64, and whole float64, become what they are here.
+func Normal(d Doc) Doc {
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic("schema: not JSON: " + err.Error())
+	}
+	value, _ := Decode(text)
+	normal, _ := value.(Doc)
+	return normal
+}
+
 func plain(value any) any {
 	switch value := value.(type) {
 	case json.Number:

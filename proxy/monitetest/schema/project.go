@@ -154,7 +154,8 @@ func (m *Maker) item(i int) *Maker {
 	return &other
 }
 
-// projectAlternatives takes the first alternative that loses the least.
+// projectAlternatives takes the first alternative that loses the least and
+// makes up the least.
 func (m *Maker) projectAlternatives(s *Schema, name string, value any) (best any, found bool) {
 	least := math.MaxInt
 	for _, alternative := range s.AnyOf {
@@ -162,8 +163,8 @@ func (m *Maker) projectAlternatives(s *Schema, name string, value any) (best any
 		if !ok {
 			continue
 		}
-		if lost := lostFields(value, fitted); lost < least {
-			best, found, least = fitted, true, lost
+		if cost := lostFields(value, fitted) + madeUp(value, fitted); cost < least {
+			best, found, least = fitted, true, cost
 		}
 	}
 	return best, found
@@ -190,6 +191,18 @@ func lostFields(value, fitted any) (lost int) {
 		}
 	}
 	return lost
+}
+
+// madeUp counts what a projection had to add.
+func madeUp(value, fitted any) (added int) {
+	fields, _ := value.(Doc)
+	kept, _ := fitted.(Doc)
+	for name := range kept {
+		if _, is := fields[name]; !is {
+			added++
+		}
+	}
+	return added
 }
 
 // Fill makes a value of which nothing is known.
