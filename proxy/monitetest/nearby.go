@@ -36,14 +36,14 @@ func nearby(method, path string) []string {
 	for _, op := range schema.Published().Operations {
 		cost := pathDistance(wanted, strings.Split(op.Template[1:], "/"))
 		if op.Method != method {
-			cost++
+			cost += 2
 		}
 		all = append(all, candidate{op.Method + " " + op.Template, cost})
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
 	var near []string
 	for _, c := range all[:3] {
-		if c.cost <= 8 {
+		if c.cost <= 9 {
 			near = append(near, c.name)
 		}
 	}
@@ -56,7 +56,7 @@ func pathDistance(wanted, template []string) (cost int) {
 	for i := range max(len(wanted), len(template)) {
 		switch {
 		case i >= len(wanted) || i >= len(template):
-			cost += 5
+			cost += 7
 		case isParam(template[i]) && schema.IsUUID(wanted[i]):
 		case isParam(template[i]):
 			cost += 4
