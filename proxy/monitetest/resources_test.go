@@ -227,3 +227,16 @@ func TestNothingBelowUnknownParents(t *testing.T) {
 		t.Errorf("writes = %d, want %d", got, writes)
 	}
 }
+
+// Monite's JavaScript client speaks 2023-09-01, which had other fields.
+func TestOlderVersionMayHaveFieldsOfItsOwn(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	body := `{"name":"bread","price":{"currency":"EUR","value":5,"old":1},"older":2}`
+	b.want(422, "POST", "/v1/products", body, header)
+	made := b.want(201, "POST", "/v1/products", body, with(header, "X-Monite-Version", "2023-09-01"))
+	if strings.Contains(made.body, "old") {
+		t.Errorf("product = %s, want it without the old fields", made.body)
+	}
+	b.want(422, "POST", "/v1/products", `{"name":7}`, with(header, "X-Monite-Version", "2023-09-01"))
+}

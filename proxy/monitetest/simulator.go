@@ -151,7 +151,7 @@ func (s *Simulator) answer(c *call) *answer {
 func (s *Simulator) act(c *call) *answer {
 	reply := s.api.Do(&resources.Request{
 		Op: c.op, Params: c.params, Query: c.r.URL.Query(), ContentType: c.r.Header.Get("Content-Type"), Body: c.body,
-		EntityID: c.entityID, EntityUserID: c.token.entityUserID,
+		Version: c.r.Header.Get(versionHeader), EntityID: c.entityID, EntityUserID: c.token.entityUserID,
 	})
 	if reply.Executed {
 		c.executed()

@@ -112,6 +112,10 @@ type Request struct {
 	Query       url.Values
 	ContentType string
 	Body        io.Reader
+	// Version is the API version of the request. One that is older than the
+	// document may have fields that the document no longer knows: they are
+	// ignored.
+	Version string
 	// EntityID is the entity that is acted for, if any; EntityUserID the user
 	// that acts, empty for the partner.
 	EntityID, EntityUserID string

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
@@ -37,10 +38,34 @@ func (c *call) judge() error {
 		}
 		problems = append(problems, wrong...)
 	}
+	if c.Version != "" && c.Version < c.api.table.Version {
+		problems = c.forgiveOldFields(problems)
+	}
 	if len(problems) > 0 {
 		return invalid(problems...)
 	}
 	return nil
+}
+
+// forgiveOldFields takes the fields that are not known out of the body, and
+// out of the problems.
+func (c *call) forgiveOldFields(problems []schema.Problem) []schema.Problem {
+	return slices.DeleteFunc(problems, func(p schema.Problem) bool {
+		if p.Type != "value_error.extra" {
+			return false
+		}
+		var parent any = c.body
+		for _, step := range p.Loc[1 : len(p.Loc)-1] {
+			switch at := parent.(type) {
+			case Doc:
+				parent = at[text(step)]
+			case []any:
+				parent = at[step.(int)]
+			}
+		}
+		delete(object(parent), text(p.Loc[len(p.Loc)-1]))
+		return true
+	})
 }
 
 func (c *call) readJSON() ([]schema.Problem, error) {
