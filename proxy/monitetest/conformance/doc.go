@@ -7,5 +7,6 @@
 // document_test.go finds and compiles the document. generate_test.go makes
 // requests of its schemas. walk_test.go calls all operations, mutate_test.go
 // breaks each request in every way the document forbids, and lists_test.go
-// tries every published filter and order.
+// tries every published filter and order. gotypes_test.go reads the demo with
+// the types of a generated Go client.
 package conformance
