@@ -286,7 +286,7 @@ func TestClientsGetWhatTheyGetDirectly(t *testing.T) {
 				row = append(row, "")
 				continue
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			want, wantErr := c.run(ctx, "http://"+host+":"+direct+"/v1", operation)
 			got, gotErr := c.run(ctx, "http://"+host+":"+through+"/v1", operation)
 			cancel()
