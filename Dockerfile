@@ -79,6 +79,9 @@ LABEL org.opencontainers.image.title="monite-proxy" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$COMMIT"
 COPY --from=build-proxy /out/monite-proxy /monite-proxy
+# Where the root certificates are: in the bundle alone. Without this crypto/x509 also parses every file of the
+# directories of certificates, of which most hold what the bundle has; an SSL_CERT_DIR that does not exist is empty.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt SSL_CERT_DIR=/nonexistent
 # Documentation only. Both listeners stay on loopback unless told otherwise; publishing 8080 would hand
 # the Monite account to whoever can reach it.
 EXPOSE 8080 8081

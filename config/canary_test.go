@@ -45,9 +45,6 @@ func TestCanaryInAnyVariableIsNeverSaid(t *testing.T) {
 	for _, v := range variables {
 		names = append(names, v.name)
 	}
-	for _, v := range later {
-		names = append(names, v.name)
-	}
 	for _, c := range canaries {
 		all := map[string]string{}
 		for _, name := range names {

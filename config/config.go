@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/certs"
 )
 
 // Config is the environment, read and found right. The defaults and ranges of
@@ -64,8 +65,13 @@ type Config struct {
 	Admin Listen
 	// Vend overlaps with neither: on loopback unless AllowRemote. The zero Listen:
 	// no token is handed out.
-	Vend     Listen
-	ReadOnly bool
+	Vend Listen
+	// VendSocketMode are the permission bits of the vend listener's unix socket.
+	VendSocketMode fs.FileMode
+	// VendAllowedPeerUIDs are the users that may connect to it: those of
+	// AllowedPeerUIDs, if it has none of its own.
+	VendAllowedPeerUIDs []uint32
+	ReadOnly            bool
 
 	TokenTimeout    time.Duration // one mint
 	RefreshBefore   time.Duration // zero: no refresh ahead of expiry
@@ -74,10 +80,18 @@ type Config struct {
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
-	MaxMints        int // per second
+	RepeatGuard     time.Duration // of a write of unknown outcome; zero: off
+	IdempotencyTTL  time.Duration // of an Idempotency-Key; zero: the field means nothing
+	MintsPerSecond  int           // long-term average
 	MaxInFlight     int
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay
+
+	// MaxRequestsPerSecond is the limit of all replicas together; zero: none, and
+	// always so without Redis.
+	MaxRequestsPerSecond int
+	// Redis is the store that replicas share. Nil: none.
+	Redis *Redis
 
 	QuitEndpoint bool
 	StatusPage   bool
@@ -92,8 +106,9 @@ type Config struct {
 	Warnings []string
 
 	appToken          source
-	clientCertificate *clientCertificate // nil: none
-	serverTLS         *serverTLS         // nil: plain HTTP
+	vendAppToken      source
+	clientCertificate *certs.Client // nil: none
+	serverTLS         *certs.Server // nil: plain HTTP
 	settings          []Setting
 	identitiesPath    string // empty: none
 }
@@ -102,10 +117,23 @@ type Config struct {
 // String: none is asked for. Once it is set it never becomes zero.
 func (c *Config) AppToken() secret.String { return c.appToken.current() }
 
+// VendAppToken is what AppToken is, for the vend listener. Without one of its own
+// that is AppToken.
+func (c *Config) VendAppToken() secret.String {
+	if own := c.vendAppToken.current(); !own.IsZero() {
+		return own
+	}
+	return c.AppToken()
+}
+
 // Files returns the files that secrets came from, for a secret.Watcher.
 func (c *Config) Files() []*secret.File {
 	var files []*secret.File
-	for _, s := range []source{c.Credentials.id, c.Credentials.secret, c.appToken} {
+	sources := []source{c.Credentials.id, c.Credentials.secret, c.appToken, c.vendAppToken}
+	if c.Redis != nil {
+		sources = append(sources, c.Redis.password)
+	}
+	for _, s := range sources {
 		if s.file != nil {
 			files = append(files, s.file)
 		}
@@ -120,12 +148,15 @@ func (c *Config) FollowedFiles() []string {
 		paths = append(paths, file.Path())
 	}
 	if c.clientCertificate != nil {
-		paths = append(paths, c.clientCertificate.certFile, c.clientCertificate.keyFile)
+		paths = append(paths, c.clientCertificate.Paths()...)
 	}
 	if c.identitiesPath != "" {
 		paths = append(paths, c.identitiesPath)
 	}
-	return append(paths, c.serverTLS.files()...)
+	if c.serverTLS != nil {
+		paths = append(paths, c.serverTLS.Paths()...)
+	}
+	return paths
 }
 
 // Redacted returns every variable with its effective value, in the order of

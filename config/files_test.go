@@ -173,12 +173,12 @@ func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 	good := certificate(t)
 	tests := []struct{ name, path, want string }{
 		{"missing", filepath.Join(dir, "none"), "no such file or directory"},
-		{"directory", dir, "it is not a regular file"},
-		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "no certificate is in it"},
+		{"directory", dir, "it is a directory"},
+		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "it is empty"},
 		{"text", writeFile(t, filepath.Join(dir, "text"), "hello\n"), "no certificate is in it"},
-		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it"},
-		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "a certificate in it is broken"},
-		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "a certificate in it is broken"},
+		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it, but a PRIVATE KEY"},
+		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "certificate 2 in it is broken or cut off"},
+		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "certificate 2 in it is broken or cut off"},
 	}
 	for _, tc := range tests {
 		_, err := load(t, map[string]string{"MONITE_CA_FILE": tc.path})

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // buildHosts reads the comma list of Host names.
@@ -70,7 +72,7 @@ func isPortSuffix(text string) bool {
 // IPv4 address (127.1), and a UUID, which is an id or a client secret that was
 // pasted into the wrong variable.
 func isHostName(name string) bool {
-	if _, isID := parseID(name); isID || name == "" || len(name) > 253 {
+	if _, isID := ids.Parse(name); isID || name == "" || len(name) > 253 {
 		return false
 	}
 	last := ""

@@ -2,14 +2,11 @@ package config
 
 import (
 	"crypto/sha256"
-	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
+	"github.com/monite-proxy/monite-proxy/internal/files"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
 
@@ -114,36 +111,10 @@ func buildIdentities(cfg *Config, path string, wrong *mistakes) {
 }
 
 func readIdentities(cfg *Config, wrong *mistakes) *Identities {
-	text, why := readRegular(cfg.identitiesPath, maxIdentitiesFile)
-	if why != "" {
-		wrong.refuse("MONITE_IDENTITIES_FILE", why)
+	text, err := files.Read(cfg.identitiesPath, maxIdentitiesFile)
+	if err != nil {
+		wrong.refuse("MONITE_IDENTITIES_FILE", err.Error())
 		return nil
 	}
 	return parseIdentities(text, cfg, wrong)
-}
-
-// readRegular reads a whole file. why is empty if all is well.
-func readRegular(path string, limit int64) (content []byte, why string) {
-	// O_NONBLOCK: opening a named pipe would wait for a writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		defer func() { _ = file.Close() }()
-		var info fs.FileInfo
-		if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() {
-			return nil, "it is not a regular file"
-		}
-	}
-	if err == nil {
-		content, err = io.ReadAll(io.LimitReader(file, limit+1))
-	}
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, pathErr.Err.Error()
-	}
-	switch {
-	case err != nil:
-		return nil, "it cannot be read"
-	case int64(len(content)) > limit:
-		return nil, "it is larger than 1 MiB"
-	}
-	return content, ""
 }

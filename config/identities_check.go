@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
 
@@ -82,7 +83,7 @@ func (p *identityParser) name(node, field *yaml.Node) string {
 
 // looksLikeID: names are logged, and ids are not.
 func looksLikeID(text string) bool {
-	_, isID := parseID(text)
+	_, isID := ids.Parse(text)
 	return isID
 }
 
@@ -130,7 +131,7 @@ func (p *identityParser) entities(i *Identity, fields map[string]*yaml.Node) {
 			p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(item.Line)+": whoever reaches this identity may name any entity")
 			return
 		}
-		id, ok := parseID(text)
+		id, ok := ids.Parse(text)
 		if !ok {
 			p.add(item.Line, wanted)
 			continue
@@ -238,7 +239,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	}
 	p.alone(at, field.Line)
 	if !at.Loopback() && p.cfg.AllowRemote {
-		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness(tokenTravels, mayAct))
+		p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(field.Line)+": this identity is "+p.cfg.openness(!p.cfg.AppToken().IsZero(), tokenTravels, mayAct))
 	}
 }
 

@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 )
 
@@ -115,7 +118,7 @@ func (p *identityParser) mapping(node *yaml.Node, wanted string, keys ...string)
 		key, value := node.Content[i], node.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
-			p.add(key.Line, "another key"+suggestion(key.Value, keys))
+			p.add(key.Line, "another key"+suggestion(key.Value, keys)+unknownKey(key.Value))
 		case fields[key.Value] != nil:
 			p.add(key.Line, "the key "+key.Value+" once; it is in line "+strconv.Itoa(fields[key.Value].Line)+" already")
 		default:
@@ -123,6 +126,15 @@ func (p *identityParser) mapping(node *yaml.Node, wanted string, keys ...string)
 		}
 	}
 	return fields
+}
+
+// unknownKey names a key that we do not know, if it cannot be a secret: few
+// letters, and no digit.
+func unknownKey(text string) string {
+	if text == "" || len(text) > 24 || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "" {
+		return ""
+	}
+	return " (" + text + " is not known)"
 }
 
 // suggestion is ": did you mean X?" for a near miss, else the list if it is short.
@@ -182,7 +194,7 @@ func (p *identityParser) id(node *yaml.Node) string {
 	if !ok {
 		return ""
 	}
-	id, ok := parseID(text)
+	id, ok := ids.Parse(text)
 	if !ok {
 		p.add(node.Line, wanted)
 	}
@@ -220,4 +232,10 @@ func (p *identityParser) rules(node *yaml.Node) (texts []string, rules []routes.
 		}
 	}
 	return texts, rules
+}
+
+// pattern is compiled when it is asked for: few starts ask for any, and all
+// pathPrefix's repetitions come to 200 KiB.
+func pattern(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }

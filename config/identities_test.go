@@ -83,7 +83,7 @@ func TestIdentityHasWhatTheFileSays(t *testing.T) {
 	i := cfg.Identities.All[0]
 	if i.Name != "billing" || i.GrantType != "entity_user" || i.EntityUserID != "aaaaaaaa-0000-4000-8000-000000000001" ||
 		i.EntityID != "11111111-0000-4000-8000-000000000001" || i.APIVersion != "2024-05-25" || i.PathPrefix != "/as/billing" ||
-		i.Listen != (Listen{"unix", "/run/billing.sock"}) || i.SocketMode != 0o660 || i.ByName || i.ReadOnly || !i.AuditOnly ||
+		i.Listen != (Listen{Network: "unix", Address: "/run/billing.sock"}) || i.SocketMode != 0o660 || i.ByName || i.ReadOnly || !i.AuditOnly ||
 		i.Rules == nil || len(i.Allow) != 3 || len(i.Deny) != 2 {
 		t.Errorf("billing = %+v", i)
 	}
@@ -154,7 +154,7 @@ func TestIdentitiesFileThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(large, make([]byte, maxIdentitiesFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is not a regular file)", large: "(it is larger than 1 MiB)"} {
+	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is a directory)", large: "(it is larger than 1 MiB)"} {
 		_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path})
 		if got := lines(err); len(got) != 1 || got[0] != "MONITE_IDENTITIES_FILE: want the path of a YAML file with named identities "+want {
 			t.Errorf("%s: mistakes %q, want %q", path, got, want)

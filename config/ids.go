@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // AllowList says which ids an app may name. The zero value allows none.
@@ -18,7 +20,7 @@ func (l AllowList) Any() bool { return l.any }
 // Contains reports whether the id is allowed, in upper or lower case. What is
 // not a UUID never is, not even with Any.
 func (l AllowList) Contains(id string) bool {
-	id, ok := parseID(id)
+	id, ok := ids.Parse(id)
 	if !ok {
 		return false
 	}
@@ -29,30 +31,11 @@ func (l AllowList) Contains(id string) bool {
 // IDs returns the ids that are named, sorted. With Any they are not all.
 func (l AllowList) IDs() []string { return slices.Sorted(maps.Keys(l.ids)) }
 
-// parseID accepts 8-4-4-4-12 hexadecimal digits and returns them in lower case.
-func parseID(text string) (string, bool) {
-	if len(text) != 36 {
-		return "", false
-	}
-	for i := range len(text) {
-		switch c := text[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return "", false
-			}
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
-			return "", false
-		}
-	}
-	return strings.ToLower(text), true
-}
-
 func buildID(name, text string, wrong *mistakes) string {
 	if text == "" {
 		return ""
 	}
-	id, ok := parseID(text)
+	id, ok := ids.Parse(text)
 	if !ok {
 		wrong.refuse(name, "")
 	}
@@ -76,7 +59,7 @@ func buildAllowList(name, text, defaultID string, wrong *mistakes) AllowList {
 		return list
 	}
 	for element := range strings.SplitSeq(text, ",") {
-		id, ok := parseID(strings.Trim(element, " "))
+		id, ok := ids.Parse(strings.Trim(element, " "))
 		if !ok {
 			wrong.refuse(name, "")
 			return list

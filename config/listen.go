@@ -1,24 +1,43 @@
 package config
 
 import (
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Listen is an address to listen on, as net.Listen takes it.
+// Listen is an address to listen on.
 type Listen struct {
 	Network string // "tcp" or "unix"
 	Address string // "127.0.0.1:8080", ":8080" (all interfaces), "/run/monite.sock"
+	// Localhost means both loopback addresses: Address has 127.0.0.1, and the same
+	// port of ::1 belongs to it where the host has ::1.
+	Localhost bool
+}
+
+// Addresses are those to listen on, as net.Listen takes them. The first has to
+// open; a second one is for ::1, which a host may not have.
+func (l Listen) Addresses() []string {
+	if !l.Localhost {
+		return []string{l.Address}
+	}
+	_, port, _ := net.SplitHostPort(l.Address)
+	return []string{l.Address, net.JoinHostPort("::1", port)}
 }
 
 // String gives it in the form of the variable.
 func (l Listen) String() string {
-	if l.Network == "unix" {
+	switch {
+	case l.Network == "unix":
 		return "unix:" + l.Address
+	case l.Localhost:
+		_, port, _ := net.SplitHostPort(l.Address)
+		return net.JoinHostPort("localhost", port)
 	}
 	return l.Address
 }
@@ -71,8 +90,20 @@ func (l Listen) Overlaps(other Listen) bool {
 	if l.Network == "unix" {
 		return l.Address == other.Address
 	}
-	ip, port, all := l.split()
-	otherIP, otherPort, otherAll := other.split()
+	for _, one := range l.Addresses() {
+		for _, another := range other.Addresses() {
+			if overlap(Listen{Network: "tcp", Address: one}, Listen{Network: "tcp", Address: another}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overlap is Overlaps for one TCP address each.
+func overlap(a, b Listen) bool {
+	ip, port, all := a.split()
+	otherIP, otherPort, otherAll := b.split()
 	if port != otherPort || port == "0" {
 		return false
 	}
@@ -95,9 +126,9 @@ func parseListen(text string) (Listen, bool) {
 		return Listen{}, false
 	}
 	switch {
-	case host == "localhost":
+	case strings.EqualFold(host, "localhost"):
 		// By number: an image without /etc/hosts would ask the DNS.
-		host = "127.0.0.1"
+		return Listen{Network: "tcp", Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(number)), Localhost: true}, true
 	case host != "":
 		ip, err := netip.ParseAddr(host)
 		if err != nil || !isPrintable(host) {
@@ -146,7 +177,39 @@ func AdminAddr() (Listen, error) {
 	}
 	listen, ok := parseListen(text)
 	if !ok {
-		return Listen{}, &Error{Mistakes: []Mistake{{Variable: v.name, Accepts: v.accepts}}}
+		wrong := mistakes{values: map[string]string{v.name: text}}
+		wrong.refuse(v.name, "")
+		return Listen{}, wrong.err()
 	}
 	return listen, nil
+}
+
+// buildSocketMode reads four octal digits. The owner may always read and write,
+// or the socket would be of no use to anybody but root.
+func buildSocketMode(name, text string, wrong *mistakes) fs.FileMode {
+	mode, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || len(text) != 4 || mode < 0o600 || mode > 0o777 {
+		wrong.refuse(name, "")
+		return 0o600
+	}
+	return fs.FileMode(mode)
+}
+
+// buildPeerUIDs reads the comma list. Nil: everybody.
+func buildPeerUIDs(name, text string, wrong *mistakes) []uint32 {
+	if text == "" {
+		return nil
+	}
+	var uids []uint32
+	for element := range strings.SplitSeq(text, ",") {
+		var uid number
+		// 4294967295 is (uid_t)-1, which is nobody's.
+		if uid.Decode(strings.Trim(element, " ")) != nil || uid >= 1<<32-1 {
+			wrong.refuse(name, "")
+			return nil
+		}
+		uids = append(uids, uint32(uid))
+	}
+	slices.Sort(uids)
+	return slices.Compact(uids)
 }

@@ -1,10 +1,15 @@
 package config
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestListenAddressSaysWhoReachesIt(t *testing.T) {
@@ -63,6 +68,22 @@ func TestListenAddressCanBeListenedOnAndDialled(t *testing.T) {
 	}
 }
 
+func TestLocalhostIsBothLoopbackAddresses(t *testing.T) {
+	for text, want := range map[string][]string{
+		"localhost:8080":   {"127.0.0.1:8080", "[::1]:8080"},
+		"LocalHost:1":      {"127.0.0.1:1", "[::1]:1"},
+		"127.0.0.1:8080":   {"127.0.0.1:8080"},
+		"[::1]:8080":       {"[::1]:8080"},
+		":8080":            {":8080"},
+		"unix:/run/a.sock": {"/run/a.sock"},
+	} {
+		l, ok := parseListen(text)
+		if got := l.Addresses(); !ok || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestOverlapOfListeners(t *testing.T) {
 	tests := []struct {
 		a, b string
@@ -72,6 +93,17 @@ func TestOverlapOfListeners(t *testing.T) {
 		{"127.0.0.1:1", "127.0.0.1:2", false},
 		{"127.0.0.1:1", "127.0.0.2:1", false},
 		{"127.0.0.1:1", "[::ffff:127.0.0.1]:1", true},
+		{"localhost:1", "127.0.0.1:1", true},
+		{"localhost:1", "[::1]:1", true},
+		{"localhost:1", "localhost:1", true},
+		{"localhost:1", "LOCALHOST:1", true},
+		{"localhost:1", "localhost:2", false},
+		{"localhost:1", "127.0.0.2:1", false},
+		{"localhost:1", "0.0.0.0:1", true},
+		{"localhost:1", "[::]:1", true},
+		{"localhost:1", ":1", true},
+		{"localhost:0", "localhost:0", false},
+		{"localhost:1", "unix:/a", false},
 		{"127.0.0.1:1", "0.0.0.0:1", true},
 		{"127.0.0.1:1", ":1", true},
 		{"127.0.0.1:1", "[::]:1", true},
@@ -100,21 +132,104 @@ func TestOverlapOfListeners(t *testing.T) {
 
 func TestAdminAddrNeedsNothingElse(t *testing.T) {
 	environ(t, map[string]string{"MONITE_CLIENT_ID": "-", "MONITE_CLIENT_SECRET": "-", "MONITE_LOG_LEVEL": "bad", "MONITE_ADMIN_ADDR": ":9001"})
-	if got, err := AdminAddr(); err != nil || got != (Listen{"tcp", ":9001"}) {
+	if got, err := AdminAddr(); err != nil || got != (Listen{Network: "tcp", Address: ":9001"}) {
 		t.Errorf("AdminAddr() = %v, %v, want :9001", got, err)
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "")
-	if got, err := AdminAddr(); err != nil || got.String() != "127.0.0.1:8081" {
+	if got, err := AdminAddr(); err != nil || got.String() != "localhost:8081" {
 		t.Errorf("AdminAddr() of empty = %v, %v, want the default", got, err)
 	}
 	_ = os.Unsetenv("MONITE_ADMIN_ADDR")
 	t.Setenv("ADMIN_ADDR", ":1")
-	if got, err := AdminAddr(); err != nil || got.String() != "127.0.0.1:8081" {
+	if got, err := AdminAddr(); err != nil || got.String() != "localhost:8081" {
 		t.Errorf("AdminAddr() of unset = %v, %v, want the default", got, err)
 	}
 	t.Setenv("MONITE_ADMIN_ADDR", "CANARY")
 	_, err := AdminAddr()
-	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts; err == nil || err.Error() != want {
+	if want := "MONITE_ADMIN_ADDR: want " + named("MONITE_ADMIN_ADDR").accepts + " (the port is missing)"; err == nil || err.Error() != want {
 		t.Errorf("AdminAddr() = %v, want %s", err, want)
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	for text, want := range map[string]fs.FileMode{"": 0o600, "0600": 0o600, "0660": 0o660, "0666": 0o666, "0777": 0o777} {
+		if got := mustLoad(t, map[string]string{"MONITE_SOCKET_MODE": text}).SocketMode; got != want {
+			t.Errorf("%q: %o, want %o", text, got, want)
+		}
+	}
+	for _, text := range []string{"600", "0o600", "0400", "0066", "0678", "1777", "7777", "-600", "rw-------", " 0600", "00600"} {
+		if _, err := load(t, map[string]string{"MONITE_SOCKET_MODE": text}); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+func TestAllowedPeerUIDs(t *testing.T) {
+	socket := map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock"}
+	for text, want := range map[string][]uint32{"": nil, "0": {0}, "1000, 65532,1000": {1000, 65532}, "4294967294": {4294967294}} {
+		socket["MONITE_ALLOWED_PEER_UIDS"] = text
+		if diff := cmp.Diff(want, mustLoad(t, socket).AllowedPeerUIDs); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+	}
+	for _, text := range []string{",", "1,", "-1", "nobody", "0x10", "4294967295", "4294967296", "1 2", "*"} {
+		socket["MONITE_ALLOWED_PEER_UIDS"] = text
+		if _, err := load(t, socket); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// Who relies on the list must not find out later that a port has no users.
+func TestAllowedPeerUIDsNeedASocket(t *testing.T) {
+	_, err := load(t, map[string]string{"MONITE_ALLOWED_PEER_UIDS": "1000"})
+	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR (MONITE_LISTEN_ADDR is not a unix socket)"}
+	if diff := cmp.Diff(want, lines(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPlacesAreLookedAtAndNothingIsOpened(t *testing.T) {
+	directory := t.TempDir()
+	readOnly := filepath.Join(directory, "ro")
+	if err := os.Mkdir(readOnly, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, filepath.Join(directory, "file"), "")
+	for _, tc := range []struct{ name, value, want string }{
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/a.sock", ""},
+		{"MONITE_LISTEN_ADDR", "localhost:1", ""},
+		{"MONITE_ADMIN_ADDR", ":1", ""},
+		{"MONITE_ADMIN_ADDR", "192.0.2.1:1", "an address that this host has"},
+		{"MONITE_ADMIN_ADDR", "[2001:db8::1]:1", "an address that this host has"},
+		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/none/a.sock", "an address in a folder that exists: make the folder first"},
+		{"MONITE_ADMIN_ADDR", "unix:" + file + "/a.sock", "an address in a folder that can be looked at"},
+		{"MONITE_LISTEN_ADDR", "unix:" + file, "an address where nothing is yet, or a socket: there is something else of that name"},
+		{"MONITE_AUDIT_LOG", file, ""},
+		{"MONITE_LISTEN_ADDR", "unix:" + readOnly + "/a.sock", "an address in a folder that this user may write"},
+		{"MONITE_AUDIT_LOG", readOnly + "/audit", "a file that this user may write"},
+	} {
+		if os.Geteuid() == 0 && strings.HasSuffix(tc.want, "may write") {
+			continue // root may
+		}
+		var want []string
+		if tc.want != "" {
+			want = []string{tc.name + ": want " + tc.want}
+		}
+		if got := lines(mustLoad(t, map[string]string{tc.name: tc.value}).CheckPlaces()); !slices.Equal(got, want) {
+			t.Errorf("%s=%s: %q, want %q", tc.name, tc.value, got, want)
+		}
+	}
+	identities := writeFile(t, filepath.Join(directory, "identities"),
+		"identities:\n- name: billing\n  grant_type: client_credentials\n  listen_addr: unix:"+directory+"/none/b.sock\n")
+	got := lines(mustLoad(t, map[string]string{"MONITE_IDENTITIES_FILE": identities, "MONITE_LISTEN_ADDR": "unix:" + directory + "/none/a.sock"}).CheckPlaces())
+	if want := []string{
+		"MONITE_IDENTITIES_FILE: want a listen_addr of billing in a folder that exists: make the folder first",
+		"MONITE_LISTEN_ADDR: want an address in a folder that exists: make the folder first",
+	}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if left, err := filepath.Glob(directory + "/*.sock"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -16,7 +16,7 @@ const prefix = "MONITE_"
 // secretVariables are taken out of the environment once they have been read, so
 // that no child process and no dump of os.Environ has them. The kernel's own
 // copy, /proc/self/environ, cannot be changed; files have no such copy.
-var secretVariables = []string{"MONITE_CLIENT_SECRET", "MONITE_CLIENT_ID", "MONITE_APP_TOKEN",
+var secretVariables = []string{"MONITE_CLIENT_SECRET", "MONITE_CLIENT_ID", "MONITE_APP_TOKEN", "MONITE_VEND_APP_TOKEN", "MONITE_REDIS_URL", "MONITE_REDIS_PASSWORD",
 	"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"}
 
 // Load reads the process environment. The error is an *Error with all
@@ -31,11 +31,10 @@ func Load() (*Config, error) {
 			_ = os.Unsetenv(name)
 		}
 	}()
-	var wrong mistakes
 	var warnings []string
 	environment := ownVariables()
+	wrong := mistakes{values: environment}
 	checkNames(environment, &wrong, &warnings)
-	checkLater(environment, &wrong)
 
 	parsed := parse(environment, &wrong)
 	checkRanges(parsed, &wrong)

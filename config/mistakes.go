@@ -2,9 +2,12 @@ package config
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // Error holds everything that is wrong with the environment.
@@ -37,8 +40,15 @@ func (m Mistake) String() string {
 }
 
 // mistakes collects. Only the first of each variable counts: what follows is
-// mostly a consequence.
-type mistakes struct{ found []Mistake }
+// usually a consequence.
+type mistakes struct {
+	found []Mistake
+	// values are the variables that are set. Of a secret it is only known that it is.
+	values map[string]string
+}
+
+// isSet reports whether the environment has the variable.
+func (m *mistakes) isSet(name string) bool { return m.values[name] != "" }
 
 func (m *mistakes) has(name string) bool {
 	return slices.ContainsFunc(m.found, func(f Mistake) bool { return f.Variable == name })
@@ -52,10 +62,14 @@ func (m *mistakes) add(name, accepts string) {
 	}
 }
 
-// refuse notes that the variable does not hold what it accepts; why is a fixed
-// text or empty.
+// refuse notes that the variable does not hold what it accepts. why is a fixed
+// text; if it is empty, the value is asked.
 func (m *mistakes) refuse(name, why string) {
-	accepts := named(name).accepts
+	v := named(name)
+	accepts := v.accepts
+	if why == "" && v.kind != reflect.TypeFor[secret.String]() {
+		why = faultOf(v, m.values[name])
+	}
 	if why != "" {
 		accepts += " (" + why + ")"
 	}
@@ -83,10 +97,5 @@ func position(name string) int {
 			return i
 		}
 	}
-	for i, v := range later {
-		if v.name == name {
-			return len(variables) + i
-		}
-	}
-	return len(variables) + len(later)
+	return len(variables)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 )
 
 // Setting is one variable as it is in effect.
@@ -64,27 +65,26 @@ func (c *Config) special() map[string]string {
 		vend = c.Vend.String()
 	}
 	endpoint, attributes := c.Traces.shown()
+	redis := ""
+	if c.Redis != nil {
+		redis = c.Redis.String()
+	}
 	return map[string]string{
 		otlpTracesEndpoint:               endpoint,
 		"OTEL_RESOURCE_ATTRIBUTES":       attributes,
 		"MONITE_VEND_ADDR":               vend,
+		redisURL:                         redis,
 		"MONITE_ENVIRONMENT":             c.Environment,
+		"MONITE_GRANT_TYPE":              c.GrantType,
 		"MONITE_API_URL":                 c.Upstream.String(),
-		"MONITE_ENTITY_USER_ID":          shortID(c.EntityUserID),
-		"MONITE_ENTITY_ID":               shortID(c.EntityID),
+		"MONITE_ENTITY_USER_ID":          ids.Short(c.EntityUserID),
+		"MONITE_ENTITY_ID":               ids.Short(c.EntityID),
 		"MONITE_ALLOWED_ENTITY_IDS":      c.AllowedEntityIDs.short(),
 		"MONITE_ALLOWED_ENTITY_USER_IDS": c.AllowedEntityUserIDs.short(),
 		"MONITE_LISTEN_ADDR":             c.Listen.String(),
 		"MONITE_ADMIN_ADDR":              c.Admin.String(),
 		"MONITE_ALLOWED_HOSTS":           strings.Join(c.AllowedHosts, ","),
 	}
-}
-
-func shortID(id string) string {
-	if id == "" {
-		return ""
-	}
-	return id[:8] + "-..."
 }
 
 // short names at most five ids.
@@ -98,7 +98,7 @@ func (l AllowList) short() string {
 			shown = append(shown, fmt.Sprintf("and %d more", len(l.ids)-i))
 			break
 		}
-		shown = append(shown, shortID(id))
+		shown = append(shown, ids.Short(id))
 	}
 	return strings.Join(shown, ",")
 }

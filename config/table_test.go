@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,10 +31,59 @@ func TestTableIsGeneratedFromTheTags(t *testing.T) { golden(t, "table.md", Table
 
 func TestUsageIsGeneratedFromTheTags(t *testing.T) { golden(t, "usage.txt", Usage()) }
 
+func TestUsageFitsATerminal(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(Usage(), "\n"), "\n")
+	for _, line := range lines {
+		if len(line) > 80 {
+			t.Errorf("%q has %d columns", line, len(line))
+		}
+	}
+	if len(lines) > 40 {
+		t.Errorf("%d lines, want at most 40", len(lines))
+	}
+	unfolded := strings.NewReplacer("[TRACES_]", "", "[_FILE]", "").Replace(Usage())
+	for _, v := range variables {
+		name := strings.TrimSuffix(strings.Replace(v.name, "TRACES_", "", 1), "_FILE")
+		if strings.HasPrefix(v.name, "OTEL_TRACES_") {
+			name = v.name
+		}
+		if !strings.Contains(unfolded, name) {
+			t.Errorf("%s is not there", v.name)
+		}
+	}
+}
+
+func TestVariableOrTopicIsExplained(t *testing.T) {
+	for word, want := range map[string]string{
+		"MONITE_TOKEN_TIMEOUT": "MONITE_TOKEN_TIMEOUT\n  meaning  limit for one token request\n  default  10s\n  accepts  a duration from 50ms to 5m, such as 10s\n",
+		"token_timeout":        "MONITE_TOKEN_TIMEOUT\n  meaning",
+		"monite_app_token":     "MONITE_APP_TOKEN\n",
+		"OTEL_SERVICE_NAME":    "OTEL_SERVICE_NAME\n",
+		"vend":                 "MONITE_VEND_ADDR\n",
+		"Admin":                "MONITE_ADMIN_ADDR\n",
+	} {
+		if got, ok := Explain(word); !ok || !strings.HasPrefix(got, want) {
+			t.Errorf("Explain(%q) = %q, %v, want %q", word, got, ok, want)
+		}
+	}
+	for word, want := range map[string]string{
+		"MONITE_TOKEN_TIMOUT": "did you mean MONITE_TOKEN_TIMEOUT?",
+		"TOKEN_TIMOUT":        "did you mean MONITE_TOKEN_TIMEOUT?",
+		"coffee":              "there is no variable and no topic of this name\n",
+	} {
+		if got, ok := Explain(word); ok || !strings.Contains(got, want) {
+			t.Errorf("Explain(%q) = %q, %v, want %q", word, got, ok, want)
+		}
+	}
+	if got, _ := Explain("tokens"); strings.Count(got, "accepts") != 5 {
+		t.Errorf("topic tokens: %s", got)
+	}
+}
+
 func TestTableRowsHaveFourCells(t *testing.T) {
-	rows := strings.Split(strings.TrimSpace(Table()), "\n")
-	if len(rows) != len(variables)+2 {
-		t.Errorf("%d rows, want %d", len(rows), len(variables)+2)
+	rows := slices.DeleteFunc(strings.Split(strings.TrimSpace(Table()), "\n"), func(line string) bool { return !strings.HasPrefix(line, "|") })
+	if want := len(variables) + 2*len(topics()); len(rows) != want {
+		t.Errorf("%d rows, want %d", len(rows), want)
 	}
 	for _, row := range rows {
 		if got := strings.Count(strings.ReplaceAll(row, `\|`, ""), "|"); got != 5 {

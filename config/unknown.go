@@ -23,21 +23,7 @@ func checkNames(environment map[string]string, wrong *mistakes, warnings *[]stri
 	}
 }
 
-// checkLater refuses what this version would silently not do.
-func checkLater(environment map[string]string, wrong *mistakes) {
-	for _, v := range later {
-		value := environment[v.name]
-		switch on, err := strconv.ParseBool(value); {
-		case value == "", value == v.harmless, v.harmless == "false" && err == nil && !on:
-		case v.harmless == "":
-			wrong.add(v.name, "it unset: not supported by this version")
-		default:
-			wrong.add(v.name, v.harmless+" or unset: anything else is not supported by this version")
-		}
-	}
-}
-
-func known(name string) bool { return position(name) < len(variables)+len(later) }
+func known(name string) bool { return position(name) < len(variables) }
 
 // serviceLink is what Kubernetes adds to the environment for a Service, here
 // one whose name begins with "monite": MONITE_PROXY_SERVICE_HOST,
@@ -71,9 +57,6 @@ func nearest(name string) string {
 		}
 	}
 	for _, v := range variables {
-		consider(v.name)
-	}
-	for _, v := range later {
 		consider(v.name)
 	}
 	return best

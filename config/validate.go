@@ -12,21 +12,24 @@ func build(parsed *spec, wrong *mistakes) *Config {
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
 		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
-		MaxIdentities: int(parsed.MaxIdentities), MaxMints: int(parsed.MaxMints), MaxInFlight: int(parsed.MaxInFlight),
+		MaxIdentities: int(parsed.MaxIdentities), MintsPerSecond: int(parsed.MintsPerSecond), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
+		RepeatGuard: parsed.RepeatGuard, IdempotencyTTL: parsed.IdempotencyTTL, MaxRequestsPerSecond: int(parsed.MaxRequests),
 		QuitEndpoint: parsed.QuitEndpoint, StatusPage: parsed.StatusPage, TokenHandles: parsed.TokenHandles,
 	}
 	cfg.Environment, cfg.Upstream = buildUpstream(parsed, wrong)
+	checkProxies(parsed, wrong)
 	cfg.APIVersion = buildDate("MONITE_API_VERSION", parsed.APIVersion, wrong)
 	cfg.RootCAs = buildRoots("MONITE_CA_FILE", parsed.CAFile, wrong)
-	cfg.clientCertificate = buildClientCertificate(parsed.CertFile, parsed.KeyFile, wrong)
-	cfg.serverTLS = buildServerTLS(parsed.TLSCertFile, parsed.TLSKeyFile, parsed.TLSClientCA, wrong)
+	cfg.clientCertificate = buildClientCertificate(parsed, wrong)
+	cfg.serverTLS = buildServerTLS(parsed, wrong)
 	cfg.Confine = oneOf("MONITE_CONFINE", parsed.Confine, wrong, "auto", "off", "require")
 	cfg.LogLevel = oneOf("MONITE_LOG_LEVEL", parsed.LogLevel, wrong, "trace", "debug", "info", "warn", "error")
 	cfg.Listener = oneOf("MONITE_LISTENER", parsed.Listener, wrong, "strict", "std")
 	cfg.LogFormat = oneOf("MONITE_LOG_FORMAT", parsed.LogFormat, wrong, "json", "console")
 	cfg.AuditLog = buildAuditLog(parsed.AuditLog, wrong)
 	cfg.Traces = buildTraces(parsed, wrong)
+	cfg.Redis = buildRedis(parsed, wrong)
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
 	buildIdentities(cfg, parsed.IdentitiesFile, wrong)
@@ -36,7 +39,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 func buildIdentity(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.Credentials.id = buildRequired("MONITE_CLIENT_ID", parsed.ClientID, parsed.ClientIDFile, wrong)
 	cfg.Credentials.secret = buildRequired("MONITE_CLIENT_SECRET", parsed.ClientSecret, parsed.ClientSecretFile, wrong)
-	cfg.GrantType = oneOf("MONITE_GRANT_TYPE", parsed.GrantType, wrong, "client_credentials", "entity_user")
+	cfg.GrantType = buildGrantType(parsed, wrong)
 	cfg.EntityUserID = buildID("MONITE_ENTITY_USER_ID", parsed.EntityUserID, wrong)
 	cfg.EntityID = buildID("MONITE_ENTITY_ID", parsed.EntityID, wrong)
 	if cfg.GrantType == "entity_user" && parsed.EntityUserID == "" {
@@ -44,6 +47,18 @@ func buildIdentity(cfg *Config, parsed *spec, wrong *mistakes) {
 	}
 	cfg.AllowedEntityIDs = buildAllowList("MONITE_ALLOWED_ENTITY_IDS", parsed.AllowedEntityIDs, cfg.EntityID, wrong)
 	cfg.AllowedEntityUserIDs = buildAllowList("MONITE_ALLOWED_ENTITY_USER_IDS", parsed.AllowedEntityUserIDs, cfg.EntityUserID, wrong)
+}
+
+// buildGrantType takes a configured user for the wish to act as that user, unless
+// the grant type says otherwise.
+func buildGrantType(parsed *spec, wrong *mistakes) string {
+	switch {
+	case parsed.GrantType != "":
+		return oneOf("MONITE_GRANT_TYPE", parsed.GrantType, wrong, "client_credentials", "entity_user")
+	case parsed.EntityUserID != "":
+		return "entity_user"
+	}
+	return "client_credentials"
 }
 
 func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
@@ -62,22 +77,43 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 		wrong.add("MONITE_ADMIN_ADDR", "another address than that of MONITE_LISTEN_ADDR")
 	}
 	cfg.Listen, cfg.Admin = data, admin
-	cfg.SocketMode = buildSocketMode(parsed.SocketMode, wrong)
-	cfg.AllowedPeerUIDs = buildPeerUIDs(parsed.AllowedPeers, wrong)
+	cfg.SocketMode = buildSocketMode("MONITE_SOCKET_MODE", parsed.SocketMode, wrong)
+	cfg.AllowedPeerUIDs = buildPeerUIDs("MONITE_ALLOWED_PEER_UIDS", parsed.AllowedPeers, wrong)
 	if len(cfg.AllowedPeerUIDs) > 0 && dataOK && data.Network != "unix" {
 		// It would protect nothing: who connects to a port has no user.
 		wrong.refuse("MONITE_ALLOWED_PEER_UIDS", "MONITE_LISTEN_ADDR is not a unix socket")
 	}
-	if parsed.VendAddr != "" {
-		cfg.Vend = buildVend(parsed, data, admin, wrong)
-		if len(cfg.AllowedPeerUIDs) > 0 && cfg.Vend.Network == "tcp" {
-			wrong.add("MONITE_VEND_ADDR", "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+	buildVend(cfg, parsed, wrong)
+}
+
+// buildVend judges the settings of the listener that hands out tokens, not only their
+// effects. So what narrows the data listener narrows this one too, unless it has a
+// setting of its own, and what widens the data listener does not widen this one.
+func buildVend(cfg *Config, parsed *spec, wrong *mistakes) {
+	cfg.VendSocketMode = buildSocketMode("MONITE_VEND_SOCKET_MODE", parsed.VendSocket, wrong)
+	cfg.vendAppToken = buildSource("MONITE_VEND_APP_TOKEN", parsed.VendToken, parsed.VendTokenFile, wrong)
+	cfg.VendAllowedPeerUIDs = buildPeerUIDs("MONITE_VEND_ALLOWED_PEER_UIDS", parsed.VendPeers, wrong)
+	if parsed.VendAddr == "" {
+		for _, name := range []string{"MONITE_VEND_SOCKET_MODE", "MONITE_VEND_ALLOWED_PEER_UIDS", "MONITE_VEND_APP_TOKEN", "MONITE_VEND_APP_TOKEN_FILE"} {
+			if wrong.isSet(name) {
+				wrong.add(name, "MONITE_VEND_ADDR with it, which is not set")
+			}
 		}
+		return
+	}
+	cfg.Vend = buildVendAddr(parsed, cfg.Listen, cfg.Admin, wrong)
+	switch ported := cfg.Vend.Network == "tcp"; {
+	case ported && len(cfg.VendAllowedPeerUIDs) > 0:
+		wrong.refuse("MONITE_VEND_ALLOWED_PEER_UIDS", "MONITE_VEND_ADDR is not a unix socket")
+	case ported && len(cfg.AllowedPeerUIDs) > 0:
+		wrong.add("MONITE_VEND_ADDR", "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+	}
+	if cfg.VendAllowedPeerUIDs == nil {
+		cfg.VendAllowedPeerUIDs = cfg.AllowedPeerUIDs
 	}
 }
 
-// buildVend: whoever reaches this listener gets tokens, not only their effects.
-func buildVend(parsed *spec, data, admin Listen, wrong *mistakes) Listen {
+func buildVendAddr(parsed *spec, data, admin Listen, wrong *mistakes) Listen {
 	const name = "MONITE_VEND_ADDR"
 	vend, ok := parseListen(parsed.VendAddr)
 	switch {
@@ -111,10 +147,10 @@ const shortToken = 16
 // openness says of a listener that is not on loopback what still guards it: what
 // travels in the clear without TLS, and what whoever reaches it may do without
 // any guard.
-func (c *Config) openness(inTheClear, mayDo string) string {
+func (c *Config) openness(guarded bool, inTheClear, mayDo string) string {
 	const open = "open to other hosts"
-	guarded, encrypted := !c.AppToken().IsZero(), c.serverTLS != nil
-	switch certified := encrypted && c.serverTLS.clientCAFile != ""; {
+	encrypted := c.serverTLS != nil
+	switch certified := encrypted && c.serverTLS.AsksApps(); {
 	case certified || guarded && encrypted:
 		return open
 	case guarded:
@@ -135,23 +171,32 @@ func (c *Config) dangers() []string {
 			said = append(said, text)
 		}
 	}
+	say(c.GrantType == "client_credentials" && c.EntityUserID != "",
+		"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID: requests act as the partner; that user is only allowed, for requests that name it")
 	say(c.AllowedEntityIDs.Any(), "MONITE_ALLOWED_ENTITY_IDS is *: every app that reaches the port may name any entity")
 	say(c.AllowedEntityUserIDs.Any(), "MONITE_ALLOWED_ENTITY_USER_IDS is *: every app that reaches the port may act as any entity user")
 	remote := !c.Listen.Loopback()
-	say(remote, "MONITE_ALLOW_REMOTE: the data listener is "+c.openness(tokenTravels, mayAct))
+	say(remote, "MONITE_ALLOW_REMOTE: the data listener is "+c.openness(!c.AppToken().IsZero(), tokenTravels, mayAct))
 	say(!c.AppToken().IsZero() && c.AppToken().Len() < shortToken, "MONITE_APP_TOKEN: it is shorter than 16 characters and may be guessed, because nothing slows a guess down")
+	vendToken := c.vendAppToken.current()
+	say(!vendToken.IsZero() && vendToken.Len() < shortToken, "MONITE_VEND_APP_TOKEN: it is shorter than 16 characters and may be guessed, because nothing slows a guess down")
 	say(c.Listen.Network == "unix" && c.SocketMode&0o002 != 0 && len(c.AllowedPeerUIDs) == 0,
 		"MONITE_SOCKET_MODE: every user of this host may connect to the data listener")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
 		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
 	vends := c.Vend != Listen{}
 	say(vends && c.AllowedEntityUserIDs.Any(), "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*: who reaches that listener gets the token of any entity user")
-	say(vends && !c.Vend.Loopback(), "MONITE_VEND_ADDR is "+c.openness("access tokens and MONITE_APP_TOKEN travel", "gets access tokens"))
+	say(vends && c.Vend.Network == "unix" && c.VendSocketMode&0o002 != 0 && len(c.VendAllowedPeerUIDs) == 0,
+		"MONITE_VEND_SOCKET_MODE: every user of this host may get access tokens")
+	say(vends && !c.Vend.Loopback(), "MONITE_VEND_ADDR is "+c.openness(!c.VendAppToken().IsZero(), "access tokens and MONITE_APP_TOKEN travel", "gets access tokens"))
 	say(vends && !c.AllowedEntityUserIDs.Any() && len(c.AllowedEntityUserIDs.IDs()) == 0, "MONITE_VEND_ADDR is set and no entity user is allowed: every request there is refused")
 	say(c.Upstream.Scheme == "http" && !isLoopbackHost(c.Upstream.Hostname()),
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
 	say(c.Traces != nil && len(c.Traces.Headers) > 0 && c.Traces.Endpoint.Scheme == "http" && !isLoopbackHost(c.Traces.Endpoint.Hostname()),
 		"OTEL_EXPORTER_OTLP_HEADERS: the collector is http://, they travel in the clear")
+	if c.Redis != nil {
+		said = append(said, c.Redis.dangers(c.Credentials.Secret())...)
+	}
 	if c.Identities != nil {
 		said = append(said, c.Identities.Warnings...)
 	}

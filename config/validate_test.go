@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,12 +34,51 @@ func TestVariablesHaveToAgree(t *testing.T) {
 		{"vend inside a remote data listener", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8090", "MONITE_VEND_ADDR": "127.0.0.1:8090"},
 			[]string{"MONITE_VEND_ADDR: want another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR"}},
 		{"vend that is allowed to be remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":8090"}, nil},
+		{"settings of a vend listener that is not there", map[string]string{"MONITE_VEND_SOCKET_MODE": "0660", "MONITE_VEND_APP_TOKEN": "x"},
+			[]string{"MONITE_VEND_SOCKET_MODE: want MONITE_VEND_ADDR with it, which is not set", "MONITE_VEND_APP_TOKEN: want MONITE_VEND_ADDR with it, which is not set"}},
+		{"peers of a vend port", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_VEND_ALLOWED_PEER_UIDS": "1"},
+			[]string{"MONITE_VEND_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_VEND_ADDR (MONITE_VEND_ADDR is not a unix socket)"}},
 		{"IPv4 and IPv6 apart", map[string]string{"MONITE_LISTEN_ADDR": "[::1]:8080", "MONITE_ADMIN_ADDR": "0.0.0.0:8080"}, nil},
 	}
 	for _, tc := range tests {
 		_, err := load(t, tc.pairs)
 		if diff := cmp.Diff(tc.want, lines(err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestVendListenerInheritsWhatNarrowsAndNotWhatWidens(t *testing.T) {
+	wide := map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666", "MONITE_ALLOWED_PEER_UIDS": "5", "MONITE_APP_TOKEN": "of-the-data-listener", "MONITE_VEND_ADDR": "unix:/run/v.sock"}
+	cfg := mustLoad(t, wide)
+	if cfg.VendSocketMode != 0o600 || !slices.Equal(cfg.VendAllowedPeerUIDs, []uint32{5}) || cfg.VendAppToken().Reveal() != "of-the-data-listener" {
+		t.Errorf("mode %o, peers %v, token %q", cfg.VendSocketMode, cfg.VendAllowedPeerUIDs, cfg.VendAppToken().Reveal())
+	}
+	wide["MONITE_VEND_SOCKET_MODE"], wide["MONITE_VEND_ALLOWED_PEER_UIDS"], wide["MONITE_VEND_APP_TOKEN"] = "0660", "6", "of-the-vend-listener"
+	cfg = mustLoad(t, wide)
+	if cfg.VendSocketMode != 0o660 || !slices.Equal(cfg.VendAllowedPeerUIDs, []uint32{6}) || cfg.VendAppToken().Reveal() != "of-the-vend-listener" ||
+		cfg.SocketMode != 0o666 || !slices.Equal(cfg.AllowedPeerUIDs, []uint32{5}) || cfg.AppToken().Reveal() != "of-the-data-listener" {
+		t.Errorf("Config = %+v", cfg)
+	}
+}
+
+func TestGrantTypeFollowsTheEntityUser(t *testing.T) {
+	for _, tc := range []struct{ grant, user, want string }{
+		{"", "", "client_credentials"},
+		{"", idA, "entity_user"},
+		{"entity_user", idA, "entity_user"},
+		{"client_credentials", idA, "client_credentials"},
+		{"client_credentials", "", "client_credentials"},
+	} {
+		cfg := mustLoad(t, map[string]string{"MONITE_GRANT_TYPE": tc.grant, "MONITE_ENTITY_USER_ID": tc.user})
+		shown := ""
+		for _, s := range cfg.Redacted() {
+			if s.Name == "MONITE_GRANT_TYPE" {
+				shown = s.Value
+			}
+		}
+		if cfg.GrantType != tc.want || shown != tc.want || (tc.user != "") != cfg.AllowedEntityUserIDs.Contains(idA) {
+			t.Errorf("%q with user %q: %s, shown as %s, want %s", tc.grant, tc.user, cfg.GrantType, shown, tc.want)
 		}
 	}
 }
@@ -69,6 +109,9 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		want  []string // how the warnings begin
 	}{
 		{"nothing dangerous", map[string]string{"MONITE_ENVIRONMENT": "eu", "MONITE_ALLOW_REMOTE": "true"}, nil},
+		{"a user that is only allowed", map[string]string{"MONITE_ENTITY_USER_ID": idA, "MONITE_GRANT_TYPE": "client_credentials"},
+			[]string{"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID"}},
+		{"a user that is the default", map[string]string{"MONITE_ENTITY_USER_ID": idA, "MONITE_GRANT_TYPE": "entity_user"}, nil},
 		{"any entity", map[string]string{"MONITE_ALLOWED_ENTITY_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_IDS is *"}},
 		{"any user", map[string]string{"MONITE_ALLOWED_ENTITY_USER_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_USER_IDS is *"}},
 		{"remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1"},
@@ -90,6 +133,12 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		{"vend for nobody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9"}, []string{"MONITE_VEND_ADDR is set and no entity user is allowed"}},
 		{"vend for anybody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_ALLOWED_ENTITY_USER_IDS": "*"},
 			[]string{"MONITE_ALLOWED_ENTITY_USER_IDS is *", "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*"}},
+		{"a vend socket for everybody", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA, "MONITE_VEND_SOCKET_MODE": "0666"},
+			[]string{"MONITE_VEND_SOCKET_MODE"}},
+		{"a vend token that can be guessed", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA, "MONITE_VEND_APP_TOKEN": "short"},
+			[]string{"MONITE_VEND_APP_TOKEN"}},
+		{"remote vend with a token of its own", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA, "MONITE_VEND_APP_TOKEN": "long-enough-to-last"},
+			[]string{"MONITE_VEND_ADDR is open to other hosts; access tokens"}},
 		{"remote vend", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA},
 			[]string{"MONITE_VEND_ADDR is open to other hosts, and without MONITE_APP_TOKEN"}},
 		{"remote vend with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA, "MONITE_APP_TOKEN": "long-enough-to-last"},

@@ -55,6 +55,11 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_API_URL", "http://localhost.evil.example", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
 	{"MONITE_API_URL", "http://127.0.0.1.evil.example", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
 
+	{"MONITE_API_URL", "https://api.tesouro.com", "...other paths and other names of header fields"},
+	{"MONITE_API_URL", "https://api.sandbox.tesouro.com/v1", "...other paths and other names of header fields"},
+	{"MONITE_API_URL", "https://Tesouro.COM.:8443", "...other paths and other names of header fields"},
+	{"MONITE_API_URL", "http://x.y.tesouro.com", "...other paths and other names of header fields"},
+
 	{"MONITE_API_VERSION", "2024-5-25", "a date such as 2024-05-25"},
 	{"MONITE_API_VERSION", "2024-02-30", "a date such as 2024-05-25"},
 	{"MONITE_API_VERSION", "latest", "a date such as 2024-05-25"},
@@ -98,6 +103,7 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_ADMIN_ADDR", "127.0.0.1:8080", "another address than that of MONITE_LISTEN_ADDR"},
 	{"MONITE_ADMIN_ADDR", ":8080", "another address than that of MONITE_LISTEN_ADDR"},
 	{"MONITE_ADMIN_ADDR", "localhost:8080", "another address than that of MONITE_LISTEN_ADDR"},
+	{"MONITE_ADMIN_ADDR", "[::1]:8080", "another address than that of MONITE_LISTEN_ADDR"},
 	{"MONITE_ADMIN_ADDR", "admin", "...at most 107 bytes"},
 
 	{"MONITE_ALLOWED_HOSTS", "*", "...without wildcards and without http://"},
@@ -138,7 +144,6 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_VEND_ADDR", "unix:vend.sock", named("MONITE_VEND_ADDR").accepts},
 	{"MONITE_MAX_MINTS_PER_SECOND", "0", "a whole number from 1 to 10000"},
 	{"MONITE_MAX_MINTS_PER_SECOND", "10001", "a whole number from 1 to 10000"},
-	{"MONITE_REDIS_URL", "redis://x", "it unset: not supported by this version"},
 	{"MONITE_TOKEN_HANDLES", "maybe", "true or false"},
 	{"MONITE_LISTENER", "Strict", "strict or std"},
 }
@@ -153,7 +158,8 @@ func TestBadValueIsRefusedByNameWithWhatIsAccepted(t *testing.T) {
 		}
 		accepts, found := strings.CutPrefix(got[0], tc.name+": want ")
 		end, isEnd := strings.CutPrefix(tc.want, "...")
-		if !found || isEnd && !strings.HasSuffix(accepts, end) || !isEnd && accepts != tc.want {
+		plain, _, _ := strings.Cut(accepts, " (") // faultOf has a test of its own
+		if !found || isEnd && !strings.HasSuffix(accepts, end) && !strings.HasSuffix(plain, end) || !isEnd && accepts != tc.want && plain != tc.want {
 			t.Errorf("%s=%q: %q, want %q", tc.name, tc.value, got[0], tc.want)
 		}
 	}
@@ -172,6 +178,8 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_API_URL", "https://api.dev.monite.com", "https://api.dev.monite.com"},
 	{"MONITE_API_URL", "https://[2001:DB8::1]:444", "https://[2001:db8::1]:444"},
 	{"MONITE_API_URL", "https://[2001:db8::1]", "https://[2001:db8::1]"},
+	{"MONITE_API_URL", "https://nottesouro.com", "https://nottesouro.com"},
+	{"MONITE_API_URL", "https://tesouro.com.example", "https://tesouro.com.example"},
 	{"MONITE_API_URL", "http://localhost:9000/v1", "http://localhost:9000"},
 	{"MONITE_API_URL", "http://127.1.2.3", "http://127.1.2.3"},
 	{"MONITE_API_URL", "http://[::1]:80", "http://[::1]"},
@@ -179,13 +187,14 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_ENTITY_ID", strings.ToUpper(idA), "aaaaaaaa-..."},
 	{"MONITE_ALLOWED_ENTITY_IDS", " " + idA + " , " + idB, "aaaaaaaa-...,bbbbbbbb-..."},
 	{"MONITE_ALLOWED_ENTITY_IDS", " * ", "*"},
-	{"MONITE_LISTEN_ADDR", "localhost:0", "127.0.0.1:0"},
+	{"MONITE_LISTEN_ADDR", "localhost:0", "localhost:0"},
+	{"MONITE_LISTEN_ADDR", "LOCALHOST:08080", "localhost:8080"},
 	{"MONITE_LISTEN_ADDR", "[::1]:08080", "[::1]:8080"},
 	{"MONITE_LISTEN_ADDR", "127.9.9.9:1", "127.9.9.9:1"},
 	{"MONITE_LISTEN_ADDR", "unix:///run/monite/./p.sock", "unix:/run/monite/p.sock"},
 	{"MONITE_LISTEN_ADDR", "unix:/" + strings.Repeat("x", 106), "unix:/" + strings.Repeat("x", 106)},
 	{"MONITE_ADMIN_ADDR", ":8081", ":8081"},
-	{"MONITE_ADMIN_ADDR", "[::1]:8080", "[::1]:8080"},
+	{"MONITE_ADMIN_ADDR", "[::1]:8082", "[::1]:8082"},
 	{"MONITE_ADMIN_ADDR", "10.1.2.3:8080", "10.1.2.3:8080"},
 	{"MONITE_ALLOWED_HOSTS", "App.Example.COM.:8080, my_app ,10.0.0.1:80,[2001:DB8:0::1]:80,::ffff:10.0.0.2,app.example.com", "app.example.com,my_app,10.0.0.1,2001:db8::1,10.0.0.2"},
 	{"MONITE_READ_ONLY", "1", "true"},

@@ -194,7 +194,7 @@ func (w *canaryWalk) commands(e env) {
 		"MONITE_CLIENT_SECRT": secret, "MONITE_API_URL": "https://user:" + secret + "@x", "MONITE_ENTITY_ID": secret,
 		"MONITE_ALLOWED_ENTITY_IDS": secret, "MONITE_LISTEN_ADDR": secret, "MONITE_ADMIN_ADDR": secret + ":1", "MONITE_LOG_LEVEL": secret,
 		"MONITE_MAX_IN_FLIGHT": secret, "MONITE_HOLD_TIMEOUT": secret, "MONITE_READ_ONLY": secret, "MONITE_CA_FILE": "/" + secret,
-		"MONITE_APP_TOKEN": `"` + secret + `"`, "MONITE_REDIS_URL": "redis://:" + secret + "@x", "MONITE_ENVIRONMENT": secret,
+		"MONITE_APP_TOKEN": `"` + secret + `"`, "MONITE_REDIS_URL": "redis://:" + secret + "@", "MONITE_ENVIRONMENT": secret,
 	} {
 		for _, command := range []string{"serve", "check"} {
 			code, said := runCommand(w.s.t, e.with(name, value), command)

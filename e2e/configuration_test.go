@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_CLIENT_SECRET":            {"has\ttab", "has\rreturn", "'quoted'"},
 		"MONITE_CLIENT_SECRET_FILE":       {none, directory, bad},
 		"MONITE_ENVIRONMENT":              {"production", "EU", "sandbox "},
-		"MONITE_API_URL":                  {"api.monite.com", "ftp://x", "https://u:p@x", "https://x/path", "https://x?q", "http://x.example", "https://x:99999", "https://"},
+		"MONITE_API_URL":                  {"api.monite.com", "ftp://x", "https://api.tesouro.com", "https://u:p@x", "https://x/path", "https://x?q", "http://x.example", "https://x:99999", "https://"},
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM": {"maybe"},
 		"MONITE_API_VERSION":              {"latest", "2024-13-01", "2024-5-25"},
 		"MONITE_GRANT_TYPE":               {"password"},
@@ -67,7 +68,19 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_MAX_MINTS_PER_SECOND":     {"0", "20/s"},
 		"MONITE_LISTENER":                 {"fast"},
 		"MONITE_AUDIT_LOG":                {"audit", "/no/such/place/audit", "/usr/bin"},
-		"MONITE_REDIS_URL":                {"redis://localhost"},
+		"MONITE_REDIS_URL":                {"localhost:6379", "redis://", "redis://x?db=1", "redis+sentinel://x"},
+		"MONITE_VEND_SOCKET_MODE":         {"0660", "rw"},
+		"MONITE_VEND_ALLOWED_PEER_UIDS":   {"1000", "root"},
+		"MONITE_VEND_APP_TOKEN":           {"has space"},
+		"MONITE_VEND_APP_TOKEN_FILE":      {none},
+		"MONITE_REDIS_TIMEOUT":            {"50", "1ms", "50ms"}, // the last one because there is no store
+		"MONITE_REDIS_PASSWORD":           {"alone"},
+		"MONITE_REDIS_PASSWORD_FILE":      {none},
+		"MONITE_REDIS_URL_FILE":           {none},
+		"MONITE_REDIS_CA_FILE":            {none},
+		"MONITE_MAX_REQUESTS_PER_SECOND":  {"-1", "30"},
+		"MONITE_REPEAT_GUARD":             {"10", "25h"},
+		"MONITE_IDEMPOTENCY_TTL":          {"1d", "169h"},
 	}
 }
 
@@ -97,8 +110,9 @@ func TestEveryWrongValueIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	_, help := runCommand(t, env{}, "help")
 	table := wrongValues(t)
-	for line := range strings.Lines(help) {
-		if name, _, _ := strings.Cut(line, " "); strings.HasPrefix(name, "MONITE_") && len(table[name]) == 0 {
+	for _, name := range regexp.MustCompile(`MONITE_[A-Z_]+(\[_FILE\])?`).FindAllString(help, -1) {
+		name, hasFile := strings.CutSuffix(name, "[_FILE]")
+		if len(table[name]) == 0 || hasFile && len(table[name+"_FILE"]) == 0 {
 			t.Errorf("%s has no wrong value here", name)
 		}
 	}
@@ -131,10 +145,10 @@ func TestSeveralWrongValuesAreAllNamed(t *testing.T) {
 	e := env{
 		"MONITE_LISTEN_ADDR": freePort(t), "MONITE_ADMIN_ADDR": freePort(t),
 		"MONITE_GRANT_TYPE": "entity_user", "MONITE_TOKEN_TIMEOUT": "fast", "MONITE_HOLD_TIMEOUT": "slow",
-		"MONITE_READ_ONLY": "perhaps", "MONITE_LOG_FORMAT": "xml", "MONITE_REDIS_URL": "redis://x", "MONITE_CLINET_ID": "x",
+		"MONITE_READ_ONLY": "perhaps", "MONITE_LOG_FORMAT": "xml", "MONITE_REDIS_URL": "redis//x", "MONITE_CLINET_ID": "x",
 	}
 	badStart(t, e, "MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_ENTITY_USER_ID", "MONITE_READ_ONLY",
-		"MONITE_TOKEN_TIMEOUT", "MONITE_HOLD_TIMEOUT", "MONITE_LOG_FORMAT", "MONITE_REDIS_URL", "MONITE_CLINET_ID")
+		"MONITE_TOKEN_TIMEOUT", "MONITE_HOLD_TIMEOUT", "MONITE_REDIS_URL", "MONITE_LOG_FORMAT", "MONITE_CLINET_ID")
 	for _, name := range []string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"} {
 		listener, err := net.Listen("tcp", e[name])
 		if err != nil {

@@ -496,14 +496,14 @@ func TestBareBaseURLThroughPrefix(t *testing.T) {
 
 func TestCheckPrintsIdentitiesWithoutIDs(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "identities.yaml")
-	writeFile(t, path, fmt.Sprintf(spell(witnessIdentities), "127.0.0.1:8099", "/run/reports.sock"))
+	path, socket := filepath.Join(t.TempDir(), "identities.yaml"), shortDir(t)+"/reports.sock"
+	writeFile(t, path, fmt.Sprintf(spell(witnessIdentities), "127.0.0.1:8099", socket))
 	code, output := runCommand(t, defaultEnv("http://127.0.0.1:1").with("MONITE_IDENTITIES_FILE", path), "check")
 	if code != 0 {
 		t.Fatalf("exit code = %d\n%s", code, output)
 	}
 	for _, want := range []string{
-		"5 named identities", "listener 127.0.0.1:8099; path prefix /as/billing; X-Monite-Identity: billing", "listener unix:/run/reports.sock (mode 0600)",
+		"5 named identities", "listener 127.0.0.1:8099; path prefix /as/billing; X-Monite-Identity: billing", "listener unix:" + socket + " (mode 0600)",
 		"deny         DELETE *, * receivables", "read only    GET and HEAD", "any that the app names", "version      2023-06-04", "allow        GET payables",
 	} {
 		if !strings.Contains(output, want) {

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // accessLog is the outermost step: whatever happens to a request, it ends here,
 // in one line and one Record; and an audit line if it is a write. The fields
 // are those of logfields.go.
 type accessLog struct {
-	next    http.Handler
 	log     zerolog.Logger
 	observe func(*Record) // may be nil
 	// auditLog gets the lines of the writes; listener is named in them.
@@ -26,108 +27,82 @@ type accessLog struct {
 	tracer   Tracer // nil: no traces
 }
 
-func (a *accessLog) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	record := &Record{
+// begin makes the call of one request. It must end.
+func (a *accessLog) begin(h *Handler, w http.ResponseWriter, in *http.Request) *call {
+	c := &call{handler: h, log: a, w: w}
+	c.record = Record{
 		Start:     time.Now(),
 		RequestID: requestID(in.Header["X-Request-Id"]),
 		Method:    methodLabel(in.Method),
 		Route:     otherRoute,
 	}
-	a.beginSpan(in, record)
-	w.Header().Set("X-Request-Id", record.RequestID)
-	defer func() {
-		r := recover()
-		if r == nil {
-			a.end(record, in)
-			return
-		}
-		if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			// Not a fault: it is how a cut-off answer stays visible to the app.
-			a.end(record, in)
-			panic(http.ErrAbortHandler)
-		}
-		// The value of a panic may hold anything, secrets too: its type is enough.
-		a.log.Error().Str("request_id", record.RequestID).Str("panic", fmt.Sprintf("%T", r)).
-			Bytes("stack", debug.Stack()).Msg("panic in the handler")
-		if record.Status != 0 {
-			a.end(record, in)
-			panic(http.ErrAbortHandler)
-		}
-		writeProblem(w, in, classify(errors.New("panic"), record), record)
-		a.end(record, in)
-	}()
-	a.next.ServeHTTP(w, in.WithContext(newCall(in.Context(), record)))
+	c.Context = upstream.WithTrace(in.Context(), &c.trace)
+	c.in = in.WithContext(c)
+	c.beginSpan()
+	w.Header().Set("X-Request-Id", c.record.RequestID)
+	return c
 }
 
-func (a *accessLog) end(record *Record, in *http.Request) {
-	record.Duration = time.Since(record.Start)
-	// Whoever keeps the record must not keep a policy that was replaced, nor the ids
-	// in a path.
-	record.view, record.prefix, record.path, record.explanation = nil, nil, "", nil
-	if record.span != nil {
-		record.span.End(record)
-	}
-	if a.observe != nil {
-		a.observe(record)
-	}
-	if isWrite(in.Method) {
-		a.audit(record, in)
-	}
-	line := a.log.WithLevel(level(record))
-	if !line.Enabled() || level(record) < a.log.GetLevel() {
+// end is deferred. It tells of the request, and turns a panic into a response while
+// that can be done.
+func (c *call) end() {
+	r := recover()
+	if r == nil {
+		c.tell()
 		return
 	}
-	var room [24]byte
-	line = line.Str("request_id", record.RequestID)
-	if record.TraceID != "" {
-		line = line.Str("trace_id", record.TraceID).Str("span_id", record.SpanID)
+	if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		// Not a fault: it is how a cut-off response stays visible to the app.
+		c.tell()
+		panic(http.ErrAbortHandler)
 	}
-	line = line.
-		Str("method", record.Method).
-		Str("route", record.Route).
-		Int("status", record.Status).
-		Str("origin", record.Origin).
-		RawJSON("duration_ms", appendMilliseconds(room[:0], record.Duration))
-	if record.ErrorType != "" {
-		line = line.Str("error_type", record.ErrorType)
+	// The value of a panic may hold anything, secrets too: its type is enough.
+	c.log.log.Error().Str("request_id", c.record.RequestID).Str("panic", fmt.Sprintf("%T", r)).
+		Bytes("stack", debug.Stack()).Msg("panic in the handler")
+	if c.record.Status != 0 {
+		c.tell()
+		panic(http.ErrAbortHandler)
 	}
-	if record.Violation != "" {
-		line = line.Str("violation", record.Violation)
-	}
-	if record.Outcome != "" {
-		line = line.Str("outcome", string(record.Outcome))
-	}
-	if record.GrantType != "" {
-		line = line.Str("grant_type", record.GrantType).RawJSON("token_wait_ms", appendMilliseconds(room[:0], record.TokenWait))
-	}
-	if record.Sent {
-		line = line.RawJSON("upstream_ms", appendMilliseconds(room[:0], record.UpstreamTime))
-	}
-	if record.Replay != "" {
-		line = line.Str("replay", record.Replay)
-	}
-	if record.Retried {
-		line = line.Bool("retried", true)
-	}
-	if record.Identity != "" {
-		line = line.Str("identity", record.Identity)
-	}
-	if record.Audited != "" {
-		line = line.Str("would_refuse", record.Audited)
-	}
-	if record.UpstreamRequestID != "" {
-		line = line.Str("upstream_request_id", record.UpstreamRequestID)
-	}
-	if record.Aborted {
-		line = line.Bool("aborted", true)
-	}
-	if record.Err != nil {
-		line = line.AnErr("cause", record.Err)
-	}
-	line.Int64("request_bytes", record.RequestBytes).Int64("response_bytes", record.ResponseBytes).Msg("request")
+	c.refuse(c.classify(errors.New("panic")))
+	c.tell()
 }
 
-// level: what the operator of the sidecar must look at is an error, what
+// tell says to everybody who wants to know how the request ended.
+func (c *call) tell() {
+	c.record.Duration = time.Since(c.record.Start)
+	if c.span != nil {
+		c.span.End(&c.record)
+	}
+	if c.log.observe != nil {
+		c.log.observe(&c.record)
+	}
+	if isWrite(c.in.Method) && !c.followed {
+		c.tellAudit()
+	}
+	level := level(&c.record)
+	if line := c.log.log.WithLevel(level); line.Enabled() && level >= c.log.log.GetLevel() {
+		c.write(line, requestFields, "request")
+	}
+}
+
+// tellAudit writes the audit line of a write.
+func (c *call) tellAudit() { c.write(c.log.auditLog.Info(), auditFields, "audit") }
+
+// write writes one line.
+func (c *call) write(line *zerolog.Event, fields []LogField, message string) {
+	for i := range fields {
+		fields[i].write(line, fields[i].Name, c)
+	}
+	line.Msg(message)
+}
+
+// otherRoute labels every path that Monite does not publish.
+const otherRoute = "other"
+
+// milliseconds is a duration as the log and Server-Timing say it: to the microsecond.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// level is that of the line: what the operator of the sidecar must look at is an error, what
 // upstream did wrong a warning, an app that went away is of no interest, and what
 // an app asks for wrongly is its own affair, whatever the status.
 func level(record *Record) zerolog.Level {
@@ -162,7 +137,7 @@ func requestID(given []string) string {
 	return hex.EncodeToString(random[:])
 }
 
-// printable: visible ASCII only.
+// printable reports whether text is visible ASCII only.
 func printable(text string) bool {
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {

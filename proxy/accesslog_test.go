@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -45,7 +46,7 @@ func TestEveryLineOfTheLogIsOneJSONObject(t *testing.T) {
 		for _, change := range []func(*http.Request){
 			func(in *http.Request) { in.RequestURI = "/v1/" + text }, func(in *http.Request) { in.RequestURI = "/v1/x?" + text }, func(in *http.Request) { in.Method = text }, func(in *http.Request) { in.Host = text },
 			func(in *http.Request) { in.Header["X-Request-Id"] = []string{text} }, func(in *http.Request) { in.Header["X-Theirs"] = []string{text} }, func(in *http.Request) { in.Header[text] = []string{text} },
-			func(in *http.Request) { in.Header[headerEntity] = []string{text} }, func(in *http.Request) { in.Header["Origin"] = []string{text} }, func(in *http.Request) { in.Header["Connection"] = []string{text} }, func(in *http.Request) { in.Header["X-Monite-Version"] = []string{text} },
+			func(in *http.Request) { in.Header[identity.HeaderEntity] = []string{text} }, func(in *http.Request) { in.Header["Origin"] = []string{text} }, func(in *http.Request) { in.Header["Connection"] = []string{text} }, func(in *http.Request) { in.Header["X-Monite-Version"] = []string{text} },
 			func(in *http.Request) { in.URL = &url.URL{Path: "/" + text}; in.RequestURI = text },
 		} {
 			in := httptest.NewRequest("GET", "/v1/payables", nil)
@@ -147,7 +148,7 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 	r.handler.config.Tokens = &canaryTokens{text: canaries["token"]}
 	var ours strings.Builder
 	for _, end := range []string{"good", "broken", "garbage", "cut", "slow", "401", "..", "auth", "%zz", "a;b"} {
-		for _, fields := range [][]string{nil, {"Origin: " + canaries["header"]}, {"Connection: " + canaries["header"]}, {"X-Monite-Version: " + canaries["header"]}, {headerEntity + ": " + canaries["header"]}, {"X-Request-Id: " + canaries["header"] + " x"}, {"Transfer-Encoding: chunked"}, {"Upgrade: " + canaries["header"]}} {
+		for _, fields := range [][]string{nil, {"Origin: " + canaries["header"]}, {"Connection: " + canaries["header"]}, {"X-Monite-Version: " + canaries["header"]}, {identity.HeaderEntity + ": " + canaries["header"]}, {"X-Request-Id: " + canaries["header"] + " x"}, {"Transfer-Encoding: chunked"}, {"Upgrade: " + canaries["header"]}} {
 			if end == "slow" && fields != nil {
 				continue
 			}
@@ -207,7 +208,8 @@ func TestLevelOfALine(t *testing.T) {
 			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
 		}
 		var log lockedBuffer
-		(&accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}).end(&c.record, httptest.NewRequest("GET", "/", nil))
+		told := &call{Context: t.Context(), log: &accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}, in: httptest.NewRequest("GET", "/", nil), record: c.record}
+		told.tell()
 		if got := log.String() != ""; got != (c.want >= zerolog.WarnLevel) {
 			t.Errorf("%+v at warn: %q", c.record, log.String())
 		}
@@ -218,7 +220,7 @@ func TestLevelOfALine(t *testing.T) {
 func TestLevelOfEveryProblem(t *testing.T) {
 	levels := map[string]zerolog.Level{
 		"proxy_coding_refused": zerolog.InfoLevel, "proxy_version_refused": zerolog.InfoLevel, "proxy_upgrade_refused": zerolog.InfoLevel,
-		"proxy_overloaded": zerolog.WarnLevel, "proxy_draining": zerolog.WarnLevel,
+		"proxy_overloaded": zerolog.WarnLevel, "proxy_draining": zerolog.WarnLevel, "proxy_idempotency_unavailable": zerolog.ErrorLevel,
 		"proxy_internal_error": zerolog.ErrorLevel, "proxy_token_rejected": zerolog.ErrorLevel, "proxy_token_unavailable": zerolog.ErrorLevel,
 		"proxy_upstream_unreachable": zerolog.ErrorLevel, "proxy_upstream_broken": zerolog.ErrorLevel, "proxy_upstream_timeout": zerolog.ErrorLevel,
 	}

@@ -170,7 +170,7 @@ func TestEarlyAnswerReachesAnAppInTheMiddleOfALargeUpload(t *testing.T) {
 					<-written
 					_ = a.Close()
 					eventually(t, "the app's connection is closed", func() bool { return r.open.Load() == 0 })
-					eventually(t, "upstream's connection is closed", func() bool { return r.transport.Stats().Open == 0 })
+					eventually(t, "upstream's connection is closed", func() bool { return o.open.Load() == 0 })
 					eventually(t, "no goroutine is left", func() bool { return proxyGoroutines() <= goroutines })
 					if asked, _, invalidated := r.tokens.counts(); asked != 1 || status == http.StatusUnauthorized && invalidated != 1 {
 						t.Errorf("%d tokens asked for, %d invalidated", asked, invalidated)
@@ -227,7 +227,7 @@ func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
 						t.Errorf("record = %+v", record)
 					}
 				}
-				eventually(t, "nothing is open", func() bool { return r.open.Load() == 0 && r.transport.Stats().Open == 0 })
+				eventually(t, "nothing is open", func() bool { return r.open.Load() == 0 && o.open.Load() == 0 })
 			})
 		}
 	}

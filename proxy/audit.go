@@ -1,65 +1,46 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/http"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// answered is the outcome of an audit line whose answer is upstream's: what
-// became of the request is what the status says.
+// answered is the outcome in an audit line when the response is upstream's: the
+// status says what became of the request.
 const answered = "answered"
 
-// isWrite: anything that may change something, a made-up method included.
+// isWrite reports whether a method may change something; a made-up one may.
 func isWrite(method string) bool { return method != http.MethodGet && method != http.MethodHead }
 
-// audit writes who did what: one line per write, whatever became of it.
-func (a *accessLog) audit(record *Record, in *http.Request) {
-	outcome := string(record.Outcome)
-	if outcome == "" {
-		outcome = answered
+// auditOutcome is what the audit line says of a write.
+func (c *call) auditOutcome() string {
+	if c.record.Outcome == "" {
+		return answered
 	}
-	line := a.auditLog.Info().Str("request_id", record.RequestID).
-		Str("listener", a.listenerName(in)).
-		Bool("app_token", record.AppToken)
-	if conn, ok := in.Context().Value(connKey{}).(net.Conn); ok {
-		if uid, known := PeerUID(conn); known {
-			line = line.Uint32("peer_uid", uid)
-		}
-	}
-	given := func(name, value string) {
-		if value != "" {
-			line = line.Str(name, value)
-		}
-	}
-	given("identity", record.Identity)
-	given("grant_type", record.GrantType)
-	given("entity_user_hash", HashID(record.entityUserID))
-	given("entity_hash", HashID(record.entityID))
-	line = line.Str("method", record.Method).Str("route", record.Route).Int("status", record.Status).Str("origin", record.Origin).Str("outcome", outcome)
-	given("error_type", record.ErrorType)
-	given("would_refuse", record.Audited)
-	given("replay", record.Replay)
-	given("upstream_request_id", record.UpstreamRequestID)
-	line.Msg("audit")
+	return string(c.record.Outcome)
 }
 
-// listenerName is that of the listener that the app used.
-func (a *accessLog) listenerName(in *http.Request) string {
-	if own := listenerOf(in.Context()); own != "" {
+// listenerName names the listener that the app used.
+func (c *call) listenerName() string {
+	if c.Context == nil { // it is followed
+		return c.listener
+	}
+	if own := listenerOf(c.Context); own != "" {
 		return own
 	}
-	return a.listener
+	return c.log.listener
 }
 
-// HashID names an entity or a user without telling who it is; the same id has
-// the same hash in every process, so that what two of them say can be compared.
-// "" gives "".
-func HashID(id string) string {
-	if id == "" {
-		return ""
+// peerUID returns the user whose process is the app, if the system tells.
+func (c *call) peerUID() (uid uint32, known bool) {
+	if c.Context == nil {
+		return c.peer, c.peerKnown
 	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:6])
+	conn, ok := c.Value(connKey{}).(net.Conn)
+	if !ok {
+		return 0, false
+	}
+	return socket.PeerUID(conn)
 }

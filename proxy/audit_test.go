@@ -16,6 +16,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -58,9 +60,9 @@ func TestEveryWriteHasAnAuditLineAndNoReadHasOne(t *testing.T) {
 	r, audit := newAuditRig(t)
 	r.do("GET", "/v1/payables", "")
 	r.do("HEAD", "/v1/payables", "")
-	r.do("POST", "/v1/payables", `{"secret":"body"}`, "X-Request-Id", "from-the-app", headerEntityUser, userA, headerEntity, entityB)
+	r.do("POST", "/v1/payables", `{"secret":"body"}`, "X-Request-Id", "from-the-app", identity.HeaderUser, userA, identity.HeaderEntity, entityB)
 	r.do("POST", "/v1/payables/11111111-0000-4000-8000-000000000001/cancel", "")
-	r.do("DELETE", "/v1/payables/11111111-0000-4000-8000-000000000001", "", headerEntity, userB) // not allowed
+	r.do("DELETE", "/v1/payables/11111111-0000-4000-8000-000000000001", "", identity.HeaderEntity, userB) // not allowed
 	r.do("BREW", "/v1/coffee", "")
 	eventually(t, "four lines", func() bool { return strings.Count(audit.String(), "\n") >= 4 })
 	lines := auditLines(t, audit.String())
@@ -68,9 +70,9 @@ func TestEveryWriteHasAnAuditLineAndNoReadHasOne(t *testing.T) {
 		t.Fatalf("audit lines = %d, want 4:\n%s", len(lines), audit)
 	}
 	for i, want := range []map[string]any{
-		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user", "entity_user_hash": HashID(userA), "entity_hash": HashID(entityB),
+		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user", "entity_user_hash": ids.Hash(userA), "entity_hash": ids.Hash(entityB),
 			"method": "POST", "route": "/v1/payables", "status": 201.0, "origin": "upstream", "outcome": "answered", "upstream_request_id": "from-upstream"},
-		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown", "error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": HashID(entityA)},
+		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown", "error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": ids.Hash(entityA)},
 		{"method": "DELETE", "status": 403.0, "outcome": "not_sent", "error_type": "proxy_entity_not_allowed"},
 		{"method": "other", "status": 405.0, "outcome": "not_sent", "route": "other"},
 	} {

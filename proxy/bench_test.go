@@ -10,41 +10,33 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 func BenchmarkGuardAndResolve(b *testing.B) {
 	for name, fields := range map[string][]string{
 		"bare":   {"Accept: application/json"},
-		"usual":  {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", headerEntity + ": " + entityA, "Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
-		"a user": {"Accept: application/json", "User-Agent: axios/1.7", headerEntityUser + ": " + userA, headerEntity + ": " + entityA, "Connection: keep-alive"},
+		"usual":  {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", identity.HeaderEntity + ": " + entityA, "Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
+		"a user": {"Accept: application/json", "User-Agent: axios/1.7", identity.HeaderUser + ": " + userA, identity.HeaderEntity + ": " + entityA, "Connection: keep-alive"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(get("/v1/payables/"+entityA+"/approve_payment_operation?limit=5", fields...))))
 			if err != nil {
 				b.Fatal(err)
 			}
-			g, policy := testGuard(), newView(policies["allow"])
+			g, policy := testGuard(), identity.NewView(policies["allow"])
 			path, _, _ := strings.Cut(in.RequestURI, "?")
 			b.ReportAllocs()
 			for b.Loop() {
 				if p := g.check(in, path); p != nil {
 					b.Fatal(p)
 				}
-				if _, p := policy.resolve(in.Header, way{}); p != nil {
+				if _, p := policy.Resolve(in.Header, identity.Arrival{}); p != identity.None {
 					b.Fatal(p)
 				}
 			}
 		})
-	}
-}
-
-func BenchmarkPathWithLetters(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if !accepted("/v1/payables/x/Z%C3%BCrich%20S%C3%BCd") {
-			b.Fatal("refused")
-		}
 	}
 }
 

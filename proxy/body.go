@@ -6,16 +6,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // progressTimeout is how long a body may stand still, either way. A body has no
-// total limit: uploads and answers may take their time.
+// total limit: uploads and responses may take their time.
 const progressTimeout = 60 * time.Second
 
-// maxDiscard bounds what is read, within lingerTimeout, of a body that nobody
+// maxDiscard bounds what is read (readon.go) of a body that nobody
 // wants.
 const maxDiscard = 64 << 20
 
@@ -27,30 +28,50 @@ type requestBody struct {
 	length int64         // -1: not known
 }
 
-// openBody reads a body of known length up to limit; a longer one, or one of
-// unknown length, streams.
-func openBody(w http.ResponseWriter, in *http.Request, limit, maxBytes int64) (*requestBody, error) {
+// openBody reads a body of known length that is small enough to be kept; a longer
+// one, or one of unknown length, streams.
+func (c *call) openBody() error {
+	in, config := c.in, &c.handler.config
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
-		return &requestBody{}, nil
+		return nil
 	}
-	control := http.NewResponseController(w)
-	stream := &streamedBody{body: in.Body, control: control, left: maxBytes}
-	if in.ContentLength < 0 || in.ContentLength > limit {
+	control := http.NewResponseController(c.w)
+	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: in.Context().Value(http.ServerContextKey) != nil}
+	if in.ContentLength < 0 || in.ContentLength > config.ReplayBodyBytes {
 		// Without this net/http reads the rest of the request before the first byte
-		// of an answer that comes early.
+		// of a response that comes early.
 		_ = control.EnableFullDuplex()
-		return &requestBody{stream: stream, length: in.ContentLength}, nil
+		c.body = requestBody{stream: stream, length: in.ContentLength}
+		return nil
 	}
 	kept := make([]byte, in.ContentLength)
 	if _, err := io.ReadFull(stream, kept); err != nil {
-		return nil, bodyProblem(err, NotSent)
+		return bodyProblem(err, NotSent)
 	}
 	if !stream.done.Load() {
 		// The read that finds the end lets net/http watch the connection again.
 		_, _ = stream.Read(make([]byte, 1))
 	}
-	return &requestBody{kept: kept, length: in.ContentLength}, nil
+	c.body = requestBody{kept: kept, length: in.ContentLength}
+	return nil
 }
+
+// look returns the length of the body, -1 where it is not known, and up to limit
+// bytes of its beginning, which are not taken: reader has them again.
+func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
+	if b.stream == nil {
+		return int64(len(b.kept)), b.kept, nil
+	}
+	head, err = b.stream.look(limit)
+	if length = b.length; length < 0 && b.stream.whole() {
+		length = int64(len(head))
+	}
+	return length, head, err
+}
+
+// cut reports whether upstream has not been sent the whole body, because the app
+// did not send it.
+func (b *requestBody) cut() bool { return b.stream != nil && b.stream.failure.Load() != nil }
 
 // replayable reports whether reader can be called again.
 func (b *requestBody) replayable() bool { return b.stream == nil }
@@ -86,16 +107,18 @@ var (
 // fault it was. It is read by one goroutine at a time.
 type streamedBody struct {
 	control *http.ResponseController
-	mu      sync.Mutex // held by Read; guards the next three
+	mu      sync.Mutex // held by Read; guards the next four
 	body    io.Reader
+	ahead   []byte // read by look, and not by Read
 	left    int64
 	touched time.Time // when the read deadline was last moved
 	read    atomic.Int64
+	std     bool        // the server is net/http's; package strict reads on by itself
 	done    atomic.Bool // the end, or an error, was seen
 	failure atomic.Pointer[error]
-	// abandoned: from now on the read deadline is abandon's. Without it a Read
-	// that is just beginning or ending could move it, and what reads next, this
-	// body or net/http on its way out, would wait for an app that is silent.
+	// abandoned hands the read deadline over to abandon. Otherwise a Read that is
+	// just starting or returning could move it again, and the next reader (this
+	// body, or net/http on its way out) would wait for a silent app.
 	abandoned atomic.Bool
 }
 
@@ -105,13 +128,47 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	if s.abandoned.Load() {
 		return 0, errAbandoned
 	}
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			s.ahead = nil
+		}
+		return n, nil
+	}
+	return s.read1(p)
+}
+
+// look reads ahead, to limit bytes or to the end.
+func (s *streamedBody) look(limit int) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := make([]byte, 0, 4<<10)
+	for len(head) < limit {
+		if len(head) == cap(head) {
+			head = slices.Grow(head, min(len(head), limit-len(head)))
+		}
+		n, err := s.read1(head[len(head):min(cap(head), limit)])
+		head = head[:len(head)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.ahead = head
+	return head, nil
+}
+
+// read1 reads once from the app. It is called with mu held.
+func (s *streamedBody) read1(p []byte) (int, error) {
 	if s.done.Load() {
 		if err := s.failure.Load(); err != nil {
 			return 0, *err
 		}
 		return 0, io.EOF
 	}
-	// Moving a deadline costs a lock and a timer: seldom is enough.
+	// Moving a deadline costs a lock and a timer: now and then is enough.
 	if now := time.Now(); now.Sub(s.touched) > progressTimeout/16 {
 		s.touched = now
 		s.setDeadline(now.Add(progressTimeout))
@@ -139,7 +196,7 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 // Close leaves the app's body to net/http.
 func (s *streamedBody) Close() error { return nil }
 
-// problem is the answer if the app's body was the reason, or nil.
+// problem is the response if the app's body was the reason, or nil.
 func (s *streamedBody) problem(outcome Outcome) error {
 	if failure := s.failure.Load(); failure != nil {
 		return bodyProblem(*failure, outcome)
@@ -153,6 +210,22 @@ func (s *streamedBody) settle() {
 	_ = s.control.SetReadDeadline(time.Now().Add(lingerTimeout)) // should it have ended for another reason
 	s.mu.Lock()
 	defer s.mu.Unlock()
+}
+
+// blame returns err, with which sending ended, or what was wrong with the app's
+// body if that is why.
+func (c *call) blame(err error) error {
+	stream := c.body.stream
+	if stream == nil {
+		return err
+	}
+	if c.Err() != nil {
+		stream.settle()
+	}
+	if problem := stream.problem(Unknown); problem != nil && c.record.Sent {
+		return problem
+	}
+	return err
 }
 
 func bodyProblem(err error, outcome Outcome) error {
@@ -186,7 +259,7 @@ func (s *streamedBody) setDeadline(at time.Time) {
 // further use. A Read that is under way gets a moment: net/http aborts the one
 // that it finds, forgets the deadline, and goes on to read what is left, from
 // an app that may be silent for ever. Not at once, because a connection closed
-// with unread bytes is reset, and an app that still writes loses the answer.
+// with unread bytes is reset, and an app that still writes loses the response.
 func (s *streamedBody) abandon() {
 	if s.whole() {
 		return
@@ -197,7 +270,9 @@ func (s *streamedBody) abandon() {
 	defer s.mu.Unlock()
 	// net/http reads only some of what is left, and none of it if the app has
 	// said that it closes the connection.
-	_, _ = io.CopyN(io.Discard, s.body, maxDiscard)
+	if s.std {
+		s.readOn()
+	}
 }
 
 // size is the number of body bytes read from the app so far.
@@ -211,6 +286,14 @@ func (b *requestBody) size() int64 {
 // whole reports whether the body was read to its good end.
 func (s *streamedBody) whole() bool { return s.done.Load() && s.failure.Load() == nil }
 
-// unfinished reports whether there is an answer although the body was not read
+// abandon must be called before net/http takes the connection back: whoever still
+// reads a streamed body then must have stopped.
+func (b *requestBody) abandon() {
+	if b.stream != nil {
+		b.stream.abandon()
+	}
+}
+
+// unfinished reports whether there is a response although the body was not read
 // to its end.
 func (b *requestBody) unfinished() bool { return b.stream != nil && !b.stream.whole() }

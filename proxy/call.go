@@ -2,49 +2,78 @@ package proxy
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
-// call is the context of one request, from the access log inwards. It answers
-// by itself for what every request asks for: a chain of context.WithValue would
-// be an allocation and a longer search for each, and chi, which finds its own
-// context here, makes no copy of the request to put one in.
+// call is one request, from the access log inwards: what its steps, which are
+// methods of it, know of it so far. Only the Record outlives it.
+//
+// It is also the request's context, and answers by itself for what every request
+// asks for: a chain of context.WithValue would be an allocation and a longer search
+// for each, and chi, which finds its own context here, makes no copy of the request
+// to put one in.
 type call struct {
-	context.Context
-	record *Record
-	routed chi.Context
-}
+	context.Context // the server's, and upstream's trace
 
-type recordKey struct{}
+	handler *Handler // nil on the vend listener
+	log     *accessLog
+	w       http.ResponseWriter
+	in      *http.Request // its context is this call
 
-// newCall returns the context of the request that record is about.
-func newCall(ctx context.Context, record *Record) *call {
-	return &call{Context: upstream.WithTrace(ctx, &record.trace), record: record}
+	record Record // what is told afterwards
+
+	// Set by locate.
+	view       *identity.View // the policy that the request began with
+	arrival    identity.Arrival
+	path       string // of the request target without the path prefix of an identity, as it came
+	route      int    // what routes.Find says of path
+	nearPrefix bool   // the path begins nearly as that of an identity
+	routed     chi.Context
+
+	// Set by identify.
+	identity    identity.Identity
+	explanation *explanation // nil unless the app asked for one
+
+	body requestBody // set by openBody
+
+	// Kept while the request is sent.
+	span     Span           // nil without traces
+	attempts int            // made so far, counted only with traces
+	trace    upstream.Trace // of the last attempt
+	// unsure: an attempt broke after it was sent, and was followed by another. What
+	// became of the other says nothing of the first.
+	unsure bool
+	// rejected: upstream refused the token, and no new one could be had.
+	rejected bool
+	// tokenRefused: upstream's response, which the app gets, refuses the token.
+	tokenRefused bool
+
+	// Of a write that is remembered.
+	claim    *writes.Claim // nil: none, or it has ended
+	copied   *copied       // upstream's response, if it may be needed again
+	followed bool          // by another call, which writes the audit line
+
+	// Only in the call that follows a write.
+	listener  string
+	peer      uint32
+	peerKnown bool
 }
 
 // Value implements context.Context.
 func (c *call) Value(key any) any {
-	switch key {
-	case recordKey{}:
-		return c.record
-	case chi.RouteCtxKey:
+	if key == chi.RouteCtxKey {
 		return &c.routed
 	}
 	return c.Context.Value(key)
 }
 
-func recordFrom(ctx context.Context) *Record {
-	r, _ := ctx.Value(recordKey{}).(*Record)
-	return r
-}
-
-// routeBy has chi look at path, and not at the one that still has the prefix of
-// an identity.
-func routeBy(ctx context.Context, path string) {
-	if c := chi.RouteContext(ctx); c != nil {
-		c.RoutePath = path
-	}
+// step makes a handler of a step, for the router.
+func step(do func(*call)) http.HandlerFunc {
+	return func(_ http.ResponseWriter, in *http.Request) { do(in.Context().(*call)) }
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -231,7 +234,7 @@ func TestEntityUserNeverFallsBackToThePartner(t *testing.T) {
 		r := newRig(t, k.url)
 		change(r.tokens)
 		for _, method := range []string{"GET", "POST"} {
-			r.do(method, "/v1/x", "", headerEntityUser, userA)
+			r.do(method, "/v1/x", "", identity.HeaderUser, userA)
 		}
 		for _, grant := range r.tokens.asked {
 			if grant != asUserA {
@@ -337,16 +340,16 @@ func (s *slowTokens) Invalidate(tokencache.Grant, secret.String) { s.refused = t
 // Else a slow replay has nowhere to have been slow.
 func TestTokenWaitHasTheWaitForTheTokenOfTheReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		record := &Record{}
-		step := &credentialStep{tokens: &slowTokens{}, record: record, body: &requestBody{}, next: tripFunc(func(out *http.Request) (*http.Response, error) {
+		c := newTestCall(&slowTokens{}, tripFunc(func(out *http.Request) (*http.Response, error) {
 			status := http.StatusOK
 			if strings.HasSuffix(out.Header.Get("Authorization"), "first") {
 				status = http.StatusUnauthorized
 			}
 			return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody}, nil
-		})}
+		}))
+		record := &c.record
 		out, _ := http.NewRequestWithContext(t.Context(), "GET", "http://upstream/v1/x", nil)
-		response, err := step.RoundTrip(out)
+		response, err := c.send(out)
 		if err != nil || response.StatusCode != 200 || record.Replay != "401" {
 			t.Fatalf("replay: %v, %+v", err, record)
 		}
@@ -354,4 +357,17 @@ func TestTokenWaitHasTheWaitForTheTokenOfTheReplay(t *testing.T) {
 			t.Errorf("token wait = %v, want 900ms", record.TokenWait)
 		}
 	})
+}
+
+// newTestCall is a request without a server, an app and a policy, for the steps that
+// send.
+func newTestCall(tokens TokenSource, next http.RoundTripper) *call {
+	h := &Handler{config: testConfig(), retry: newRetry(next)}
+	h.config.Tokens = tokens
+	in := &http.Request{Method: "GET", RequestURI: "/v1/x", Header: http.Header{}}
+	return &call{Context: context.Background(), handler: h, log: &h.log, w: httptest.NewRecorder(), in: in, path: "/v1/x", identity: identity.Identity{Grant: partner}}
+}
+
+func testConfig() Config {
+	return Config{Origin: &url.URL{Scheme: "https", Host: "api.monite.com"}, APIVersion: "2024-05-25"}
 }

@@ -77,7 +77,7 @@ func TestSlowUpstreamIs504AndNotAskedAgain(t *testing.T) {
 				if o.requests.Load() != 1 || r.record().Retried {
 					t.Errorf("%d requests", o.requests.Load())
 				}
-				eventually(t, "upstream's connection is closed", func() bool { return r.transport.Stats().Open == 0 })
+				eventually(t, "upstream's connection is closed", func() bool { return o.open.Load() == 0 })
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -24,7 +25,7 @@ func TestConnectionAfterAnEmptyOneRemovesNothing_CVE_2021_33197(t *testing.T) {
 // ReverseProxy removed what Connection names after Director had set it.
 func TestConnectionCannotNameWhatIsSetHere_golang_go_50580(t *testing.T) {
 	s := newScene(t)
-	for _, name := range []string{"Authorization", headerEntity, "X-Monite-Version", "X-Request-Id", "Host", "Content-Length"} {
+	for _, name := range []string{"Authorization", identity.HeaderEntity, "X-Monite-Version", "X-Request-Id", "Host", "Content-Length"} {
 		s.refused("proxy_bad_header", get("/v1/x", "Connection: "+name))
 	}
 	s.lacks(s.passes(get("/v1/x", "Connection: te, keep-alive", "TE: trailers")), "Connection", "Te")
@@ -33,8 +34,8 @@ func TestConnectionCannotNameWhatIsSetHere_golang_go_50580(t *testing.T) {
 // Traefik removed its own X-Forwarded fields where Connection named them.
 func TestConnectionNamesNoIdentity_CVE_2021_32813(t *testing.T) {
 	newScene(t).refused("proxy_bad_header",
-		get("/v1/x", "Connection: keep-alive, X-Monite-Entity-Id", headerEntity+": "+entityB),
-		get("/v1/x", "Connection: X-Monite-Entity-User-Id", headerEntityUser+": "+userA))
+		get("/v1/x", "Connection: keep-alive, X-Monite-Entity-Id", identity.HeaderEntity+": "+entityB),
+		get("/v1/x", "Connection: X-Monite-Entity-User-Id", identity.HeaderUser+": "+userA))
 }
 
 // Traefik's fix of that could be got round by other spellings of the option.
@@ -110,11 +111,11 @@ func TestUnderscoredEntityIsRefused_CVE_2026_54763(t *testing.T) {
 // Caddy deleted an identity field only if it had another to put there.
 func TestIdentityIsDeletedEvenIfNoneIsSet_CVE_2026_30851(t *testing.T) {
 	s := newScene(t)
-	s.lacks(s.passes(get("/v1/x", headerEntityUser+": "+userA, "Authorization: Bearer canary", "Authorization: canary", "Proxy-Authenticate: canary")), headerEntityUser)
+	s.lacks(s.passes(get("/v1/x", identity.HeaderUser+": "+userA, "Authorization: Bearer canary", "Authorization: canary", "Proxy-Authenticate: canary")), identity.HeaderUser)
 	// No entity at all is configured: what the app says of one is refused, and an
 	// entity header is never made out of it.
 	none := newScene(t, func(c *Config, _ *upstream.Transport) { c.Policy = policies["partner"] })
-	none.refused("proxy_entity_not_allowed", get("/v1/x", headerEntity+": "+entityA))
+	none.refused("proxy_entity_not_allowed", get("/v1/x", identity.HeaderEntity+": "+entityA))
 }
 
 // Envoy asked for authorisation by the last of several equal fields, and sent
@@ -122,8 +123,8 @@ func TestIdentityIsDeletedEvenIfNoneIsSet_CVE_2026_30851(t *testing.T) {
 func TestRepeatedEntityIsRefused_CVE_2021_32777(t *testing.T) {
 	stranger := "99999999-eeee-4eee-8eee-999999999999"
 	newScene(t).refused("proxy_duplicate_identity",
-		get("/v1/x", headerEntity+": "+entityA, headerEntity+": "+stranger), get("/v1/x", headerEntity+": "+stranger, headerEntity+": "+entityA),
-		get("/v1/x", headerEntityUser+": "+userA, headerEntityUser+": "+userB), get("/v1/x", headerEntity+": "+entityA, "x-monite-entity-id: "+entityA))
+		get("/v1/x", identity.HeaderEntity+": "+entityA, identity.HeaderEntity+": "+stranger), get("/v1/x", identity.HeaderEntity+": "+stranger, identity.HeaderEntity+": "+entityA),
+		get("/v1/x", identity.HeaderUser+": "+userA, identity.HeaderUser+": "+userB), get("/v1/x", identity.HeaderEntity+": "+entityA, "x-monite-entity-id: "+entityA))
 }
 
 // Envoy matched the first of several equal fields and not the rest.
@@ -163,8 +164,8 @@ func TestTrailersEndHere_CVE_2026_88004(t *testing.T) {
 	seen := s.passes(head("POST", "/v1/x", "Transfer-Encoding: chunked", "Trailer: Authorization, X-Monite-Entity-Id") +
 		"\r\n3\r\nabc\r\n0\r\nAuthorization: Bearer canary\r\nX-Monite-Entity-Id: " + entityB + "\r\n\r\n")
 	s.lacks(seen, "Trailer")
-	if len(seen.Trailer) > 0 || seen.body != "abc" || seen.Header.Get(headerEntity) != entityA {
-		t.Errorf("trailer %v, body %q, entity %q", seen.Trailer, seen.body, seen.Header.Get(headerEntity))
+	if len(seen.Trailer) > 0 || seen.body != "abc" || seen.Header.Get(identity.HeaderEntity) != entityA {
+		t.Errorf("trailer %v, body %q, entity %q", seen.Trailer, seen.body, seen.Header.Get(identity.HeaderEntity))
 	}
 }
 

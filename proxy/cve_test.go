@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -107,8 +108,8 @@ func (s *scene) passes(request string) sighting {
 	if got := last.Header["Authorization"]; len(got) != 1 || !strings.HasPrefix(got[0], "Bearer tok-") {
 		s.t.Errorf("%.200q: Authorization = %q", request, got)
 	}
-	if got := last.Header[headerEntity]; len(got) != 1 {
-		s.t.Errorf("%.200q: %s = %q", request, headerEntity, got)
+	if got := last.Header[identity.HeaderEntity]; len(got) != 1 {
+		s.t.Errorf("%.200q: %s = %q", request, identity.HeaderEntity, got)
 	}
 	return last
 }

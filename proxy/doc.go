@@ -1,37 +1,44 @@
 // Package proxy turns one app request into one authenticated upstream request,
-// and its answer into the app's answer.
+// and upstream's response into the app's.
 //
-// The walk of a request; a file is a step, and the order here is the order
-// there:
+// A request is a call (call.go), and each step a method of it. The order of the
+// steps is that of Handler.ServeHTTP and forward (handler.go):
 //
-//	 0  server.go     the server on the data listener: strict/, or net/http's
-//	 1  accesslog.go  request id, one log line at the end, panics (call.go: the
-//	                  request's context from here on)
-//	    audit.go      one more line for a write: who did what
-//	 2  guard.go      what may come in at all (host.go, path.go); refuses with
-//	                  the problems of errors.go, before anything is minted or sent
-//	 3  handler.go    chi: what else is served, and all the rest to forward
-//	 4  identity.go   whose token and which entity: from configuration and headers
-//	    policy.go     what the operator allows, named identities and their rules
-//	    handle.go     what stands for an identity in the place of a token; made
-//	                  in tokenrequest.go, if the operator wants that (tokenbody.go
-//	                  reads what is asked)
-//	 5  body.go       kept for a replay if small, else streamed
-//	 6  rewrite.go    the Out request: delete first, then set
-//	 7  transport.go  the credential step: token, send, at most one replay
-//	    retry.go      at most one more try where nothing can happen twice
-//	 8  upstream/     the connection: sent once, and the outcome known; its bytes,
-//	                  and those of strict/, pass through socket/
-//	 9  response.go   the answer, streamed
-//	10  errors.go     the only map from an error to an answer
+//	begin     server.go       the server on the data listener: strict/, or net/http's
+//	          accesslog.go    request id, span, and at the end one line; panics
+//	locate    handler.go      the policy, the path prefix of an identity, the route
+//	guard     guard.go        what may come in at all (target/), before anything is
+//	                          minted or sent; an offer to upgrade is ignored
+//	                          (upgrade.go)
+//	route     handler.go      chi: /v1/ to forward, what is served here, a refusal
+//	identify  handler.go      whose token and which entity (identity/)
+//	openBody  body.go         kept for a replay if small, else streamed; and whether
+//	                          the app's body is to blame for a failure (readon.go:
+//	                          the rest of one that nobody wants)
+//	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
+//	                          the end: what became of it
+//	rewrite   rewrite.go      the Out request: delete first, then set
+//	send      credential.go   token, attempt, at most one replay after a refusal
+//	attempt   retry.go        at most one more try where nothing can happen twice;
+//	                          trip is the one call that sends
+//	          upstream/       the connection: sent once, and the outcome known; dial/
+//	                          makes it; its bytes, and those of strict/, pass
+//	                          through socket/
+//	respond   response.go     upstream's response, streamed, with fields as upstream
+//	                          spells them (spelling.go)
+//	follow    follow.go       a write whose app does not wait any more is read to its end
+//	refuse    errors.go       the only map from an error or a refusal to a response
+//	                          (problems.go has their texts)
+//	end       accesslog.go    the Record (record.go) is told to log, metrics, trace
 //
-// vend.go is another listener's handler, off by default: it hands out the token
-// itself, and forwards nothing.
+// The two lines of the log are written from the table that documents them
+// (logfields.go); audit.go is what only the line of a write says. span.go tells a
+// trace, if there is one, of the request, of waits for a token and of each attempt.
+// explain.go says in the response where the time went, and on request how the
+// request was sent.
 //
-// span.go tells a trace, if there is one, of the request, of waits for a token and
-// of each attempt.
-//
-// explain.go says in the answer where the time went, and on request which way
-// the request took. record.go holds what is known of a request so far; route.go names it by
-// Monite's published path template, the only name that logs and metrics use.
+// A request for a token is answered here with a handle, if the operator wants that
+// (tokenrequest.go; tokenbody.go reads what is asked). vend.go is another listener's
+// handler, off by default: it hands out the token itself (vendtoken.go; its own
+// problems are in vendproblems.go), and forwards nothing.
 package proxy

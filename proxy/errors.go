@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// problem is one kind of answer that the proxy makes. Its texts are fixed: they
+// problem is one kind of response that the proxy makes. Its texts are fixed: they
 // never hold what came in, and never the word by which a Monite SDK recognises
 // an old token, or it would start over.
 type problem struct {
@@ -30,6 +33,8 @@ type failed struct {
 	outcome Outcome
 	// retryAfter is rounded up to seconds. 0: no Retry-After.
 	retryAfter time.Duration
+	// earlier is the write that this one repeats; nil: it is none.
+	earlier *writes.Record
 	// cause goes to the log. nil where the app is at fault.
 	cause error
 }
@@ -43,30 +48,58 @@ func (f *failed) Error() string {
 
 func (f *failed) Unwrap() error { return f.cause }
 
-// refuse makes the answer to a request that was not sent.
-func refuse(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
+// notSent is the failure of a request that was not sent.
+func notSent(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
+
+// final reports whether the same request gets the same answer again, or must not be
+// sent again.
+func (f *failed) final() bool {
+	switch f.problem {
+	case &problemRepeatInProgress, &problemKeyInProgress:
+		return false
+	case &problemKeyReused:
+		return true
+	}
+	return f.outcome == Unknown
+}
 
 // statusClientGone is what the log says of a request whose app went away. It is
 // nginx's number; no app ever sees it.
 const statusClientGone = 499
 
-// lingerTimeout is how long the rest of a body is read that nobody wants. To
-// close at once would be to reset the connection, and the app might lose the
-// answer.
+// lingerTimeout limits the reading of a body that nobody wants. To close at once
+// would be to reset the connection, and the app might lose the response.
 const lingerTimeout = 500 * time.Millisecond
 
-// errClientGone: nobody is left to answer.
+// errClientGone means that nobody is left to respond to.
 var errClientGone = errors.New("the app went away")
 
-// classify turns an error of the steps below into a problem. It is the only
-// place that knows the errors of the token cache and of the upstream
-// connections.
-func classify(err error, record *Record) *failed {
+// identityProblems says how a refusal of package identity is told.
+var identityProblems = [...]*problem{
+	identity.Unknown:      &problemUnknownIdentity,
+	identity.Duplicate:    &problemDuplicateIdentity,
+	identity.Malformed:    &problemInvalidIdentity,
+	identity.Entity:       &problemEntity,
+	identity.User:         &problemEntityUser,
+	identity.Handle:       &problemHandle,
+	identity.ReadOnly:     &problemIdentityReadOnly,
+	identity.Rule:         &problemRule,
+	identity.Grant:        &problemGrant,
+	identity.TokenRequest: &problemTokenRequest,
+}
+
+// refusalProblem returns nil for identity.None.
+func refusalProblem(refusal identity.Refusal) *problem { return identityProblems[refusal] }
+
+// classify turns an error of any step into a problem: the errors of the token
+// cache, of the upstream connections and of the app's body. (retry.go asks an error
+// of a connection only whether the request may be sent again.)
+func (c *call) classify(err error) *failed {
 	if f, ok := errors.AsType[*failed](err); ok {
 		return f
 	}
 	f := &failed{problem: &problemInternal, outcome: NotSent, cause: err}
-	if record.Sent {
+	if c.record.Sent {
 		f.outcome = Unknown
 	}
 	tokenErr, noToken := errors.AsType[*tokencache.Error](err)
@@ -98,9 +131,9 @@ func classify(err error, record *Record) *failed {
 		}
 	}
 	switch {
-	case record.unsure:
+	case c.unsure:
 		f.outcome = Unknown
-	case record.Replay != "" && f.outcome == NotSent || record.rejected:
+	case c.record.Replay != "" && f.outcome == NotSent || c.rejected:
 		// The first attempt was refused for its token, the second never left.
 		f.outcome = Rejected
 	}
@@ -127,39 +160,92 @@ func upstreamProblem(err *upstream.Error) *problem {
 	return &problemUpstreamUnreachable
 }
 
-// answerBody is Monite's envelope.
-type answerBody struct {
+// problemBody is Monite's envelope.
+type problemBody struct {
 	Error struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
+		// Earlier is the write that the request repeats.
+		Earlier *earlierWrite `json:"earlier,omitempty"`
 	} `json:"error"`
 	RequestID string `json:"request_id"`
 }
 
-// endsConnection: what follows a request that is refused for what it says is not
-// to be trusted: app and proxy may differ on where it ends, or, after an Upgrade,
-// on the language. A good request at a bad time (overload, no token, upstream's
-// outage) keeps its connection: to close them all then would only add load.
+// earlierWrite tells an app, and its people, of a write that was sent before.
+type earlierWrite struct {
+	RequestID string    `json:"request_id"`
+	At        time.Time `json:"at"`
+	Status    int       `json:"status,omitempty"` // upstream's
+}
+
+// endsConnection reports whether the connection ends with this problem. After a
+// request refused for its content, app and proxy may disagree on where it ended, or,
+// after an Upgrade, on the language. A good request at a bad time (overload, no
+// token, upstream's outage) keeps its connection: to close them all then would only
+// add load.
 func endsConnection(p *problem) bool {
 	switch p {
 	case &problemUpgrade, &problemInternal, &problemDraining:
 		return true
+	case &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemKeyReused, &problemResponseGone:
+		return false // a good request, at a bad time
 	}
 	return p.status < 500
 }
 
-// writeProblem answers. It is the only place that does so in the proxy's own
-// name.
-func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Record) {
+// fail ends a request with an error of one of its steps.
+func (c *call) fail(err error) {
+	failure := c.classify(err)
+	c.settleFailed(failure, restIn(err))
+	c.abortIfGone(failure)
+	c.refuse(failure)
+}
+
+// failSent ends a request that was sent, or was about to be, and may still be
+// coming in.
+func (c *call) failSent(err error) {
+	err = c.blame(err)
+	c.unread(func() { c.fail(err) })
+}
+
+// unread responds while the app may still be sending its body.
+func (c *call) unread(respond func()) {
+	if !c.body.unfinished() {
+		respond()
+		return
+	}
+	c.w.Header().Set("Connection", "close")
+	respond()
+	_ = http.NewResponseController(c.w).Flush() // before the upload is waited for
+}
+
+// restIn returns what can be followed of the write that ended with err.
+func restIn(err error) *upstream.Rest {
+	if broken, ok := errors.AsType[*upstream.Error](err); ok {
+		return broken.Rest
+	}
+	return nil
+}
+
+// abortIfGone panics with http.ErrAbortHandler if the app has gone away. To return
+// would be to respond with 200: net/http says so for a handler that says nothing, and
+// an app that only closed its sending side would read it.
+func (c *call) abortIfGone(f *failed) {
+	if !errors.Is(f.cause, context.Canceled) || c.Err() == nil {
+		return
+	}
+	c.record.Status, c.record.Origin, c.record.Outcome = statusClientGone, OriginProxy, f.outcome
+	c.record.Err = errClientGone
+	panic(http.ErrAbortHandler)
+}
+
+// refuse responds with a problem. It is the only place that responds in the proxy's
+// own name, but for what the token requests ask for.
+func (c *call) refuse(f *failed) {
+	w, in, record := c.w, c.in, &c.record
 	record.Status, record.Origin, record.ErrorType = f.status, OriginProxy, f.kind
 	record.Outcome, record.Err = f.outcome, f.cause
-	if errors.Is(f.cause, context.Canceled) && in.Context().Err() != nil {
-		record.Status, record.ErrorType, record.Err = statusClientGone, "", errClientGone
-		// To return would be to answer 200: net/http says so for a handler that
-		// says nothing, and an app that only closed its sending side would read it.
-		panic(http.ErrAbortHandler)
-	}
 
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(progressTimeout))
@@ -168,12 +254,15 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 		// the app is silent.
 		_ = control.SetReadDeadline(time.Now().Add(lingerTimeout))
 	}
-	var body answerBody
+	var body problemBody
 	body.Error.Type, body.Error.Message, body.Error.Hint = f.kind, f.message, f.hint
 	if f.outcome == Unknown {
 		body.Error.Hint += " " + hintUnknown
 	}
 	body.RequestID = record.RequestID
+	if earlier := f.earlier; earlier != nil && !strings.Contains(strings.ToLower(earlier.RequestID), "expired") {
+		body.Error.Earlier = &earlierWrite{earlier.RequestID, earlier.Begun.UTC().Truncate(time.Millisecond), earlier.Status}
+	}
 	text, _ := json.Marshal(body)
 
 	header := w.Header()
@@ -182,7 +271,10 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Proxy-Status", "monite-proxy; error="+f.proxyStatus)
-	header.Set("X-Monite-Proxy-Outcome", string(f.outcome))
+	header.Set(headerOutcome, string(f.outcome))
+	if f.final() && isWrite(in.Method) {
+		header.Set(headerRetry, "false")
+	}
 	if f.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((f.retryAfter+time.Second-1)/time.Second)))
 	}
@@ -196,7 +288,7 @@ func writeProblem(w http.ResponseWriter, in *http.Request, f *failed, record *Re
 		header.Set("Connection", "close")
 	}
 	setTiming(header, record)
-	setExplanation(header, record)
+	c.setExplanation()
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {
 		n, _ := w.Write(text)

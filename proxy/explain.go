@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -13,7 +14,7 @@ const (
 	headerTiming  = "Server-Timing"
 )
 
-// setTiming says where the time went until the head of the answer, in
+// setTiming says where the time went until the head of the response, in
 // milliseconds: waiting for a token, making a connection (if one was made), from
 // sending to upstream's head, all of it. Upstream's own field does not pass: in
 // one list nobody could tell whose is whose.
@@ -25,7 +26,7 @@ func setTiming(header http.Header, record *Record) {
 			text = append(text, ", "...)
 		}
 		text = append(text, name...)
-		text = appendMilliseconds(append(text, ";dur="...), d)
+		text = strconv.AppendFloat(append(text, ";dur="...), milliseconds(d), 'f', -1, 64)
 	}
 	if record.GrantType != "" {
 		add("token", record.TokenWait)
@@ -40,50 +41,63 @@ func setTiming(header http.Header, record *Record) {
 	header[headerTiming] = []string{string(text)}
 }
 
-// explanation is what is told, on request, of the way of one request: which
-// header or default decided, and whether the token was there. It holds no id.
-type explanation struct{ identity, entity, token string }
+// explanation is told, on request, of how one request was sent: which
+// header or default decided, and whether the token was cached. It holds no id.
+type explanation struct{ identity, entity, token, key string }
 
-// explain notes what is told later. It is nil unless the operator allows it and
-// the app asks.
-func (h *Handler) explain(in *http.Request, identity Identity) *explanation {
-	if values := in.Header[headerExplain]; !h.config.Explain || len(values) != 1 || values[0] != "1" {
-		return nil
+// explain notes what is told later, if the operator allows it and the app asks.
+func (c *call) explain() {
+	header, config := c.in.Header, &c.handler.config
+	if values := header[headerExplain]; !config.Explain || len(values) != 1 || values[0] != "1" {
+		return
 	}
 	e := &explanation{identity: "default", entity: "none", token: "unknown"}
 	switch {
-	case identity.Named != nil:
-		e.identity = identity.Named.Name
-	case len(in.Header[headerEntityUser]) > 0:
+	case c.identity.Named != nil:
+		e.identity = c.identity.Named.Name
+	case len(header[identity.HeaderUser]) > 0:
 		e.identity = "header"
 	}
 	switch {
-	case len(in.Header[headerEntity]) > 0:
+	case len(header[identity.HeaderEntity]) > 0:
 		e.entity = "header"
-	case identity.EntityID != "":
+	case c.identity.EntityID != "":
 		e.entity = "default"
 	}
-	if cache, ok := h.config.Tokens.(interface {
+	if cache, ok := config.Tokens.(interface {
 		Cached(grant tokencache.Grant) bool
 	}); ok {
 		e.token = "minted"
-		if cache.Cached(identity.Grant) {
+		if cache.Cached(c.identity.Grant) {
 			e.token = "cached"
 		}
 	}
-	return e
+	if len(header[headerKey]) > 0 {
+		e.key = "ignored"
+		if c.remembers() && config.Journal.Remembers(true) {
+			e.key = "known"
+		}
+	}
+	c.explanation = e
 }
 
 // setExplanation answers X-Monite-Proxy-Explain.
-func setExplanation(header http.Header, record *Record) {
-	e := record.explanation
+func (c *call) setExplanation() {
+	e := c.explanation
 	if e == nil {
 		return
 	}
 	replay := "none"
-	if record.Replay != "" {
-		replay = record.Replay
+	if c.record.Replay != "" {
+		replay = c.record.Replay
 	}
-	header.Set(headerExplain, "identity="+e.identity+"; grant="+record.GrantType+"; entity="+e.entity+"; token="+e.token+
-		"; replay="+replay+"; retried="+strconv.FormatBool(record.Retried))
+	text := "identity=" + e.identity + "; grant=" + c.record.GrantType + "; entity=" + e.entity + "; token=" + e.token +
+		"; replay=" + replay + "; retried=" + strconv.FormatBool(c.record.Retried)
+	if c.record.Repeat != "" {
+		text += "; write=" + c.record.Repeat
+	}
+	if e.key != "" {
+		text += "; key=" + e.key
+	}
+	c.w.Header().Set(headerExplain, text)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -74,9 +75,9 @@ func TestExplainTellsTheWayOfARequestAndNoID(t *testing.T) {
 	}{
 		{"/v1/payables", "identity=default; grant=client_credentials; entity=default; token=minted; replay=none; retried=false", nil},
 		{"/v1/payables", "identity=default; grant=client_credentials; entity=default; token=cached; replay=none; retried=false", nil},
-		{"/v1/payables", "identity=header; grant=entity_user; entity=header; token=minted; replay=none; retried=false", []string{headerEntityUser, userA, headerEntity, entityB}},
+		{"/v1/payables", "identity=header; grant=entity_user; entity=header; token=minted; replay=none; retried=false", []string{identity.HeaderUser, userA, identity.HeaderEntity, entityB}},
 		{"/v1/refused", "identity=default; grant=client_credentials; entity=default; token=cached; replay=401; retried=false", nil},
-		{"/v1/payables", "", []string{headerEntity, "not-an-id"}}, // refused before there was a way
+		{"/v1/payables", "", []string{identity.HeaderEntity, "not-an-id"}}, // refused before there was a way
 	} {
 		answer, _ := r.do("GET", c.target, "", append(c.fields, headerExplain, "1")...)
 		if got := answer.Header.Get(headerExplain); got != c.want {

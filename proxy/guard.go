@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
-	"github.com/monite-proxy/monite-proxy/internal/routes"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // allowedMethods are what is forwarded, as the Allow field lists them.
@@ -18,52 +18,50 @@ const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 
 const maxTargetBytes = 16 << 10
 
-// guard decides what may come in at all. It stands outside the router, so that
-// no path gets past it, and before everything that costs: a refused request
+// guard decides what may come in at all. It stands before the router, so that no
+// path gets past it, and before everything that costs: a refused request
 // mints nothing and sends nothing. It refuses; it never repairs, because what
 // it would repair, upstream may understand otherwise.
 type guard struct {
-	next         http.Handler
-	hosts        map[string]bool // further names of this proxy, lower case
-	bound        netip.Addr      // of the listener, if that is one address
+	hosts        target.Hosts
 	appToken     func() secret.String
 	readOnly     bool
-	policy       *atomic.Pointer[view]
 	tokenHandles bool // the token request comes in
 	maxBodyBytes int64
 	maxInFlight  int64
 	inFlight     atomic.Int64
 }
 
-func (g *guard) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	record := recordFrom(in.Context())
-	path, _, _ := strings.Cut(in.RequestURI, "?")
-	record.view = g.policy.Load()
-	var ok bool
-	// All that follows sees the path that upstream would see.
-	record.prefix, record.path, ok = record.view.strip(path)
-	record.route = routes.Find(record.path)
-	record.Route = routes.Template(record.route)
-	p := g.check(in, record.path)
-	if p == nil && !ok {
-		p = &problemUnknownIdentity
+// guard refuses the request, or counts it in: then it must leave.
+func (c *call) guard() *failed {
+	g := c.handler.guard
+	problem := g.check(c.in, c.path)
+	if problem == nil && c.nearPrefix {
+		problem = &problemUnknownIdentity
 	}
-	if p != nil {
-		writeProblem(w, in, refuse(p), record)
-		return
+	if problem != nil {
+		return notSent(problem)
 	}
-	if g.inFlight.Add(1) > g.maxInFlight {
-		g.inFlight.Add(-1)
-		writeProblem(w, in, &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}, record)
-		return
+	if failure := g.enter(); failure != nil {
+		return failure
 	}
-	defer g.inFlight.Add(-1)
-	routeBy(in.Context(), record.path)
-	g.next.ServeHTTP(w, in)
+	c.record.AppToken = g.wantsAppToken() // and has seen it
+	return nil
 }
 
+// enter counts one request in. Not above the limit.
+func (g *guard) enter() *failed {
+	if g.inFlight.Add(1) > g.maxInFlight {
+		g.inFlight.Add(-1)
+		return &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}
+	}
+	return nil
+}
+
+func (g *guard) leave() { g.inFlight.Add(-1) }
+
 // check returns why the request is refused, or nil. The order is the order of
-// the answers: who asks, then what is asked.
+// the refusals: who asks, then what is asked.
 func (g *guard) check(in *http.Request, path string) *problem {
 	switch {
 	case fromBrowser(in): // before the method: a preflight learns that it is refused
@@ -77,7 +75,7 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	switch {
 	case g.tokenHandles && isTokenRequest(in.Method, path):
 		return nil // answered here
-	case pathTouchesAuth(path):
+	case target.TouchesAuth(path):
 		return &problemRoute
 	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
 		return &problemReadOnly
@@ -89,16 +87,18 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	return nil
 }
 
-// checkCaller is the part of check that knows nothing of what is asked.
+// checkCaller is the part of check that knows nothing of what is asked. It takes an
+// offer to upgrade out of the request.
 func (g *guard) checkCaller(in *http.Request, path string) *problem {
+	ignoreUpgradeOffer(in.Header)
 	switch {
 	case len(in.RequestURI) > maxTargetBytes:
 		return &problemTargetTooLong
 	case headTooLarge(in.Header):
 		return &problemHeaderTooLarge
-	case !targetSafe(in.RequestURI) || !pathSafe(path):
+	case !target.OriginForm(in.RequestURI) || !target.SafePath(path):
 		return &problemTarget
-	case !g.hostAllowed(in.Host, in):
+	case !g.hosts.Allow(in.Host, func() netip.Addr { return localAddr(in) }):
 		return &problemHost
 	case len(in.Header["Upgrade"]) > 0 || len(in.Header["Http2-Settings"]) > 0:
 		return &problemUpgrade
@@ -137,11 +137,11 @@ func headTooLarge(header http.Header) bool {
 	return fields > maxHeaderFields || bytes > maxHeaderBytes
 }
 
-// fromBrowser: a page that somebody looks at must not spend the company's
-// money. Browsers mark what they send: by Origin, and by Sec-Fetch-Site with
+// fromBrowser reports whether a web page sends the request: a page that somebody
+// looks at must not spend the company's money. Browsers mark what they send: by Origin, and by Sec-Fetch-Site with
 // everything that goes to a loopback address.
 //
-// Node's fetch sends a lone "Sec-Fetch-Mode: cors", and Node is no browser; a
+// Node's fetch sends a lone "Sec-Fetch-Mode: cors", and Node is not a browser; a
 // browser never sends it without Sec-Fetch-Site.
 func fromBrowser(in *http.Request) bool {
 	for name, values := range in.Header {
@@ -166,7 +166,7 @@ func fromBrowser(in *http.Request) bool {
 	return len(origins) > 1 || !strings.EqualFold(origins[0], scheme+in.Host)
 }
 
-// connectionOptionsAllowed: an option names fields that the next hop must
+// connectionOptionsAllowed refuses options that name fields for the next hop to
 // remove (RFC 9110 section 7.6.1). Nobody may have ours removed.
 func connectionOptionsAllowed(values []string) bool {
 	for _, value := range values {
@@ -190,6 +190,9 @@ func connectionOptionsAllowed(values []string) bool {
 	return true
 }
 
+// wantsAppToken reports whether apps must show a token.
+func (g *guard) wantsAppToken() bool { return g.appToken != nil && !g.appToken().IsZero() }
+
 func (g *guard) appTokenRight(header http.Header) bool {
 	if g.appToken == nil {
 		return true
@@ -202,7 +205,7 @@ func (g *guard) appTokenRight(header http.Header) bool {
 	return len(given) == 1 && want.Equal(secret.New(given[0]))
 }
 
-// versionAllowed: none, or one date. Upstream parses it as one and fails on
+// versionAllowed accepts none, or one date. Upstream parses it as one and fails on
 // anything else.
 func versionAllowed(values []string) bool {
 	if len(values) == 0 {
@@ -233,4 +236,12 @@ func localAddr(in *http.Request) netip.Addr {
 		return addr.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
+}
+
+func knownHosts(names []string, bound netip.Addr) target.Hosts {
+	hosts := target.Hosts{Names: map[string]bool{}, Bound: bound}
+	for _, name := range names {
+		hosts.Names[name] = true
+	}
+	return hosts
 }

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
 // guardRow is one request, as it stands on the wire, and the type of the
@@ -63,7 +66,7 @@ func refusalRows() []guardRow {
 		rows = append(rows, row("proxy_route_refused", "POST", target, "Content-Length: 0"), row("proxy_route_refused", "GET", target))
 	}
 	long := strings.Repeat("a", maxTargetBytes)
-	rows = append(rows, row("proxy_target_too_long", "GET", "/"+long), row("proxy_target_too_long", "GET", "/v1/x?"+long), row("", "GET", "/"+long[:maxTargetBytes-1]), row("", "GET", "/v1?"+long[:maxTargetBytes-4]))
+	rows = append(rows, row("proxy_target_too_long", "GET", "/"+long), row("proxy_target_too_long", "GET", "/v1/x?"+long), row("", "GET", "/v1/"+long[:maxTargetBytes-4]), row("", "GET", "/v1/?"+long[:maxTargetBytes-5]))
 
 	many := make([]string, maxHeaderFields+1)
 	for i := range many {
@@ -75,11 +78,11 @@ func refusalRows() []guardRow {
 	}
 	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...), row("proxy_header_too_large", "GET", "/v1/x", same...),
 		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)), row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
-	for _, value := range []string{"websocket", "h2c", "", "TLS/1.0"} {
-		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: "+value))
+	for value, want := range map[string]string{"websocket": "proxy_upgrade_refused", "h2c, WebSocket": "proxy_upgrade_refused", "h2c": "", "": "", "TLS/1.0": ""} {
+		rows = append(rows, row(want, "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row(want, "GET", "/v1/x", "Upgrade: "+value))
 	}
-	rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
-	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
+	rows = append(rows, row("", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
+	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade, cookie", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
 		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
 	}
 	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive"} {
@@ -92,16 +95,29 @@ func refusalRows() []guardRow {
 		row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 1048577"), row("proxy_body_too_large", "POST", "/v1/x", "Content-Length: 9223372036854775807"))
 }
 
-func identityRows() []guardRow {
-	var rows []guardRow
-	for _, c := range resolveRows() {
-		if c.policy == "allow" && c.want != nil {
-			var fields []string
-			for i := 0; i < len(c.fields); i += 2 {
-				fields = append(fields, c.fields[i]+": "+c.fields[i+1])
-			}
-			rows = append(rows, row(c.want.kind, "GET", "/v1/payables", fields...))
-		}
+// identityRows has a row for each way in which a header alone can be refused by
+// package identity, whose table has all spellings.
+func identityRows() (rows []guardRow) {
+	for _, c := range []struct {
+		want   string
+		fields []string
+	}{
+		{"proxy_entity_not_allowed", []string{identity.HeaderEntity + ": " + userA}},
+		{"proxy_entity_not_allowed", []string{identity.HeaderUser + ": " + userA, identity.HeaderEntity + ": " + userB}},
+		{"proxy_entity_user_not_allowed", []string{identity.HeaderUser + ": " + userB}},
+		{"proxy_entity_user_not_allowed", []string{identity.HeaderUser + ": " + userB, identity.HeaderEntity + ": " + entityA}},
+		{"proxy_unknown_identity", []string{identity.HeaderName + ": billing"}},
+		{"proxy_invalid_identity", []string{identity.HeaderEntity + ": x"}},
+		{"proxy_invalid_identity", []string{identity.HeaderEntity + ":"}},
+		{"proxy_invalid_identity", []string{identity.HeaderUser + ": " + userA + "," + userB}},
+		{"proxy_invalid_identity", []string{"X_Monite_Entity_Id: " + entityA}},
+		{"proxy_invalid_identity", []string{"x_monite_identity: a"}},
+		{"proxy_duplicate_identity", []string{identity.HeaderEntity + ": " + entityA, identity.HeaderEntity + ": " + entityA}},
+		{"proxy_duplicate_identity", []string{identity.HeaderUser + ": " + userA, identity.HeaderUser + ": " + userB}},
+		{"proxy_duplicate_identity", []string{identity.HeaderEntity + ": " + entityA, "x_monite_entity_id: " + entityB}},
+		{"proxy_duplicate_identity", []string{identity.HeaderName + ": a", identity.HeaderName + ": a"}},
+	} {
+		rows = append(rows, row(c.want, "GET", "/v1/payables", c.fields...))
 	}
 	return rows
 }
@@ -169,5 +185,11 @@ func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
 		if got := g.check(in, "/v1/x"); got != want {
 			t.Errorf("%s: %v, want %v", method, got, want)
 		}
+	}
+}
+
+func testGuard() *guard {
+	return &guard{
+		hosts: target.Hosts{Names: map[string]bool{"monite-proxy": true, "monite-proxy.billing.svc.cluster.local": true}, Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, maxInFlight: 10,
 	}
 }

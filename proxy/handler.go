@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/routes"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
 // Config is what a Handler is made of.
@@ -23,11 +27,11 @@ type Config struct {
 	// APIVersion is added as X-Monite-Version where the app sent none: a date.
 	APIVersion string
 	// Policy is the first one; SetPolicy changes it.
-	Policy Policy
+	Policy identity.Policy
 	// HandleSecret returns the client secret, from which the key of token handles is
 	// derived. nil: POST /v1/auth/token is refused, and no handle is known.
 	HandleSecret func() secret.String
-	// AllowedHosts are further names in Host, as HostName returns them. The
+	// AllowedHosts are further names in Host, as target.HostName returns them. The
 	// loopback names are always allowed.
 	AllowedHosts []string
 	// Bound is the address of the listener; the zero value if it is a unix socket.
@@ -54,161 +58,177 @@ type Config struct {
 	Tracer Tracer
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
-	// Observe is called at the end of each request. May be nil.
+	// Journal remembers writes, so that none is repeated by accident. nil: none is
+	// remembered, and none is followed.
+	Journal *writes.Journal
+	// FollowFor limits how long a write is followed whose app does not wait any more.
+	// 0: 10 minutes.
+	FollowFor time.Duration
+	// Observe is called at the end of each request, and copies what it keeps. May be nil.
 	Observe func(*Record)
 }
 
 // Handler serves the data listener. Use New.
 type Handler struct {
-	config   Config
-	guard    *guard
-	retry    *retry
-	outer    http.Handler
-	policy   atomic.Pointer[view]
-	handles  *handles // nil: off
-	draining atomic.Bool
+	config    Config
+	log       accessLog
+	guard     *guard
+	router    http.Handler // past the guard: what is forwarded, and what is served here
+	retry     *retry
+	followers *followers
+	policy    atomic.Pointer[identity.View]
+	handles   *identity.Handles // nil: off
+	draining  atomic.Bool
 }
+
+// forwarded begins the paths that go to upstream. It is a pattern of the router,
+// which sees no more than this of them (routed).
+const forwarded = "/v1/"
 
 // New makes a Handler. It panics if Origin, Tokens or Upstream is missing.
 func New(config Config) *Handler {
 	if config.Origin == nil || config.Tokens == nil || config.Upstream == nil {
 		panic("proxy: Config needs Origin, Tokens and Upstream")
 	}
-	h := &Handler{config: config, retry: newRetry(config.Upstream)}
-
-	h.SetPolicy(config.Policy)
-	if config.HandleSecret != nil {
-		h.handles = &handles{secret: config.HandleSecret}
+	h := &Handler{
+		config: config,
+		log:    accessLog{log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener, tracer: config.Tracer},
+		guard: &guard{
+			hosts:        knownHosts(config.AllowedHosts, config.Bound),
+			appToken:     config.AppToken,
+			readOnly:     config.ReadOnly,
+			maxBodyBytes: config.MaxBodyBytes,
+			maxInFlight:  config.MaxInFlight,
+			tokenHandles: config.HandleSecret != nil,
+		},
+		retry:     newRetry(config.Upstream),
+		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 	}
+	h.SetPolicy(config.Policy)
 
 	router := chi.NewRouter()
-	if h.handles != nil {
-		router.Post(tokenPath, h.answerTokenRequest)
+	router.Handle(forwarded, step((*call).forward))
+	if config.HandleSecret != nil {
+		h.handles = identity.NewHandles(config.HandleSecret)
+		router.Post(tokenPath, step((*call).answerTokenRequest))
 	}
-	// And not "/*": chi would make a map of path values for every request.
-	router.NotFound(h.forward)
-
-	h.guard = &guard{
-		next:         router,
-		hosts:        map[string]bool{},
-		bound:        config.Bound,
-		appToken:     config.AppToken,
-		readOnly:     config.ReadOnly,
-		maxBodyBytes: config.MaxBodyBytes,
-		maxInFlight:  config.MaxInFlight,
-		policy:       &h.policy,
-		tokenHandles: h.handles != nil,
-	}
-	for _, host := range config.AllowedHosts {
-		h.guard.hosts[host] = true
-	}
-	h.outer = &accessLog{next: h.guard, log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener, tracer: config.Tracer}
+	router.NotFound(step((*call).refuseRoute))
+	router.MethodNotAllowed(step((*call).refuseRoute))
+	h.router = router
 	return h
 }
 
+// ServeHTTP takes one request to its end; its order is that of the walk.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	// net/http leaves the deadline of the request before in force.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	h.outer.ServeHTTP(w, in)
+	c := h.log.begin(h, w, in)
+	defer c.end()
+	c.locate()
+	if failure := c.guard(); failure != nil {
+		c.refuse(failure)
+		return
+	}
+	defer h.guard.leave()
+	h.router.ServeHTTP(w, c.in)
 }
 
-// Drain has every answer from now on say that its connection ends, so that no
+// Drain has every response from now on say that its connection ends, so that no
 // app sends its next request on one that is about to be closed.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // SetPolicy puts another policy in place. Requests that have begun keep theirs.
-func (h *Handler) SetPolicy(policy Policy) { h.policy.Store(newView(policy)) }
+func (h *Handler) SetPolicy(policy identity.Policy) { h.policy.Store(identity.NewView(policy)) }
 
 // InFlight is the number of requests past the guard.
 func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
 
+// locate finds what the request is about: the policy that it begins with, the
+// identity whose path prefix it has, and the path that upstream would see. It
+// decides nothing.
+func (c *call) locate() {
+	path, _, _ := strings.Cut(c.in.RequestURI, "?")
+	c.view = c.handler.policy.Load()
+	c.arrival.Listener = listenerOf(c.Context)
+	var right bool
+	c.arrival.Prefix, c.path, right = c.view.Cut(path)
+	c.nearPrefix = !right
+	c.route = routes.Find(c.path)
+	c.record.Route = routes.Template(c.route)
+	c.routed.RoutePath = routed(c.path)
+}
+
+// routed is what the router sees of a path: as much as decides. With a wildcard in
+// the pattern chi would keep the rest of the path, six allocations per request.
+func routed(path string) string {
+	if strings.HasPrefix(path, forwarded) && path != tokenPath {
+		return forwarded
+	}
+	return path
+}
+
+// forward is the walk from the identity to the response.
+func (c *call) forward() {
+	if problem := c.identify(); problem != nil {
+		c.refuse(notSent(problem))
+		return
+	}
+	c.explain()
+	if err := c.openBody(); err != nil {
+		c.fail(err)
+		return
+	}
+	defer c.body.abandon()
+	if c.remembers() {
+		c.passOnce()
+		return
+	}
+	c.pass()
+	c.noteRead()
+}
+
+// pass is the part of the walk that sends.
+func (c *call) pass() {
+	response, err := c.send(c.rewrite()) //nolint:bodyclose // respond closes it
+	c.record.RequestBytes = c.body.size()
+	if c.handler.draining.Load() { // since this request began
+		c.w.Header().Set("Connection", "close")
+	}
+	if err != nil {
+		c.failSent(err)
+		return
+	}
+	c.respond(response)
+}
+
 // identify decides on whose behalf the request is sent, and whether that
 // identity may send it.
-func (h *Handler) identify(in *http.Request, by way, record *Record) (identity Identity, problem *problem) {
-	if by.handle, problem = h.handles.read(in.Header["Authorization"]); problem != nil {
-		return Identity{}, problem
+func (c *call) identify() *problem {
+	var refusal identity.Refusal
+	if c.arrival.Handle, refusal = c.handler.handles.Read(c.in.Header["Authorization"]); refusal != identity.None {
+		return refusalProblem(refusal)
 	}
-	if identity, problem = record.view.resolve(in.Header, by); problem != nil {
-		return Identity{}, problem
+	resolved, refusal := c.view.Resolve(c.in.Header, c.arrival)
+	if refusal != identity.None {
+		return refusalProblem(refusal)
 	}
-	named := identity.Named
-	if named == nil {
-		return identity, nil
-	}
-	record.Identity = named.Name
-	problem = named.refuses(in.Method, record.path, record.route)
-	if problem == &problemRule && named.AuditOnly {
-		record.Audited, problem = problem.kind, nil
-	}
-	return identity, problem
-}
-
-// arrived notes what every request past the guard has.
-func (h *Handler) arrived(in *http.Request) (*Record, way) {
-	record := recordFrom(in.Context())
-	record.AppToken = h.config.AppToken != nil && !h.config.AppToken().IsZero() // the guard has seen it
-	return record, way{listener: listenerOf(in.Context()), prefix: record.prefix}
-}
-
-// answerTokenRequest serves the one path that is not forwarded.
-func (h *Handler) answerTokenRequest(w http.ResponseWriter, in *http.Request) {
-	record, by := h.arrived(in)
-	h.answerToken(w, in, by, record)
-}
-
-// forward is the walk from the identity to the answer.
-func (h *Handler) forward(w http.ResponseWriter, in *http.Request) {
-	record, by := h.arrived(in)
-	identity, problem := h.identify(in, by, record)
-	if problem != nil {
-		writeProblem(w, in, refuse(problem), record)
-		return
-	}
-	record.GrantType = string(identity.Grant.Type)
-	record.entityUserID, record.entityID = identity.Grant.EntityUserID, identity.EntityID
-	record.explanation = h.explain(in, identity)
-
-	body, err := openBody(w, in, h.config.ReplayBodyBytes, h.config.MaxBodyBytes)
-	if err != nil {
-		writeProblem(w, in, classify(err, record), record)
-		return
-	}
-	if body.stream != nil {
-		// Whoever still reads the app's body when the answer is done must stop
-		// before net/http takes the connection back.
-		defer body.stream.abandon()
-	}
-	step := &credentialStep{
-		tokens: h.config.Tokens, next: attempt{h.retry, body, record},
-		grant: identity.Grant, body: body, record: record,
-	}
-	//nolint:bodyclose // writeResponse closes it
-	response, err := step.RoundTrip(h.rewrite(in.Context(), in, identity, body, record))
-	record.RequestBytes = body.size()
-	if h.draining.Load() { // since this request began
-		w.Header().Set("Connection", "close")
-	}
-	if err != nil {
-		if body.stream != nil {
-			if in.Context().Err() != nil {
-				body.stream.settle()
-			}
-			if problem := body.stream.problem(Unknown); problem != nil && record.Sent {
-				err = problem
-			}
+	if named := resolved.Named; named != nil {
+		c.record.Identity = named.Name
+		refusal = named.Refuses(c.in.Method, c.path, c.route)
+		if refusal == identity.Rule && named.AuditOnly {
+			c.record.Audited, refusal = refusalProblem(refusal).kind, identity.None
 		}
-		unfinished := body.unfinished()
-		if unfinished {
-			w.Header().Set("Connection", "close")
+		if refusal != identity.None {
+			return refusalProblem(refusal)
 		}
-		writeProblem(w, in, classify(err, record), record)
-		if unfinished {
-			_ = http.NewResponseController(w).Flush() // before the upload is waited for
-		}
-		return
 	}
-	h.writeResponse(w, in, response, body.unfinished(), record)
+	c.identity = resolved
+	c.record.GrantType = string(resolved.Grant.Type)
+	return nil
 }
+
+// refuseRoute refuses a path that is not forwarded.
+func (c *call) refuseRoute() { c.refuse(notSent(&problemNotForwarded)) }

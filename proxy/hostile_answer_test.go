@@ -135,8 +135,8 @@ func TestRedirectIsNeverDialled(t *testing.T) {
 			}
 		}
 	}
-	if evil.accepted.Load() != 0 || uint64(o.accepted.Load()) != r.transport.Stats().Dialled || int(o.requests.Load()) != n {
-		t.Errorf("%d connections to the redirects' target, %d dialled, %d requests for %d redirects", evil.accepted.Load(), r.transport.Stats().Dialled, o.requests.Load(), n)
+	if evil.accepted.Load() != 0 || int(o.requests.Load()) != n {
+		t.Errorf("%d connections to the redirects' target, %d requests for %d redirects", evil.accepted.Load(), o.requests.Load(), n)
 	}
 	t.Logf("%d redirects", n)
 }

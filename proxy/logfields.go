@@ -1,41 +1,139 @@
 package proxy
 
+import (
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/rs/zerolog"
+)
+
 // LogField is one field of the log. Names and meanings are stable: alerts and
 // searches of other people rely on them.
-type LogField struct{ Name, In, Meaning string }
+type LogField struct {
+	Name, In, Meaning string
+	// write adds the field to a line, if there is something to say. nil: the logger
+	// itself writes it.
+	write func(line *zerolog.Event, name string, c *call)
+}
 
 // LogFields are all the fields of the lines "request" and "audit", in their
-// order. The README's table is made of this, and a test holds the lines to it.
+// order. The table in the documentation is made of this, and so are the lines.
 var LogFields = []LogField{
-	{"level", "both", "request: info; warn for a 5xx of Monite or a cut-off answer; error for a 5xx of the proxy, but warn for proxy_overloaded and proxy_draining, and info for 501 and 505, which the app provokes; debug where the app went away. audit: info"},
-	{"time", "both", "RFC 3339 with milliseconds"},
-	{"request_id", "both", "the app's `X-Request-Id`, or one that was made"},
-	{"trace_id", "request", "the trace, if traces are on"},
-	{"span_id", "request", "the request's span in it"},
-	{"listener", "audit", "the listener that the app used, as `MONITE_LISTEN_ADDR` or an identity's `listen_addr` has it"},
-	{"app_token", "audit", "whether the app had to show `MONITE_APP_TOKEN`, and did"},
-	{"peer_uid", "audit", "the user id of the app's process; over a unix socket on Linux"},
-	{"method", "both", "GET, HEAD, POST, PUT, PATCH, DELETE or other"},
-	{"route", "both", "the template of Monite's published path, or other"},
-	{"status", "both", "what the app got; 499: it went away before"},
-	{"origin", "both", "who answered: upstream or proxy"},
-	{"duration_ms", "request", "the whole request, to the end of its answer"},
-	{"error_type", "both", "the `proxy_…` type of an answer of the proxy"},
-	{"outcome", "both", "not_sent, rejected or unknown, of an answer of the proxy; audit: answered, of one of Monite"},
-	{"would_refuse", "both", "the `proxy_…` type with which rules on trial (`audit_only`) would have refused it"},
-	{"identity", "both", "the name of the named identity, if it is one"},
-	{"grant_type", "both", "client_credentials or entity_user, once the request was resolved to an identity"},
-	{"entity_user_hash", "audit", "the entity user, as twelve digits of a SHA-256"},
-	{"entity_hash", "audit", "the entity, likewise"},
-	{"token_wait_ms", "request", "until there was a token"},
-	{"upstream_ms", "request", "from sending to the head of the answer, the last attempt's"},
-	{"violation", "request", "what was wrong with a head that was refused before anything else read it, such as length_and_coding"},
-	{"replay", "both", "why it was sent again with a new token: 401 or expired"},
-	{"retried", "request", "true: sent once more on a new connection"},
-	{"upstream_request_id", "both", "Monite's own `X-Request-Id`, for its support"},
-	{"aborted", "request", "true: the answer was cut off visibly"},
-	{"cause", "request", "the error behind an answer of the proxy"},
-	{"request_bytes", "request", "of the body"},
-	{"response_bytes", "request", "of the body"},
-	{"message", "both", "request or audit"},
+	{"level", "both", "request: info; warn for a 5xx of Monite or a cut-off answer; error for a 5xx of the proxy, but warn for proxy_overloaded and proxy_draining, and info for 501 and 505, which the app provokes; debug where the app went away. audit: info", nil},
+	{"time", "both", "RFC 3339 with milliseconds", nil},
+	{"request_id", "both", "the app's `X-Request-Id`, or one that was made",
+		writeText(func(c *call) string { return c.record.RequestID })},
+	{"trace_id", "request", "the trace, if traces are on",
+		writeText(func(c *call) string { return c.record.TraceID })},
+	{"span_id", "request", "the request's span in it",
+		writeText(func(c *call) string { return c.record.SpanID })},
+	{"listener", "audit", "the listener that the app used, as `MONITE_LISTEN_ADDR` or an identity's `listen_addr` has it",
+		writeAlways(func(c *call) string { return c.listenerName() })},
+	{"app_token", "audit", "whether the app had to show `MONITE_APP_TOKEN`, and did",
+		func(line *zerolog.Event, name string, c *call) { line.Bool(name, c.record.AppToken) }},
+	{"peer_uid", "audit", "the user id of the app's process; over a unix socket on Linux",
+		func(line *zerolog.Event, name string, c *call) {
+			if uid, known := c.peerUID(); known {
+				line.Uint32(name, uid)
+			}
+		}},
+	{"method", "both", "GET, HEAD, POST, PUT, PATCH, DELETE or other",
+		writeAlways(func(c *call) string { return c.record.Method })},
+	{"route", "both", "the template of Monite's published path, or other",
+		writeAlways(func(c *call) string { return c.record.Route })},
+	{"status", "both", "what the app got; 499: it went away before",
+		func(line *zerolog.Event, name string, c *call) { line.Int(name, c.record.Status) }},
+	{"origin", "both", "who answered: upstream or proxy",
+		writeAlways(func(c *call) string { return c.record.Origin })},
+	{"duration_ms", "request", "the whole request, to the end of its answer",
+		writeDuration(func(c *call) (time.Duration, bool) { return c.record.Duration, true })},
+	{"error_type", "both", "the `proxy_…` type of an answer of the proxy",
+		writeText(func(c *call) string { return c.record.ErrorType })},
+	{"outcome", "request", "not_sent, rejected or unknown, of an answer of the proxy",
+		writeText(func(c *call) string { return string(c.record.Outcome) })},
+	{"outcome", "audit", "the same, or answered where the answer is Monite's",
+		writeAlways(func(c *call) string { return c.auditOutcome() })},
+	{"would_refuse", "both", "the `proxy_…` type with which rules on trial (`audit_only`) would have refused it",
+		writeText(func(c *call) string { return c.record.Audited })},
+	{"identity", "both", "the name of the named identity, if it is one",
+		writeText(func(c *call) string { return c.record.Identity })},
+	{"grant_type", "both", "client_credentials or entity_user, once the request was resolved to an identity",
+		writeText(func(c *call) string { return c.record.GrantType })},
+	{"entity_user_hash", "audit", "the entity user, as twelve digits of a SHA-256",
+		writeText(func(c *call) string { return ids.Hash(c.identity.Grant.EntityUserID) })},
+	{"entity_hash", "audit", "the entity, likewise",
+		writeText(func(c *call) string { return ids.Hash(c.identity.EntityID) })},
+	{"token_wait_ms", "request", "until there was a token",
+		writeDuration(func(c *call) (time.Duration, bool) { return c.record.TokenWait, c.record.GrantType != "" })},
+	{"upstream_ms", "request", "from sending to the head of the answer, the last attempt's",
+		writeDuration(func(c *call) (time.Duration, bool) { return c.record.UpstreamTime, c.record.Sent })},
+	{"violation", "request", "what was wrong with a head that was refused before anything else read it, such as length_and_coding",
+		writeText(func(c *call) string { return c.record.Violation })},
+	{"replay", "both", "why it was sent again with a new token: 401 or expired",
+		writeText(func(c *call) string { return c.record.Replay })},
+	{"retried", "request", "true: sent once more on a new connection",
+		writeTrue(func(c *call) bool { return c.record.Retried })},
+	{"repeat_of", "both", "the request id of the earlier write that this one repeats",
+		writeText(func(c *call) string { return c.record.RepeatOf })},
+	{"delivered", "both", "whether the app has Monite's answer to its write; false: it had gone, and the status is the true one",
+		func(line *zerolog.Event, name string, c *call) {
+			if c.record.DeliveryKnown {
+				line.Bool(name, c.record.Delivered)
+			}
+		}},
+	{"upstream_request_id", "both", "Monite's own `X-Request-Id`, for its support",
+		writeText(func(c *call) string { return c.record.UpstreamRequestID })},
+	{"aborted", "request", "true: the answer was cut off visibly",
+		writeTrue(func(c *call) bool { return c.record.Aborted })},
+	{"cause", "request", "the error behind an answer of the proxy",
+		func(line *zerolog.Event, name string, c *call) {
+			if c.record.Err != nil {
+				line.AnErr(name, c.record.Err)
+			}
+		}},
+	{"request_bytes", "request", "of the body",
+		func(line *zerolog.Event, name string, c *call) { line.Int64(name, c.record.RequestBytes) }},
+	{"response_bytes", "request", "of the body",
+		func(line *zerolog.Event, name string, c *call) { line.Int64(name, c.record.ResponseBytes) }},
+	{"message", "both", "request or audit", nil},
+}
+
+var requestFields, auditFields = fieldsIn("request"), fieldsIn("audit")
+
+// fieldsIn returns the fields of one kind of line.
+func fieldsIn(line string) (fields []LogField) {
+	for _, field := range LogFields {
+		if field.write != nil && (field.In == line || field.In == "both") {
+			fields = append(fields, field)
+		}
+	}
+	return fields
+}
+
+func writeAlways(of func(*call) string) func(*zerolog.Event, string, *call) {
+	return func(line *zerolog.Event, name string, c *call) { line.Str(name, of(c)) }
+}
+
+func writeText(of func(*call) string) func(*zerolog.Event, string, *call) {
+	return func(line *zerolog.Event, name string, c *call) {
+		if value := of(c); value != "" {
+			line.Str(name, value)
+		}
+	}
+}
+
+func writeTrue(of func(*call) bool) func(*zerolog.Event, string, *call) {
+	return func(line *zerolog.Event, name string, c *call) {
+		if of(c) {
+			line.Bool(name, true)
+		}
+	}
+}
+
+func writeDuration(of func(*call) (d time.Duration, known bool)) func(*zerolog.Event, string, *call) {
+	return func(line *zerolog.Event, name string, c *call) {
+		if d, known := of(c); known {
+			line.Float64(name, milliseconds(d))
+		}
+	}
 }

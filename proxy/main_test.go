@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -160,7 +161,7 @@ func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Confi
 	}
 	config := Config{
 		Origin: origin, Tokens: r.tokens, Upstream: r.transport, APIVersion: "2024-05-25",
-		Policy:      Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA, Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
+		Policy:      identity.Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA, Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
 		MaxInFlight: 512, MaxBodyBytes: 32 << 20, ReplayBodyBytes: 64 << 10,
 		Log:     zerolog.New(r.log).Level(zerolog.TraceLevel),
 		Observe: func(record *Record) { r.records <- *record },

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -14,7 +15,7 @@ import (
 // Connection: upstream sees one credential and one entity, and no Connection.
 func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 	names := map[string]string{
-		"Authorization": "Bearer x", headerEntity: entityB, "X-Monite-Version": "2024-01-31", "Content-Length": "", "Content-Type": "a/b", "Host": "", "X-Request-Id": "r1", "Transfer-Encoding": "", "Cookie": "a=b", "Accept": "*/*",
+		"Authorization": "Bearer x", identity.HeaderEntity: entityB, "X-Monite-Version": "2024-01-31", "Content-Length": "", "Content-Type": "a/b", "Host": "", "X-Request-Id": "r1", "Transfer-Encoding": "", "Cookie": "a=b", "Accept": "*/*",
 		"X-Monite-Proxy-Token": "t", "Proxy-Authorization": "Basic x", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Host": "evil.example", "X-Real-Ip": "1.2.3.4", "Forwarded": "for=x", "X-Original-Url": "/v1/auth/token", "X-Rewrite-Url": "/x", "X-Http-Method-Override": "DELETE",
 		"Trailer": "Authorization", "Keep-Alive": "timeout=5", "Proxy-Connection": "close", "Content-Encoding": "x", "User-Agent": "x", "X-Custom": "x", "Connection": "",
 	}
@@ -104,10 +105,10 @@ func TestIdentityIsOneValueOrARefusal(t *testing.T) {
 			passed++
 		}
 	}
-	for _, name := range []string{headerEntity, headerEntityUser, headerIdentity} {
-		id := map[string]string{headerEntity: entityB, headerEntityUser: userA, headerIdentity: "billing"}[name]
+	for _, name := range []string{identity.HeaderEntity, identity.HeaderUser, identity.HeaderName} {
+		id := map[string]string{identity.HeaderEntity: entityB, identity.HeaderUser: userA, identity.HeaderName: "billing"}[name]
 		for i, spelling := range spellings(name) {
-			if want := "passes"; i < 3 && name != headerIdentity {
+			if want := "passes"; i < 3 && name != identity.HeaderName {
 				try(want, spelling+": "+id)
 			} else {
 				try("", spelling+": "+id)
@@ -117,8 +118,8 @@ func TestIdentityIsOneValueOrARefusal(t *testing.T) {
 		}
 	}
 	for _, value := range []string{"", entityB + ",", entityB + "," + entityA, entityB + " " + entityA, "\u00a0" + entityB, entityB + "\u00a0", "{" + entityB + "}", `"` + entityB + `"`, strings.ReplaceAll(entityB, "-", ""), "0x" + entityB, entityB + ";q=1", strings.Repeat("2", 36), "null", "*", "../" + entityB, entityB + "%00", "\u0662" + entityB[2:]} {
-		try("", headerEntity+": "+value)
-		try("", headerEntityUser+": "+value)
+		try("", identity.HeaderEntity+": "+value)
+		try("", identity.HeaderUser+": "+value)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

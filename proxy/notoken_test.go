@@ -24,7 +24,7 @@ func TestBrokenTokenEndpointIsNoBrokenUpstream(t *testing.T) {
 			GrantType: tokencache.ClientCredentials, Reason: tokencache.Unavailable, RetryAfter: 2 * time.Second,
 			Cause: &tokencache.FetchError{Reason: tokencache.Unavailable, Err: &broken},
 		}
-		f := classify(noToken, &Record{})
+		f := new(call).classify(noToken)
 		if f.problem != &problemTokenUnavailable || f.outcome != NotSent || f.retryAfter != 2*time.Second {
 			t.Errorf("%v: %s, outcome %s, retry after %v", noToken, f.kind, f.outcome, f.retryAfter)
 		}

@@ -29,7 +29,8 @@ var allProblems = []*problem{
 	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemFraming, &problemExpectation, &problemCoding, &problemVersion, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
 	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost, &problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
 	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
-	&problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
+	&problemKey, &problemRepeatID, &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemResponseGone, &problemKeyReused, &problemKeyUnavailable,
+	&problemNotForwarded, &problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
 }
 
 // contractTypes is the list of the contract, and what it does not name.
@@ -38,6 +39,7 @@ var contractTypes = map[string]int{
 	"proxy_entity_not_allowed": 403, "proxy_entity_user_not_allowed": 403, "proxy_browser_refused": 403, "proxy_route_refused": 403, "proxy_read_only": 403, "proxy_unknown_identity": 403,
 	"proxy_method_refused": 405, "proxy_body_too_large": 413, "proxy_target_too_long": 414, "proxy_host_not_allowed": 421, "proxy_header_too_large": 431, "proxy_upgrade_refused": 501,
 	"proxy_token_rejected": 502, "proxy_upstream_unreachable": 502, "proxy_upstream_broken": 502, "proxy_token_unavailable": 503, "proxy_overloaded": 503, "proxy_draining": 503, "proxy_upstream_timeout": 504,
+	"proxy_repeat_refused": 409, "proxy_idempotency_in_progress": 409, "proxy_idempotency_answer_gone": 409, "proxy_idempotency_key_reused": 422, "proxy_idempotency_unavailable": 503,
 	"proxy_bad_header": 400, "proxy_internal_error": 500,
 	"proxy_bad_framing": 400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
 }
@@ -94,21 +96,21 @@ func TestClassify(t *testing.T) {
 	noToken := func(grant tokencache.GrantType, reason tokencache.Reason, retry time.Duration) error {
 		return &tokencache.Error{GrantType: grant, Reason: reason, RetryAfter: retry, Cause: &tokencache.FetchError{Reason: reason}}
 	}
-	sent, replayed, refused := Record{Sent: true}, Record{Sent: true, Replay: "401"}, Record{Sent: true, rejected: true}
+	sent, replayed, refused := call{record: Record{Sent: true}}, call{record: Record{Sent: true, Replay: "401"}}, call{record: Record{Sent: true}, rejected: true}
 	const cc, eu, not, unknown = tokencache.ClientCredentials, tokencache.EntityUser, upstream.NotSent, upstream.Unknown
 	reset, refusedDial := syscall.ECONNRESET, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for i, c := range []struct {
 		err     error
-		record  Record
+		state   call
 		want    *problem
 		outcome Outcome
 		retry   string
 	}{
-		{noToken(cc, tokencache.Rejected, 0), Record{}, &problemTokenRejected, NotSent, ""}, {noToken(eu, tokencache.Rejected, 0), Record{}, &problemUserTokenRejected, NotSent, ""},
-		{noToken(cc, tokencache.Throttled, 1500*time.Millisecond), Record{}, &problemTokenUnavailable, NotSent, "2"}, {noToken(eu, tokencache.Throttled, time.Minute), Record{}, &problemTokenUnavailable, NotSent, "60"},
-		{noToken(cc, tokencache.Unavailable, time.Second), Record{}, &problemTokenUnavailable, NotSent, "1"}, {noToken(cc, tokencache.Malformed, time.Millisecond), Record{}, &problemTokenUnavailable, NotSent, "1"},
-		{noToken(cc, tokencache.TimedOut, time.Second), Record{}, &problemTokenUnavailable, NotSent, "1"}, {noToken(eu, tokencache.Full, time.Second), Record{}, &problemTokenUnavailable, NotSent, "1"},
-		{tokencache.ErrClosed, Record{}, &problemDraining, NotSent, "1"}, {errors.Join(errors.New("x"), tokencache.ErrClosed), Record{}, &problemDraining, NotSent, "1"},
+		{noToken(cc, tokencache.Rejected, 0), call{}, &problemTokenRejected, NotSent, ""}, {noToken(eu, tokencache.Rejected, 0), call{}, &problemUserTokenRejected, NotSent, ""},
+		{noToken(cc, tokencache.Throttled, 1500*time.Millisecond), call{}, &problemTokenUnavailable, NotSent, "2"}, {noToken(eu, tokencache.Throttled, time.Minute), call{}, &problemTokenUnavailable, NotSent, "60"},
+		{noToken(cc, tokencache.Unavailable, time.Second), call{}, &problemTokenUnavailable, NotSent, "1"}, {noToken(cc, tokencache.Malformed, time.Millisecond), call{}, &problemTokenUnavailable, NotSent, "1"},
+		{noToken(cc, tokencache.TimedOut, time.Second), call{}, &problemTokenUnavailable, NotSent, "1"}, {noToken(eu, tokencache.Full, time.Second), call{}, &problemTokenUnavailable, NotSent, "1"},
+		{tokencache.ErrClosed, call{}, &problemDraining, NotSent, "1"}, {errors.Join(errors.New("x"), tokencache.ErrClosed), call{}, &problemDraining, NotSent, "1"},
 		// Trouble with the second token, after the first was refused.
 		{noToken(cc, tokencache.Rejected, 0), refused, &problemTokenRejected, Rejected, ""}, {noToken(eu, tokencache.Rejected, 0), refused, &problemUserTokenRejected, Rejected, ""}, {noToken(cc, tokencache.Unavailable, time.Second), refused, &problemTokenUnavailable, Rejected, "1"}, {tokencache.ErrClosed, refused, &problemDraining, Rejected, "1"},
 		{send(upstream.OpDial, not, false, refusedDial), sent, &problemUpstreamUnreachable, NotSent, ""}, {send(upstream.OpDial, not, true, os.ErrDeadlineExceeded), sent, &problemUpstreamUnreachable, NotSent, ""},
@@ -121,17 +123,17 @@ func TestClassify(t *testing.T) {
 		{send(upstream.OpRead, unknown, false, reset), sent, &problemUpstreamBroken, Unknown, ""}, {send(upstream.OpRead, unknown, true, os.ErrDeadlineExceeded), sent, &problemUpstreamTimeout, Unknown, ""},
 		// The second attempt never left: the first was refused, nothing happened.
 		{send(upstream.OpDial, not, false, refusedDial), replayed, &problemUpstreamUnreachable, Rejected, ""}, {send(upstream.OpRead, unknown, false, reset), replayed, &problemUpstreamBroken, Unknown, ""}, {send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), replayed, &problemOverloaded, Rejected, "1"},
-		{errors.New("panic"), Record{}, &problemInternal, NotSent, ""}, {errors.New("panic"), sent, &problemInternal, Unknown, ""}, {context.DeadlineExceeded, Record{}, &problemInternal, NotSent, ""},
+		{errors.New("panic"), call{}, &problemInternal, NotSent, ""}, {errors.New("panic"), sent, &problemInternal, Unknown, ""}, {context.DeadlineExceeded, call{}, &problemInternal, NotSent, ""},
 		{&failed{problem: &problemBodyTooLarge, outcome: Unknown}, sent, &problemBodyTooLarge, Unknown, ""}, {send(upstream.OpBody, unknown, false, &failed{problem: &problemBodyRead, outcome: Unknown}), sent, &problemBodyRead, Unknown, ""},
 	} {
-		record := c.record
-		record.RequestID = "id-1"
-		f := classify(c.err, &record)
+		w := httptest.NewRecorder()
+		at := c.state
+		at.w, at.in, at.record.RequestID = w, httptest.NewRequest("GET", "/", nil), "id-1"
+		f := at.classify(c.err)
 		if f.problem != c.want || f.outcome != c.outcome {
 			t.Errorf("%d: classify(%v) = %s %s, want %s %s", i, c.err, f.kind, f.outcome, c.want.kind, c.outcome)
 		}
-		w := httptest.NewRecorder()
-		writeProblem(w, httptest.NewRequest("GET", "/", nil), f, &record)
+		at.refuse(f)
 		if got := w.Header().Get("Retry-After"); got != c.retry {
 			t.Errorf("%d: Retry-After = %q, want %q", i, got, c.retry)
 		}

@@ -23,6 +23,7 @@ func answer(status int, contentType, body string) string {
 type origin struct {
 	url      *url.URL
 	accepted atomic.Int64
+	open     atomic.Int64 // connections whose script has not ended
 	requests atomic.Int64 // heads that were read
 	complete atomic.Int64 // requests that were read to their end
 }
@@ -56,6 +57,7 @@ func listen(t testing.TB, script func(*peer)) *origin {
 			open[conn] = true
 			mu.Unlock()
 			p := &peer{Conn: conn, br: bufio.NewReader(conn), o: o, index: int(o.accepted.Add(1))}
+			o.open.Add(1)
 			all.Go(func() {
 				defer func() {
 					mu.Lock()
@@ -64,6 +66,7 @@ func listen(t testing.TB, script func(*peer)) *origin {
 					_ = conn.Close()
 				}()
 				script(p)
+				o.open.Add(-1)
 			})
 		}
 	})

@@ -6,25 +6,25 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
-// Where an answer comes from.
+// Where a response comes from.
 const (
 	OriginUpstream = "upstream"
 	OriginProxy    = "proxy"
 )
 
 // Outcome says whether upstream may have executed a request.
-type Outcome string
+type Outcome = upstream.Outcome
 
-// The outcomes of an answer made by the proxy.
+// The outcomes of a response made by the proxy.
 const (
-	NotSent  Outcome = "not_sent" // no byte reached upstream: sending again is safe
-	Rejected Outcome = "rejected" // upstream refused the token before acting: sending again is safe
-	Unknown  Outcome = "unknown"  // upstream may have acted: read before sending again
+	NotSent          = upstream.NotSent // no byte reached upstream: sending again is safe
+	Rejected Outcome = "rejected"       // upstream refused the token before acting: sending again is safe
+	Unknown          = upstream.Unknown // upstream may have acted: read before sending again
 )
 
-// Record is what is known of one request. The access log and the metrics are
-// made of it. It shows no id of an entity or a user, no path, query, header or
-// body.
+// Record is what is told of one request when it has ended: to the log, the metrics,
+// the history and the trace. It holds no id of an entity or a user, no path, query,
+// header or body, and may be kept.
 type Record struct {
 	Start     time.Time
 	RequestID string
@@ -32,21 +32,19 @@ type Record struct {
 	Method string
 	// Route is a template of Monite's published paths, or "other".
 	Route string
-	// Status is what the app got; 499 if it went away before an answer.
+	// Status is what the app got; 499 if it went away before a response.
 	Status int
 	// Origin is OriginUpstream or OriginProxy.
 	Origin string
-	// ErrorType is the proxy_... type of an answer made by the proxy.
+	// ErrorType is the proxy_... type of a response made by the proxy.
 	ErrorType string
 	// Violation is the rule that a refused head broke; set by the strict listener.
 	Violation string
-	// Outcome is set on answers made by the proxy, and where the app went away.
+	// Outcome is set on responses made by the proxy, and where the app went away.
 	Outcome   Outcome
 	GrantType string
 	// AppToken: the app had to show the app token, and did.
 	AppToken bool
-	// entityUserID and entityID are for the hashes of the audit line alone.
-	entityUserID, entityID string
 	// Duration of the whole request; set at its end.
 	Duration time.Duration
 	// TokenWait is how long the credential step waited for its token, and for the
@@ -55,7 +53,7 @@ type Record struct {
 	// ConnectTime is the part of UpstreamTime in which a connection was made. 0:
 	// there was one.
 	ConnectTime time.Duration
-	// UpstreamTime is from sending to the answer's head, the last attempt's.
+	// UpstreamTime is from sending to the response's head, the last attempt's.
 	UpstreamTime time.Duration
 	// Replay is why the request was sent a second time: "401" or "expired".
 	Replay string
@@ -63,37 +61,31 @@ type Record struct {
 	Retried bool
 	// Sent: upstream was asked at least once.
 	Sent bool
-	// explanation is nil unless the app asked for one.
-	explanation *explanation
-	trace       upstream.Trace // of the last attempt
 	// TraceID and SpanID are empty without traces. Sampled: they are exported.
 	TraceID, SpanID string
 	Sampled         bool
-	span            Span // nil without traces
-	attempts        int  // made so far, counted only with traces
 	// Identity is the name of a named identity; empty for the default one.
 	Identity string
 	// Audited is the proxy_... type with which rules on trial would have refused
 	// the request; empty if they would not.
-	Audited string
-	// view is the policy that the request began with.
-	view *view
-	// prefix is whose path prefix the request had; nil: none.
-	prefix *Named
-	// path is that of the request target without the prefix, as it came.
-	path string
-	// route is what routes.Find says of path.
-	route int
-	// rejected: upstream refused the token, and no new one could be had.
-	rejected bool
-	// unsure: an attempt broke after it was sent, and was followed by another. What
-	// became of the other is no news of the first.
-	unsure                      bool
+	Audited                     string
 	RequestBytes, ResponseBytes int64
 	UpstreamRequestID           string
-	// Aborted: the answer was cut off visibly, after its head had gone out.
+	// Aborted: the response was cut off visibly, after its head had gone out.
 	Aborted bool
-	// Err is the cause of an answer made by the proxy; nil if the app's request
+	// RepeatOf is the request id of the write that this one repeats, by accident or on
+	// purpose.
+	RepeatOf string
+	// Repeat is what became of a write that is remembered: sent, overridden, replayed,
+	// refused, in_progress, reused, gone or unavailable. Keyed: it had a key. Waited: an
+	// equal one was under way.
+	Repeat        string
+	Keyed, Waited bool
+	// Delivered: the app's connection has taken upstream's response to a write that is
+	// remembered, and nothing says that the app was gone. DeliveryKnown: there was such
+	// a response.
+	DeliveryKnown, Delivered bool
+	// Err is the cause of a response made by the proxy; nil if the app's request
 	// was at fault. It holds no secret.
 	Err error
 }

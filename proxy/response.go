@@ -9,11 +9,17 @@ import (
 	"time"
 )
 
-// writeResponse passes upstream's answer on, with immediate flush. If it cannot
+// respond passes upstream's response on, with immediate flush. If it cannot
 // be passed on whole, it panics with http.ErrAbortHandler: a clean end would
-// make a truncated answer look complete.
-func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, response *http.Response, closeAfter bool, record *Record) {
-	defer func() { _ = response.Body.Close() }()
+// make a truncated response look complete.
+func (c *call) respond(response *http.Response) {
+	followed := false
+	defer func() {
+		if !followed {
+			_ = response.Body.Close()
+		}
+	}()
+	w, record, closeAfter := c.w, &c.record, c.body.unfinished()
 	record.Status, record.Origin = response.StatusCode, OriginUpstream
 	record.UpstreamRequestID = safeID(response.Header.Get("X-Request-Id"))
 
@@ -24,6 +30,9 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 			header[name] = values
 		}
 	}
+	if isWrite(c.in.Method) {
+		c.settleHead(response)
+	}
 	if record.UpstreamRequestID != "" && record.UpstreamRequestID != record.RequestID {
 		header.Set("X-Monite-Proxy-Upstream-Request-Id", record.UpstreamRequestID)
 	}
@@ -32,7 +41,7 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if at := header.Get(name); at != "" {
-			if at = underPrefix(h.ownLocation(at), record); at == "" {
+			if at = c.underPrefix(c.handler.ownLocation(at)); at == "" {
 				header.Del(name)
 			} else {
 				header.Set(name, at)
@@ -47,7 +56,8 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 		header.Set("Connection", "close")
 	}
 	setTiming(header, record)
-	setExplanation(header, record)
+	c.setExplanation()
+	respell(header, c.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
 		// A stream may begin with a pause, and the app may wait for its head.
@@ -55,9 +65,15 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 	n, err := copyFlushing(w, response)
 	record.ResponseBytes = n
+	if err == nil && c.claim != nil && response.ContentLength >= 0 {
+		err = http.NewResponseController(w).Flush() // whether the app takes it shows now
+	}
+	if c.claim != nil {
+		followed = c.settleBody(response, err != nil)
+	}
 	if err != nil {
 		record.Aborted, record.Err = true, err
-		resetIfUndelimited(in, response.ContentLength)
+		resetIfUndelimited(c.in, response.ContentLength)
 		panic(http.ErrAbortHandler)
 	}
 	if closeAfter {
@@ -65,8 +81,8 @@ func (h *Handler) writeResponse(w http.ResponseWriter, in *http.Request, respons
 	}
 }
 
-// keptHere are the fields of an answer that do not reach the app: those of the
-// connection, those that would change what a browser or another client does
+// keptHere reports whether a field of a response does not reach the app: those of
+// the connection, those that would change what a browser or another client does
 // with this host, and those by which upstream could speak in our name.
 func keptHere(name string) bool {
 	switch name {
@@ -80,7 +96,7 @@ func keptHere(name string) bool {
 }
 
 // guardFromCaches says what upstream left unsaid. To upstream the Authorization
-// field says that the answer is somebody's (RFC 9111 section 3.5); the app's
+// field says that the response is somebody's (RFC 9111 section 3.5); the app's
 // request has none, and a cache on its side would have no reason to hold back.
 func guardFromCaches(header http.Header) {
 	if _, ok := header["Cache-Control"]; !ok {
@@ -103,7 +119,7 @@ func connectionFields(values []string) map[string]bool {
 		}
 		for option := range strings.SplitSeq(value, ",") {
 			name := http.CanonicalHeaderKey(strings.Trim(option, " \t"))
-			// What frames or describes the answer is not upstream's to remove.
+			// What frames or describes the response is not upstream's to remove.
 			if name == "" || name == "Close" || name == "Content-Length" || name == "Content-Type" || name == "Content-Encoding" {
 				continue
 			}
@@ -136,11 +152,11 @@ func (h *Handler) ownLocation(reference string) string {
 }
 
 // underPrefix puts the path prefix of a named identity back on a reference to
-// here: without it the app would follow as the default identity. So would one
-// whose ".." lead out of the prefix: it is resolved before. One that readers
-// resolve differently is dropped: empty.
-func underPrefix(reference string, record *Record) string {
-	if record.prefix == nil || reference == "" {
+// here: without it the app would follow as the default identity. A reference whose
+// ".." would escape the prefix is resolved first. A reference that clients resolve
+// differently is dropped: "".
+func (c *call) underPrefix(reference string) string {
+	if c.arrival.Prefix == nil || reference == "" {
 		return reference
 	}
 	at, err := url.Parse(reference)
@@ -153,13 +169,13 @@ func underPrefix(reference string, record *Record) string {
 		return reference
 	}
 	if reference[0] != '/' || strings.Contains(reference, "..") {
-		base, err := url.Parse(record.path)
+		base, err := url.Parse(c.path)
 		if err != nil {
 			return ""
 		}
 		reference = base.ResolveReference(at).String()
 	}
-	return record.prefix.PathPrefix + reference
+	return c.arrival.Prefix.PathPrefix + reference
 }
 
 // safeID keeps upstream's request id out of our log and header if it is odd.
@@ -173,7 +189,7 @@ func safeID(id string) string {
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // copyFlushing copies the body and flushes whatever is there while more is to
-// come. A full answer in one read needs no flush: net/http sends it at the end.
+// come. A full response in one read needs no flush: net/http sends it at the end.
 func copyFlushing(w http.ResponseWriter, response *http.Response) (total int64, err error) {
 	buffer := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buffer)

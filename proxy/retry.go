@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync/atomic"
 
@@ -34,33 +35,62 @@ func newRetry(next http.RoundTripper) *retry {
 	return r
 }
 
-// attempt is what the credential step hands over for one request.
-type attempt struct {
-	*retry
-	body   *requestBody
-	record *Record
-}
-
-func (a attempt) RoundTrip(out *http.Request) (*http.Response, error) {
-	if a.saved.Load() < maxSaved {
-		a.saved.Add(1)
-	}
-	response, err := a.trip(out)
-	if err == nil || a.record.Retried || !a.body.replayable() || out.Context().Err() != nil ||
-		!worthRetry(out.Method, err) || !a.spend() {
+// attempt sends out, and once more where the rules of retry allow it.
+func (c *call) attempt(out *http.Request) (*http.Response, error) {
+	retry := c.handler.retry
+	retry.save()
+	response, err := c.trip(out)
+	if err == nil || c.record.Retried || !c.body.replayable() || out.Context().Err() != nil ||
+		!worthRetry(out.Method, err) || !retry.spend() {
 		return response, err
 	}
-	a.record.Retried = true // once per request, a replay after an auth rejection included
-	a.record.unsure = a.record.unsure || mayHaveActed(err)
+	c.record.Retried = true // once per request, a replay after an auth rejection included
+	c.unsure = c.unsure || mayHaveActed(err)
 	again := out.WithContext(out.Context())
-	again.Body = a.body.reader()
-	response, last := a.trip(again)
+	again.Body = c.body.reader()
+	response, last := c.trip(again)
 	if mayHaveActed(err) && last != nil && !mayHaveActed(last) {
-		// That the second attempt never left is no news of the first, which may
-		// have been executed: the first error decides the answer.
+		// That the second attempt never left says nothing of the first, which may
+		// have been executed: the first error decides the response.
 		return nil, fmt.Errorf("%w; then %w", err, last)
 	}
 	return response, last
+}
+
+// trip is the one call that sends: once, in a span of its own if there is a trace.
+func (c *call) trip(out *http.Request) (*http.Response, error) {
+	next := c.handler.retry.next
+	if c.span == nil {
+		return next.RoundTrip(out)
+	}
+	span := c.span.Attempt(c.record.Method, c.attempts)
+	c.attempts++
+	out = out.WithContext(out.Context())
+	out.Header = maps.Clone(out.Header) // what broke may still be writing the other one
+	parent, state := span.Context()
+	setOrDelete(out.Header, "Traceparent", parent)
+	setOrDelete(out.Header, "Tracestate", state)
+	response, err := next.RoundTrip(out)
+	if err != nil {
+		span.End(0, stepOf(err))
+		return nil, err
+	}
+	span.End(response.StatusCode, "")
+	return response, nil
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		delete(header, name)
+		return
+	}
+	header[name] = []string{value}
+}
+
+func (r *retry) save() {
+	if r.saved.Load() < maxSaved {
+		r.saved.Add(1)
+	}
 }
 
 func (r *retry) spend() bool {

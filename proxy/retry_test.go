@@ -110,7 +110,7 @@ func TestWorthRetry(t *testing.T) {
 	} {
 		trip := &failingTrip{err: c.err}
 		out, _ := http.NewRequestWithContext(t.Context(), c.method, "http://x/", bytes.NewReader(nil))
-		if _, err := (attempt{newRetry(trip), c.body, &Record{}}).RoundTrip(out); !errors.Is(err, c.err) || trip.trips != c.trips {
+		if _, err := attempting(newRetry(trip), *c.body).attempt(out); !errors.Is(err, c.err) || trip.trips != c.trips {
 			t.Errorf("%d %s %v: %d trips, want %d", i, c.method, c.err, trip.trips, c.trips)
 		}
 	}
@@ -122,9 +122,8 @@ func TestRetriesAreOneInTen(t *testing.T) {
 	shared := newRetry(trip)
 	const n = 1000
 	for range n {
-		a := attempt{shared, &requestBody{}, &Record{}}
 		out, _ := http.NewRequestWithContext(t.Context(), "GET", "http://x/", nil)
-		_, _ = a.RoundTrip(out)
+		_, _ = attempting(shared, requestBody{}).attempt(out)
 	}
 	if retries := trip.trips - n; retries < n/10 || retries > n/10+maxSaved/retryCost+1 {
 		t.Errorf("%d retries for %d requests", retries, n)
@@ -137,8 +136,13 @@ func TestNoRetryForAnAppThatIsGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, _ := http.NewRequestWithContext(ctx, "GET", "http://x/", nil)
-	_, _ = (attempt{newRetry(trip), &requestBody{}, &Record{}}).RoundTrip(out)
+	_, _ = attempting(newRetry(trip), requestBody{}).attempt(out)
 	if trip.trips != 1 {
 		t.Errorf("%d trips", trip.trips)
 	}
+}
+
+// attempting is a request of which only the attempts are under test.
+func attempting(by *retry, body requestBody) *call {
+	return &call{handler: &Handler{retry: by}, body: body}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -114,7 +115,7 @@ func TestRevokedTokenUnder200RequestsCostsOneMint(t *testing.T) {
 // is tried with another token.
 func TestViewerIsNotPromoted(t *testing.T) {
 	r, sim := simulated(t, monitetest.Config{})
-	response, body := r.do("POST", "/v1/payables", `{"currency":"EUR"}`, headerEntityUser, monitetest.DemoViewerUserID, "Content-Type", "application/json")
+	response, body := r.do("POST", "/v1/payables", `{"currency":"EUR"}`, identity.HeaderUser, monitetest.DemoViewerUserID, "Content-Type", "application/json")
 	if response.StatusCode != http.StatusForbidden || response.Header.Get("Proxy-Status") != "" {
 		t.Errorf("answer = %d %s", response.StatusCode, body)
 	}
@@ -159,7 +160,7 @@ func TestWhatUpstreamSees(t *testing.T) {
 		if strings.Contains(fmt.Sprint(seen.Header, seen.Trailer), "canary") || len(seen.Trailer) > 0 {
 			t.Errorf("%s: %v, trailer %v", seen.Target, seen.Header, seen.Trailer)
 		}
-		if len(seen.Header["Authorization"]) != 1 || len(seen.Header[headerEntity]) != 1 || len(seen.Header["X-Monite-Version"]) != 1 || seen.Host != r.handler.config.Origin.Host {
+		if len(seen.Header["Authorization"]) != 1 || len(seen.Header[identity.HeaderEntity]) != 1 || len(seen.Header["X-Monite-Version"]) != 1 || seen.Host != r.handler.config.Origin.Host {
 			t.Errorf("%s: %v, Host %s", seen.Target, seen.Header, seen.Host)
 		}
 		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "br" || seen.Header.Get("X-Custom") != "kept" || len(seen.Header["User-Agent"]) > 0) {

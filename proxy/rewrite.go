@@ -5,6 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // usualFields is what a map holds before it grows out of its first group. Most
@@ -14,24 +18,22 @@ const usualFields = 8
 // rewrite makes the Out request. It cannot fail: what could go wrong was
 // refused before. Path and query are the bytes that came in, less the path prefix
 // of an identity.
-func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identity, body *requestBody, record *Record) *http.Request {
-	path, query, hasQuery := strings.Cut(in.RequestURI, "?")
-	if record.prefix != nil {
-		path = path[len(record.prefix.PathPrefix):]
-	}
+func (c *call) rewrite() *http.Request {
+	in, config := c.in, &c.handler.config
+	_, query, hasQuery := strings.Cut(in.RequestURI, "?")
 	out := (&http.Request{
 		Method: in.Method,
 		URL: &url.URL{
-			Scheme: h.config.Origin.Scheme, Host: h.config.Origin.Host,
+			Scheme: config.Origin.Scheme, Host: config.Origin.Host,
 			// Opaque is written as it is; Path would be decoded and encoded again.
-			Opaque: path, RawQuery: query, ForceQuery: hasQuery,
+			Opaque: c.path, RawQuery: query, ForceQuery: hasQuery,
 		},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host:          h.config.Origin.Host,
+		Host:          config.Origin.Host,
 		Header:        make(http.Header, usualFields),
-		Body:          body.reader(),
-		ContentLength: body.length,
-	}).WithContext(ctx)
+		Body:          c.body.reader(),
+		ContentLength: c.body.length,
+	}).WithContext(c.outContext())
 
 	// Delete first, then set: Caddy's CVE-2026-30851 was a field that survived
 	// because there was nothing to replace it with. Trailers are not forwarded.
@@ -41,13 +43,13 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 		}
 	}
 	// No room behind a value: what is added to one must not run into the next.
-	ours := [...]string{identity.EntityID, h.config.APIVersion, record.RequestID}
-	if identity.EntityID != "" {
-		out.Header[headerEntity] = ours[0:1:1]
+	ours := [...]string{c.identity.EntityID, config.APIVersion, c.record.RequestID}
+	if c.identity.EntityID != "" {
+		out.Header[identity.HeaderEntity] = ours[0:1:1]
 	}
 	if len(out.Header["X-Monite-Version"]) == 0 {
-		if identity.Named != nil && identity.Named.APIVersion != "" {
-			ours[1] = identity.Named.APIVersion
+		if named := c.identity.Named; named != nil && named.APIVersion != "" {
+			ours[1] = named.APIVersion
 		}
 		out.Header["X-Monite-Version"] = ours[1:2:2]
 	}
@@ -55,33 +57,18 @@ func (h *Handler) rewrite(ctx context.Context, in *http.Request, identity Identi
 	return out
 }
 
-// plainName returns the name for which some upstream might take this one: a
-// CGI-like one makes the same variable of "_", "." and "-" (oauth2-proxy
-// CVE-2025-64484, Traefik CVE-2026-54763). twin: it is spelled otherwise.
-func plainName(name string) (plain string, twin bool) {
-	i := 0
-	for i < len(name) && plainByte(name[i]) {
-		i++
+// outContext is that of the Out request: a write that is remembered can be
+// followed to its end.
+func (c *call) outContext() context.Context {
+	if c.claim == nil {
+		return c
 	}
-	if i == len(name) && !strings.HasSuffix(name, "-") {
-		return name, false
-	}
-	plain = strings.Map(func(r rune) rune {
-		if r > '~' || !plainByte(byte(r)) {
-			return '-'
-		}
-		return r
-	}, name)
-	return http.CanonicalHeaderKey(strings.TrimRight(plain, "-")), true
-}
-
-func plainByte(c byte) bool {
-	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	return upstream.Followable(c)
 }
 
 // refusedField reports whether a request field stays here, in whatever spelling.
 func refusedField(name string) bool {
-	plain, twin := plainName(name)
+	plain, twin := target.FieldName(name)
 	name = plain
 	switch name {
 	// Of this connection (RFC 9110 section 7.6.1); framing is made anew.
@@ -89,7 +76,7 @@ func refusedField(name string) bool {
 		"Http2-Settings", "Expect", "Content-Length", "Host",
 		// Credentials and identity: ours are set, or none.
 		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie",
-		headerEntity, headerEntityUser, headerIdentity, "X-Request-Id",
+		identity.HeaderEntity, identity.HeaderUser, identity.HeaderName, "X-Request-Id",
 		// What would tell upstream to take the request for another one.
 		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
 		"X-Rewrite-Url", "X-Envoy-Original-Path",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -73,7 +74,7 @@ func (s *scripted) answer(out *http.Request) (*http.Response, error) {
 	}
 	_, err := io.Copy(io.Discard, out.Body)
 	conn.mu.Lock()
-	conn.upstream = append(conn.upstream, sentUp{out.Method, target, len(out.Header["Authorization"]), len(out.Header[headerEntity]), err == nil})
+	conn.upstream = append(conn.upstream, sentUp{out.Method, target, len(out.Header["Authorization"]), len(out.Header[identity.HeaderEntity]), err == nil})
 	conn.mu.Unlock()
 	if err != nil {
 		return nil, &upstream.Error{Op: upstream.OpBody, Outcome: upstream.Unknown, Err: err}

@@ -13,19 +13,21 @@ import (
 
 const (
 	// maxHeaderBytes and maxHeaderFields bound the head of a request; the guard
-	// answers above them. The server's own limit is higher, so that the answer is
+	// answers above them. The server's own limit is higher, so that the response is
 	// ours and not its plain text.
 	maxHeaderBytes  = 64 << 10
 	maxHeaderFields = 128
 
 	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 60 * time.Second
+	// idleTimeout is longer than the pools of apps keep a connection, which is a minute
+	// or two, five with some: else we would close just as a request comes.
+	idleTimeout = 10 * time.Minute
 )
 
 // NewServer makes the server of the data listener. It has no total time-outs,
-// because answers stream: the body steps have limits on progress instead.
+// because responses stream: the body steps have limits on progress instead.
 //
-// key is that of the listener of a named identity, as Named.Listener has it;
+// key is that of the listener of a named identity, as identity.Named.Listener has it;
 // empty for the main one.
 func NewServer(handler http.Handler, key string, errorLog *log.Logger) *http.Server {
 	server := &http.Server{
@@ -60,22 +62,19 @@ func NewStrictServer(handler *Handler, key string, errorLog *log.Logger) *strict
 func connContext(key string) func(context.Context, net.Conn) context.Context {
 	return func(ctx context.Context, conn net.Conn) context.Context {
 		if key != "" {
-			ctx = OnListener(ctx, key)
+			ctx = context.WithValue(ctx, listenerKey{}, key)
 		}
 		return context.WithValue(ctx, connKey{}, conn)
 	}
 }
 
-// refuseHead answers a request of which no more is known than why its head was
-// refused.
+// refuseHead takes a request to its end of which no more is known than why its head
+// was refused.
 func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	log := *h.outer.(*accessLog)
-	log.next = http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
-		record := recordFrom(in.Context())
-		record.Violation = why.String()
-		writeProblem(w, in, refuse(headProblem(in.Method, why)), record)
-	})
-	log.ServeHTTP(w, in)
+	c := h.log.begin(h, w, in)
+	defer c.end()
+	c.record.Violation = why.String()
+	c.refuse(notSent(headProblem(in.Method, why)))
 }
 
 // headProblem names what the guard would say if it had seen the request, and
@@ -105,11 +104,21 @@ func headProblem(method string, why strict.Violation) *problem {
 	return &problemFraming
 }
 
-type connKey struct{}
+type (
+	connKey     struct{} // of the app's net.Conn
+	listenerKey struct{} // of the key of a named identity's listener
+)
+
+// listenerOf returns the key of the listener, as identity.Named.Listener has it;
+// empty for the main one.
+func listenerOf(ctx context.Context) string {
+	key, _ := ctx.Value(listenerKey{}).(string)
+	return key
+}
 
 // resetIfUndelimited makes the end of an app's connection a reset, where a
-// plain end would make a cut-off answer look complete: to an HTTP/1.0 app, to
-// which an answer of unknown length ends with its connection. A unix socket has
+// plain end would make a cut-off response look complete: to an HTTP/1.0 app, to
+// which a response of unknown length ends with its connection. A unix socket has
 // no reset.
 func resetIfUndelimited(in *http.Request, length int64) {
 	if length >= 0 || in.ProtoAtLeast(1, 1) {
@@ -125,7 +134,7 @@ func resetIfUndelimited(in *http.Request, length int64) {
 	}
 	if isTLS {
 		// Now, because net/http would say close_notify first: the end of a whole
-		// answer (RFC 8446 section 6.1).
+		// response (RFC 8446 section 6.1).
 		_ = conn.Close()
 	}
 }

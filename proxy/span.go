@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -47,66 +46,36 @@ type Span interface {
 type AttemptSpan interface {
 	// Context are the fields that tell upstream of the trace. An empty one is not sent.
 	Context() (traceparent, tracestate string)
-	// End ends it, at the head of the answer. status is 0 and errorType a short name
+	// End ends it, at the head of the response. status is 0 and errorType a short name
 	// of the step that failed if there is none.
 	End(status int, errorType string)
 }
 
 // beginSpan does nothing without a tracer.
-func (a *accessLog) beginSpan(in *http.Request, record *Record) {
-	if a.tracer == nil {
+func (c *call) beginSpan() {
+	if c.log.tracer == nil {
 		return
 	}
-	record.span = a.tracer.Begin(SpanStart{
-		Traceparent: in.Header["Traceparent"], Tracestate: in.Header["Tracestate"],
-		Time: record.Start, Method: record.Method, TLS: in.TLS != nil, Listener: a.listenerName(in),
+	c.span = c.log.tracer.Begin(SpanStart{
+		Traceparent: c.in.Header["Traceparent"], Tracestate: c.in.Header["Tracestate"],
+		Time: c.record.Start, Method: c.record.Method, TLS: c.in.TLS != nil, Listener: c.listenerName(),
 	})
-	record.TraceID, record.SpanID, record.Sampled = record.span.IDs()
+	c.record.TraceID, c.record.SpanID, c.record.Sampled = c.span.IDs()
 }
 
-// minWait is the least that is a wait: a token that is there is had in
-// microseconds.
+// minWait is the shortest wait that is told: a cached token takes microseconds.
 const minWait = time.Millisecond
 
 // waited adds up the waits for tokens, and tells the trace of each.
-func (r *Record) waited(from time.Time, err error) {
+func (c *call) waited(from time.Time, err error) {
 	to := time.Now()
-	r.TokenWait += to.Sub(from)
-	if r.span != nil && to.Sub(from) >= minWait {
-		r.span.Waited(from, to, err != nil)
+	c.record.TokenWait += to.Sub(from)
+	if c.span != nil && to.Sub(from) >= minWait {
+		c.span.Waited(from, to, err != nil)
 	}
 }
 
-// trip sends out once, in a span of its own if there is a trace.
-func (a attempt) trip(out *http.Request) (*http.Response, error) {
-	if a.record.span == nil {
-		return a.next.RoundTrip(out)
-	}
-	span := a.record.span.Attempt(a.record.Method, a.record.attempts)
-	a.record.attempts++
-	out = out.WithContext(out.Context())
-	out.Header = maps.Clone(out.Header) // what broke may still be writing the other one
-	parent, state := span.Context()
-	setOrDelete(out.Header, "Traceparent", parent)
-	setOrDelete(out.Header, "Tracestate", state)
-	response, err := a.next.RoundTrip(out)
-	if err != nil {
-		span.End(0, stepOf(err))
-		return nil, err
-	}
-	span.End(response.StatusCode, "")
-	return response, nil
-}
-
-func setOrDelete(header http.Header, name, value string) {
-	if value == "" {
-		delete(header, name)
-		return
-	}
-	header[name] = []string{value}
-}
-
-// stepOf names what failed. An error's text may hold an address.
+// stepOf names what failed, for a span. An error's text may hold an address.
 func stepOf(err error) string {
 	broken, ok := errors.AsType[*upstream.Error](err)
 	switch {
@@ -121,7 +90,7 @@ func stepOf(err error) string {
 }
 
 // ErrorName names, for the end of a span, what went wrong: the type of our own
-// answer, upstream's status, or what became of the app. "" if nothing did.
+// response, upstream's status, or what became of the app. "" if nothing did.
 func (r *Record) ErrorName() string {
 	switch {
 	case r.ErrorType != "":

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// tokenBody is what counts of the body of a request for a token. The client id
-// and secret that Monite wants are accepted and not looked at: who asks here has
-// none, or some placeholder.
+// tokenBody is the part of the body of a request for a token that matters. The
+// client id and secret that Monite wants are accepted and ignored: an app that asks
+// here has none, or some placeholder.
 type tokenBody struct {
 	GrantType, EntityUserID string
-	others                  bool // there are fields that Monite does not document
+	others                  bool // it has fields that Monite does not document
 }
 
 // The mistakes of a body. The error of the parser may quote it.

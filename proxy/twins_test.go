@@ -94,17 +94,4 @@ func TestNamesThatSomeUpstreamTakesForOursStayHere(t *testing.T) {
 			t.Errorf("%s is not forwarded", name)
 		}
 	}
-	for _, name := range []string{"X.Monite.Entity.Id", "X-Monite-Entity.Id", "X-Monite-Entity-Id-", "X~monite~identity", "X_monite_entity_user_id"} {
-		if got := checkTwins(http.Header{name: {"11111111-1111-4111-8111-111111111111"}}); got != &problemInvalidIdentity {
-			t.Errorf("checkTwins(%s) = %v, want invalid", name, got)
-		}
-		if got := checkTwins(http.Header{name: {"a"}, http.CanonicalHeaderKey(strings.Map(func(r rune) rune {
-			if r == '.' || r == '_' || r == '~' {
-				return '-'
-			}
-			return r
-		}, strings.TrimRight(name, "-"))): {"b"}}); got != &problemDuplicateIdentity {
-			t.Errorf("checkTwins(%s and the plain name) = %v, want duplicate", name, got)
-		}
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -33,7 +35,7 @@ type VendConfig struct {
 	Tokens VendSource
 	// Users are those whose tokens are handed out; Default is the user of a request
 	// that names none, lower-case UUID. Empty: such a request is refused.
-	Users   Allowed
+	Users   identity.Allowed
 	Default string
 	// AllowedHosts, Bound and AppToken are as in Config.
 	AllowedHosts []string
@@ -56,7 +58,7 @@ type VendConfig struct {
 type Vendor struct {
 	config VendConfig
 	guard  *guard
-	outer  http.Handler
+	log    accessLog
 }
 
 // NewVendor makes a Vendor. It panics without Tokens or Users.
@@ -64,24 +66,34 @@ func NewVendor(config VendConfig) *Vendor {
 	if config.Tokens == nil || config.Users == nil {
 		panic("proxy: VendConfig needs Tokens and Users")
 	}
-	v := &Vendor{config: config, guard: &guard{
-		hosts: map[string]bool{}, bound: config.Bound, appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1),
-	}}
-	for _, host := range config.AllowedHosts {
-		v.guard.hosts[host] = true
+	return &Vendor{
+		config: config,
+		guard:  &guard{hosts: knownHosts(config.AllowedHosts, config.Bound), appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1)},
+		log:    accessLog{log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener},
 	}
-	v.outer = &accessLog{next: http.HandlerFunc(v.vend), log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener}
-	return v
 }
 
 func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
-	v.outer.ServeHTTP(w, in)
+	c := v.log.begin(nil, w, in)
+	defer c.end()
+	if p := v.check(in); p != nil {
+		c.refuse(notSent(p))
+		return
+	}
+	c.record.Route = tokenPath
+	if failure := v.guard.enter(); failure != nil {
+		c.refuse(failure)
+		return
+	}
+	defer v.guard.leave()
+	v.vend(c)
 }
 
 // check returns why the request is refused, or nil: as the guard of the data
 // listener does, up to what is asked.
-func (v *Vendor) check(in *http.Request, path string) *problem {
+func (v *Vendor) check(in *http.Request) *problem {
+	path, _, _ := strings.Cut(in.RequestURI, "?")
 	if fromBrowser(in) {
 		return &problemBrowser
 	}
@@ -95,47 +107,35 @@ func (v *Vendor) check(in *http.Request, path string) *problem {
 		return &problemVendMethod
 	case in.ContentLength > maxTokenRequest:
 		return &problemVendBody
-	// The user is named in the body. Who names one here as well may mean another.
-	case len(in.Header[headerEntityUser]) > 0 || len(in.Header[headerIdentity]) > 0:
+	// The user is named in the body. A request that names one here as well may mean
+	// another.
+	case len(in.Header[identity.HeaderUser]) > 0 || len(in.Header[identity.HeaderName]) > 0:
 		return &problemVendRequest
 	}
-	return checkTwins(in.Header)
+	return refusalProblem(identity.CheckFields(in.Header))
 }
 
-func (v *Vendor) vend(w http.ResponseWriter, in *http.Request) {
-	record := recordFrom(in.Context())
-	path, _, _ := strings.Cut(in.RequestURI, "?")
-	if p := v.check(in, path); p != nil {
-		writeProblem(w, in, refuse(p), record)
-		return
-	}
-	record.Route = tokenPath
-	if v.guard.inFlight.Add(1) > v.guard.maxInFlight {
-		v.guard.inFlight.Add(-1)
-		writeProblem(w, in, &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}, record)
-		return
-	}
-	defer v.guard.inFlight.Add(-1)
-
-	grant, p := v.grantOf(w, in)
+// vend hands out one token.
+func (v *Vendor) vend(c *call) {
+	grant, p := v.grantOf(c.w, c.in)
 	if p != nil {
-		writeProblem(w, in, refuse(p), record)
+		c.refuse(notSent(p))
 		return
 	}
-	record.GrantType, record.entityUserID = string(grant.Type), grant.EntityUserID
-	record.AppToken = v.config.AppToken != nil && !v.config.AppToken().IsZero() // the guard has seen it
+	c.identity.Grant, c.record.GrantType = grant, string(grant.Type)
+	c.record.AppToken = v.guard.wantsAppToken() // and has seen it
 	start := time.Now()
-	token, left, err := v.config.Tokens.Lasting(in.Context(), grant, vendLeast)
-	record.TokenWait = time.Since(start)
+	token, left, err := v.config.Tokens.Lasting(c, grant, vendLeast)
+	c.record.TokenWait = time.Since(start)
 	if err != nil {
-		writeProblem(w, in, classify(err, record), record)
+		c.fail(err)
 		return
 	}
 	seconds := int64(left / time.Second) // down: never a second more than there is
-	record.Status, record.Origin = http.StatusOK, OriginProxy
-	record.ResponseBytes = writeToken(w, token, seconds)
-	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", record.RequestID).Str("grant_type", string(grant.Type)).
-		Str("entity_user_hash", HashID(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
+	c.record.Status, c.record.Origin = http.StatusOK, OriginProxy
+	c.record.ResponseBytes = writeToken(c.w, token, seconds)
+	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", c.record.RequestID).Str("grant_type", string(grant.Type)).
+		Str("entity_user_hash", ids.Hash(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
 }
 
 // grantOf reads the request. It never answers with anything but an entity user.
@@ -158,7 +158,7 @@ func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Gr
 	id := v.config.Default
 	if asked.EntityUserID != "" {
 		var ok bool
-		if id, ok = uuid(asked.EntityUserID); !ok {
+		if id, ok = ids.Parse(asked.EntityUserID); !ok {
 			return tokencache.Grant{}, &problemVendUser
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -97,7 +98,7 @@ func wantAudit(t *testing.T, log string) {
 		if fields["message"] == "request" {
 			continue
 		}
-		if fields["listener"] != "127.0.0.1:8082" || fields["entity_user_hash"] != HashID(userA) {
+		if fields["listener"] != "127.0.0.1:8082" || fields["entity_user_hash"] != ids.Hash(userA) {
 			t.Errorf("a line that does not say where, or for whom: %s", line)
 		}
 		if fields["message"] == "audit" {
@@ -155,7 +156,7 @@ func TestVendRefusesAllElse(t *testing.T) {
 		{"from a page", vendRequestOf(askForA, "Origin", "https://evil.example"), 403, "proxy_browser_refused"},
 		{"from a browser", vendRequestOf(askForA, "Sec-Fetch-Site", "cross-site"), 403, "proxy_browser_refused"},
 		{"foreign host", host, 421, "proxy_host_not_allowed"},
-		{"upgrade", vendRequestOf(askForA, "Upgrade", "h2c"), 501, "proxy_upgrade_refused"},
+		{"upgrade", vendRequestOf(askForA, "Upgrade", "websocket"), 501, "proxy_upgrade_refused"},
 		{"connection options", vendRequestOf(askForA, "Connection", "x-monite-proxy-token"), 400, "proxy_bad_header"},
 		{"GET", target("GET", tokenPath), 405, "proxy_method_refused"},
 		{"OPTIONS", target("OPTIONS", tokenPath), 405, "proxy_method_refused"},
@@ -169,7 +170,7 @@ func TestVendRefusesAllElse(t *testing.T) {
 	for _, tc := range tests {
 		book := &vendBook{left: time.Hour}
 		answer, log := vendOnce(book, nil, tc.in)
-		var envelope answerBody
+		var envelope problemBody
 		if err := json.Unmarshal(answer.Body.Bytes(), &envelope); err != nil || answer.Code != tc.status || envelope.Error.Type != tc.kind {
 			t.Errorf("%s: %d %s, want %d %s", tc.name, answer.Code, answer.Body, tc.status, tc.kind)
 		}

@@ -6,12 +6,17 @@ import (
 	"text/tabwriter"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
-// check validates the configuration as serve would, and opens nothing.
+// check validates the configuration as serve would. It opens nothing, but looks at
+// the places where serve would.
 func check(stdout, stderr io.Writer) int {
 	cfg, err := config.Load()
 	if err != nil {
+		return badConfiguration(stderr, err)
+	}
+	if err := cfg.CheckPlaces(); err != nil {
 		return badConfiguration(stderr, err)
 	}
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
@@ -19,7 +24,7 @@ func check(stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, orDash(setting.Value), setting.Source)
 	}
 	_ = table.Flush()
-	printIdentities(stdout, cfg)
+	named.Print(stdout, cfg.Identities)
 	for _, warning := range cfg.Warnings {
 		_, _ = fmt.Fprintf(stdout, "warning: %s\n", warning)
 	}

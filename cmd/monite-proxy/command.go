@@ -24,7 +24,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
 	case "doctor":
-		return doctor(args, stdout, stderr)
+		return examine(args, stdout, stderr)
 	case "status":
 		return status(args, stdout, stderr)
 	case "health":
@@ -36,7 +36,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "version":
 		return withoutArguments(args, stderr, func() int { return printVersion(stdout) })
 	case "help", "-h", "-help", "--help":
-		return help(stdout)
+		return help(args, stdout, stderr)
 	default:
 		_, _ = fmt.Fprintf(stderr, "monite-proxy: no command %q; 'monite-proxy help' lists them\n", name)
 		return exitUsage

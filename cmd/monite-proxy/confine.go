@@ -14,18 +14,22 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/confine"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
-// confine gives up what the process needs no more, now that it is open.
+// confine drops every right that the process no longer needs once its listeners
+// are open.
 func (s *sidecar) confine() error {
 	if s.cfg.Confine == "off" {
 		return nil
 	}
-	// Read once and kept, as the system's roots are. Afterwards it may be out of
-	// reach: its link leads anywhere.
-	_ = time.Now().Local().String() // the time zone
+	// The time zone is read once and kept, as the system's roots are. Later it may be
+	// out of reach: its link may lead anywhere.
+	_ = time.Now().Local().String()
 
-	inForce, err := confine.Apply(rules(s.cfg))
+	r := rules(s.cfg)
+	r.Ports = append(r.Ports, s.masterPort()...)
+	inForce, err := confine.Apply(r)
 	switch required := s.cfg.Confine == "require"; {
 	case errors.Is(err, confine.ErrUnsupported) && !required:
 		s.log.Info().Str("reason", err.Error()).Msg("not confined")
@@ -42,23 +46,25 @@ func (s *sidecar) confine() error {
 	return nil
 }
 
-// resolverFiles are read again by the resolver when they change. That makes all
-// of /etc readable: a resolv.conf that is replaced is another file.
+// resolverFiles are files that the resolver reads again when they change. They
+// make all of /etc readable: a resolv.conf that was replaced is another file.
 var resolverFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
 
-// rules are what the process needs from its start to its end.
+// rules returns the rights that the process needs until its end.
 func rules(cfg *config.Config) confine.Rules {
-	// /proc is for the process's own metrics, port 53 for answers of the DNS that
-	// are too long for UDP.
+	// /proc is for the process's own metrics, port 53 for DNS responses that are too
+	// long for UDP.
 	r := confine.Rules{Read: []string{"/proc/self", "/proc/stat"}, Ports: []uint16{53}}
 	for _, path := range append(cfg.FollowedFiles(), resolverFiles...) {
 		r.Read = append(r.Read, whereItLives(path)...)
 	}
+	r.Read = append(r.Read, resolverFolders...)
 	// The service manager's socket may be an abstract one.
 	r.AbstractSockets = strings.HasPrefix(os.Getenv("NOTIFY_SOCKET"), "@")
 	listens := []config.Listen{cfg.Listen, cfg.Admin, cfg.Vend}
 	if cfg.Identities != nil {
-		// One that a later file has elsewhere cannot be opened: that file is refused.
+		// A later file may name a socket in another directory. It cannot be opened, and
+		// that file is refused.
 		for _, identity := range cfg.Identities.All {
 			listens = append(listens, identity.Listen)
 		}
@@ -75,6 +81,9 @@ func rules(cfg *config.Config) confine.Rules {
 	if cfg.Traces != nil {
 		r.Ports = append(r.Ports, portOf(cfg.Traces.Endpoint))
 	}
+	if cfg.Redis != nil {
+		r.Ports = append(r.Ports, cfg.Redis.Ports()...) // a unix socket needs no rule
+	}
 	if cfg.ProxyFromEnv {
 		env := httpproxy.FromEnvironment()
 		for _, text := range []string{env.HTTPSProxy, env.HTTPProxy} {
@@ -86,9 +95,9 @@ func rules(cfg *config.Config) confine.Rules {
 	return r
 }
 
-// whereItLives are the directories in which a file of that name can be replaced
-// by another one: its own, and that of what a link leads to. A file that lies in
-// the root directory has to do without: the rule would name everything.
+// whereItLives returns the directories in which the file can be replaced by
+// another one: its own, and that of the file that a link leads to. A file in the
+// root directory is allowed alone: a rule for its directory would allow everything.
 func whereItLives(path string) []string {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -115,16 +124,11 @@ func proxyURL(text string) (*url.URL, error) {
 	return url.Parse("http://" + text)
 }
 
-// portOf is the port that a connection to that origin goes to.
+// portOf is the port that a connection to that origin goes to; 0 if it is none.
 func portOf(origin *url.URL) uint16 {
-	if port, err := strconv.ParseUint(origin.Port(), 10, 16); err == nil {
-		return uint16(port)
+	port, err := strconv.ParseUint(upstream.Port(origin), 10, 16)
+	if err != nil {
+		return 0
 	}
-	switch origin.Scheme {
-	case "http":
-		return 80
-	case "socks5", "socks5h":
-		return 1080
-	}
-	return 443
+	return uint16(port)
 }

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
 // health asks one probe of the running sidecar, for HEALTHCHECK and exec probes.
@@ -29,16 +31,16 @@ func health(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "monite-proxy health: give one of -live, -ready, -startup")
 		return exitUsage
 	}
-	client, err := newAdminClient()
+	sidecar, err := client.New()
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
-	text, err := client.ask(context.Background(), "GET", path)
+	text, err := sidecar.Ask(context.Background(), "GET", path)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitFailure
 	}
-	_, _ = fmt.Fprintln(stdout, shownText(text))
+	_, _ = fmt.Fprintln(stdout, client.Shown(text))
 	return exitOK
 }
 

@@ -19,16 +19,30 @@ Usage: monite-proxy [command]
   wait       block until the running sidecar is ready, at most -timeout (30s)
   shutdown   ask the running sidecar to drain and stop (MONITE_QUIT_ENDPOINT=true)
   version    print version, commit and Go version
-  help       print this
+  help       print this; with a variable or a topic, what it means
 
 Exit codes: 0 success or clean stop, 1 failure at run time or drain timed out,
 2 bad configuration or usage.
 
-Environment variables (an empty one counts as unset):
+Environment variables by topic (an empty one counts as unset):
 
 `
 
-func help(stdout io.Writer) int {
-	_, _ = fmt.Fprint(stdout, usage, config.Usage())
-	return exitOK
+// help prints the usage, or what one variable or topic means.
+func help(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		_, _ = fmt.Fprint(stdout, usage, config.Usage())
+		return exitOK
+	}
+	code := exitOK
+	for _, word := range args {
+		text, ok := config.Explain(word)
+		if !ok {
+			_, _ = fmt.Fprintf(stderr, "monite-proxy: %q: %s", word, text)
+			code = exitUsage
+			continue
+		}
+		_, _ = fmt.Fprint(stdout, text)
+	}
+	return code
 }

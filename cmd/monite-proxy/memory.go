@@ -14,8 +14,8 @@ import (
 // limitMemory tells the runtime what the container may use, so that it collects
 // garbage harder before the kernel would end the process. GOMEMLIMIT wins.
 //
-// GOGC stays as it is: the heap of a busy sidecar is 4 MiB, and letting it grow
-// to 16 buys a few per cent of CPU for more memory than the rest uses.
+// GOGC stays as it is: the heap of a busy sidecar is 4 MiB. Letting it grow to 16
+// would save a few per cent of CPU for more memory than all the rest uses.
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return // the runtime has read it
@@ -25,41 +25,25 @@ func limitMemory() {
 	}
 }
 
-// noMemoryLimit is what cgroup v1 says where there is no limit, or more.
+// noMemoryLimit is the least that cgroup v1 says where there is no limit.
 const noMemoryLimit = 1 << 50
 
-// The garbage of a start is 3 MiB, most of it of the roots. It would be collected
-// before the first answer.
-const (
-	startGarbage   = 500 * time.Millisecond // how long it is kept
-	startGCPercent = 400                    // so long, the heap may grow to 16 MiB
-	usualGCPercent = 100
-)
+// startGarbage is how long the garbage of the start is kept.
+const startGarbage = 500 * time.Millisecond
 
-// putOffCollection keeps the first collection out of the start. GOGC wins.
-func putOffCollection() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(startGCPercent)
-	}
-}
-
-// giveBack ends that, and returns to the system what only the start has needed,
-// a third of the heap: a sidecar that has nothing to do would not collect it for
-// minutes, and would keep the pages for longer.
+// giveBack returns to the system the memory that only the start needed, about a
+// third of the heap. An idle sidecar would otherwise not collect for minutes.
 func giveBack(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(startGarbage):
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(usualGCPercent)
-		}
 		debug.FreeOSMemory()
 	}
 }
 
-// containerMemory returns the least limit among those of the process's cgroup
-// and its parents, of both versions; 0: none. In a container the group's own
-// directory is mostly the root, whatever /proc/self/cgroup calls it.
+// containerMemory returns the least limit among those of the process's cgroup and
+// its parents, of both versions; 0 without one. In a container the group's own
+// directory is usually the root, whatever /proc/self/cgroup calls it.
 func containerMemory(root fs.FS) (least int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {

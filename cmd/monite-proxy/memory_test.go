@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"runtime"
-	"runtime/debug"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -37,10 +36,8 @@ func TestMemoryLimitIsThatOfTheContainer(t *testing.T) {
 	}
 }
 
-func TestWhatTheStartHasLeftIsGivenBackOnce(t *testing.T) {
+func TestMemoryOfTheStartIsGivenBackOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		defer debug.SetGCPercent(debug.SetGCPercent(100))
-		putOffCollection()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		begin := time.Now()
@@ -49,26 +46,10 @@ func TestWhatTheStartHasLeftIsGivenBackOnce(t *testing.T) {
 		if took := time.Since(begin); took != startGarbage {
 			t.Errorf("it took %v", took)
 		}
-		if got := debug.SetGCPercent(100); got != usualGCPercent {
-			t.Errorf("GC percent afterwards = %d", got)
-		}
 		if after.NumForcedGC != before.NumForcedGC+1 {
 			t.Errorf("forced collections = %d", after.NumForcedGC-before.NumForcedGC)
 		}
 	})
-}
-
-func TestGOGCWins(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(50))
-	t.Setenv("GOGC", "50")
-	putOffCollection()
-	if got := debug.SetGCPercent(50); got != 50 {
-		t.Errorf("GC percent = %d", got)
-	}
-	synctest.Test(t, func(t *testing.T) { giveBack(t.Context()) })
-	if got := debug.SetGCPercent(50); got != 50 {
-		t.Errorf("GC percent afterwards = %d", got)
-	}
 }
 
 func TestASidecarThatStopsAtOnceGivesNothingBack(t *testing.T) {

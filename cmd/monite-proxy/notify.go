@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// readyPoll is how often it is looked whether there is something to tell.
+// readyPoll is how often readiness is checked for the service manager.
 const readyPoll = 50 * time.Millisecond
 
 // tellManager tells the service manager something, where it asked for that
@@ -27,9 +27,8 @@ func tellManager(state string) error {
 	return err
 }
 
-// notifyWhenReady says READY once, with the first token, so that services that
-// are ordered after this one find it working. Until then it says what is
-// missing.
+// notifyWhenReady says READY once, with the first token, so that services ordered
+// after this one find it working. Until then it says what is missing.
 func (s *sidecar) notifyWhenReady(ctx context.Context) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -12,18 +13,21 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
-// failing is a listener that takes nobody and fails when it may.
-type failing struct {
-	net.Listener
-	may func()
+// failing is a server that serves nobody and fails when it may.
+type failing struct{ may func() }
+
+func (f failing) Serve(net.Listener) error {
+	f.may()
+	return errors.New("failed on purpose")
 }
 
-func (f failing) Accept() (net.Conn, error) {
-	f.may()
-	return nil, errors.New("failed on purpose")
-}
+func (f failing) Shutdown(context.Context) error { return nil }
+func (f failing) Close() error                   { return nil }
 
 // onMessage calls do at the first line of the log that has text.
 type onMessage struct {
@@ -47,29 +51,32 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 	}
 	t.Setenv("MONITE_ALLOWED_ENTITY_USER_IDS", "*")
 	t.Setenv("MONITE_SHUTDOWN_DELAY", "1s") // in it the others fail, before the drain stops them
-	s, file, socket := withDoor(t)
-	var doors strings.Builder
+	s, file, socket := newTestSidecar(t)
+	var more strings.Builder
 	for _, name := range []string{"a", "b", "c", "d"} {
-		doors.WriteString(portDoor(name, "unix:"+filepath.Join(filepath.Dir(socket), name)))
+		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket), name) + "\"}\n")
 	}
-	if err := os.WriteFile(file, []byte("identities:\n"+doors.String()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("identities:\n"+more.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if !s.named.reload() {
-		t.Fatal(s.named.trouble)
+	var first sync.WaitGroup // the failures of named listeners
+	first.Add(4)
+	s.named = named.New(named.Config{
+		Settings: s.cfg, Log: zerolog.Nop(), SetPolicy: s.handler.SetPolicy, Options: s.appOptions, Reloaded: func(bool) {},
+		NewServer: func(string) listen.Server { return failing{first.Done} },
+	})
+	if !s.named.Reload() {
+		t.Fatal("the identities were not taken over")
 	}
 	if err := s.listen(); err != nil {
 		t.Fatal(err)
 	}
 	begun := make(chan struct{}) // the end has: run reads no more
 	s.log = zerolog.New(onMessage{"listener failed", sync.OnceFunc(func() { close(begun) })})
-	for _, d := range s.named.doors {
-		d.on.Listener = failing{d.on.Listener, func() {}}
-	}
-	for _, l := range []*listener{s.listening[0], s.listening[1], s.vend.listener} {
-		l.Listener = failing{l.Listener, func() {
+	for _, e := range []*endpoint{&s.data, &s.admin, &s.vend} {
+		e.server = failing{func() {
 			<-begun
-			s.named.serving.Wait() // the doors have left as many failures as there is room for
+			first.Wait() // they have left as many failures as there is room for
 		}}
 	}
 	within(t, 30*time.Second, "the end", func() {

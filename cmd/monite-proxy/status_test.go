@@ -1,68 +1,45 @@
 package main
 
 import (
-	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/monite-proxy/monite-proxy/internal/admin"
 )
 
-func table(t *testing.T, status admin.Status) string {
-	t.Helper()
-	text, err := json.Marshal(status)
-	if err != nil {
-		t.Fatal(err)
+// Another program may listen on the admin address, and say what it likes.
+func TestResponsesOfAStrangerDoNotSpeakToTheTerminal(t *testing.T) {
+	commands := map[string]func(stdout, stderr io.Writer) int{
+		"health":      func(stdout, stderr io.Writer) int { return health(nil, stdout, stderr) },
+		"status":      func(stdout, stderr io.Writer) int { return status(nil, stdout, stderr) },
+		"status json": func(stdout, stderr io.Writer) int { return status([]string{"-json"}, stdout, stderr) },
+		"shutdown":    shutdown,
 	}
-	shown, err := statusTable(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return shown
-}
-
-func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
-	shown := table(t, admin.Status{
-		Ready:       true,
-		Credentials: &admin.CredentialsStatus{Summary: "old pair live, new pair refused", NewPair: "refused", Reason: "rejected", Tries: 4, RetryIn: 12},
-		Named: &admin.NamedStatus{Stale: true, All: []admin.NamedIdentity{{Name: "billing", GrantType: "entity_user", UserHash: "0a1b2c3d4e5f", Entities: "f0e1d2c3b4a5",
-			Ways: []string{"path prefix /as/billing", "X-Monite-Identity: billing"}, Access: "2 allowed", ReadOnly: true, AuditOnly: true, Requests: 17}}},
-	})
-	for _, want := range []string{"CREDENTIALS: old pair live, new pair refused (rejected, 4 tries, next in 12s)", "cannot be used", "billing", "0a1b2c3d4e5f", "f0e1d2c3b4a5",
-		"2 allowed, read only, on trial", "17", "path prefix /as/billing; X-Monite-Identity: billing"} {
-		if !strings.Contains(shown, want) {
-			t.Errorf("the table lacks %q:\n%s", want, shown)
+	for _, c := range []struct {
+		status       int
+		says, wanted string // wanted of those that print it
+	}{
+		{503, "not ready\r\n[-] token: \x1b]0;owned\a\x7f\u202e\u009b31m\xff", "not ready\n[-] token: ?]0;owned????31m?\n"},
+		{404, strings.Repeat("x", 1<<20), strings.Repeat("x", 4<<10) + " [...]\n"},
+		{418, "", "responds with 418 I'm a teapot\n"},
+		{200, "ok\x1b[2J", "ok?[2J\n"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.says)
+		}))
+		t.Setenv("MONITE_ADMIN_ADDR", strings.TrimPrefix(server.URL, "http://"))
+		for name, command := range commands {
+			if c.status == 200 && name != "health" { // others print nothing of a yes, or read it as JSON
+				continue
+			}
+			var out strings.Builder
+			code := command(&out, &out)
+			if (code == exitOK) != (c.status == 200) || !strings.HasSuffix(out.String(), c.wanted) {
+				t.Errorf("%s told %d %.100q: exit code %d, prints %.200q", name, c.status, c.says, code, out.String())
+			}
 		}
-	}
-	shown = table(t, admin.Status{Ready: true, Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
-	if strings.Contains(shown, "CREDENTIALS") || strings.Contains(shown, "NAMED") {
-		t.Errorf("nothing to tell of, and yet:\n%s", shown)
-	}
-}
-
-func TestStatusTableSaysThatItHasNotAll(t *testing.T) {
-	const tells = "2 of 100002 identities"
-	few := admin.Status{Identities: make([]admin.IdentityStatus, 2), IdentitiesTotal: 100002, IdentitiesTruncated: true}
-	if shown := table(t, few); !strings.Contains(shown, tells) {
-		t.Errorf("the table lacks %q:\n%s", tells, shown)
-	}
-	few.IdentitiesTotal, few.IdentitiesTruncated = 2, false
-	if shown := table(t, few); strings.Contains(shown, " identities") {
-		t.Errorf("all are there, and yet:\n%s", shown)
-	}
-}
-
-// Whatever listens on the admin address may not be ours.
-func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
-	const escape = "\x1b]0;owned\a\u202e"
-	shown := table(t, admin.Status{
-		Version: escape, Environment: escape, Upstream: escape, Problems: []string{escape},
-		Credentials: &admin.CredentialsStatus{Summary: escape, NewPair: escape, Reason: escape},
-		Identities:  []admin.IdentityStatus{{GrantType: escape, UserHash: escape, State: escape, LastError: &admin.ErrorStatus{Reason: escape}}},
-		Named:       &admin.NamedStatus{All: []admin.NamedIdentity{{Name: escape, GrantType: escape, UserHash: escape, Entities: escape, Ways: []string{escape}, Access: escape}}},
-		Requests:    []admin.RequestStatus{{RequestID: escape, Method: escape, Route: escape, Origin: escape, ErrorType: escape, Outcome: escape}},
-	})
-	if strings.ContainsAny(shown, "\x1b\a\u202e") {
-		t.Errorf("control bytes pass: %q", shown)
+		server.Close()
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
 // wait blocks until the running sidecar is ready, for entrypoints of apps.
@@ -20,7 +22,7 @@ func wait(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "monite-proxy wait: -timeout must be positive")
 		return exitUsage
 	}
-	client, err := newAdminClient()
+	sidecar, err := client.New()
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
@@ -29,7 +31,7 @@ func wait(args []string, stdout, stderr io.Writer) int {
 	const pause = 100 * time.Millisecond
 	last := error(nil)
 	for {
-		_, err := client.ask(ctx, "GET", "/readyz")
+		_, err := sidecar.Ask(ctx, "GET", "/readyz")
 		if err == nil {
 			_, _ = fmt.Fprintln(stdout, "ready")
 			return exitOK

@@ -3,14 +3,12 @@ package secret
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
+
+	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
 // maxFile is how much of a file is looked at, in bytes. A larger one cannot
@@ -98,11 +96,11 @@ func (f *File) take(value String) (changed bool) {
 }
 
 func (f *File) read() (String, error) {
-	text, err := readText(f.path)
+	content, err := files.Read(f.path, maxFile)
 	if err != nil {
 		return String{}, &FileError{Path: f.path, Err: err}
 	}
-	text = trimLineBreak(text)
+	text := trimLineBreak(string(content))
 	if err := checkText(text); err != nil {
 		return String{}, &FileError{Path: f.path, Err: err}
 	}
@@ -117,40 +115,4 @@ func trimLineBreak(text string) string {
 		text = strings.TrimSuffix(text, "\r")
 	}
 	return text
-}
-
-func readText(path string) (string, error) {
-	// O_NONBLOCK: opening a named pipe would otherwise wait for a writer, and
-	// with it the start of the process. It means nothing for a regular file.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return "", withoutPath(err)
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return "", withoutPath(err)
-	case info.IsDir():
-		return "", errors.New("it is a directory")
-	case !info.Mode().IsRegular():
-		return "", errors.New("it is not a regular file")
-	}
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	switch {
-	case err != nil:
-		return "", withoutPath(err)
-	case len(content) > maxFile:
-		return "", errors.New("it is larger than 64 KiB")
-	}
-	return string(content), nil
-}
-
-// withoutPath leaves the errno of a file system error. Who reports it decides
-// whether to name the path, or only the variable that holds it.
-func withoutPath(err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err
-	}
-	return err
 }

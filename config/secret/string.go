@@ -1,15 +1,3 @@
-// Package secret holds values that must never be seen: client ids and
-// secrets, access tokens, app tokens.
-//
-// A String is made once, from the first byte read (an environment variable, a
-// file, a token endpoint's answer), and travels as a String from then on.
-// Whatever prints, marshals or logs it gets "[redacted]". Reveal is the only
-// way back to the text; a test counts its callers.
-//
-// A File is a secret that lives in a file: it always has a value, the last good
-// one. A Watcher reloads files when they change, all of them before it tells
-// anybody, so that an id and a secret that were swapped together are seen
-// together. Check says what is wrong with a value without showing it.
 package secret
 
 import (
@@ -56,9 +44,9 @@ func NewToken(text string) String {
 	return String{value: &text, bearer: &bearer}
 }
 
-// Reveal returns the text. It has three callers: the mint body in tokenendpoint,
-// the answer of the vend listener in proxy, and the fields for the trace
-// collector.
+// Reveal returns the text. It has five callers: the mint body in tokenendpoint, the
+// password and the sealed tokens of the store that replicas share, the answer of the
+// vend listener in proxy, and the fields for the trace collector.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -141,8 +129,8 @@ func (s *String) Decode(text string) error {
 }
 
 // Key derives a key from the secret for one use, which label names (HKDF, RFC
-// 5869). Nothing leads from the key back to the text, so this is no third way to
-// Reveal it.
+// 5869). Nothing leads from the key back to the text, so this is not another
+// way to Reveal it.
 func (s String) Key(label string) [32]byte {
 	var key [32]byte
 	derived, err := hkdf.Key(sha256.New, []byte(s.Reveal()), nil, label, len(key))

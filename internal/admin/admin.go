@@ -10,7 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -38,9 +38,11 @@ type Config struct {
 	Version, Commit, GoVersion string
 	// Environment is sandbox, eu, us or custom; Upstream the origin.
 	Environment, Upstream string
+	// Production: money moves there.
+	Production bool
 	// Default is the grant of a request that names no entity user.
 	Default tokencache.Grant
-	// AllowedHosts are further names in Host, as proxy.HostName returns them.
+	// AllowedHosts are further names in Host, as target.HostName returns them.
 	AllowedHosts []string
 	// Quit asks the process to drain and stop. nil: POST /quitquitquit is refused.
 	Quit func()
@@ -48,8 +50,14 @@ type Config struct {
 	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
 	Credentials func() CredentialsStatus
+	// Shared tells of the store that replicas share. nil: there is none.
+	Shared func() SharedStatus
 	// Named tells of the identities file. nil, or a nil answer: there is none.
 	Named func() *NamedStatus
+	// Writes is the journal of writes. nil: nothing is remembered.
+	Writes Writes
+	// Followed is the number of writes that are read to their end for nobody.
+	Followed func() int64
 	// Started is when the process started.
 	Started time.Time
 }
@@ -89,6 +97,7 @@ func New(config Config) *Handler {
 		router.Get("/events", ownOrigin(h.page.events))
 	}
 	router.Post("/tokens/refresh", ownOrigin(h.refresh))
+	router.Post("/writes/{request_id}/forget", ownOrigin(h.forget))
 	router.Post("/quitquitquit", ownOrigin(h.quit))
 	h.router = router
 	return h
@@ -112,11 +121,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // hostAllowed: kubelet and Prometheus come by the pod's IP address, a page that
 // reached us by DNS rebinding always comes by a name.
 func (h *Handler) hostAllowed(host string) bool {
-	name, ok := proxy.HostName(host)
+	name, ok := target.HostName(host)
 	if !ok {
 		return false
 	}
-	if proxy.LoopbackName(name) || h.hosts[name] {
+	if target.LoopbackName(name) || h.hosts[name] {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)

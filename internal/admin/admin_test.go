@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -36,8 +37,10 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 	}}
 	health := &Health{Tokens: tokens}
 	health.Listening.Store(true)
+	metrics := NewMetrics()
+	metrics.Register(testSources(tokens))
 	config := Config{
-		Tokens: tokens, Health: health, Metrics: NewMetrics(tokens, func() int64 { return 3 }, "v1", "c1", "go1"),
+		Tokens: tokens, Health: health, Metrics: metrics,
 		History: NewHistory(), StatusPage: true,
 		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
@@ -201,7 +204,7 @@ func TestStatusListsTheThousandThatMatter(t *testing.T) {
 		listed[one.UserHash] = true
 	}
 	for id, want := range map[string]bool{"": true, userID: true, "user99999": true, "user99002": true, "user99001": false, "user0": false} {
-		if listed[proxy.HashID(id)] != want {
+		if listed[ids.Hash(id)] != want {
 			t.Errorf("%q is listed: %t", id, !want)
 		}
 	}
@@ -214,11 +217,12 @@ func TestMetricsHaveTheirContractNames(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
 	metrics := h.config.Metrics
 	metrics.ObserveRequest(&proxy.Record{Method: "GET", Route: "/v1/payables", Status: 200, Origin: proxy.OriginUpstream,
-		GrantType: "client_credentials", Sent: true, Replay: "401", Retried: true, Aborted: true})
+		GrantType: "client_credentials", Sent: true, Replay: "401", Retried: true, Aborted: true, Audited: "proxy_read_only"})
 	metrics.ObserveRequest(&proxy.Record{Method: "POST", Route: "other", Status: 403, Origin: proxy.OriginProxy,
 		ErrorType: "proxy_route_refused", Outcome: proxy.NotSent})
 	metrics.ObserveMint(tokencache.Mint{Grant: tokencache.Grant{Type: tokencache.EntityUser}, Err: &tokencache.FetchError{Reason: tokencache.Rejected}})
-	metrics.ObserveReload(true)
+	metrics.ObserveSecretReload(true)
+	metrics.ObserveIdentityReload(false)
 	_, body := ask(h, "GET", "/metrics", "localhost")
 	for _, want := range []string{
 		`monite_proxy_requests_total{code="200",method="GET",origin="upstream",route="/v1/payables"} 1`,
@@ -237,6 +241,16 @@ func TestMetricsHaveTheirContractNames(t *testing.T) {
 		`monite_proxy_token_wait_seconds_count 1`,
 		`monite_proxy_build_info{commit="c1",go_version="go1",version="v1"} 1`,
 		`monite_proxy_secret_reloads_total{result="ok"} 1`,
+		`monite_proxy_identity_reloads_total{result="failed"} 1`,
+		`monite_proxy_identity_reloads_total{result="ok"} 0`,
+		`monite_proxy_audited_refusals_total{type="proxy_read_only"} 1`,
+		`monite_proxy_environment_info{environment="sandbox"} 1`,
+		`monite_proxy_named_identities 0`,
+		`monite_proxy_credential_rotation_pending 0`,
+		`monite_proxy_log_lines_dropped_total 0`,
+		`monite_proxy_audit_lines_dropped_total 0`,
+		`monite_proxy_refused_peers_total 0`,
+		`monite_proxy_trace_spans_dropped_total 0`,
 	} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("metrics lack %s", want)

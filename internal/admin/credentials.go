@@ -29,15 +29,3 @@ func newRotations() *prometheus.CounterVec {
 
 // ObserveRotation counts one proof of changed credentials: ok, refused or failed.
 func (m *Metrics) ObserveRotation(result string) { m.rotations.WithLabelValues(result).Inc() }
-
-// ShowNewPair shows whether changed credentials wait for their proof. It is
-// called at most once, before the first scrape.
-func (m *Metrics) ShowNewPair(waits func() bool) {
-	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_rotation_pending",
-		Help: "1 while the credentials of the files are not the live ones, because no mint with them has succeeded."}, func() float64 {
-		if waits() {
-			return 1
-		}
-		return 0
-	}))
-}

@@ -44,12 +44,17 @@ type Metrics struct {
 	mintDuration     prometheus.Histogram
 	reloads          *prometheus.CounterVec
 	rotations        *prometheus.CounterVec
+	identityReloads  *prometheus.CounterVec
+	audited          *prometheus.CounterVec
+	repeats          *prometheus.CounterVec
+	keyed            *prometheus.CounterVec
 
 	bound atomic.Pointer[map[labelSet]*series] // replaced, never changed
 }
 
-// NewMetrics makes the registry. tokens and inFlight are asked at each scrape.
-func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion string) *Metrics {
+// NewMetrics makes a registry with what is counted as it happens. What is asked at
+// each scrape comes with Register.
+func NewMetrics() *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
@@ -71,17 +76,17 @@ func NewMetrics(tokens Tokens, inFlight func() int64, version, commit, goVersion
 		outcomes: counter("outcomes_total", "Requests without a complete answer of upstream, by whether upstream may have executed them: not_sent, rejected or unknown.", "outcome"),
 		aborted: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "aborted_answers_total",
 			Help: "Answers cut off visibly after their head had been passed on."}),
-		mints:        counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
-		mintDuration: prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
-		reloads:      counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
-		rotations:    newRotations(),
+		mints:           counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
+		mintDuration:    prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
+		reloads:         counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed and the old value kept.", "result"),
+		rotations:       newRotations(),
+		identityReloads: counter("identity_reloads_total", "Changes of the identities file, by result: ok, or failed and the old identities kept.", "result"),
+		audited:         counter("audited_refusals_total", "Requests that rules on trial (audit_only) would have refused, by error type.", "type"),
+		repeats:         counter("repeats_total", "Writes without a key that repeat another one, by what became of them: refused, replayed, overridden; waited counts those for which one was under way, whatever became of them.", "result"),
+		keyed:           counter("idempotency_total", "Writes with an Idempotency-Key, by what became of them: sent, replayed, refused, reused, in_progress, gone, unavailable or overridden.", "result"),
 	}
-	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": goVersion}}, func() float64 { return 1 })
-	flight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "in_flight_requests",
-		Help: "Requests of apps under way."}, func() float64 { return float64(inFlight()) })
 	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
-		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, build, flight, tokenCollector{tokens},
+		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, m.identityReloads, m.audited, m.repeats, m.keyed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.beginAtZero()
 	return m
@@ -104,8 +109,15 @@ func (m *Metrics) beginAtZero() {
 	for _, reason := range []string{"401", "expired"} {
 		m.replays.WithLabelValues(reason)
 	}
+	for _, result := range []string{"refused", "replayed", "waited", "overridden"} {
+		m.repeats.WithLabelValues(result)
+	}
+	for _, result := range []string{"sent", "replayed", "refused", "reused", "in_progress", "gone", "unavailable", "overridden"} {
+		m.keyed.WithLabelValues(result)
+	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)
+		m.identityReloads.WithLabelValues(result)
 	}
 }
 
@@ -135,6 +147,30 @@ func (m *Metrics) ObserveRequest(r *proxy.Record) {
 	if r.Aborted {
 		m.aborted.Inc()
 	}
+	if r.Audited != "" {
+		m.audited.WithLabelValues(r.Audited).Inc()
+	}
+	if r.Repeat != "" {
+		m.observeRepeat(r)
+	}
+}
+
+// observeRepeat counts what became of a write that is remembered.
+func (m *Metrics) observeRepeat(r *proxy.Record) {
+	if r.Keyed {
+		m.keyed.WithLabelValues(r.Repeat).Inc()
+		return
+	}
+	if r.Waited {
+		m.repeats.WithLabelValues("waited").Inc()
+	}
+	switch r.Repeat {
+	case "sent":
+	case "replayed", "overridden":
+		m.repeats.WithLabelValues(r.Repeat).Inc()
+	default: // in_progress and gone, too, are refusals
+		m.repeats.WithLabelValues("refused").Inc()
+	}
 }
 
 // observe leads from a bar of a histogram to a trace, where there is one.
@@ -156,70 +192,15 @@ func (m *Metrics) ObserveMint(mint tokencache.Mint) {
 	m.mintDuration.Observe(mint.Duration.Seconds())
 }
 
-// ObserveReload counts one change of a secret file.
-func (m *Metrics) ObserveReload(ok bool) {
-	result := "ok"
-	if !ok {
-		result = "failed"
+// ObserveSecretReload counts one change of a secret file.
+func (m *Metrics) ObserveSecretReload(ok bool) { m.reloads.WithLabelValues(result(ok)).Inc() }
+
+// ObserveIdentityReload counts one change of the identities file.
+func (m *Metrics) ObserveIdentityReload(ok bool) { m.identityReloads.WithLabelValues(result(ok)).Inc() }
+
+func result(ok bool) string {
+	if ok {
+		return "ok"
 	}
-	m.reloads.WithLabelValues(result).Inc()
-}
-
-// CountDroppedLines shows how many lines of the log and of the audit file were
-// dropped. It is called at most once, before the first scrape.
-func (m *Metrics) CountDroppedLines(log, audit func() int64) {
-	count := func(name, help string, lines func() int64) {
-		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
-			func() float64 { return float64(lines()) }))
-	}
-	count("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", log)
-	count("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", audit)
-}
-
-// CountRefusedPeers shows how many connections were closed because of who
-// connected. It is called at most once, before the first scrape.
-func (m *Metrics) CountRefusedPeers(connections func() int64) {
-	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "refused_peers_total",
-		Help: "Connections to the data listener's unix socket of users that are not allowed."}, func() float64 { return float64(connections()) }))
-}
-
-// CountDroppedSpans shows how many spans were not exported. It is called at most
-// once, before the first scrape, and not at all without traces.
-func (m *Metrics) CountDroppedSpans(spans func() int64) {
-	m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: "trace_spans_dropped_total",
-		Help: "Spans that were not exported: the queue was full, or the collector did not take them."}, func() float64 { return float64(spans()) }))
-}
-
-// tokenCollector reads the cache at each scrape.
-type tokenCollector struct{ tokens Tokens }
-
-var (
-	secondsLeft = prometheus.NewDesc(namespace+"_token_seconds_left",
-		"Least remaining lifetime of the tokens in use, by grant type.", []string{"grant_type"}, nil)
-	cachedGrants = prometheus.NewDesc(namespace+"_cached_grants", "Grants in the token cache.", nil, nil)
-)
-
-// hot is how lately a grant was used for its token to count.
-const hot = 10 * 60 // seconds
-
-func (c tokenCollector) Describe(out chan<- *prometheus.Desc) {
-	out <- secondsLeft
-	out <- cachedGrants
-}
-
-func (c tokenCollector) Collect(out chan<- prometheus.Metric) {
-	all := c.tokens.Status()
-	least := map[tokencache.GrantType]float64{}
-	for _, s := range all {
-		if s.Mints == 0 || s.Idle.Seconds() > hot && !s.Warm {
-			continue
-		}
-		if left, seen := least[s.Grant.Type]; !seen || s.Left.Seconds() < left {
-			least[s.Grant.Type] = s.Left.Seconds()
-		}
-	}
-	for grantType, left := range least {
-		out <- prometheus.MustNewConstMetric(secondsLeft, prometheus.GaugeValue, left, string(grantType))
-	}
-	out <- prometheus.MustNewConstMetric(cachedGrants, prometheus.GaugeValue, float64(len(all)))
+	return "failed"
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -55,7 +56,7 @@ func TestSeriesDoNotGrowWithAHundredThousandPaths(t *testing.T) {
 	shapes := []string{"/v1/payables/%08x-0000-4000-8000-000000000000", "/v1/nothing/%x", "/%x", "/v1/receivables/%x/pay", "/v1/entities/%x/documents/%x"}
 	observe := func(i int) {
 		path := strings.ReplaceAll(shapes[i%len(shapes)], "%08x", "%[1]x")
-		m.ObserveRequest(&proxy.Record{Method: "GET", Route: proxy.RouteTemplate(fmt.Sprintf(strings.ReplaceAll(path, "%x", "%[1]x"), i)), Status: 200, Origin: "upstream", Sent: true})
+		m.ObserveRequest(&proxy.Record{Method: "GET", Route: routes.Template(routes.Find(fmt.Sprintf(strings.ReplaceAll(path, "%x", "%[1]x"), i))), Status: 200, Origin: "upstream", Sent: true})
 	}
 	series := func() int {
 		_, body := ask(h, "GET", "/metrics", "localhost")

@@ -5,7 +5,10 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
+	"html/template"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +18,29 @@ import (
 
 //go:embed page
 var pageFiles embed.FS
+
+// templates are the page and its sections, of page/page.html.
+var templates = sync.OnceValue(func() *template.Template {
+	functions := template.FuncMap{
+		"short": shortTime, "ms": milliseconds, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "abs": math.Abs, "segment": url.PathEscape,
+		"shown": shown, "tokenBar": tokenBar, "bars": bars,
+	}
+	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "page/page.html"))
+})
+
+// sections are the parts of the page that change: the id of an element, the name
+// of an event, and the name of a template.
+var sections = [...]string{"summary", "writes", "traffic", "identities", "named", "mints", "requests"}
+
+// render draws the page or one section. Only a template that does not fit the
+// types can fail, and the tests draw each.
+func render(name string, s *Status) []byte {
+	var out bytes.Buffer
+	if err := templates().ExecuteTemplate(&out, name, s); err != nil {
+		panic("admin: " + err.Error())
+	}
+	return out.Bytes()
+}
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.
@@ -40,13 +66,12 @@ func newPage(current func() *Status) *page {
 func (p *page) close() { p.once.Do(func() { close(p.closing) }) }
 
 func (p *page) show(w http.ResponseWriter, r *http.Request) {
-	var page markupWriter
-	writePage(&page, p.current())
+	page := render("page", p.current())
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", fmt.Sprint(len(page.text)))
+	w.Header().Set("Content-Length", fmt.Sprint(len(page)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(page.text)
+		_, _ = w.Write(page)
 	}
 }
 
@@ -113,8 +138,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 func (p *page) changes(sent map[string]string) []byte {
 	status := p.current()
 	out := bytes.NewBufferString(": \n") // says that we are alive
-	for _, section := range sections {
-		name := section.name
+	for _, name := range sections {
 		// To render 200 lines in order to see that they are the same is 9 parts of
 		// 10 of the work.
 		version := fmt.Sprint(status.versions[name])
@@ -122,14 +146,14 @@ func (p *page) changes(sent map[string]string) []byte {
 			continue
 		}
 		sent[name+" version"] = version
-		var part markupWriter
-		section.write(&part, status)
-		if string(part.text) == sent[name] {
+		part := string(render(name, status))
+		if part == sent[name] {
 			continue
 		}
-		sent[name] = string(part.text)
+		sent[name] = part
 		fmt.Fprintf(out, "event: %s\n", name)
-		for line := range strings.Lines(sent[name]) {
+		// A lone carriage return ends a line of an event too.
+		for line := range strings.Lines(strings.ReplaceAll(part, "\r", "\n")) {
 			if line = strings.TrimSpace(line); line != "" {
 				fmt.Fprintf(out, "data: %s\n", line)
 			}
@@ -194,10 +218,10 @@ const shownIdentities = 60
 
 // shown are the identities that somebody may want to see: the default, those
 // with trouble, then those that were used last.
-func shown(all []IdentityStatus) []IdentityStatus {
+func shown(all []GrantStatus) []GrantStatus {
 	all = slices.Clone(all)
-	first := func(one IdentityStatus) int { return interest(one.Default, one.LastError != nil) }
-	slices.SortStableFunc(all, func(a, b IdentityStatus) int {
+	first := func(one GrantStatus) int { return interest(one.Default, one.LastError != nil) }
+	slices.SortStableFunc(all, func(a, b GrantStatus) int {
 		if len(all) <= shownIdentities {
 			return cmp.Compare(first(a), first(b)) // a card that stays in its place is easier to watch
 		}
@@ -213,7 +237,7 @@ const barWidth = 1000
 type tokenBarShape struct{ Past, Refresh int }
 
 // tokenBar is nil without a token.
-func tokenBar(one *IdentityStatus) *tokenBarShape {
+func tokenBar(one GrantStatus) *tokenBarShape {
 	life := one.Age + one.Left
 	if one.State == "missing" || life <= 0 {
 		return nil
@@ -227,7 +251,7 @@ type slotBar struct{ X, Y, Height, ErrorY, ErrorHeight int }
 
 const chartHeight = 100
 
-func bars(traffic *Traffic) []slotBar {
+func bars(traffic Traffic) []slotBar {
 	most := uint32(1)
 	for _, s := range traffic.Slots {
 		most = max(most, s.Requests)

@@ -24,16 +24,22 @@ func fullStatus() *Status {
 			{Name: "plain", GrantType: "client_credentials", Entities: "any", Access: "everything"},
 		}},
 		Credentials: &CredentialsStatus{Summary: "a new pair is refused", Live: "aa11", New: "bb22", NewPair: "refused", Reason: "rejected", Tries: 3, RetryIn: 42, Rotated: "2026-11-25T10:00:00Z"},
+		Shared:      &SharedStatus{State: "up", Where: "rediss://cache:6380/0", Adopted: 3, Told: 1, Questions: 9},
 	}
 	s.Traffic.Slots[3], s.Traffic.Slots[59] = TrafficCount{Requests: 9, Errors: 3}, TrafficCount{Requests: 3}
 	mint := MintStatus{At: at, GrantType: "client_credentials", Result: "ok", Duration: 0.123, ExpiresIn: 1800}
 	s.Mints = []MintStatus{mint, {At: at, GrantType: "entity_user", UserHash: "cc33", Result: "throttled", Status: 429, Duration: 0.05}}
-	s.Identities = []IdentityStatus{
+	s.Identities = []GrantStatus{
 		{GrantType: "client_credentials", Default: true, State: "fresh", Age: 600, Left: 1200, RefreshIn: 300, Idle: 3, Mints: 2, LastMint: &mint},
 		{GrantType: "entity_user", UserHash: "cc33", State: "stale", Age: 1700, Left: 100, RefreshIn: -20, Idle: 1, Mints: 1, Failures: 4, LastError: &ErrorStatus{"throttled", 429, 2}},
 		{GrantType: "entity_user", UserHash: "dd44", State: "missing", Failures: 1, LastError: &ErrorStatus{Reason: "rejected"}},
 	}
 	s.IdentitiesTotal = len(s.Identities)
+	s.UnknownWritesTotal, s.FollowedWrites = 3, 2
+	s.UnknownWrites = []WriteStatus{
+		{At: at, RequestID: "id-2", Method: "POST", Route: "/v1/payables/{payable_id}/cancel"},
+		{At: at, RequestID: `a/<b>"'&`, Method: "POST", Route: "/v1/payables", Status: 502, Keyed: true},
+	}
 	s.Requests = []RequestStatus{
 		{At: at, RequestID: "id-1", Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials", Upstream: 0.045, TokenWait: 0.0001},
 		{At: at, RequestID: "id-2", Method: "POST", Route: "/v1/payables/{payable_id}/cancel", Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: "unknown", GrantType: "entity_user", Replay: "401", Retried: true, Aborted: true},
@@ -47,11 +53,11 @@ func TestPageIsWrittenAsAlways(t *testing.T) {
 	sandbox.Environment, sandbox.Production, sandbox.Ready, sandbox.Checks[1].Problem = "sandbox", false, true, ""
 	sandbox.Named.Stale, sandbox.Named.All = false, nil
 	sandbox.Credentials = &CredentialsStatus{Summary: "the first pair", Live: "aa11", NewPair: "unproven", Reason: "timeout", Tries: 1}
-	custom := &Status{Environment: "custom", Traffic: Traffic{Slots: make([]TrafficCount, slotCount)}, Credentials: &CredentialsStatus{Summary: "one pair", NewPair: "none"}, IdentitiesTotal: 1, Identities: []IdentityStatus{{State: "expired", Age: 10, RefreshIn: -5}}}
+	sandbox.Shared = &SharedStatus{State: "down", Where: "redis://cache:6379/0", LastError: "NOAUTH"}
+	custom := &Status{Environment: "custom", Traffic: Traffic{Slots: make([]TrafficCount, slotCount)}, Credentials: &CredentialsStatus{Summary: "one pair", NewPair: "none"}, IdentitiesTotal: 1, Identities: []GrantStatus{{State: "expired", Age: 10, RefreshIn: -5}}}
+	custom.Shared = &SharedStatus{State: "aside", Where: "unix:/run/redis.sock", Offset: -41}
 	for name, status := range map[string]*Status{"full": fullStatus(), "sandbox": sandbox, "custom": custom, "empty": {Environment: "us", Production: true}} {
-		var page markupWriter
-		writePage(&page, status)
-		got := page.text
+		got := render("page", status)
 		path := "testdata/page-" + name + ".html"
 		if *update {
 			if err := os.WriteFile(path, got, 0o644); err != nil {

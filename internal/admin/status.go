@@ -7,31 +7,38 @@ import (
 	"slices"
 	"time"
 
-	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Status is the JSON of /status, what the page shows and what the status
 // command prints. Durations are seconds; moments are RFC 3339 in UTC.
 type Status struct {
-	Version     string           `json:"version"`
-	Commit      string           `json:"commit"`
-	Go          string           `json:"go"`
-	Environment string           `json:"environment"`
-	Production  bool             `json:"production"`
-	Upstream    string           `json:"upstream"`
-	Ready       bool             `json:"ready"`
-	Problems    []string         `json:"problems"`
-	Checks      []CheckStatus    `json:"checks"`
-	Now         time.Time        `json:"now"`
-	Started     time.Time        `json:"started"`
-	Uptime      float64          `json:"uptime_seconds"`
-	InFlight    int64            `json:"in_flight_requests"`
-	Traffic     Traffic          `json:"traffic"`
-	Identities  []IdentityStatus `json:"identities"` // at most 1,000: see listed
+	Version     string        `json:"version"`
+	Commit      string        `json:"commit"`
+	Go          string        `json:"go"`
+	Environment string        `json:"environment"`
+	Production  bool          `json:"production"`
+	Upstream    string        `json:"upstream"`
+	Ready       bool          `json:"ready"`
+	Problems    []string      `json:"problems"`
+	Checks      []CheckStatus `json:"checks"`
+	Now         time.Time     `json:"now"`
+	Started     time.Time     `json:"started"`
+	Uptime      float64       `json:"uptime_seconds"`
+	InFlight    int64         `json:"in_flight_requests"`
+	Traffic     Traffic       `json:"traffic"`
+	Identities  []GrantStatus `json:"identities"` // at most 1,000: see listed
 	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
+
+	// UnknownWrites are writes that upstream may have executed, the latest first, at
+	// most 1,000 of UnknownWritesTotal. They stay until somebody knows, or they are old.
+	UnknownWrites      []WriteStatus `json:"unknown_writes"`
+	UnknownWritesTotal int           `json:"unknown_writes_total"`
+	// FollowedWrites are read to their end although no app waits for them.
+	FollowedWrites int64 `json:"followed_writes"`
 
 	Mints    []MintStatus    `json:"mints"`    // the last 50, newest first
 	Requests []RequestStatus `json:"requests"` // the last 200, newest first
@@ -40,6 +47,8 @@ type Status struct {
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// Credentials are left out where nobody tells of them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
+	// Shared is left out without a store that replicas share.
+	Shared *SharedStatus `json:"shared,omitempty"`
 
 	// versions of the long lists: how many there were so far.
 	versions map[string]int
@@ -58,8 +67,8 @@ type CheckStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// IdentityStatus tells of one grant: its kind, and its user by a hash.
-type IdentityStatus struct {
+// GrantStatus tells of one grant: its kind, and its user by a hash.
+type GrantStatus struct {
 	GrantType string `json:"grant_type"`
 	UserHash  string `json:"entity_user_hash,omitempty"`
 	Default   bool   `json:"default"`
@@ -72,7 +81,9 @@ type IdentityStatus struct {
 	RefreshIn float64 `json:"refresh_in_seconds"`
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
-	Failures  int64   `json:"failures"`
+	// From is where the token came from: mint, or shared if another replica minted it.
+	From     string `json:"from,omitempty"`
+	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
 	LastMint  *MintStatus  `json:"last_mint"`
 	LastError *ErrorStatus `json:"last_error"`
@@ -113,6 +124,7 @@ type RequestStatus struct {
 	Replay    string    `json:"replay,omitempty"` // 401 or expired
 	Retried   bool      `json:"retried,omitempty"`
 	Aborted   bool      `json:"aborted,omitempty"`
+	RepeatOf  string    `json:"repeat_of,omitempty"`
 }
 
 // current puts together what is known now.
@@ -121,14 +133,18 @@ func (h *Handler) current() *Status {
 	c := &h.config
 	status := &Status{
 		Version: c.Version, Commit: c.Commit, Go: c.GoVersion,
-		Environment: c.Environment, Production: c.Environment == "eu" || c.Environment == "us", Upstream: c.Upstream,
+		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream,
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
-		Identities: []IdentityStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
+		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
 	}
 	if c.Credentials != nil {
 		credentials := c.Credentials()
 		status.Credentials = &credentials
+	}
+	if c.Shared != nil {
+		shared := c.Shared()
+		status.Shared = &shared
 	}
 	if c.Named != nil {
 		status.Named = c.Named().withCounts(c.History)
@@ -139,6 +155,7 @@ func (h *Handler) current() *Status {
 			status.Problems = append(status.Problems, one.problem)
 		}
 	}
+	h.unknownWrites(status)
 	requests, seen := c.History.lastRequests()
 	mints, minted := c.History.lastMints()
 	status.versions = map[string]int{"requests": seen, "mints": minted}
@@ -158,7 +175,7 @@ func (h *Handler) current() *Status {
 		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
 		status.Identities = append(status.Identities, one)
 	}
-	slices.SortFunc(status.Identities, func(a, b IdentityStatus) int {
+	slices.SortFunc(status.Identities, func(a, b GrantStatus) int {
 		return cmp.Or(cmp.Compare(a.GrantType, b.GrantType), cmp.Compare(a.UserHash, b.UserHash))
 	})
 	for _, line := range requests {
@@ -196,11 +213,18 @@ func interest(isDefault, failing bool) int {
 	return 2
 }
 
-func showIdentity(s tokencache.Status) IdentityStatus {
-	one := IdentityStatus{
-		GrantType: string(s.Grant.Type), UserHash: proxy.HashID(s.Grant.EntityUserID),
+func showIdentity(s tokencache.Status) GrantStatus {
+	one := GrantStatus{
+		GrantType: string(s.Grant.Type), UserHash: ids.Hash(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
+	}
+	switch {
+	case s.State == "missing":
+	case s.Shared:
+		one.From = "shared"
+	default:
+		one.From = "mint"
 	}
 	if s.LastFailure != nil {
 		one.LastError = &ErrorStatus{Reason: string(s.LastFailure.Reason), Status: s.LastFailure.Status, RetryIn: seconds(s.RetryIn)}
@@ -210,7 +234,7 @@ func showIdentity(s tokencache.Status) IdentityStatus {
 
 func showMint(m minted) MintStatus {
 	shown := MintStatus{
-		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: proxy.HashID(m.mint.Grant.EntityUserID),
+		At: m.ended.UTC(), GrantType: string(m.mint.Grant.Type), UserHash: ids.Hash(m.mint.Grant.EntityUserID),
 		Result: "ok", Duration: seconds(m.mint.Duration), ExpiresIn: seconds(m.mint.ExpiresIn),
 	}
 	if m.mint.Err != nil {
@@ -225,7 +249,7 @@ func showRequest(line request) RequestStatus {
 		At: line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
 		ErrorType: r.ErrorType, Outcome: string(r.Outcome), GrantType: r.GrantType,
 		Duration: seconds(r.Duration), Upstream: seconds(r.UpstreamTime), TokenWait: seconds(r.TokenWait),
-		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted,
+		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted, RepeatOf: r.RepeatOf,
 	}
 }
 

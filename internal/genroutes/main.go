@@ -8,6 +8,9 @@
 // the module:
 //
 //	go run ./internal/genroutes -openapi FILE
+//
+// main.go has the flags and the files, parse.go reads the document, render.go writes
+// the tables.
 package main
 
 import (

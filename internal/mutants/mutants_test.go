@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,15 +100,7 @@ func TestMutantsFitTheTree(t *testing.T) {
 		if m.ofAnotherGo() {
 			continue
 		}
-		for _, e := range m.edits {
-			text, err := os.ReadFile(e.path())
-			if err != nil {
-				t.Errorf("%s: %v", m.name, err)
-			}
-			if n := strings.Count(string(text), e.old); n != 1 || e.old == e.new {
-				t.Errorf("%s: %q occurs %d times in %s, want once", m.name, e.old, n, e.file)
-			}
-		}
+		fits(t, m)
 	}
 	for name := range tests {
 		if !caught[name] {
@@ -120,12 +113,25 @@ func TestMutantsFitTheTree(t *testing.T) {
 	t.Logf("%d mutants, %d tests for %d flaws", len(mutants), len(tests), flaws)
 }
 
+// fits reports each line that m quotes and that is not there exactly once.
+func fits(t *testing.T, m mutant) {
+	for _, e := range m.edits {
+		text, err := os.ReadFile(e.path())
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+		if n := strings.Count(string(text), e.old); n != 1 || e.old == e.new {
+			t.Errorf("%s: %q occurs %d times in %s, want once", m.name, e.old, n, e.file)
+		}
+	}
+}
+
 func TestMutantsAreCaught(t *testing.T) {
 	if os.Getenv("MUTANTS") == "" {
 		t.Skip("MUTANTS is not set: make mutants")
 	}
 	builds, failing := 0, map[string]bool{}
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, writeMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			if m.ofAnotherGo() {
 				t.Skip("it quotes the standard library of " + goVersion)
@@ -147,6 +153,22 @@ func TestMutantsAreCaught(t *testing.T) {
 // build runs the named tests on the broken build and returns what they print. A
 // build that is not one proves nothing, nor does a test that hangs.
 func build(t *testing.T, m mutant) string {
+	at := overlay(t, m)
+	command := exec.Command("go", "test", "-overlay", at, "-vet=off", "-count=1", "-timeout=60s", "-run", "^("+strings.Join(m.tests, "|")+")$", "./"+m.pkg)
+	command.Dir = root
+	// A listener that refuses more by itself would hide what the steps behind it
+	// no longer do.
+	command.Env = append(os.Environ(), "MONITE_LISTENER=std")
+	out, err := command.CombinedOutput()
+	if text := string(out); err == nil || strings.Contains(text, "build failed") || strings.Contains(text, "setup failed") || strings.Contains(text, "no tests to run") || strings.Contains(text, "panic: test timed out") {
+		t.Fatalf("no failure of a test (%v):\n%s", err, tail(text))
+	}
+	return string(out)
+}
+
+// overlay writes the edited files and what go's -overlay wants to know of them,
+// and returns the path of that.
+func overlay(t *testing.T, m mutant) string {
 	dir := t.TempDir()
 	replace := map[string]string{}
 	for i, e := range m.edits {
@@ -167,21 +189,12 @@ func build(t *testing.T, m mutant) string {
 			t.Fatal(err)
 		}
 	}
-	overlay, _ := json.Marshal(map[string]any{"Replace": replace})
+	text, _ := json.Marshal(map[string]any{"Replace": replace})
 	at := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(at, overlay, 0o600); err != nil {
+	if err := os.WriteFile(at, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("go", "test", "-overlay", at, "-vet=off", "-count=1", "-timeout=60s", "-run", "^("+strings.Join(m.tests, "|")+")$", "./"+m.pkg)
-	command.Dir = root
-	// A listener that refuses more by itself would hide what the steps behind it
-	// no longer do.
-	command.Env = append(os.Environ(), "MONITE_LISTENER=std")
-	out, err := command.CombinedOutput()
-	if text := string(out); err == nil || strings.Contains(text, "build failed") || strings.Contains(text, "setup failed") || strings.Contains(text, "no tests to run") || strings.Contains(text, "panic: test timed out") {
-		t.Fatalf("no failure of a test (%v):\n%s", err, tail(text))
-	}
-	return string(out)
+	return at
 }
 
 // tail is the last lines of a long output.

@@ -23,7 +23,7 @@ run() {
 }
 
 if [ $# -eq 0 ]; then
-  set -- proxy/guard.go proxy/identity.go proxy/rewrite.go proxy/transport.go \
+  set -- proxy/guard.go proxy/identity/resolve.go proxy/rewrite.go proxy/credential.go \
     tokencache/cache.go tokencache/mint.go tokencache/minted.go tokencache/table.go tokencache/failure.go tokencache/run.go
 fi
 for file in "$@"; do run "$file"; done

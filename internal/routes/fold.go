@@ -3,7 +3,6 @@ package routes
 import (
 	"net/url"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,16 +19,20 @@ func plain(path string) bool {
 
 // fold returns a path as the most forgiving upstream would read it: decoded, in
 // lower case, without blanks and dots around its segments, and without the
-// slash at its end.
-func fold(path string) string {
+// slash at its end. ok is false if there is a letter beyond ASCII: no published
+// path has one, and readers fold them in ways of their own.
+func fold(path string) (folded string, ok bool) {
 	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
 	for i, segment := range segments {
 		if decoded, err := url.PathUnescape(segment); err == nil {
 			segment = decoded
 		}
+		if !ascii(segment) { // before ToLower, to which a Kelvin sign is a k
+			return "", false
+		}
 		segments[i] = strings.Trim(strings.ToLower(segment), " +.")
 	}
-	return strings.Join(segments, "/")
+	return strings.Join(segments, "/"), true
 }
 
 // visit calls found with every route that a folded path might be meant for:
@@ -45,34 +48,17 @@ func (n *node) visit(rest string, found func(route int)) {
 	}
 	if child := n.static[segment]; child != nil {
 		next(child)
-	} else if strings.IndexFunc(segment, beyondASCII) >= 0 {
-		for name, child := range n.static {
-			if resembles(segment, name) {
-				next(child)
-			}
-		}
 	}
 	if n.param != nil {
 		next(n.param)
 	}
 }
 
-func beyondASCII(r rune) bool { return r >= utf8.RuneSelf }
-
-// resembles reports whether a segment reads as name once somebody takes the
-// accents off: any Latin letter beyond ASCII may become any other.
-func resembles(segment, name string) bool {
-	n := 0
-	for _, r := range segment {
-		switch {
-		case unicode.Is(unicode.M, r):
-		case n == len(name):
-			return false
-		case r == rune(name[n]), r >= utf8.RuneSelf && unicode.Is(unicode.Latin, r):
-			n++
-		default:
+func ascii(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
 			return false
 		}
 	}
-	return n == len(name)
+	return true
 }

@@ -56,7 +56,10 @@ func (r *Rules) Permits(method, path string, route int) bool {
 	switch {
 	case !plain(path):
 		letters := path
-		path = fold(path)
+		var ok bool
+		if path, ok = fold(path); !ok {
+			return false
+		}
 		found := false
 		mask = 1<<len(methods) - 1
 		tree.visit(strings.TrimPrefix(path, "/"), func(route int) {

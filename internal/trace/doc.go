@@ -5,7 +5,6 @@
 //	           and never a path, query, id, header or body
 //	queue.go   spans wait here, bounded; a request never does
 //	upload.go  one POST to the collector, tried again within its time
-//	none.go    in place of all that in a build with the tag nootel
 //
 // The exporter of the OpenTelemetry project is not used, but its SDK and its
 // encoding are: that one links gRPC, which is 5 MB, honours HTTPS_PROXY whoever

@@ -1,5 +1,3 @@
-//go:build !nootel
-
 package trace
 
 import (

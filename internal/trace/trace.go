@@ -1,5 +1,3 @@
-//go:build !nootel
-
 package trace
 
 import (
@@ -16,9 +14,6 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
-
-// Built: this build can export traces.
-const Built = true
 
 // Traces makes spans and exports them while Run runs.
 type Traces struct {

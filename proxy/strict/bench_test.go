@@ -41,8 +41,6 @@ func BenchmarkRequest(b *testing.B) {
 		"POST": post("/v1/payables", "0123456789", "Content-Type: application/json", "Content-Length: 10", "User-Agent: bench"),
 	} {
 		b.Run(name, func(b *testing.B) {
-			poison = nil
-			defer func() { poison = spoil }()
 			server := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 				_, _ = io.Copy(io.Discard, in.Body)
 				header := w.Header()

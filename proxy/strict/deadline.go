@@ -3,12 +3,11 @@ package strict
 import (
 	"sync"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// deadline is one direction's. To move it costs a lock and a timer, several
-// times per request, so it is moved seldom: one that is set allows a sixteenth
-// more than asked, and is left alone while it still gives what is asked. A
-// limit of 60 s fires after 60 to 64 s.
+// deadline is one direction's, moved seldom (socket.Extend).
 type deadline struct {
 	set func(time.Time) error
 
@@ -18,14 +17,11 @@ type deadline struct {
 
 // allow makes the deadline come not before limit from now, and not much later.
 func (d *deadline) allow(limit time.Duration) error {
-	want, slack := time.Now().Add(limit), limit/16
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.now.Before(want) && !d.now.After(want.Add(slack)) {
-		return nil
-	}
-	d.now = want.Add(slack)
-	return d.set(d.now)
+	var err error
+	d.now, err = socket.Extend(d.now, time.Now(), limit, d.set)
+	return err
 }
 
 // at sets it exactly; zero: none.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -59,8 +60,8 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-// What a request leaves behind is spoilt by TestMain, so that a trace of one in
-// the next would show.
+// What a request leaves behind is spoilt (spoiling), so that a trace of one in the
+// next would show.
 func TestNothingOfARequestReachesTheNext(t *testing.T) {
 	type kept struct {
 		request string
@@ -69,7 +70,7 @@ func TestNothingOfARequestReachesTheNext(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var all []kept
-	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
+	r := serveOn(t, spoiling{loopback(t)}, func(w http.ResponseWriter, in *http.Request) {
 		mu.Lock()
 		all = append(all, kept{in.RequestURI, in.Header, []string{in.Header.Get("X-Nonce"), in.Host, in.Method}})
 		mu.Unlock()
@@ -252,7 +253,7 @@ func TestFieldsOfTheAnswerCannotBreakOut(t *testing.T) {
 	if got := response.Header["X-Value"]; len(got) != 2 || got[0] != "a  X-Evil: 1    b c" || got[1] != "d" {
 		t.Errorf("values %q", got)
 	}
-	if len(response.Header) != 3 { // and Date, Content-Length
+	if len(response.Header) != 5 { // and Date, Content-Length, Connection, Keep-Alive
 		t.Errorf("fields %q", response.Header)
 	}
 }
@@ -687,18 +688,32 @@ func TestCloseAnswersNothing(t *testing.T) {
 	})
 }
 
+// faultyLog stands for a fault of the server itself: writing its first line panics.
+type faultyLog struct {
+	lines *lockedBuffer
+	once  sync.Once
+}
+
+func (f *faultyLog) Write(p []byte) (int, error) {
+	f.once.Do(func() { panic("ours") })
+	return f.lines.Write(p)
+}
+
 // A fault of the server itself ends its connection, and no other.
 func TestPanicOfTheServerEndsOneConnection(t *testing.T) {
-	r := serve(t, echo)
-	poison = func(*conn) { panic("ours") }
-	t.Cleanup(func() { poison = spoil })
+	var lines lockedBuffer
+	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
+		if in.URL.Path == "/panic" {
+			panic("a handler")
+		}
+		echo(w, in)
+	}, func(s *Server) { s.ErrorLog = log.New(&faultyLog{lines: &lines}, "", 0) })
 	first, second := r.dial(), r.dial()
-	first.say(get("/"))
-	first.want("GET", 200, "GET / ")
+	first.say(get("/panic"))
 	first.closed()
 	second.say(get("/"))
 	second.want("GET", 200, "GET / ")
-	for begun := time.Now(); !strings.Contains(r.log.String(), "panic on the connection"); time.Sleep(time.Millisecond) {
+	for begun := time.Now(); !strings.Contains(lines.String(), "panic on the connection"); time.Sleep(time.Millisecond) {
 		if time.Since(begun) > patience {
 			t.Fatal("the log does not tell")
 		}

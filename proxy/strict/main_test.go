@@ -16,18 +16,27 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	poison = spoil
 	goleak.VerifyTestMain(m)
 }
 
-// spoil makes what a request leaves behind recognisable: whoever still holds it
-// reads this.
-func spoil(c *conn) {
-	for i := range c.buf[:c.r] {
-		c.buf[i] = '!'
+// spoiling accepts connections on which whatever still holds what a request left
+// behind reads exclamation marks: before each Read it spoils the free end of the
+// buffer, into which the connection's next bytes go, and what is pooled.
+type spoiling struct{ net.Listener }
+
+func (l spoiling) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
-	for i := c.w; i < len(c.buf); i++ {
-		c.buf[i] = '!'
+	return spoilt{nc.(*net.TCPConn)}, nil
+}
+
+type spoilt struct{ *net.TCPConn }
+
+func (c spoilt) Read(free []byte) (int, error) {
+	for i := range free {
+		free[i] = '!'
 	}
 	buffer := outBuffers.Get().(*[outBuffer]byte)
 	for i := range buffer {
@@ -40,6 +49,7 @@ func spoil(c *conn) {
 		header["X-Left-Behind"] = []string{name}
 	}
 	headers.Put(header)
+	return c.TCPConn.Read(free)
 }
 
 // patience is how long a test waits for what must happen at once.
@@ -75,11 +85,16 @@ type rig struct {
 
 func serve(t testing.TB, handler http.HandlerFunc, changes ...func(*Server)) *rig {
 	t.Helper()
+	return serveOn(t, loopback(t), handler, changes...)
+}
+
+func loopback(t testing.TB) net.Listener {
+	t.Helper()
 	opened, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveOn(t, opened, handler, changes...)
+	return opened
 }
 
 func serveOn(t testing.TB, opened net.Listener, handler http.HandlerFunc, changes ...func(*Server)) *rig {

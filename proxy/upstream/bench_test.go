@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // cheapServer answers each head that ends in a blank line with 1 KiB, and
@@ -123,9 +125,9 @@ func BenchmarkDeadlines(b *testing.B) {
 	b.Run("lazily", func(b *testing.B) {
 		var writeBy, readBy time.Time
 		for b.Loop() {
-			writeBy = lazily(writeBy, time.Now(), time.Minute, nc.SetWriteDeadline)
-			readBy = lazily(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
-			readBy = lazily(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
+			writeBy, _ = socket.Extend(writeBy, time.Now(), time.Minute, nc.SetWriteDeadline)
+			readBy, _ = socket.Extend(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
+			readBy, _ = socket.Extend(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
@@ -27,7 +28,8 @@ type dialer struct {
 	tls        *tls.Config // nil for a plaintext origin
 	proxyTLS   *tls.Config // for an https proxy; ServerName is set per dial
 	proxy      func(*url.URL) (*url.URL, error)
-	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: tcp's
+	tcp        dial.Dialer
 	timeout    time.Duration // per step: connect, CONNECT, handshake
 	progress   time.Duration
 	maxConnAge time.Duration
@@ -111,13 +113,20 @@ func (d *dialer) reachThrough(ctx context.Context, proxyURL *url.URL) (*wire, ne
 }
 
 func (d *dialer) socket(ctx context.Context, addr string) (*wire, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	nc, err := d.dial(ctx, "tcp", addr)
+	nc, err := d.dialOne(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	return &wire{Conn: nc, stream: socket.Of(nc), progress: d.progress}, nil
+}
+
+func (d *dialer) dialOne(ctx context.Context, addr string) (net.Conn, error) {
+	if d.dial != nil {
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		defer cancel()
+		return d.dial(ctx, "tcp", addr)
+	}
+	return d.tcp.Dial(ctx, addr)
 }
 
 func (d *dialer) handshake(ctx context.Context, under net.Conn, config *tls.Config) (net.Conn, error) {
@@ -174,16 +183,21 @@ func connectOver(nc net.Conn, addr string, user *url.Userinfo) error {
 	return nil
 }
 
-// hostPort is the dial address of an http or https URL.
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
+// hostPort is the dial address of an origin or a forward proxy.
+func hostPort(u *url.URL) string { return net.JoinHostPort(u.Hostname(), Port(u)) }
+
+// Port is the port that a connection to an origin or a forward proxy goes to.
+func Port(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
 	}
-	return net.JoinHostPort(u.Hostname(), port)
+	switch u.Scheme {
+	case "https":
+		return "443"
+	case "socks5", "socks5h":
+		return "1080"
+	}
+	return "80"
 }
 
 // clientTLS is the configuration towards serverName: verification is always on.

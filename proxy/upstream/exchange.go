@@ -16,6 +16,7 @@ type exchange struct {
 	ctx   context.Context //nolint:containedctx // the request's, for as long as the answer's body
 	trace *Trace
 
+	urgent   bool // may use Transport.Reserve
 	c        *conn
 	reused   bool
 	base     int64 // wire.written when the request began
@@ -24,6 +25,7 @@ type exchange struct {
 	wrote    bool    // head and small body are with the kernel
 	writeErr error
 
+	spelt   string        // Trace.FieldNames
 	resp    http.Response // here, and not apart: one allocation less
 	coding  [1]string     // of resp.TransferEncoding
 	keep    bool          // the answer allows another request
@@ -95,7 +97,7 @@ func (x *exchange) connect() *Error {
 	if x.ctx.Err() != nil {
 		return x.unsent(OpConnLimit, contextError(x.ctx))
 	}
-	c, err := x.t.pool.get(x.ctx, x.t.limits.header)
+	c, err := x.t.pool.get(x.ctx, x.t.limits.header, want{urgent: x.urgent, youngest: !safe(x.req.Method)})
 	if err != nil {
 		return x.unsent(OpConnLimit, err)
 	}
@@ -106,11 +108,8 @@ func (x *exchange) connect() *Error {
 		}
 	}
 	x.c = c
-	if x.reused = c.served; x.reused {
-		x.t.pool.reused()
-	}
-	c.served = true
-	c.begin(x.t.limits.headBytes)
+	x.reused, c.served = c.served, true
+	c.begin(x.t.limits.headBytes, isFollowable(x.ctx))
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
 	return nil
@@ -125,16 +124,18 @@ func (x *exchange) dial() (*conn, *Error) {
 		x.trace.DialDuration = now.Sub(start)
 	}
 	if failed != nil {
-		x.t.pool.dialFailed()
+		x.t.pool.freeSlot(x.urgent)
 		if x.ctx.Err() != nil {
 			failed.err = contextError(x.ctx)
 		}
 		return nil, x.unsent(failed.op, failed.err)
 	}
-	x.t.pool.dialled()
-	c.since = now
+	c.since, c.urgent = now, x.urgent
 	return c, nil
 }
+
+// safe reports whether a request changes nothing at upstream.
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func (x *exchange) unsent(op Op, err error) *Error {
 	return &Error{Op: op, Outcome: NotSent, Timeout: isTimeout(err), Err: err}
@@ -160,11 +161,17 @@ func (x *exchange) send(head []byte, kind bodyKind, length int64) {
 		x.up = startUpload(x.c, x.req, length, l)
 		return
 	}
-	x.c.wire.awaitHead(l.header)
+	x.c.wire.sentWhole(l.header)
 }
 
 // fail ends the exchange because of err and makes the error to return.
 func (x *exchange) fail(op Op, err error) *Error {
+	if rest := x.rest(op, err); rest != nil {
+		if x.ctx.Err() != nil {
+			err = contextError(x.ctx)
+		}
+		return &Error{Op: op, Outcome: Unknown, Timeout: isTimeout(err), Reused: x.reused, Rest: rest, Err: err}
+	}
 	if x.writeErr != nil {
 		op, err = OpWrite, x.writeErr
 	}
@@ -188,7 +195,6 @@ func (x *exchange) fail(op Op, err error) *Error {
 	if x.written() == 0 {
 		e.Outcome = NotSent
 	}
-	x.fillTrace()
 	x.drop()
 	return e
 }
@@ -207,20 +213,12 @@ func (x *exchange) drop() {
 func (x *exchange) release() {
 	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete())
 	if now := time.Now(); fit && x.c.atRest() && now.Before(x.c.retire) && x.t.watch.end(x) {
-		x.t.pool.put(x.c, now)
+		c, traffic := x.c, !x.urgent
+		x.t.pool.put(c, now)
+		if traffic {
+			x.t.warm.traffic(now)
+		}
 		return
 	}
 	x.drop()
-}
-
-// fillTrace must come before the connection is given away: its count goes on
-// with the next request.
-func (x *exchange) fillTrace() {
-	if x.trace == nil {
-		return
-	}
-	x.trace.ConnReused = x.reused
-	x.trace.WroteBytes = x.written()
-	x.trace.WroteAll = x.wrote && (x.up == nil || x.up.ended() && x.up.err == nil)
-	x.trace = nil // RoundTrip is about to return; from then on it is the caller's
 }

@@ -3,7 +3,6 @@ package upstream
 import (
 	"math"
 	"net/http"
-	"time"
 )
 
 // maxInterim is the number of 1xx answers that are skipped.
@@ -30,6 +29,9 @@ func (x *exchange) receive() (*http.Response, *Error) {
 			continue
 		}
 		x.keep = !doubtful && !resp.Close && resp.ProtoMinor > 0 && !x.req.Close
+		if x.trace != nil {
+			x.trace.FieldNames = x.spelt
+		}
 		x.start()
 		return resp, nil
 	}
@@ -42,16 +44,12 @@ func (x *exchange) firstByte() error {
 			return err
 		}
 	}
-	if x.trace != nil && x.trace.FirstByte.IsZero() {
-		x.trace.FirstByte = time.Now()
-	}
 	return nil
 }
 
 func (x *exchange) start() {
 	x.resp.TLS = x.c.tlsState
 	x.c.startBody()
-	x.fillTrace()
 	if x.resp.Body == http.NoBody {
 		x.end.Store(ended)
 		x.release()

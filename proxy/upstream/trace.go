@@ -9,20 +9,12 @@ import (
 // caller's goroutine before it returns, error or not, and never touches it
 // again. Use a new one, or a zeroed one, per round trip.
 type Trace struct {
-	// ConnReused: the connection had served a request before.
-	ConnReused bool
 	// DialDuration is the time for lookup, connect, CONNECT and TLS handshake;
 	// 0 when an existing connection was used.
 	DialDuration time.Duration
-	// WroteBytes is what the kernel accepted of this request, counted below
-	// TLS, so TLS framing is included.
-	WroteBytes int64
-	// WroteAll: the whole request was handed to the kernel when RoundTrip
-	// returned.
-	WroteAll bool
-	// FirstByte is when the first byte of an answer (an interim one too) was
-	// seen; zero when none came.
-	FirstByte time.Time
+	// FieldNames are the names of the answer's fields that upstream spells in another
+	// way than http.Header: "Etag:ETag\n" for each. Good as long as the answer.
+	FieldNames string
 }
 
 type traceKey struct{}

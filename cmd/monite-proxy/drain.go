@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// idleGrace is how long a drain keeps connections open on which nothing is under
+	// way. An app may be sending its next request on one right now; its response
+	// says that the connection ends.
+	idleGrace = time.Second
+	// A token that is not handed out harms nobody, and the admin listener serves
+	// short responses only.
+	vendGrace  = 2 * time.Second
+	adminGrace = time.Second
+)
+
+// drain lets every accepted request end. It reports false if some had to be cut
+// off.
+func (s *sidecar) drain() bool {
+	begin := time.Now()
+	time.Sleep(s.cfg.ShutdownDelay) // still serving: others may not know yet that we stop
+	var stopping, vending sync.WaitGroup
+	if s.vend.server != nil {
+		vending.Go(func() { s.vend.end(vendGrace) })
+	}
+	defer vending.Wait()
+	stopping.Go(s.named.Stop)
+	s.data.listener.Stop()
+	stopping.Wait()
+
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	s.conns.waitUntilNone(ctx, idleGrace-time.Since(begin))
+	defer s.named.CutOff()
+	var allEnded bool
+	stopping.Go(func() { allEnded = s.named.Shutdown(ctx) })
+	err := s.data.server.Shutdown(ctx)
+	stopping.Wait()
+	if err == nil && allEnded {
+		return s.finishFollowing(ctx)
+	}
+	defer s.finishFollowing(ctx)
+	cut := s.handler.InFlight()
+	_ = s.data.server.Close()
+	if cut == 0 { // only connections that have not sent a whole request
+		return true
+	}
+	s.log.Error().Int64("requests", cut).Dur("drain_timeout", s.cfg.DrainTimeout).Msg("drain timed out, requests cut off")
+	return false
+}
+
+// finishFollowing waits for the writes whose apps do not wait any more: the audit
+// file is to say what became of them. It reports false if some had to be cut off.
+func (s *sidecar) finishFollowing(ctx context.Context) bool {
+	followed := s.handler.Followed()
+	if s.handler.FinishFollowing(ctx) {
+		return true
+	}
+	s.log.Error().Int64("writes", followed).Dur("drain_timeout", s.cfg.DrainTimeout).
+		Msg("drain timed out, writes whose apps had gone are of unknown outcome: the audit lines name them")
+	return false
+}
+
+// end stops accepting, and cuts off what takes longer than grace.
+func (e endpoint) end(grace time.Duration) {
+	e.listener.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if e.server.Shutdown(ctx) != nil {
+		_ = e.server.Close()
+	}
+}
+
+// connCount counts the open connections of the servers for apps.
+type connCount struct {
+	mu   sync.Mutex // guards open and none
+	open int
+	none chan struct{} // closed when open falls to 0; nil if nobody waits
+}
+
+// observe is a ConnState of net/http and of proxy/strict.
+func (c *connCount) observe(_ net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		c.open++
+	case http.StateClosed, http.StateHijacked:
+		if c.open--; c.open == 0 && c.none != nil {
+			close(c.none)
+			c.none = nil
+		}
+	}
+}
+
+// waitUntilNone waits for limit at most, until no connection is open.
+func (c *connCount) waitUntilNone(ctx context.Context, limit time.Duration) {
+	c.mu.Lock()
+	if c.open == 0 || limit <= 0 {
+		c.mu.Unlock()
+		return
+	}
+	none := make(chan struct{})
+	c.none = none
+	c.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-none:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

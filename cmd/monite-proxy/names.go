@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
+)
+
+// resolverFolders are where resolv.conf may come to lead while we run: VPN clients
+// and network managers put a link in its place. They hold nothing else that is
+// worth reading; all of /run would hold secrets.
+var resolverFolders = []string{
+	"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman", "/run/netconfig", "/run/dhcpcd",
+	"/usr/lib/systemd/resolv.conf", "/mnt/wsl",
+}
+
+// staleAddresses is told when upstream is reached by addresses of an earlier
+// lookup.
+func (s *sidecar) staleAddresses(stale dial.Stale) {
+	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", stale.Age.Seconds())
+	if stale.Err == nil {
+		line.Msg("the name server is slow: the addresses of an earlier lookup are used")
+		return
+	}
+	line.AnErr("cause", stale.Err).Msg("the name cannot be looked up: the addresses of an earlier lookup are used")
+}

@@ -1,0 +1,151 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// tlsFiles are the files of a data listener.
+type tlsFiles struct{ cert, key, ca string }
+
+func newTLSFiles(t *testing.T) tlsFiles {
+	directory := t.TempDir()
+	f := tlsFiles{cert: filepath.Join(directory, "cert.pem"), key: filepath.Join(directory, "key.pem"), ca: filepath.Join(directory, "ca.pem")}
+	pair(t, f.cert, f.key)
+	pair(t, f.ca, filepath.Join(directory, "ca-key.pem"))
+	return f
+}
+
+func TestServerTLSIsOffWithoutFiles(t *testing.T) {
+	if mustLoad(t, nil).ServerTLS(func(error) {}) != nil {
+		t.Error("TLS without a certificate")
+	}
+}
+
+func TestBadServerTLSIsAMistake(t *testing.T) {
+	directory := t.TempDir()
+	cert, key, other := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem"), filepath.Join(directory, "other.pem")
+	pair(t, filepath.Join(directory, "unused.pem"), other)
+	pair(t, cert, key)
+	missing := filepath.Join(directory, "missing")
+	for _, tc := range []struct {
+		name, cert, key, ca string
+		want                []string
+	}{
+		{"key alone", "", key, "", []string{"MONITE_TLS_KEY_FILE"}},
+		{"certificate alone", cert, "", "", []string{"MONITE_TLS_CERT_FILE"}},
+		{"CA alone", "", "", cert, []string{"MONITE_TLS_CLIENT_CA_FILE"}},
+		{"another key", cert, other, "", []string{"MONITE_TLS_KEY_FILE"}},
+		{"CA missing", cert, key, missing, []string{"MONITE_TLS_CLIENT_CA_FILE"}},
+		{"CA without certificate", cert, key, key, []string{"MONITE_TLS_CLIENT_CA_FILE"}},
+		{"all missing", missing, missing, missing, []string{"MONITE_TLS_CERT_FILE", "MONITE_TLS_KEY_FILE", "MONITE_TLS_CLIENT_CA_FILE"}},
+	} {
+		_, err := load(t, map[string]string{"MONITE_TLS_CERT_FILE": tc.cert, "MONITE_TLS_KEY_FILE": tc.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca})
+		var got []string
+		if mistaken, ok := errors.AsType[*Error](err); ok {
+			for _, m := range mistaken.Mistakes {
+				got = append(got, m.Variable)
+			}
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: mistakes (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestFollowedFilesAreAllThatIsReadAgain(t *testing.T) {
+	f := newTLSFiles(t)
+	id := writeFile(t, filepath.Join(t.TempDir(), "id"), "an-id")
+	cfg := mustLoad(t, map[string]string{"MONITE_CLIENT_ID_FILE": id, "MONITE_UPSTREAM_CERT_FILE": f.cert, "MONITE_UPSTREAM_KEY_FILE": f.key,
+		"MONITE_TLS_CERT_FILE": f.cert, "MONITE_TLS_KEY_FILE": f.key, "MONITE_TLS_CLIENT_CA_FILE": f.ca})
+	if diff := cmp.Diff([]string{id, f.cert, f.key, f.cert, f.key, f.ca}, cfg.FollowedFiles()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRemoteListenerSaysWhatStillGuardsIt(t *testing.T) {
+	f := newTLSFiles(t)
+	const open = "MONITE_ALLOW_REMOTE: the data listener is open to other hosts"
+	for _, tc := range []struct{ ca, token, want string }{
+		{"", "", open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials"},
+		{"", "long-enough-to-last", open}, {f.ca, "", open}, {f.ca, "long-enough-to-last", open},
+	} {
+		cfg := mustLoad(t, map[string]string{"MONITE_TLS_CERT_FILE": f.cert, "MONITE_TLS_KEY_FILE": f.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca,
+			"MONITE_APP_TOKEN": tc.token, "MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "192.0.2.1:1"})
+		if diff := cmp.Diff([]string{tc.want}, cfg.Warnings); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tc, diff)
+		}
+	}
+}
+
+// pair writes a certificate and its key, and returns the certificate's DER.
+func pair(t *testing.T, certFile, keyFile string) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<60))
+	template := &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	writeFile(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	return der
+}
+
+func TestNoClientCertificateByDefault(t *testing.T) {
+	if mustLoad(t, nil).ClientCertificate() != nil {
+		t.Error("a client certificate without a file")
+	}
+}
+
+func TestBadClientCertificateIsAMistake(t *testing.T) {
+	directory := t.TempDir()
+	certFile, keyFile, otherKey := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem"), filepath.Join(directory, "other.pem")
+	pair(t, filepath.Join(directory, "unused.pem"), otherKey)
+	pair(t, certFile, keyFile)
+	missing := filepath.Join(directory, "missing")
+	for _, tc := range []struct {
+		name, cert, key string
+		want            []string
+	}{
+		{"key alone", "", keyFile, []string{"MONITE_UPSTREAM_KEY_FILE"}},
+		{"certificate alone", certFile, "", []string{"MONITE_UPSTREAM_CERT_FILE"}},
+		{"both missing", missing, missing, []string{"MONITE_UPSTREAM_CERT_FILE", "MONITE_UPSTREAM_KEY_FILE"}},
+		{"another key", certFile, otherKey, []string{"MONITE_UPSTREAM_KEY_FILE"}},
+		{"swapped", keyFile, certFile, []string{"MONITE_UPSTREAM_KEY_FILE"}},
+		{"directory", directory, keyFile, []string{"MONITE_UPSTREAM_CERT_FILE"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := load(t, map[string]string{"MONITE_UPSTREAM_CERT_FILE": tc.cert, "MONITE_UPSTREAM_KEY_FILE": tc.key})
+			mistaken, ok := err.(*Error)
+			if !ok {
+				t.Fatalf("err = %v, want mistakes", err)
+			}
+			var got []string
+			for _, m := range mistaken.Mistakes {
+				got = append(got, m.Variable)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// Sources are asked at each scrape. All but DroppedSpans are required.
+type Sources struct {
+	Tokens Tokens
+	// InFlight is the number of app requests under way.
+	InFlight func() int64
+	// DroppedLines and DroppedAuditLines are lines that could not be written.
+	DroppedLines, DroppedAuditLines func() int64
+	// RefusedPeers are connections that were closed because of their user.
+	RefusedPeers func() int64
+	// DroppedSpans are spans that were not exported. Nil: there are no traces, and
+	// the metric is left out.
+	DroppedSpans func() int64
+	// NewPair reports whether changed credentials wait for their proof.
+	NewPair func() bool
+	// Identities is the number of named identities.
+	Identities func() int
+	// Writes are the journal's, and the number of those that are followed. Nil: there
+	// is none, and the metrics are left out.
+	Writes   Writes
+	Followed func() int64
+	// Environment is sandbox, eu, us or custom.
+	Environment string
+	// Version, Commit and GoVersion are shown as they are.
+	Version, Commit, GoVersion string
+}
+
+// Register adds what the sources know. It is called once, before the first
+// scrape.
+func (m *Metrics) Register(from Sources) {
+	counter := func(name, help string, value func() int64) {
+		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
+		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	one := func() float64 { return 1 }
+	m.Registry.MustRegister(tokenCollector{from.Tokens})
+	gauge("build_info", "Always 1.", prometheus.Labels{"version": from.Version, "commit": from.Commit, "go_version": from.GoVersion}, one)
+	gauge("environment_info", "Always 1.", prometheus.Labels{"environment": from.Environment}, one)
+	gauge("in_flight_requests", "Requests of apps under way.", nil, func() float64 { return float64(from.InFlight()) })
+	gauge("named_identities", "Identities of the identities file.", nil, func() float64 { return float64(from.Identities()) })
+	gauge("credential_rotation_pending", "1 while the credentials of the files are not the live ones, because no mint with them has succeeded.", nil, func() float64 {
+		if from.NewPair() {
+			return 1
+		}
+		return 0
+	})
+	counter("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", from.DroppedLines)
+	counter("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
+	counter("refused_peers_total", "Connections to the data listener's unix socket of users that are not allowed.", from.RefusedPeers)
+	if from.Writes != nil {
+		gauge("write_records", "Writes that are remembered.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
+		gauge("write_record_bytes", "Bytes of the responses that are kept with them.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
+		gauge("unknown_writes", "Writes of which nobody knows whether they were executed, until somebody does or they are old.", nil,
+			func() float64 { return float64(from.Writes.Stats().Unknown) })
+		gauge("followed_writes", "Writes that are read to their end although their app does not wait any more.", nil, func() float64 { return float64(from.Followed()) })
+		counter("write_records_dropped_total", "Writes that were forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
+		counter("write_responses_dropped_total", "Responses that were forgotten before their time, because they were too large together.",
+			func() int64 { return from.Writes.Stats().Pushed.Responses })
+	}
+	if from.DroppedSpans != nil {
+		counter("trace_spans_dropped_total", "Spans that were not exported: the queue was full, or the collector did not take them.", from.DroppedSpans)
+	}
+}
+
+// tokenCollector reads the cache at each scrape.
+type tokenCollector struct{ tokens Tokens }
+
+var (
+	secondsLeft = prometheus.NewDesc(namespace+"_token_seconds_left",
+		"Least remaining lifetime of the tokens in use, by grant type.", []string{"grant_type"}, nil)
+	cachedGrants = prometheus.NewDesc(namespace+"_cached_grants", "Grants in the token cache.", nil, nil)
+)
+
+// hot limits how long ago a grant was used for its token to count.
+const hot = 10 * 60 // seconds
+
+func (c tokenCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- secondsLeft
+	out <- cachedGrants
+}
+
+func (c tokenCollector) Collect(out chan<- prometheus.Metric) {
+	all := c.tokens.Status()
+	least := map[tokencache.GrantType]float64{}
+	for _, s := range all {
+		if s.Mints+s.Adopted == 0 || s.Idle.Seconds() > hot && !s.Warm {
+			continue
+		}
+		if left, seen := least[s.Grant.Type]; !seen || s.Left.Seconds() < left {
+			least[s.Grant.Type] = s.Left.Seconds()
+		}
+	}
+	for grantType, left := range least {
+		out <- prometheus.MustNewConstMetric(secondsLeft, prometheus.GaugeValue, left, string(grantType))
+	}
+	out <- prometheus.MustNewConstMetric(cachedGrants, prometheus.GaugeValue, float64(len(all)))
+}

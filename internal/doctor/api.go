@@ -1,0 +1,159 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+)
+
+// checkAPI asks without a token, and expects the refusal that Monite sends.
+func (e *examination) checkAPI(ctx context.Context) finding {
+	ctx, cancel := context.WithTimeout(ctx, 3*stepTimeout)
+	defer cancel()
+	target := *e.cfg.Upstream
+	target.Path, target.RawQuery = "/v1/entities", "limit=1"
+	out, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return finding{Result: problem, What: "no request can be made for this upstream", Next: "check MONITE_API_URL"}
+	}
+	out.Header.Set("X-Monite-Version", e.cfg.APIVersion)
+	response, err := e.seen.RoundTrip(out)
+	if err != nil {
+		return e.explainSend(err)
+	}
+	_ = response.Body.Close()
+	return e.explainStranger(response.StatusCode)
+}
+
+// explainStranger judges the response to a request without a token.
+func (e *examination) explainStranger(status int) finding {
+	elsewhere := finding{Result: problem, Why: "a captive portal, a proxy or a firewall answers in Monite's place, or MONITE_API_URL names another site",
+		Next: "open MONITE_API_URL from this host and see who answers; check MONITE_API_URL." + e.proxyIgnored()}
+	switch {
+	case status/100 == 3:
+		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, orDash(e.seen.redirect))
+		return elsewhere
+	case e.seen.html:
+		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of a response of the API", status)
+		return elsewhere
+	case status >= 500:
+		return finding{Result: problem, What: fmt.Sprintf("the API answers with status %d", status), Why: "Monite, or a gateway in front of it, is in trouble",
+			Next: "try again in a minute; look at Monite's status page"}
+	case status == http.StatusTooManyRequests:
+		return finding{Result: note, What: "the API answers 429: too many requests from here", Next: "try again in a minute"}
+	case status == http.StatusUnauthorized:
+		return finding{Result: fine, What: "the API answers, and refuses a request without a token, as it should"}
+	case status/100 == 2:
+		return finding{Result: note, What: fmt.Sprintf("the API answers a request without a token with status %d", status),
+			Why: "this is not Monite, or something in between adds a token of its own"}
+	default:
+		return finding{Result: fine, What: fmt.Sprintf("the API answers a request without a token with status %d", status)}
+	}
+}
+
+// explainSend names the cause of a request without a response.
+func (e *examination) explainSend(err error) finding {
+	host, port, _ := e.firstHop()
+	broken, ok := errors.AsType[*upstream.Error](err)
+	if !ok {
+		return finding{Result: problem, What: "the request could not be sent", Next: "check MONITE_API_URL"}
+	}
+	if alert := alertOf(err); alert != "" {
+		return explainAlert(alert) // TLS 1.3 refuses a client after the handshake
+	}
+	switch broken.Op {
+	case upstream.OpDial:
+		if _, dns := errors.AsType[*net.DNSError](err); dns {
+			return e.explainDNS(host, err)
+		}
+		return e.explainDial(net.JoinHostPort(host, port), err)
+	case upstream.OpTLS:
+		return e.explainTLS(err)
+	case upstream.OpProxy:
+		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " gives no way through",
+			Why: "it refuses this destination, wants a user and password, or is not reachable", Next: "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"}
+		if _, status, found := strings.Cut(broken.Err.Error(), "CONNECT with status "); found {
+			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " answered CONNECT with status " + client.TermSafe(status)
+		}
+		return f
+	}
+	f := finding{Result: problem, What: "the connection broke before a response", Why: "the server, or something in between, closed it",
+		Next: "try again; if it stays, look at what stands between here and there." + e.proxyIgnored()}
+	switch {
+	case broken.Timeout:
+		f.What, f.Why = "connected, but no response in time", "the server is overloaded, or something in between swallows requests"
+	case strings.Contains(broken.Err.Error(), "malformed"):
+		f.What, f.Why = "what answers does not speak HTTP/1.1", "another protocol on this port, or TLS where http:// was configured"
+		f.Next = "check scheme and port of MONITE_API_URL"
+	}
+	return f
+}
+
+// mostSkew limits how far apart the clocks may be.
+const mostSkew = time.Minute
+
+// checkClock compares with the Date of the last response, which is exact to a
+// second.
+func (e *examination) checkClock() {
+	if e.seen.status == 0 {
+		e.report.add(finding{Step: "clock", Result: skipped, What: "not tried, because there was no response"})
+		return
+	}
+	if e.seen.date.IsZero() {
+		e.report.add(finding{Step: "clock", Result: note, What: "the response has no Date to compare with"})
+		return
+	}
+	middle := e.now().Add(-time.Since(e.seen.asked.Add(e.seen.seenAt.Sub(e.seen.asked) / 2)))
+	skew := middle.Sub(e.seen.date).Round(time.Second)
+	word := "ahead of"
+	if skew < 0 {
+		word = "behind"
+	}
+	f := finding{Step: "clock", Result: fine, What: fmt.Sprintf("%v %s upstream's", skew.Abs(), word)}
+	if skew.Abs() <= 2*time.Second {
+		f.What = "agrees with upstream's"
+	}
+	if skew.Abs() > mostSkew {
+		f.Result = problem
+		f.What = fmt.Sprintf("this machine's clock is %v %s upstream's", skew.Abs(), word)
+		f.Why = "no time synchronisation here (or, rarely, a cache that responds with an old Date)"
+		f.Next = "set the clock (NTP): certificates, and the logs you compare, depend on it"
+	}
+	e.report.add(f)
+}
+
+// lastResponse remembers what tells who sent the last response.
+type lastResponse struct {
+	next          http.RoundTripper
+	status        int // 0: there was none
+	html, json    bool
+	redirect      string // the host that Location names
+	date          time.Time
+	asked, seenAt time.Time
+	err           error
+}
+
+func (l *lastResponse) RoundTrip(out *http.Request) (*http.Response, error) {
+	next := l.next
+	*l = lastResponse{next: next, asked: time.Now()}
+	response, err := next.RoundTrip(out)
+	l.seenAt, l.err = time.Now(), err
+	if err != nil {
+		return nil, err
+	}
+	l.status = response.StatusCode
+	contentType := strings.ToLower(response.Header.Get("Content-Type"))
+	l.html, l.json = strings.Contains(contentType, "html"), strings.Contains(contentType, "json")
+	if at, err := response.Location(); err == nil {
+		l.redirect = client.TermSafe(at.Host)
+	}
+	l.date, _ = http.ParseTime(response.Header.Get("Date"))
+	return response, nil
+}

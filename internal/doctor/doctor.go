@@ -1,0 +1,99 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+)
+
+const (
+	// wholeTimeout limits the examination, stepTimeout one step of the network.
+	wholeTimeout = 90 * time.Second
+	stepTimeout  = 5 * time.Second
+	// mostIdentities limits how many ids of each list are tried.
+	mostIdentities = 20
+)
+
+// Config is what an examination needs of the command.
+type Config struct {
+	Settings *config.Config
+	Version  string
+	// Transport is a transport of its own, as the sidecar would make it. Examine
+	// shortens its timeouts and closes its idle connections.
+	Transport *upstream.Transport
+	// LocalTLS returns what an app needs to call the data listener, and whether the
+	// listener asks apps for a certificate. Nil: the listener speaks plain HTTP.
+	LocalTLS func() (own *tls.Config, asks bool)
+}
+
+// Examine checks, one after the other, what has to work for an app's request to
+// get its response from upstream.
+func Examine(ctx context.Context, c Config) Report { return newExamination(c).run(ctx) }
+
+// examination is one run of the doctor. A test replaces how it looks names up, how
+// it dials, and its clock.
+type examination struct {
+	Config
+	cfg    *config.Config // Settings
+	lookup func(ctx context.Context, host string) ([]string, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	now    func() time.Time
+
+	seen   *lastResponse
+	report Report
+	broken bool // a later step on the way to upstream would fail for the same reason
+}
+
+func newExamination(c Config) *examination {
+	cfg := c.Settings
+	e := &examination{Config: c, cfg: cfg, lookup: net.DefaultResolver.LookupHost, dial: (&net.Dialer{}).DialContext, now: time.Now}
+	e.report = Report{Version: c.Version, Environment: cfg.Environment, Upstream: cfg.Upstream.String(), GrantType: cfg.GrantType}
+	return e
+}
+
+// run makes the steps in the order in which a request meets them.
+func (e *examination) run(ctx context.Context) Report {
+	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
+	defer cancel()
+	e.Transport.Dial = e.dial
+	e.Transport.DialTimeout = stepTimeout
+	e.Transport.ResponseHeaderTimeout = min(e.cfg.UpstreamTimeout, 2*stepTimeout)
+	defer e.Transport.CloseIdleConnections()
+	e.seen = &lastResponse{next: e.Transport}
+
+	e.checkConfiguration()
+	e.step(ctx, "dns", e.checkDNS)
+	e.step(ctx, "tcp", e.checkTCP)
+	e.step(ctx, "tls", e.checkTLS)
+	e.step(ctx, "api", e.checkAPI)
+	e.checkClock()
+	e.checkIdentities(ctx)
+	e.checkSidecar(ctx)
+	return e.report
+}
+
+// step runs one check on the way to upstream. After a problem the later steps are
+// skipped: they would tell of the same problem in other words.
+func (e *examination) step(ctx context.Context, name string, check func(context.Context) finding) {
+	if e.broken {
+		e.report.add(finding{Step: name, Result: skipped, What: "not tried, because of the problem above"})
+		return
+	}
+	begin := time.Now()
+	f := check(ctx)
+	f.Step, f.Took = name, time.Since(begin).Round(100*time.Microsecond).Seconds()
+	e.broken = f.Result == problem
+	e.report.add(f)
+}
+
+func (e *examination) checkConfiguration() {
+	e.report.add(finding{Step: "configuration", Result: fine, What: fmt.Sprintf("valid; environment %s, API version %s", e.cfg.Environment, e.cfg.APIVersion)})
+	for _, warning := range e.cfg.Warnings {
+		e.report.add(finding{Step: "configuration", Result: note, What: warning})
+	}
+}

@@ -1,0 +1,97 @@
+package house
+
+import (
+	"go/parser"
+	"go/token"
+	"maps"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// notYetToured are packages whose doc.go does not name every file, each with the
+// reason. None may stay.
+var notYetToured = map[string]string{
+	"bench":                    "its comment tells how to run it",
+	"cmd/monite-sim":           "its comment tells how to run it",
+	"tokencache/tokenendpoint": "its comment tells the walk and names no file",
+}
+
+// A newcomer reads the walk of a package in its doc.go. A file that it does not
+// name is found by nobody.
+func TestEveryFileIsNamedInItsPackageComment(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		var files []string
+		for _, file := range slices.Concat(p.GoFiles, p.IgnoredGoFiles) {
+			if file != "doc.go" && !strings.HasSuffix(file, "_test.go") {
+				files = append(files, file)
+			}
+		}
+		if len(files) < 2 { // a package of one file is its own walk
+			continue
+		}
+		text := packageComment(t, p)
+		missing := slices.DeleteFunc(files, func(file string) bool { return isNamed(text, file) })
+		switch reason := notYetToured[name]; {
+		case len(missing) > 0 && reason == "":
+			t.Errorf("the package comment of %s does not name %s", name, strings.Join(missing, ", "))
+		case len(missing) == 0 && reason != "":
+			t.Errorf("the package comment of %s names every file: take it off the list", name)
+		}
+	}
+}
+
+// isNamed reports whether the text has the file, or peer_*.go for a file like
+// peer_linux.go.
+func isNamed(text, file string) bool {
+	base, _, found := strings.Cut(file, "_")
+	return strings.Contains(text, file) || found && strings.Contains(text, base+"_*.go")
+}
+
+func packageComment(t *testing.T, p goPackage) string {
+	t.Helper()
+	var text strings.Builder
+	for _, file := range p.GoFiles {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.WriteString(parsed.Doc.Text())
+	}
+	return text.String()
+}
+
+// maxFiles is how many names a reader takes in at once.
+const maxFiles = 40
+
+// crowded are folders with more files, each with the reason. None may stay.
+var crowded = map[string]string{
+	"e2e":   "its tests are being put together",
+	"proxy": "it is being split into packages",
+}
+
+func TestNoFolderHasMoreThanFortyFiles(t *testing.T) {
+	list := exec.Command("git", "ls-files", "../..")
+	list.Dir = "."
+	out, err := list.Output()
+	if err != nil {
+		t.Skip("not a git checkout: ", err)
+	}
+	count := map[string]int{}
+	for _, file := range strings.Fields(string(out)) {
+		count[path.Dir(strings.TrimPrefix(file, "../../"))]++
+	}
+	for _, folder := range slices.Sorted(maps.Keys(count)) {
+		switch n, reason := count[folder], crowded[folder]; {
+		case slices.Contains(strings.Split(folder, "/"), "testdata"):
+		case n > maxFiles && reason == "":
+			t.Errorf("%s has %d files, want at most %d: which of them belong into a folder of their own?", folder, n, maxFiles)
+		case n <= maxFiles && reason != "":
+			t.Errorf("%s has %d files: take it off the list", folder, n)
+		}
+	}
+}

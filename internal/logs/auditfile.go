@@ -1,0 +1,74 @@
+package logs
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// auditFile is appended to, and opened again once it was moved away. Only its
+// Writer writes to it, so no request waits for a disk.
+type auditFile struct {
+	path string
+
+	mu   sync.Mutex // guards all below
+	file *os.File
+	torn bool // the last write was short: the next line begins a new one
+}
+
+func openAuditFile(path string) (*auditFile, error) {
+	a := &auditFile{path: path}
+	return a, a.reopen()
+}
+
+// reopen follows a rotation. If it fails, the old file stays in use.
+func (a *auditFile) reopen() error {
+	// Without O_NONBLOCK, opening a pipe that nobody reads would never return.
+	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	old := a.file
+	a.file, a.torn = file, false
+	a.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
+	return nil
+}
+
+// Write appends whole lines.
+func (a *auditFile) Write(lines []byte) (int, error) {
+	n, err := a.append(lines)
+	if n == 0 && errors.Is(err, os.ErrClosed) {
+		return a.append(lines) // reopen closed it just before the write
+	}
+	return n, err
+}
+
+func (a *auditFile) append(lines []byte) (n int, err error) {
+	a.mu.Lock()
+	file, torn := a.file, a.torn
+	a.mu.Unlock()
+	if torn {
+		if _, err := file.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+	}
+	n, err = file.Write(lines)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file == file {
+		// A full disk takes a part of what it is given.
+		a.torn = n > 0 && lines[n-1] != '\n'
+	}
+	return n, err
+}
+
+func (a *auditFile) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_ = a.file.Close()
+}

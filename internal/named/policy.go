@@ -1,0 +1,46 @@
+package named
+
+import (
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// Policy is what the configuration and the identities allow. named may be nil.
+func Policy(cfg *config.Config, named *config.Identities) identity.Policy {
+	p := identity.Policy{
+		Default: defaultGrant(cfg), EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
+		Pairs: cfg.Pairs(named),
+	}
+	if named == nil {
+		return p
+	}
+	for _, i := range named.All {
+		n := identity.Named{
+			Name: i.Name, Grant: tokencache.Grant{Type: tokencache.GrantType(i.GrantType), EntityUserID: i.EntityUserID},
+			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: keyOf(i.Listen),
+			ByName: i.ByName, ReadOnly: i.ReadOnly, Rules: i.Rules, AuditOnly: i.AuditOnly,
+		}
+		if i.AllowedEntityIDs.Any() || len(i.AllowedEntityIDs.IDs()) > 0 {
+			n.Entities = i.AllowedEntityIDs
+		}
+		p.Named = append(p.Named, n)
+	}
+	return p
+}
+
+func defaultGrant(cfg *config.Config) tokencache.Grant {
+	grant := tokencache.Grant{Type: tokencache.GrantType(cfg.GrantType)}
+	if grant.Type == tokencache.EntityUser {
+		grant.EntityUserID = cfg.EntityUserID
+	}
+	return grant
+}
+
+// keyOf is how the policy names a listener: by its address, or empty without one.
+func keyOf(at config.Listen) string {
+	if at.Network == "" {
+		return ""
+	}
+	return at.String()
+}

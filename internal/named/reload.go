@@ -1,0 +1,229 @@
+package named
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/config/watch"
+	"github.com/monite-proxy/monite-proxy/internal/listen"
+)
+
+// Follow takes over every change of the file until ctx ends.
+func (k *Keeper) Follow(ctx context.Context) {
+	if k.Settings.IdentitiesPath() == "" {
+		return
+	}
+	files := watch.Files{Paths: []string{k.Settings.IdentitiesPath()}, Check: func() { k.Reload() }, Trouble: k.watchTrouble}
+	files.Run(ctx)
+}
+
+func (k *Keeper) watchTrouble(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != k.watching && err != nil {
+		k.Log.Warn().Err(err).Msg("the identities file is polled, not watched")
+	}
+	k.watching = text
+}
+
+// Reload reads the file and takes the change over whole, or keeps everything as
+// it is and says why. It reports whether anything has changed.
+func (k *Keeper) Reload() (changed bool) {
+	if k.Settings.IdentitiesPath() == "" {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false
+	}
+	named, err := k.Settings.ReadIdentities()
+	if err == nil && named.Same(k.current) {
+		if k.trouble != "" {
+			k.Log.Info().Msg("the identities file can be used again")
+		}
+		k.setTrouble("")
+		return false
+	}
+	if err == nil {
+		err = k.takeOver(named)
+	}
+	if err != nil {
+		if text := err.Error(); text != k.trouble { // not again with every poll
+			k.setTrouble(text)
+			k.Reloaded(false)
+			k.Log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used, the old identities stay")
+		}
+		return false
+	}
+	k.setTrouble("")
+	k.Reloaded(true)
+	for _, warning := range named.Warnings {
+		k.Log.Warn().Msg(warning)
+	}
+	k.Log.Info().Int("identities", len(named.All)).Int("listeners", len(k.endpoints)).Msg("identities file changed")
+	return true
+}
+
+// setTrouble is called with mu held.
+func (k *Keeper) setTrouble(text string) {
+	k.trouble = text
+	k.stale.Store(text != "")
+}
+
+func mistakesOf(err error) (lines []string) {
+	if all, ok := errors.AsType[*config.Error](err); ok {
+		for _, mistake := range all.Mistakes {
+			lines = append(lines, mistake.String())
+		}
+		return lines
+	}
+	return []string{err.Error()}
+}
+
+// takeOver does what can fail first, then sets the policy, then changes the
+// listeners: a new one is served once its identity is known, and an old one is
+// closed once its identity is gone.
+func (k *Keeper) takeOver(named *config.Identities) error {
+	if err := k.stillOpen(named); err != nil {
+		return err
+	}
+	opened, err := k.openMissing(named)
+	if err == nil {
+		err = k.changeModes(named)
+	}
+	if err != nil {
+		for _, e := range opened {
+			_ = e.listener.Close()
+		}
+		return err
+	}
+	k.SetPolicy(Policy(k.Settings, named))
+	k.current = named
+	k.shown.Store(named)
+	wanted := keys(named)
+	var gone []*endpoint
+	for key, e := range k.endpoints {
+		if !wanted[key] {
+			gone = append(gone, e)
+			delete(k.endpoints, key)
+		}
+	}
+	for key, e := range opened {
+		k.endpoints[key] = e
+		if k.open {
+			k.serveOn(e)
+		}
+	}
+	k.close(gone)
+	return nil
+}
+
+// stillOpen refuses a listener that overlaps with one it replaces. The system
+// does not let 0.0.0.0:8091 be opened beside 127.0.0.1:8091, and closing the old
+// listener first would refuse connections, for good if the new one fails.
+func (k *Keeper) stillOpen(named *config.Identities) error {
+	for _, identity := range named.All {
+		if key := keyOf(identity.Listen); key == "" || k.endpoints[key] != nil || k.current == nil {
+			continue
+		}
+		for _, old := range k.current.All {
+			if old.Listen.Network != "" && identity.Listen.Overlaps(old.Listen) {
+				return fmt.Errorf("MONITE_IDENTITIES_FILE: listen_addr of %s overlaps with the listener of %s, which is still open: "+
+					"remove it in one change and add it in the next", identity.Name, old.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func keys(named *config.Identities) map[string]bool {
+	keys := map[string]bool{}
+	for _, identity := range named.All {
+		if key := keyOf(identity.Listen); key != "" {
+			keys[key] = true
+		}
+	}
+	return keys
+}
+
+// openMissing opens the listeners of named that are not open yet, all or none.
+func (k *Keeper) openMissing(named *config.Identities) (map[string]*endpoint, error) {
+	opened := map[string]*endpoint{}
+	for _, identity := range named.All {
+		key := keyOf(identity.Listen)
+		if key == "" || k.endpoints[key] != nil {
+			continue
+		}
+		e, err := k.openEndpoint(identity.Listen, identity.SocketMode)
+		if err != nil {
+			for _, e := range opened {
+				_ = e.listener.Close()
+			}
+			return nil, fmt.Errorf("MONITE_IDENTITIES_FILE: listen_addr of %s: %w", identity.Name, err)
+		}
+		opened[key] = e
+	}
+	return opened, nil
+}
+
+func (k *Keeper) openEndpoint(at config.Listen, mode fs.FileMode) (*endpoint, error) {
+	on, err := listen.Open(at, k.Options(at, mode))
+	if err != nil {
+		return nil, err
+	}
+	return &endpoint{listener: on, server: k.NewServer(keyOf(at)), at: at}, nil
+}
+
+// changeModes changes the modes of sockets that stay open, all or none.
+func (k *Keeper) changeModes(named *config.Identities) error {
+	var undos []func()
+	for _, identity := range named.All {
+		e := k.endpoints[keyOf(identity.Listen)]
+		if e == nil {
+			continue
+		}
+		before := e.listener.Mode()
+		if err := e.listener.SetMode(identity.SocketMode); err != nil {
+			for _, undo := range undos {
+				undo()
+			}
+			return fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
+		}
+		undos = append(undos, func() { _ = e.listener.SetMode(before) })
+	}
+	return nil
+}
+
+// close stops endpoints, and lets their requests end. When it returns, their
+// addresses are free again.
+func (k *Keeper) close(gone []*endpoint) {
+	if !k.open { // a reload during the start: stop would wait for an Accept that never comes
+		for _, e := range gone {
+			_ = e.listener.Close()
+		}
+		return
+	}
+	var stopping sync.WaitGroup
+	for _, e := range gone {
+		stopping.Go(e.listener.Stop)
+	}
+	stopping.Wait()
+	for _, e := range gone {
+		k.leaving.Go(func() {
+			ctx, cancel := context.WithTimeout(k.life, k.Settings.DrainTimeout)
+			defer cancel()
+			if e.server.Shutdown(ctx) != nil {
+				_ = e.server.Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,24 @@
+package socket
+
+import (
+	"crypto/tls"
+	"net"
+)
+
+// PeerUID returns the user whose process is at the other end of a unix socket,
+// as the kernel saw it connect. known is false for other connections, and where
+// the system does not tell (KnowsPeers).
+func PeerUID(conn net.Conn) (uid uint32, known bool) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	return peerOf(raw)
+}
