@@ -48,6 +48,10 @@ e2e: ## the built binaries from outside at full size, Monite's own JavaScript cl
 e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 	E2E_SDK=1 go test -count=1 -v -run 'SDK|Node' ./e2e
 
+.PHONY: conformance
+conformance: ## the simulator against Monite's published document (MONITE_OPENAPI, or ../shared beside the repository)
+	go test -count=1 -v ./proxy/monitetest/conformance
+
 .PHONY: e2e-browser
 e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
 	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
