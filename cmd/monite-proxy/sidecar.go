@@ -37,6 +37,7 @@ type sidecar struct {
 	mints    *upstream.Transport
 	upstream *upstream.Transport
 	rotation *tokenendpoint.Rotation
+	shared   shared
 	cache    *tokencache.Cache
 	watcher  *secret.Watcher
 	traces   *trace.Traces // nil: none are exported
@@ -86,14 +87,17 @@ func (s *sidecar) newTokens() {
 	s.mints.MaxConns, s.mints.MaxIdleConns = maxMintsAtOnce+2, 4 // a warm grant and a proof go besides
 	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
 	s.rotation = s.newRotation(endpoint)
+	s.newShared(endpoint)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: s.reloaded}
-	s.cache = tokencache.New(tokencache.Config{
+	c := tokencache.Config{
 		Fetcher:     endpoint,
 		Warm:        []tokencache.Grant{s.grant},
 		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
 		MaxEntries: cfg.MaxIdentities, MaxMints: maxMintsAtOnce, MintsPerSecond: cfg.MintsPerSecond,
 		OnMint: s.minted,
-	})
+	}
+	s.share(&c)
+	s.cache = tokencache.New(c)
 	s.health = &admin.Health{Tokens: s.cache}
 }
 
@@ -173,6 +177,9 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
 		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status, History: s.history, StatusPage: cfg.StatusPage,
 		Writes: s.journal, Followed: s.handler.Followed,
+	}
+	if s.shared.store != nil {
+		c.Shared = s.sharedStatus
 	}
 	for _, setting := range cfg.Redacted() {
 		c.Settings = append(c.Settings, admin.Setting(setting))

@@ -93,7 +93,7 @@ func (c tokenCollector) Collect(out chan<- prometheus.Metric) {
 	all := c.tokens.Status()
 	least := map[tokencache.GrantType]float64{}
 	for _, s := range all {
-		if s.Mints == 0 || s.Idle.Seconds() > hot && !s.Warm {
+		if s.Mints+s.Adopted == 0 || s.Idle.Seconds() > hot && !s.Warm {
 			continue
 		}
 		if left, seen := least[s.Grant.Type]; !seen || s.Left.Seconds() < left {

@@ -47,6 +47,8 @@ type Status struct {
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// Credentials are left out where nobody tells of them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
+	// Shared is left out without a store that replicas share.
+	Shared *SharedStatus `json:"shared,omitempty"`
 
 	// versions of the long lists: how many there were so far.
 	versions map[string]int
@@ -79,7 +81,9 @@ type GrantStatus struct {
 	RefreshIn float64 `json:"refresh_in_seconds"`
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
-	Failures  int64   `json:"failures"`
+	// From is where the token came from: mint, or shared if another replica minted it.
+	From     string `json:"from,omitempty"`
+	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
 	LastMint  *MintStatus  `json:"last_mint"`
 	LastError *ErrorStatus `json:"last_error"`
@@ -137,6 +141,10 @@ func (h *Handler) current() *Status {
 	if c.Credentials != nil {
 		credentials := c.Credentials()
 		status.Credentials = &credentials
+	}
+	if c.Shared != nil {
+		shared := c.Shared()
+		status.Shared = &shared
 	}
 	if c.Named != nil {
 		status.Named = c.Named().withCounts(c.History)
@@ -210,6 +218,13 @@ func showIdentity(s tokencache.Status) GrantStatus {
 		GrantType: string(s.Grant.Type), UserHash: ids.Hash(s.Grant.EntityUserID),
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
+	}
+	switch {
+	case s.State == "missing":
+	case s.Shared:
+		one.From = "shared"
+	default:
+		one.From = "mint"
 	}
 	if s.LastFailure != nil {
 		one.LastError = &ErrorStatus{Reason: string(s.LastFailure.Reason), Status: s.LastFailure.Status, RetryIn: seconds(s.RetryIn)}
