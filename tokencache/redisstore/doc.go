@@ -18,5 +18,5 @@
 //   - client.go, sentinel.go: which connection, and to where.
 //   - conn.go: one exchange on one connection.
 //   - filter.go: no reply is longer or deeper than ours are.
-//   - state.go: what operators see.
+//   - state.go: what operators see; examine.go: what the doctor asks.
 package redisstore
