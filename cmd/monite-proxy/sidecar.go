@@ -20,6 +20,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
@@ -40,6 +41,7 @@ type sidecar struct {
 	cache    *tokencache.Cache
 	watcher  *secret.Watcher
 	traces   *trace.Traces // nil: none are exported
+	journal  *writes.Journal
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
@@ -119,13 +121,14 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 	if s.traces = newTraces(cfg, s.log, version); s.traces != nil {
 		tracer = s.traces
 	}
+	s.journal = writes.New(writes.Config{Guard: cfg.RepeatGuard, KeyTTL: cfg.IdempotencyTTL, Patience: cfg.UpstreamTimeout})
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: s.upstream, APIVersion: cfg.APIVersion,
 		Policy: policy, HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
-		Explain: !cfg.Production(), Observe: s.observe,
+		Explain: !cfg.Production(), Observe: s.observe, Journal: s.journal, FollowFor: cfg.RepeatGuard,
 	})
 	s.named = named.New(named.Config{
 		Settings: cfg, Log: s.log, SetPolicy: s.handler.SetPolicy, NewServer: s.newDataServer, Options: s.appOptions,
@@ -156,6 +159,7 @@ func (s *sidecar) registerMetrics() {
 	sources := admin.Sources{
 		Tokens: s.cache, InFlight: s.handler.InFlight, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
 		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+		Writes: s.journal, Followed: s.handler.Followed,
 		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
 	}
 	if s.traces != nil {
@@ -172,6 +176,7 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
 		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status, History: s.history, StatusPage: cfg.StatusPage,
+		Writes: s.journal, Followed: s.handler.Followed,
 	}
 	if s.shared.store != nil {
 		c.Shared = s.sharedStatus

@@ -54,6 +54,10 @@ type Config struct {
 	Shared func() SharedStatus
 	// Named tells of the identities file. nil, or a nil answer: there is none.
 	Named func() *NamedStatus
+	// Writes is the journal of writes. nil: nothing is remembered.
+	Writes Writes
+	// Followed is the number of writes that are read to their end for nobody.
+	Followed func() int64
 	// Started is when the process started.
 	Started time.Time
 }
@@ -93,6 +97,7 @@ func New(config Config) *Handler {
 		router.Get("/events", ownOrigin(h.page.events))
 	}
 	router.Post("/tokens/refresh", ownOrigin(h.refresh))
+	router.Post("/writes/{request_id}/forget", ownOrigin(h.forget))
 	router.Post("/quitquitquit", ownOrigin(h.quit))
 	h.router = router
 	return h

@@ -35,6 +35,11 @@ func fullStatus() *Status {
 		{GrantType: "entity_user", UserHash: "dd44", State: "missing", Failures: 1, LastError: &ErrorStatus{Reason: "rejected"}},
 	}
 	s.IdentitiesTotal = len(s.Identities)
+	s.UnknownWritesTotal, s.FollowedWrites = 3, 2
+	s.UnknownWrites = []WriteStatus{
+		{At: at, RequestID: "id-2", Method: "POST", Route: "/v1/payables/{payable_id}/cancel"},
+		{At: at, RequestID: `a/<b>"'&`, Method: "POST", Route: "/v1/payables", Status: 502, Keyed: true},
+	}
 	s.Requests = []RequestStatus{
 		{At: at, RequestID: "id-1", Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials", Upstream: 0.045, TokenWait: 0.0001},
 		{At: at, RequestID: "id-2", Method: "POST", Route: "/v1/payables/{payable_id}/cancel", Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: "unknown", GrantType: "entity_user", Replay: "401", Retried: true, Aborted: true},

@@ -22,6 +22,10 @@ type Sources struct {
 	NewPair func() bool
 	// Identities is the number of named identities.
 	Identities func() int
+	// Writes are the journal's, and the number of those that are followed. Nil: there
+	// is none, and the metrics are left out.
+	Writes   Writes
+	Followed func() int64
 	// Environment is sandbox, eu, us or custom.
 	Environment string
 	// Version, Commit and GoVersion are shown as they are.
@@ -53,6 +57,16 @@ func (m *Metrics) Register(from Sources) {
 	counter("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", from.DroppedLines)
 	counter("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
 	counter("refused_peers_total", "Connections to the data listener's unix socket of users that are not allowed.", from.RefusedPeers)
+	if from.Writes != nil {
+		gauge("write_records", "Writes that are remembered.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
+		gauge("write_record_bytes", "Bytes of the responses that are kept with them.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
+		gauge("unknown_writes", "Writes of which nobody knows whether they were executed, until somebody does or they are old.", nil,
+			func() float64 { return float64(from.Writes.Stats().Unknown) })
+		gauge("followed_writes", "Writes that are read to their end although their app does not wait any more.", nil, func() float64 { return float64(from.Followed()) })
+		counter("write_records_dropped_total", "Writes that were forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
+		counter("write_responses_dropped_total", "Responses that were forgotten before their time, because they were too large together.",
+			func() int64 { return from.Writes.Stats().Pushed.Responses })
+	}
 	if from.DroppedSpans != nil {
 		counter("trace_spans_dropped_total", "Spans that were not exported: the queue was full, or the collector did not take them.", from.DroppedSpans)
 	}

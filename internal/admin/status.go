@@ -33,6 +33,13 @@ type Status struct {
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
 
+	// UnknownWrites are writes that upstream may have executed, the latest first, at
+	// most 1,000 of UnknownWritesTotal. They stay until somebody knows, or they are old.
+	UnknownWrites      []WriteStatus `json:"unknown_writes"`
+	UnknownWritesTotal int           `json:"unknown_writes_total"`
+	// FollowedWrites are read to their end although no app waits for them.
+	FollowedWrites int64 `json:"followed_writes"`
+
 	Mints    []MintStatus    `json:"mints"`    // the last 50, newest first
 	Requests []RequestStatus `json:"requests"` // the last 200, newest first
 	Config   []Setting       `json:"configuration"`
@@ -75,8 +82,8 @@ type GrantStatus struct {
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
 	// From is where the token came from: mint, or shared if another replica minted it.
-	From string `json:"from,omitempty"`
-	Failures  int64   `json:"failures"`
+	From     string `json:"from,omitempty"`
+	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
 	LastMint  *MintStatus  `json:"last_mint"`
 	LastError *ErrorStatus `json:"last_error"`
@@ -117,6 +124,7 @@ type RequestStatus struct {
 	Replay    string    `json:"replay,omitempty"` // 401 or expired
 	Retried   bool      `json:"retried,omitempty"`
 	Aborted   bool      `json:"aborted,omitempty"`
+	RepeatOf  string    `json:"repeat_of,omitempty"`
 }
 
 // current puts together what is known now.
@@ -147,6 +155,7 @@ func (h *Handler) current() *Status {
 			status.Problems = append(status.Problems, one.problem)
 		}
 	}
+	h.unknownWrites(status)
 	requests, seen := c.History.lastRequests()
 	mints, minted := c.History.lastMints()
 	status.versions = map[string]int{"requests": seen, "mints": minted}
@@ -240,7 +249,7 @@ func showRequest(line request) RequestStatus {
 		At: line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
 		ErrorType: r.ErrorType, Outcome: string(r.Outcome), GrantType: r.GrantType,
 		Duration: seconds(r.Duration), Upstream: seconds(r.UpstreamTime), TokenWait: seconds(r.TokenWait),
-		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted,
+		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted, RepeatOf: r.RepeatOf,
 	}
 }
 

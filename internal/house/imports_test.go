@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "proxy/writes", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
 		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
@@ -28,10 +28,14 @@ var allowed = map[string][]string{
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/ids", "internal/routes"},
-	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
-	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy": {
+		"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "proxy/writes",
+		"config/secret", "internal/ids", "internal/routes",
+	},
+	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
+	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
+	"proxy/dial":     {},
 	"proxy/writes":   {}, // decides; knows neither requests nor connections
 	// A pure decision: of tokencache only the grant.
 	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
@@ -41,7 +45,7 @@ var allowed = map[string][]string{
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin":        {"proxy", "proxy/target", "tokencache", "internal/ids"},
+	"internal/admin":        {"proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":  {"proxy", "config/secret"},

@@ -33,6 +33,8 @@ func TestAnyHistory(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := &history{t: t, seed: first + uint64(i)} //nolint:gosec // small
 			h.run()
+			h.mu.Lock()
+			defer h.mu.Unlock()
 			steps += h.steps
 		})
 		if t.Failed() {
