@@ -56,7 +56,7 @@ func (f *replicas) callAll() (slowest time.Duration) {
 	for _, s := range f.all {
 		wg.Go(func() {
 			began := time.Now()
-			a, err := s.call("GET", "/v1/payables", "")
+			a, err := s.call("GET", "/v1/entities?limit=1", "")
 			mu.Lock()
 			defer mu.Unlock()
 			slowest = max(slowest, time.Since(began))
@@ -123,7 +123,7 @@ func TestReplicasShareOneToken(t *testing.T) {
 		s.waitFor("the store", func() bool {
 			time.Sleep(300 * time.Millisecond)
 			f.sim.RevokeAll()
-			s.mustCall("GET", "/v1/payables", "")
+			s.mustCall("GET", "/v1/entities?limit=1", "")
 			return s.metricValue("monite_proxy_shared_up") == 1
 		})
 	}
@@ -150,7 +150,7 @@ func TestNothingSecretIsInTheSharedStore(t *testing.T) {
 	f := startReplicas(t, 2, redis.url())
 	user := "aaaaaaaa-0000-4000-8000-0000000000a1"
 	for _, s := range f.all {
-		s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-User-Id", user)
+		s.mustCall("GET", "/v1/entities?limit=1", "", "X-Monite-Entity-User-Id", user)
 	}
 	tokens := ""
 	for _, r := range f.sim.Requests() {
@@ -183,7 +183,7 @@ func TestHolderThatDiesCostsTheOthersASecond(t *testing.T) {
 			f.mints()
 			f.sim.Inject(monitetest.Fault{Path: "token", Times: 1, Effect: monitetest.EffectDelay, Delay: monitetest.Duration(5 * time.Second)})
 			holder := f.all[0]
-			go func() { _, _ = holder.call("GET", "/v1/payables", "") }()
+			go func() { _, _ = holder.call("GET", "/v1/entities?limit=1", "") }()
 			poll(t, "the holder's mint", func() bool { return f.sim.Stats().Requests["POST /v1/auth/token"] > 0 })
 			if err := holder.cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
@@ -301,7 +301,7 @@ func TestSentinelFailover(t *testing.T) {
 		s.waitFor("sharing again", func() bool {
 			time.Sleep(300 * time.Millisecond)
 			f.sim.RevokeAll()
-			s.mustCall("GET", "/v1/payables", "")
+			s.mustCall("GET", "/v1/entities?limit=1", "")
 			return s.metricValue("monite_proxy_shared_up") == 1
 		})
 	}
