@@ -263,7 +263,7 @@ func TestEndless401PassesThroughWithoutMintLoop(t *testing.T) {
 func TestBodyTooLargeToReplay(t *testing.T) {
 	t.Parallel()
 	padded := func(size int) string {
-		head, tail := strings.TrimSuffix(newCounterpart, "}")+`,"note":"`, `"}`
+		head, tail := strings.TrimSuffix(newCounterpart, "}}")+`,"phone":"`, `"}}`
 		return head + strings.Repeat("x", size-len(head)-len(tail)) + tail
 	}
 	sim, url := simulate(t, monitetest.Config{})

@@ -1,4 +1,4 @@
-package monitetest
+package resources
 
 // demoEntities are three companies that do not exist.
 var demoEntities = []demoEntity{
