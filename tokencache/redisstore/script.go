@@ -43,6 +43,8 @@ var (
 	lookText string
 	//go:embed lua/probe.lua
 	probeText string
+	//go:embed lua/pace.lua
+	paceText string
 
 	askScript    = newScript("ask", askText)
 	tellScript   = newScript("tell", tellText)
@@ -51,6 +53,7 @@ var (
 	settleScript = newScript("settle", settleText)
 	lookScript   = newScript("look", lookText).returning(maxRecord)
 	probeScript  = newScript("probe", probeText)
+	paceScript   = newScript("pace", paceText)
 )
 
 // server runs scripts. Its replies are []byte, string, int64 or []any of these; its
