@@ -12,10 +12,8 @@ const (
 	// warmLead is how long, at most, before the last idle connection is of no use the
 	// next one is made.
 	warmLead = 5 * time.Second
-	// warmRetry is the pause after a dial that failed, warmBusy the one while requests
-	// hold connections, which may come back.
+	// warmRetry is the pause after a dial that failed.
 	warmRetry = 15 * time.Second
-	warmBusy  = time.Second
 )
 
 // warm keeps one connection ready while there is traffic. It makes no request, and
@@ -73,12 +71,9 @@ func (w *warm) check() {
 		w.armed.Store(false)
 		return
 	}
-	left, busy := w.t.pool.lasts(now)
-	switch {
+	switch left := w.t.pool.lasts(now); {
 	case left > w.lead:
 		w.after(left - w.lead)
-	case busy:
-		w.after(warmBusy)
 	case w.dial():
 		w.after(w.lead) // looks at the new one
 	default:
@@ -146,15 +141,14 @@ func (t *Transport) MadeAhead() (made, used, unused uint64) {
 	return t.warm.made.Load(), t.warm.taken.Load(), t.warm.wasted.Load()
 }
 
-// lasts says how long there will be an idle connection that can be used, and
-// whether requests hold some.
-func (p *pool) lasts(now time.Time) (longest time.Duration, busy bool) {
+// lasts says how long there will be an idle connection that can be used.
+func (p *pool) lasts(now time.Time) (longest time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.idle {
 		longest = max(longest, min(c.idleFrom.Add(p.idleTimeout).Sub(now), c.retire.Sub(now)))
 	}
-	return longest, p.open > len(p.idle)
+	return longest
 }
 
 // slot takes one, if nobody else needs it.
