@@ -28,9 +28,10 @@ type warm struct {
 	last  atomic.Int64 // when there was a request; ns; 0: none
 	armed atomic.Bool  // timer will run, or check does
 
-	mu     sync.Mutex // guards all below
-	timer  *time.Timer
-	cancel context.CancelFunc // of the dial under way
+	dialling sync.WaitGroup
+	mu       sync.Mutex // guards all below
+	timer    *time.Timer
+	cancel   context.CancelFunc // of the dial under way
 }
 
 func (w *warm) init(t *Transport) {
@@ -91,7 +92,12 @@ func (w *warm) dial() bool {
 	defer cancel()
 	w.mu.Lock()
 	w.cancel = cancel
+	w.dialling.Add(1)
 	w.mu.Unlock()
+	defer w.dialling.Done()
+	if w.last.Load() == 0 { // stopped meanwhile
+		cancel()
+	}
 	c, failed := w.t.dialer.connect(ctx)
 	if failed != nil {
 		p.freeSlot(true)
@@ -99,10 +105,6 @@ func (w *warm) dial() bool {
 	}
 	w.made.Add(1)
 	c.urgent, c.ahead = true, true // of nobody's share
-	if w.last.Load() == 0 {        // stopped meanwhile
-		p.discard(c)
-		return false
-	}
 	p.put(c, time.Now())
 	return true
 }
@@ -122,17 +124,19 @@ func (w *warm) unused(c *conn) {
 	}
 }
 
-// stop keeps nothing warm until the next request.
+// stop keeps nothing warm until the next request. When it returns, what was made is
+// idle.
 func (w *warm) stop() {
 	w.last.Store(0)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.cancel != nil {
 		w.cancel()
 	}
 	if w.timer != nil && w.timer.Stop() {
 		w.armed.Store(false)
 	}
+	w.mu.Unlock()
+	w.dialling.Wait()
 }
 
 // MadeAhead says how many connections were made before a request needed one, how
