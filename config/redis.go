@@ -186,3 +186,15 @@ func (r *Redis) dangers(clientSecret secret.String) (said []string) {
 	}
 	return said
 }
+
+// Ports are those of the addresses, for what confines the process. Of a unix socket
+// there are none.
+func (r *Redis) Ports() (ports []uint16) {
+	for _, address := range r.Addresses {
+		_, text, err := net.SplitHostPort(address)
+		if port, ok := parsePort(text); err == nil && ok && r.Network == "tcp" {
+			ports = append(ports, uint16(port))
+		}
+	}
+	return ports
+}

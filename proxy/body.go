@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,23 @@ func (c *call) openBody() error {
 	return nil
 }
 
+// look returns the length of the body, -1 where it is not known, and up to limit
+// bytes of its beginning, which are not taken: reader has them again.
+func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
+	if b.stream == nil {
+		return int64(len(b.kept)), b.kept, nil
+	}
+	head, err = b.stream.look(limit)
+	if length = b.length; length < 0 && b.stream.whole() {
+		length = int64(len(head))
+	}
+	return length, head, err
+}
+
+// cut reports whether upstream has not been sent the whole body, because the app
+// did not send it.
+func (b *requestBody) cut() bool { return b.stream != nil && b.stream.failure.Load() != nil }
+
 // replayable reports whether reader can be called again.
 func (b *requestBody) replayable() bool { return b.stream == nil }
 
@@ -89,8 +107,9 @@ var (
 // fault it was. It is read by one goroutine at a time.
 type streamedBody struct {
 	control *http.ResponseController
-	mu      sync.Mutex // held by Read; guards the next three
+	mu      sync.Mutex // held by Read; guards the next four
 	body    io.Reader
+	ahead   []byte // read by look, and not by Read
 	left    int64
 	touched time.Time // when the read deadline was last moved
 	read    atomic.Int64
@@ -109,6 +128,40 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	if s.abandoned.Load() {
 		return 0, errAbandoned
 	}
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			s.ahead = nil
+		}
+		return n, nil
+	}
+	return s.read1(p)
+}
+
+// look reads ahead, to limit bytes or to the end.
+func (s *streamedBody) look(limit int) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := make([]byte, 0, 4<<10)
+	for len(head) < limit {
+		if len(head) == cap(head) {
+			head = slices.Grow(head, min(len(head), limit-len(head)))
+		}
+		n, err := s.read1(head[len(head):min(cap(head), limit)])
+		head = head[:len(head)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.ahead = head
+	return head, nil
+}
+
+// read1 reads once from the app. It is called with mu held.
+func (s *streamedBody) read1(p []byte) (int, error) {
 	if s.done.Load() {
 		if err := s.failure.Load(); err != nil {
 			return 0, *err

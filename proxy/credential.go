@@ -50,6 +50,7 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 	}
 	tokens.Invalidate(grant, token)
 	if !c.body.replayable() {
+		c.tokenRefused = true
 		return response, nil
 	}
 	start = time.Now()
@@ -62,6 +63,7 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if again.Equal(token) {
+		c.tokenRefused = true
 		return response, nil
 	}
 	_ = response.Body.Close()

@@ -15,6 +15,8 @@
 //	openBody  body.go         kept for a replay if small, else streamed; and whether
 //	                          the app's body is to blame for a failure (readon.go:
 //	                          the rest of one that nobody wants)
+//	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
+//	                          the end: what became of it
 //	rewrite   rewrite.go      the Out request: delete first, then set
 //	send      credential.go   token, attempt, at most one replay after a refusal
 //	attempt   retry.go        at most one more try where nothing can happen twice;
@@ -24,6 +26,7 @@
 //	                          through socket/
 //	respond   response.go     upstream's response, streamed, with fields as upstream
 //	                          spells them (spelling.go)
+//	follow    follow.go       a write whose app does not wait any more is read to its end
 //	refuse    errors.go       the only map from an error or a refusal to a response
 //	                          (problems.go has their texts)
 //	end       accesslog.go    the Record (record.go) is told to log, metrics, trace

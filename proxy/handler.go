@@ -14,6 +14,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
 // Config is what a Handler is made of.
@@ -57,20 +58,27 @@ type Config struct {
 	Tracer Tracer
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
+	// Journal remembers writes, so that none is repeated by accident. nil: none is
+	// remembered, and none is followed.
+	Journal *writes.Journal
+	// FollowFor limits how long a write is followed whose app does not wait any more.
+	// 0: 10 minutes.
+	FollowFor time.Duration
 	// Observe is called at the end of each request, and copies what it keeps. May be nil.
 	Observe func(*Record)
 }
 
 // Handler serves the data listener. Use New.
 type Handler struct {
-	config   Config
-	log      accessLog
-	guard    *guard
-	router   http.Handler // past the guard: what is forwarded, and what is served here
-	retry    *retry
-	policy   atomic.Pointer[identity.View]
-	handles  *identity.Handles // nil: off
-	draining atomic.Bool
+	config    Config
+	log       accessLog
+	guard     *guard
+	router    http.Handler // past the guard: what is forwarded, and what is served here
+	retry     *retry
+	followers *followers
+	policy    atomic.Pointer[identity.View]
+	handles   *identity.Handles // nil: off
+	draining  atomic.Bool
 }
 
 // forwarded begins the paths that go to upstream. It is a pattern of the router,
@@ -93,7 +101,8 @@ func New(config Config) *Handler {
 			maxInFlight:  config.MaxInFlight,
 			tokenHandles: config.HandleSecret != nil,
 		},
-		retry: newRetry(config.Upstream),
+		retry:     newRetry(config.Upstream),
+		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 	}
 	h.SetPolicy(config.Policy)
 
@@ -173,6 +182,16 @@ func (c *call) forward() {
 		return
 	}
 	defer c.body.abandon()
+	if c.remembers() {
+		c.passOnce()
+		return
+	}
+	c.pass()
+	c.noteRead()
+}
+
+// pass is the part of the walk that sends.
+func (c *call) pass() {
 	response, err := c.send(c.rewrite()) //nolint:bodyclose // respond closes it
 	c.record.RequestBytes = c.body.size()
 	if c.handler.draining.Load() { // since this request began

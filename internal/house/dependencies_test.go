@@ -13,6 +13,7 @@ import (
 var direct = map[string]string{
 	"github.com/fsnotify/fsnotify":                      "tells of changed files at once; inotify, kqueue and Windows are three programs",
 	"github.com/go-chi/chi/v5":                          "routes of both listeners; its middleware is not linked",
+	"github.com/gomodule/redigo":                        "Redis' protocol, behind a filter that bounds each reply",
 	"github.com/google/go-cmp":                          "tests: differences that can be read",
 	"github.com/kelseyhightower/envconfig":              "reads the variables into a struct",
 	"github.com/prometheus/client_golang":               "metrics in Prometheus's format, those of the process and the Go runtime included",
@@ -40,7 +41,8 @@ var linked = []string{
 	"github.com/go-chi/chi/v5",
 	"github.com/go-logr/logr", // of otel
 	"github.com/go-logr/stdr", // of otel
-	"github.com/google/uuid",  // of otel's SDK
+	"github.com/gomodule/redigo",
+	"github.com/google/uuid", // of otel's SDK
 	"github.com/kelseyhightower/envconfig",
 	"github.com/mattn/go-colorable", // of zerolog
 	"github.com/mattn/go-isatty",    // of zerolog

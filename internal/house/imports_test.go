@@ -15,22 +15,25 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
-		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace", "proxy/writes",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
 	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
 	"config/secret":  {"config/watch", "internal/files"},
 	"config/watch":   {},                // knows files, not what is in them
 	"tokencache":     {"config/secret"}, // knows nothing of HTTP
+	// Implements tokencache's Store and that of write records.
+	"tokencache/redisstore": {"tokencache", "proxy/writes", "config/secret"},
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/ids", "internal/routes"},
+	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "proxy/writes", "config/secret", "internal/ids", "internal/routes"},
 	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
 	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
 	"proxy/dial":     {},
+	"proxy/writes":   {}, // decides; knows neither requests nor connections
 	// A pure decision: of tokencache only the grant.
 	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
 	"proxy/target":   {}, // pure rules about text
@@ -39,7 +42,7 @@ var allowed = map[string][]string{
 	// A simulator that shares code with its subject proves nothing.
 	"proxy/monitetest": {},
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin":        {"proxy", "proxy/target", "tokencache", "internal/ids"},
+	"internal/admin":        {"proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":  {"proxy", "config/secret"},

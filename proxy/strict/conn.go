@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,9 @@ type conn struct {
 	afterPOST bool
 
 	gone gone
+	// owed is told whether the app has taken the response of the request before. nil:
+	// nobody asked.
+	owed func(taken bool)
 
 	mu     sync.Mutex         // guards cancel and isCut
 	cancel context.CancelFunc // of the request under way
@@ -78,7 +82,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.server.ended(c)
 	defer func() { _ = c.nc.Close() }()
-	defer func() { // a fault of ours, on this connection alone
+	defer c.pay(false) // nothing is known
+	defer func() {     // a fault of ours, on this connection alone
 		if recover() != nil {
 			c.cancelRequest()
 			c.server.logf("http: panic on the connection of %s", c.remote)
@@ -185,6 +190,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 				return "", 0, None, net.ErrClosed
 			}
 			begun = true
+			c.pay(true)
 			length, why := s.next(c.buf[:c.w])
 			if (why != None || length > 0) && !c.headHere() {
 				return "", 0, None, net.ErrClosed
@@ -203,6 +209,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 			}
 		}
 		if err := c.fill(); err != nil {
+			c.pay(c.took(err))
 			return "", 0, None, err
 		}
 	}
@@ -328,6 +335,7 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	c.setCancel(nil)
 	if !handled {
 		x.cutOff()
+		c.pay(false)
 		return false
 	}
 	err := x.end()
@@ -335,10 +343,13 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	if x.body != nil {
 		alive = c.gone.rest() && alive // a last Read, also one that found the end, may have begun a watch
 	}
+	if err != nil || !alive {
+		c.pay(false)
+	}
 	switch {
 	case err != nil:
 		return false
-	case !whole, x.close && c.r < c.w:
+	case !whole, x.close && c.r < c.w, x.close && c.owed != nil:
 		c.linger(alive)
 		return false
 	}
@@ -381,6 +392,24 @@ func (c *conn) call(do func()) (handled bool) {
 	}()
 	do()
 	return true
+}
+
+// pay says whether the app has taken the last response, if somebody asked.
+func (c *conn) pay(taken bool) {
+	if owed := c.owed; owed != nil {
+		c.owed = nil
+		owed(taken)
+	}
+}
+
+// took reports whether an app whose connection ended with err, between two
+// requests, has taken the last response: it closed in order, or has been idle.
+func (c *conn) took(err error) bool { return ended(err) && !socket.Gone(c.nc) }
+
+// ended reports whether err is an end in good order, and no reset. A bare FIN is
+// one: few clients say close_notify.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
 }
 
 // setCancel says whose request is under way; nil: none. It reports false if the

@@ -25,6 +25,9 @@
 // its fields, the body and the ResponseWriter, is made anew each time: whoever
 // keeps one of them too long holds something dead, never the next request.
 //
+// A handler may ask whether the app has taken its response (OnTaken): that shows
+// only by what the app does next, a request, an end in order, or a reset.
+//
 // It does not guess a Content-Type, sends no interim answers but 100 Continue,
 // and drops trailers in both directions.
 package strict

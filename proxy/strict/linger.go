@@ -1,6 +1,10 @@
 package strict
 
-import "time"
+import (
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
+)
 
 const (
 	// An app that is still sending when its answer is there, a refusal or one that
@@ -16,13 +20,18 @@ const (
 // linger ends a connection on which an app may still be sending: it closes our
 // side, which ends the answer, and reads on.
 func (c *conn) linger(alive bool) {
+	if c.owed != nil && socket.Gone(c.nc) { // later its state says less
+		c.pay(false)
+	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !alive || !ok || half.CloseWrite() != nil {
+		c.pay(alive)
 		return
 	}
 	begun := time.Now()
 	c.since.Store(begun.UnixNano())
 	if !c.state.CompareAndSwap(active, lingering) {
+		c.pay(false)
 		return // cut off
 	}
 	if len(c.buf) == 0 {
@@ -36,7 +45,9 @@ func (c *conn) linger(alive bool) {
 		}
 		_ = c.reads.at(end)
 		if _, err := c.stream.Read(c.buf); err != nil {
+			c.pay(ended(err))
 			return
 		}
 	}
+	c.pay(false) // it still sends, and its connection will be reset
 }

@@ -47,6 +47,7 @@ type wire struct {
 	mu     sync.Mutex // guards the read deadline, which an upload moves too
 	readBy time.Time
 	inBody bool // the head has been read: the limit is now between two reads
+	follow follow
 }
 
 func (w *wire) Write(p []byte) (int, error) {
@@ -92,14 +93,21 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) awaitHead(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.inBody {
+	if !w.inBody && !w.follow.over {
 		w.readBy, _ = socket.Extend(w.readBy, time.Now(), limit, w.Conn.SetReadDeadline)
 	}
 }
 
-func (w *wire) setInBody(inBody bool) {
+// beginHead is for the next request.
+func (w *wire) beginHead(followable bool) {
 	w.mu.Lock()
-	w.inBody = inBody
+	w.inBody, w.follow = false, follow{wanted: followable}
+	w.mu.Unlock()
+}
+
+func (w *wire) headRead() {
+	w.mu.Lock()
+	w.inBody = true
 	w.mu.Unlock()
 }
 
@@ -154,8 +162,8 @@ func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
 
 // begin makes the connection ready for the next request; what an exchange
 // leaves behind is reset here and nowhere else.
-func (c *conn) begin(maxHead int64) {
-	c.wire.setInBody(false)
+func (c *conn) begin(maxHead int64, followable bool) {
+	c.wire.beginHead(followable)
 	c.wire.now = c.since
 	c.r, c.w = 0, 0
 	c.headLeft = maxHead
@@ -165,7 +173,7 @@ func (c *conn) begin(maxHead int64) {
 
 func (c *conn) startBody() {
 	c.headLeft = math.MaxInt64
-	c.wire.setInBody(true)
+	c.wire.headRead()
 }
 
 func (c *conn) buffered() []byte { return c.buf[c.r:c.w] }

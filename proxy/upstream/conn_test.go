@@ -29,7 +29,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	}
 	ofRequest := map[string][]string{
 		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields", "spelt"},
-		"wire": {"now", "inBody"},
+		"wire": {"now", "inBody", "follow"},
 	}
 	for kind, got := range map[string][]string{"conn": names(conn{}), "wire": names(wire{})} {
 		want := slices.Concat(ofConnection[kind], ofRequest[kind])
@@ -58,6 +58,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 			c.spelt = append(c.spelt, "X-A:poison\n"...)
 			c.wire.now = time.Unix(0, 0)
 			c.wire.inBody = true
+			c.wire.follow = follow{wanted: true, whole: true, over: true}
 		}
 		if n := o.accepted.Load(); n != 1 {
 			t.Errorf("%s: connections = %d, want 1", method, n)

@@ -109,7 +109,7 @@ func (x *exchange) connect() *Error {
 	}
 	x.c = c
 	x.reused, c.served = c.served, true
-	c.begin(x.t.limits.headBytes)
+	c.begin(x.t.limits.headBytes, isFollowable(x.ctx))
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
 	return nil
@@ -161,11 +161,17 @@ func (x *exchange) send(head []byte, kind bodyKind, length int64) {
 		x.up = startUpload(x.c, x.req, length, l)
 		return
 	}
-	x.c.wire.awaitHead(l.header)
+	x.c.wire.sentWhole(l.header)
 }
 
 // fail ends the exchange because of err and makes the error to return.
 func (x *exchange) fail(op Op, err error) *Error {
+	if rest := x.rest(op, err); rest != nil {
+		if x.ctx.Err() != nil {
+			err = contextError(x.ctx)
+		}
+		return &Error{Op: op, Outcome: Unknown, Timeout: isTimeout(err), Reused: x.reused, Rest: rest, Err: err}
+	}
 	if x.writeErr != nil {
 		op, err = OpWrite, x.writeErr
 	}
