@@ -135,6 +135,10 @@ mutation: $(GREMLINS) ## change single operators and count what no test sees: gu
 bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-delay
+bench-delay: build ## with upstream 50 ms away: first responses, after idle, percentiles, beside nginx and an app directly (Linux, root)
+	go run ./bench/delay
+
 .PHONY: bench-peers
 bench-peers: build ## beside nginx, haproxy, caddy and stock Go, interleaved; table and plot in bench/out (BENCH=short proves that it runs)
 	bash bench/install.sh

@@ -35,8 +35,8 @@ type sidecar struct {
 	metrics  *admin.Metrics
 	history  *admin.History
 	grant    tokencache.Grant // of a request that names nobody
-	mints    *upstream.Transport
 	upstream *upstream.Transport
+	pauses   pauses
 	rotation *tokenendpoint.Rotation
 	shared   shared
 	cache    *tokencache.Cache
@@ -83,10 +83,14 @@ const (
 // newTokens makes what mints: the credentials, the token endpoint and the cache.
 func (s *sidecar) newTokens() {
 	cfg := s.cfg
-	s.mints = newTransport(cfg)
-	s.mints.OnStaleAddresses = s.staleAddresses
-	s.mints.MaxConns, s.mints.MaxIdleConns = maxMintsAtOnce+2, 4 // a warm grant and a proof go besides
-	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
+	// One transport for all: the first request goes out on the connection of the first
+	// mint, and the mint for a new user finds one that is there. A warm grant and a
+	// proof go besides the mints.
+	s.upstream = newTransport(cfg)
+	s.upstream.OnStaleAddresses = s.staleAddresses
+	s.upstream.KeepWarm, s.upstream.Reserve = cfg.KeepWarm, maxMintsAtOnce+2
+	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns) + s.upstream.Reserve
+	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.upstream.Reserved()}
 	s.rotation = s.newRotation(endpoint)
 	s.newShared(endpoint)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: s.reloaded}
@@ -105,9 +109,6 @@ func (s *sidecar) newTokens() {
 // newHandler makes what forwards requests, and the named identities behind it.
 func (s *sidecar) newHandler(policy identity.Policy) {
 	cfg := s.cfg
-	s.upstream = newTransport(cfg)
-	s.upstream.OnStaleAddresses = s.staleAddresses
-	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
 	version, _, _ := build()
 	var handleSecret func() secret.String
 	if cfg.TokenHandles {
@@ -148,6 +149,7 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 func (s *sidecar) observe(r *proxy.Record) {
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
+	s.pauses.seen(r.Start.Add(r.Duration))
 }
 
 // minted is told of each mint.
@@ -166,7 +168,7 @@ func (s *sidecar) registerMetrics() {
 	version, commit, goVersion := build()
 	sources := admin.Sources{
 		Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
-		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+		RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
 		Writes: s.journal, Followed: s.handler.Followed,
 		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
 	}
