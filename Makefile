@@ -48,12 +48,23 @@ e2e: ## the built binaries from outside at full size, Monite's own JavaScript cl
 e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 	E2E_SDK=1 go test -count=1 -v -run 'SDK|Node' ./e2e
 
+.PHONY: conformance
+conformance: ## the simulator against Monite's published document (MONITE_OPENAPI, or ../shared beside the repository)
+	go test -count=1 -v ./proxy/monitetest/conformance
+
 .PHONY: e2e-browser
 e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
 	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1; } || \
 	  echo "Chromium could not be installed: its tests are skipped"
 	E2E_BROWSER=1 go test -count=1 -v -run 'PageOfAnotherOrigin|RebindingPage|AddressInTheBrowser' ./e2e
+
+.PHONY: clients
+clients: ## real HTTP clients of nine languages; installs those that Debian and npm have where root and apt-get are at hand
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  curl wget ruby php-cli php-curl libwww-perl python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libcommons-logging-java \
+	  libcommons-codec-java libhttpclient5-java libhttpcore5-java libslf4j-java libokhttp-java) >/dev/null 2>&1 || echo "not everything could be installed: what is missing is named in the table"
+	CLIENTS=1 go test -count=1 -v -timeout 20m ./e2e/clients
 
 .PHONY: faults
 faults: ## the fault matrix against the built binary, under 10 minutes
@@ -91,6 +102,11 @@ rotate: ## change the credentials under load ROTATIONS times (1000), bad pairs i
 users: ## USERS entity users who come once (100000) past a hundred who stay: memory, mints, waiting times
 	USERS=$${USERS:-100000} go test -count=1 -v -timeout 30m -run 'TestUsersWhoComeOnce|TestRushOfStrangers' ./e2e ./tokencache
 
+.PHONY: fleet
+fleet: ## FLEET replicas (10000) that share tokens, in a bubble, beside as many that do not: the table of docs/fleet.md; the scripts against Redis, DIFFERENTIAL_CALLS times (100000)
+	FLEET=$${FLEET:-10000} DIFFERENTIAL_CALLS=$${DIFFERENTIAL_CALLS:-100000} MODEL=$${MODEL:-full} NAMES=$${NAMES:-1000000} \
+	  go test -count=1 -v -timeout 60m -run 'TestFleet|TestMemoryDoes|TestModel|TestNoTwoGrants' ./tokencache/redisstore
+
 .PHONY: pairs
 pairs: ## PAIRS of grants that look alike (10000000): none may get the token of another
 	PAIRS=$${PAIRS:-10000000} go test -count=1 -v -timeout 60m -run 'TestNoTwoGrantsShareAToken' ./tokencache
@@ -109,7 +125,7 @@ targets: ## GUARD_TARGETS (1,000,000) generated request targets: no other place 
 
 .PHONY: mutants
 mutants: ## break the proxy on purpose, flaw by flaw: each test of a published flaw must fail
-	MUTANTS=1 go test -count=1 -v -timeout 60m -run 'TestMutantsAreCaught' ./internal/mutants
+	MUTANTS=1 go test -count=1 -v -timeout 60m -run 'MutantsAreCaught' ./internal/mutants
 
 .PHONY: mutation
 mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, token cache
@@ -118,6 +134,10 @@ mutation: $(GREMLINS) ## change single operators and count what no test sees: gu
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-delay
+bench-delay: build ## with upstream 50 ms away: first responses, after idle, percentiles, beside nginx and an app directly (Linux, root)
+	go run ./bench/delay
 
 .PHONY: bench-peers
 bench-peers: build ## beside nginx, haproxy, caddy and stock Go, interleaved; table and plot in bench/out (BENCH=short proves that it runs)
@@ -147,7 +167,7 @@ $(GREMLINS):
 	mv $(TOOLS)/gremlins $@
 
 .PHONY: generate
-generate: ## the generated parts: README's table, golden files, route tables (OPENAPI=file)
+generate: ## the generated parts: the tables of docs/, golden files, route tables (OPENAPI=file)
 	go test ./config ./internal/house -update
 	@if [ -n "$${OPENAPI:-}" ]; then go run ./internal/genroutes -openapi "$$OPENAPI"; fi
 

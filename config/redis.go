@@ -62,9 +62,8 @@ const redisURL, redisPassword, redisCAFile = "MONITE_REDIS_URL", "MONITE_REDIS_P
 func buildRedis(parsed *spec, wrong *mistakes) *Redis {
 	from := buildSource(redisURL, parsed.RedisURL, parsed.RedisURLFile, wrong)
 	if from.current().IsZero() {
-		for _, name := range []string{redisPassword, redisPassword + "_FILE", redisCAFile, "MONITE_REDIS_TIMEOUT", "MONITE_MAX_REQUESTS_PER_SECOND"} {
-			off := name == "MONITE_MAX_REQUESTS_PER_SECOND" && parsed.MaxRequests == 0
-			if wrong.isSet(name) && !off && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
+		for _, name := range []string{redisPassword, redisPassword + "_FILE", redisCAFile, "MONITE_REDIS_TIMEOUT"} {
+			if wrong.isSet(name) && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
 				wrong.add(name, "MONITE_REDIS_URL with it, which is not set")
 			}
 		}
@@ -185,4 +184,16 @@ func (r *Redis) dangers(clientSecret secret.String) (said []string) {
 		said = append(said, "MONITE_CLIENT_SECRET is shorter than 16 characters: whoever reads the store of MONITE_REDIS_URL may guess it, and with it open the tokens there")
 	}
 	return said
+}
+
+// Ports are those of the addresses, for what confines the process. Of a unix socket
+// there are none.
+func (r *Redis) Ports() (ports []uint16) {
+	for _, address := range r.Addresses {
+		_, text, err := net.SplitHostPort(address)
+		if port, ok := parsePort(text); err == nil && ok && r.Network == "tcp" {
+			ports = append(ports, uint16(port))
+		}
+	}
+	return ports
 }

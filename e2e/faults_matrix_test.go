@@ -189,6 +189,10 @@ func (r *faultRun) cell(when faultWhen, name string, do func(c *faultCell)) {
 	})
 }
 
+// faultPath is listed by GET, and its POST takes any body or none, as often as
+// it comes.
+const faultPath = "/v1/ai/conversations"
+
 // faultShape is a shape of request.
 type faultShape struct{ name, method, body string }
 
@@ -328,7 +332,7 @@ func (c *faultCell) doTo(s *sidecar, shape faultShape, pairs ...string) faultRes
 		pairs = append(pairs, "Idempotency-Key", r.nonce)
 	}
 	began := time.Now()
-	a, err := request(ctx, shape.method, s.Data+"/v1/tags", shape.body, pairs...)
+	a, err := request(ctx, shape.method, s.Data+faultPath, shape.body, pairs...)
 	r.took, r.status, r.header, r.body, r.err = time.Since(began), a.Status, a.Header, a.Body, err
 	c.remember(r)
 	return r

@@ -19,6 +19,8 @@ type appConn struct {
 	conn    net.Conn
 	buf     []byte
 	r, w    int
+	// patience is how long an exchange may take. 0: appPatience.
+	patience time.Duration
 }
 
 // appAnswer is what the app has seen of an answer.
@@ -52,7 +54,11 @@ func (a *appConn) send(request []byte) error {
 		}
 		a.conn, a.r, a.w = conn, 0, 0
 	}
-	_ = a.conn.SetDeadline(time.Now().Add(appPatience))
+	patience := a.patience
+	if patience == 0 {
+		patience = appPatience
+	}
+	_ = a.conn.SetDeadline(time.Now().Add(patience))
 	_, err := a.conn.Write(request)
 	return err
 }

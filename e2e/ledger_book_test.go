@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // ledgerPath is followed by a nonce; nonces are all equally long, so that every
@@ -52,6 +53,8 @@ type plan struct {
 	close   bool // FIN by Close, not by CloseWrite
 	stray   bool // an answer that nobody asked for follows, and the connection stays
 	entry   *entry
+	delay   time.Duration // before the first attempt's answer
+	status  int           // of the first attempt's answer; 0: 200. 429 and 503 mean that nothing was executed
 	// size is the number of bytes of the request, once it was executed.
 	size atomic.Int32
 }
@@ -144,7 +147,11 @@ func answerBody(nonce string) string { return strings.Repeat(nonce, 4) }
 // that belongs to it, and what follows is the head of an answer that nobody asked for.
 func answerTo(p *plan, isHead bool) (text string, head, whole int) {
 	body := answerBody(p.nonce)
-	text = "HTTP/1.1 200 OK\r\nX-Ledger-Nonce: " + p.nonce + "\r\nContent-Type: text/plain\r\n"
+	status := "200 OK"
+	if p.status != 0 {
+		status = strconv.Itoa(p.status) + " X"
+	}
+	text = "HTTP/1.1 " + status + "\r\nX-Ledger-Nonce: " + p.nonce + "\r\nContent-Type: text/plain\r\n"
 	switch p.framing {
 	case byLength:
 		text += "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"

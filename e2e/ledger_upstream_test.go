@@ -213,7 +213,10 @@ func (u *rawUpstream) reply(c *net.TCPConn, parser *requestParser, p *plan, size
 		u.complain("upstream got %s %s with %d tokens: nobody sent that", parser.method, parser.target, parser.tokens)
 		return false
 	}
-	p.entry.executed.Add(1)
+	if p.status != 429 && p.status != 503 {
+		p.entry.executed.Add(1)
+	}
+	time.Sleep(p.delay)
 	p.size.Store(int32(size))
 	text, _, whole := answerTo(p, string(parser.method) == "HEAD")
 	end := whole

@@ -76,14 +76,17 @@ func (c *call) tell() {
 	if c.log.observe != nil {
 		c.log.observe(&c.record)
 	}
-	if isWrite(c.in.Method) {
-		c.write(c.log.auditLog.Info(), auditFields, "audit")
+	if isWrite(c.in.Method) && !c.followed {
+		c.tellAudit()
 	}
 	level := level(&c.record)
 	if line := c.log.log.WithLevel(level); line.Enabled() && level >= c.log.log.GetLevel() {
 		c.write(line, requestFields, "request")
 	}
 }
+
+// tellAudit writes the audit line of a write.
+func (c *call) tellAudit() { c.write(c.log.auditLog.Info(), auditFields, "audit") }
 
 // write writes one line.
 func (c *call) write(line *zerolog.Event, fields []LogField, message string) {

@@ -24,6 +24,9 @@ func (c *call) auditOutcome() string {
 
 // listenerName names the listener that the app used.
 func (c *call) listenerName() string {
+	if c.Context == nil { // it is followed
+		return c.listener
+	}
 	if own := listenerOf(c.Context); own != "" {
 		return own
 	}
@@ -32,6 +35,9 @@ func (c *call) listenerName() string {
 
 // peerUID returns the user whose process is the app, if the system tells.
 func (c *call) peerUID() (uid uint32, known bool) {
+	if c.Context == nil {
+		return c.peer, c.peerKnown
+	}
 	conn, ok := c.Value(connKey{}).(net.Conn)
 	if !ok {
 		return 0, false

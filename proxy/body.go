@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,7 @@ import (
 // total limit: uploads and responses may take their time.
 const progressTimeout = 60 * time.Second
 
-// maxDiscard bounds what is read, within lingerTimeout, of a body that nobody
+// maxDiscard bounds what is read (readon.go) of a body that nobody
 // wants.
 const maxDiscard = 64 << 20
 
@@ -35,7 +36,7 @@ func (c *call) openBody() error {
 		return nil
 	}
 	control := http.NewResponseController(c.w)
-	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes}
+	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: in.Context().Value(http.ServerContextKey) != nil}
 	if in.ContentLength < 0 || in.ContentLength > config.ReplayBodyBytes {
 		// Without this net/http reads the rest of the request before the first byte
 		// of a response that comes early.
@@ -54,6 +55,23 @@ func (c *call) openBody() error {
 	c.body = requestBody{kept: kept, length: in.ContentLength}
 	return nil
 }
+
+// look returns the length of the body, -1 where it is not known, and up to limit
+// bytes of its beginning, which are not taken: reader has them again.
+func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
+	if b.stream == nil {
+		return int64(len(b.kept)), b.kept, nil
+	}
+	head, err = b.stream.look(limit)
+	if length = b.length; length < 0 && b.stream.whole() {
+		length = int64(len(head))
+	}
+	return length, head, err
+}
+
+// cut reports whether upstream has not been sent the whole body, because the app
+// did not send it.
+func (b *requestBody) cut() bool { return b.stream != nil && b.stream.failure.Load() != nil }
 
 // replayable reports whether reader can be called again.
 func (b *requestBody) replayable() bool { return b.stream == nil }
@@ -89,11 +107,13 @@ var (
 // fault it was. It is read by one goroutine at a time.
 type streamedBody struct {
 	control *http.ResponseController
-	mu      sync.Mutex // held by Read; guards the next three
+	mu      sync.Mutex // held by Read; guards the next four
 	body    io.Reader
+	ahead   []byte // read by look, and not by Read
 	left    int64
 	touched time.Time // when the read deadline was last moved
 	read    atomic.Int64
+	std     bool        // the server is net/http's; package strict reads on by itself
 	done    atomic.Bool // the end, or an error, was seen
 	failure atomic.Pointer[error]
 	// abandoned hands the read deadline over to abandon. Otherwise a Read that is
@@ -108,6 +128,40 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	if s.abandoned.Load() {
 		return 0, errAbandoned
 	}
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			s.ahead = nil
+		}
+		return n, nil
+	}
+	return s.read1(p)
+}
+
+// look reads ahead, to limit bytes or to the end.
+func (s *streamedBody) look(limit int) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := make([]byte, 0, 4<<10)
+	for len(head) < limit {
+		if len(head) == cap(head) {
+			head = slices.Grow(head, min(len(head), limit-len(head)))
+		}
+		n, err := s.read1(head[len(head):min(cap(head), limit)])
+		head = head[:len(head)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.ahead = head
+	return head, nil
+}
+
+// read1 reads once from the app. It is called with mu held.
+func (s *streamedBody) read1(p []byte) (int, error) {
 	if s.done.Load() {
 		if err := s.failure.Load(); err != nil {
 			return 0, *err
@@ -216,7 +270,9 @@ func (s *streamedBody) abandon() {
 	defer s.mu.Unlock()
 	// net/http reads only some of what is left, and none of it if the app has
 	// said that it closes the connection.
-	_, _ = io.CopyN(io.Discard, s.body, maxDiscard)
+	if s.std {
+		s.readOn()
+	}
 }
 
 // size is the number of body bytes read from the app so far.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
 // call is one request, from the access log inwards: what its steps, which are
@@ -50,6 +51,18 @@ type call struct {
 	unsure bool
 	// rejected: upstream refused the token, and no new one could be had.
 	rejected bool
+	// tokenRefused: upstream's response, which the app gets, refuses the token.
+	tokenRefused bool
+
+	// Of a write that is remembered.
+	claim    *writes.Claim // nil: none, or it has ended
+	copied   *copied       // upstream's response, if it may be needed again
+	followed bool          // by another call, which writes the audit line
+
+	// Only in the call that follows a write.
+	listener  string
+	peer      uint32
+	peerKnown bool
 }
 
 // Value implements context.Context.

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -31,6 +33,8 @@ type failed struct {
 	outcome Outcome
 	// retryAfter is rounded up to seconds. 0: no Retry-After.
 	retryAfter time.Duration
+	// earlier is the write that this one repeats; nil: it is none.
+	earlier *writes.Record
 	// cause goes to the log. nil where the app is at fault.
 	cause error
 }
@@ -46,6 +50,18 @@ func (f *failed) Unwrap() error { return f.cause }
 
 // notSent is the failure of a request that was not sent.
 func notSent(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
+
+// final reports whether the same request gets the same answer again, or must not be
+// sent again.
+func (f *failed) final() bool {
+	switch f.problem {
+	case &problemRepeatInProgress, &problemKeyInProgress:
+		return false
+	case &problemKeyReused:
+		return true
+	}
+	return f.outcome == Unknown
+}
 
 // statusClientGone is what the log says of a request whose app went away. It is
 // nginx's number; no app ever sees it.
@@ -150,8 +166,17 @@ type problemBody struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
+		// Earlier is the write that the request repeats.
+		Earlier *earlierWrite `json:"earlier,omitempty"`
 	} `json:"error"`
 	RequestID string `json:"request_id"`
+}
+
+// earlierWrite tells an app, and its people, of a write that was sent before.
+type earlierWrite struct {
+	RequestID string    `json:"request_id"`
+	At        time.Time `json:"at"`
+	Status    int       `json:"status,omitempty"` // upstream's
 }
 
 // endsConnection reports whether the connection ends with this problem. After a
@@ -163,6 +188,8 @@ func endsConnection(p *problem) bool {
 	switch p {
 	case &problemUpgrade, &problemInternal, &problemDraining:
 		return true
+	case &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemKeyReused, &problemResponseGone:
+		return false // a good request, at a bad time
 	}
 	return p.status < 500
 }
@@ -170,6 +197,7 @@ func endsConnection(p *problem) bool {
 // fail ends a request with an error of one of its steps.
 func (c *call) fail(err error) {
 	failure := c.classify(err)
+	c.settleFailed(failure, restIn(err))
 	c.abortIfGone(failure)
 	c.refuse(failure)
 }
@@ -178,13 +206,26 @@ func (c *call) fail(err error) {
 // coming in.
 func (c *call) failSent(err error) {
 	err = c.blame(err)
+	c.unread(func() { c.fail(err) })
+}
+
+// unread responds while the app may still be sending its body.
+func (c *call) unread(respond func()) {
 	if !c.body.unfinished() {
-		c.fail(err)
+		respond()
 		return
 	}
 	c.w.Header().Set("Connection", "close")
-	c.fail(err)
+	respond()
 	_ = http.NewResponseController(c.w).Flush() // before the upload is waited for
+}
+
+// restIn returns what can be followed of the write that ended with err.
+func restIn(err error) *upstream.Rest {
+	if broken, ok := errors.AsType[*upstream.Error](err); ok {
+		return broken.Rest
+	}
+	return nil
 }
 
 // abortIfGone panics with http.ErrAbortHandler if the app has gone away. To return
@@ -219,6 +260,9 @@ func (c *call) refuse(f *failed) {
 		body.Error.Hint += " " + hintUnknown
 	}
 	body.RequestID = record.RequestID
+	if earlier := f.earlier; earlier != nil && !strings.Contains(strings.ToLower(earlier.RequestID), "expired") {
+		body.Error.Earlier = &earlierWrite{earlier.RequestID, earlier.Begun.UTC().Truncate(time.Millisecond), earlier.Status}
+	}
 	text, _ := json.Marshal(body)
 
 	header := w.Header()
@@ -227,7 +271,10 @@ func (c *call) refuse(f *failed) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Proxy-Status", "monite-proxy; error="+f.proxyStatus)
-	header.Set("X-Monite-Proxy-Outcome", string(f.outcome))
+	header.Set(headerOutcome, string(f.outcome))
+	if f.final() && isWrite(in.Method) {
+		header.Set(headerRetry, "false")
+	}
 	if f.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((f.retryAfter+time.Second-1)/time.Second)))
 	}

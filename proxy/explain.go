@@ -43,7 +43,7 @@ func setTiming(header http.Header, record *Record) {
 
 // explanation is told, on request, of how one request was sent: which
 // header or default decided, and whether the token was cached. It holds no id.
-type explanation struct{ identity, entity, token string }
+type explanation struct{ identity, entity, token, key string }
 
 // explain notes what is told later, if the operator allows it and the app asks.
 func (c *call) explain() {
@@ -72,6 +72,12 @@ func (c *call) explain() {
 			e.token = "cached"
 		}
 	}
+	if len(header[headerKey]) > 0 {
+		e.key = "ignored"
+		if c.remembers() && config.Journal.Remembers(true) {
+			e.key = "known"
+		}
+	}
 	c.explanation = e
 }
 
@@ -85,6 +91,13 @@ func (c *call) setExplanation() {
 	if c.record.Replay != "" {
 		replay = c.record.Replay
 	}
-	c.w.Header().Set(headerExplain, "identity="+e.identity+"; grant="+c.record.GrantType+"; entity="+e.entity+"; token="+e.token+
-		"; replay="+replay+"; retried="+strconv.FormatBool(c.record.Retried))
+	text := "identity=" + e.identity + "; grant=" + c.record.GrantType + "; entity=" + e.entity + "; token=" + e.token +
+		"; replay=" + replay + "; retried=" + strconv.FormatBool(c.record.Retried)
+	if c.record.Repeat != "" {
+		text += "; write=" + c.record.Repeat
+	}
+	if e.key != "" {
+		text += "; key=" + e.key
+	}
+	c.w.Header().Set(headerExplain, text)
 }

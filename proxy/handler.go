@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
 // Config is what a Handler is made of.
@@ -55,22 +57,36 @@ type Config struct {
 	// Tracer gets the spans of each request. nil: none, and what the app says of its
 	// trace goes upstream as it came.
 	Tracer Tracer
+	// MaxPerSecond requests are sent upstream; what comes faster waits for up to a
+	// second, and is refused beyond it. 0: no limit.
+	MaxPerSecond int
+	// SharedPace asks in how long all replicas together may send the next request. An
+	// error lets it go. nil: each replica paces its own.
+	SharedPace func(context.Context) (time.Duration, error)
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
+	// Journal remembers writes, so that none is repeated by accident. nil: none is
+	// remembered, and none is followed.
+	Journal *writes.Journal
+	// FollowFor limits how long a write is followed whose app does not wait any more.
+	// 0: 10 minutes.
+	FollowFor time.Duration
 	// Observe is called at the end of each request, and copies what it keeps. May be nil.
 	Observe func(*Record)
 }
 
 // Handler serves the data listener. Use New.
 type Handler struct {
-	config   Config
-	log      accessLog
-	guard    *guard
-	router   http.Handler // past the guard: what is forwarded, and what is served here
-	retry    *retry
-	policy   atomic.Pointer[identity.View]
-	handles  *identity.Handles // nil: off
-	draining atomic.Bool
+	config    Config
+	log       accessLog
+	guard     *guard
+	router    http.Handler // past the guard: what is forwarded, and what is served here
+	retry     *retry
+	pacer     *pacer
+	followers *followers
+	policy    atomic.Pointer[identity.View]
+	handles   *identity.Handles // nil: off
+	draining  atomic.Bool
 }
 
 // forwarded begins the paths that go to upstream. It is a pattern of the router,
@@ -93,7 +109,9 @@ func New(config Config) *Handler {
 			maxInFlight:  config.MaxInFlight,
 			tokenHandles: config.HandleSecret != nil,
 		},
-		retry: newRetry(config.Upstream),
+		retry:     newRetry(config.Upstream),
+		pacer:     newPacer(config.MaxPerSecond, config.SharedPace),
+		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 	}
 	h.SetPolicy(config.Policy)
 
@@ -173,6 +191,16 @@ func (c *call) forward() {
 		return
 	}
 	defer c.body.abandon()
+	if c.remembers() {
+		c.passOnce()
+		return
+	}
+	c.pass()
+	c.noteRead()
+}
+
+// pass is the part of the walk that sends.
+func (c *call) pass() {
 	response, err := c.send(c.rewrite()) //nolint:bodyclose // respond closes it
 	c.record.RequestBytes = c.body.size()
 	if c.handler.draining.Load() { // since this request began

@@ -73,6 +73,14 @@ var LogFields = []LogField{
 		writeText(func(c *call) string { return c.record.Replay })},
 	{"retried", "request", "true: sent once more on a new connection",
 		writeTrue(func(c *call) bool { return c.record.Retried })},
+	{"repeat_of", "both", "the request id of the earlier write that this one repeats",
+		writeText(func(c *call) string { return c.record.RepeatOf })},
+	{"delivered", "both", "whether the app has Monite's answer to its write; false: it had gone, and the status is the true one",
+		func(line *zerolog.Event, name string, c *call) {
+			if c.record.DeliveryKnown {
+				line.Bool(name, c.record.Delivered)
+			}
+		}},
 	{"upstream_request_id", "both", "Monite's own `X-Request-Id`, for its support",
 		writeText(func(c *call) string { return c.record.UpstreamRequestID })},
 	{"aborted", "request", "true: the answer was cut off visibly",

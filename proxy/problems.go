@@ -15,6 +15,14 @@ var (
 		"A header field is repeated or has a value that cannot be forwarded.",
 		"Send X-Monite-Version once, as a date, and no Connection options but close, keep-alive and te.",
 		"http_request_error"}
+	problemKey = problem{http.StatusBadRequest, "proxy_bad_header",
+		"The Idempotency-Key is repeated, or is not a key.",
+		"Send Idempotency-Key once: 1 to 255 printable characters, as a quoted string or without quotes.",
+		"http_request_error"}
+	problemRepeatID = problem{http.StatusBadRequest, "proxy_bad_header",
+		"X-Monite-Proxy-Repeat is repeated, or is not a request id.",
+		"Send in it, once, the request id of the write that is to be sent again.",
+		"http_request_error"}
 	problemFraming = problem{http.StatusBadRequest, "proxy_bad_framing",
 		"The head of the request is not one that can be read in only one way.",
 		"Send HTTP/1.1 with one Host, lines that end in CR LF, and one Content-Length or Transfer-Encoding: chunked. The proxy's log names the rule.",
@@ -86,6 +94,27 @@ var (
 	problemMethod = problem{http.StatusMethodNotAllowed, "proxy_method_refused",
 		"This method is not forwarded.",
 		"Use GET, HEAD, POST, PUT, PATCH or DELETE.",
+		"http_request_denied"}
+	problemRepeat = problem{http.StatusConflict, "proxy_repeat_refused",
+		"The same write was sent before, and upstream may have executed it. This one was not sent.",
+		"If the earlier one was executed, nothing is left to do. If it was not: send the request again with X-Monite-Proxy-Repeat: " +
+			"followed by the earlier request id (error.earlier.request_id), or, if it has an Idempotency-Key, with a new key.",
+		"http_request_denied"}
+	problemRepeatInProgress = problem{http.StatusConflict, "proxy_repeat_refused",
+		"The same write is still under way. This one was not sent.",
+		"Try again after Retry-After: the earlier one's response then comes back, if there is one.",
+		"http_request_denied"}
+	problemKeyInProgress = problem{http.StatusConflict, "proxy_idempotency_in_progress",
+		"A write with the same Idempotency-Key is still under way. This one was not sent.",
+		"Try again after Retry-After, with the same key: the earlier one's response then comes back.",
+		"http_request_denied"}
+	problemResponseGone = problem{http.StatusConflict, "proxy_idempotency_answer_gone",
+		"The same write was executed before, and its response is not kept any more. This one was not sent.",
+		"Read the resource: error.earlier.status is upstream's status. Responses over 256 KiB are not kept.",
+		"http_request_denied"}
+	problemKeyReused = problem{http.StatusUnprocessableEntity, "proxy_idempotency_key_reused",
+		"The Idempotency-Key was used for another request.",
+		"Use a new key for each write, and the same key, method, path and body only to repeat it.",
 		"http_request_denied"}
 	problemBodyTooLarge = problem{http.StatusRequestEntityTooLarge, "proxy_body_too_large",
 		"The request body is larger than the proxy forwards.",
@@ -160,6 +189,14 @@ var (
 		"Too many requests are in flight.",
 		"Try again later, or raise MONITE_MAX_IN_FLIGHT.",
 		"connection_limit_reached"}
+	problemRateLimited = problem{http.StatusServiceUnavailable, "proxy_rate_limited",
+		"More requests are sent than MONITE_MAX_REQUESTS_PER_SECOND allows, or than Monite has left.",
+		"The request was not sent. Try again after Retry-After.",
+		"connection_limit_reached"}
+	problemKeyUnavailable = problem{http.StatusServiceUnavailable, "proxy_idempotency_unavailable",
+		"The Idempotency-Key could not be claimed, because the store that replicas share does not respond.",
+		"The request was not sent. Try again after Retry-After, with the same key. The operator should check MONITE_REDIS_URL.",
+		"destination_unavailable"}
 	problemDraining = problem{http.StatusServiceUnavailable, "proxy_draining",
 		"The proxy is shutting down.",
 		"Try again on a new connection.",

@@ -73,6 +73,18 @@ type Record struct {
 	UpstreamRequestID           string
 	// Aborted: the response was cut off visibly, after its head had gone out.
 	Aborted bool
+	// RepeatOf is the request id of the write that this one repeats, by accident or on
+	// purpose.
+	RepeatOf string
+	// Repeat is what became of a write that is remembered: sent, overridden, replayed,
+	// refused, in_progress, reused, gone or unavailable. Keyed: it had a key. Waited: an
+	// equal one was under way.
+	Repeat        string
+	Keyed, Waited bool
+	// Delivered: the app's connection has taken upstream's response to a write that is
+	// remembered, and nothing says that the app was gone. DeliveryKnown: there was such
+	// a response.
+	DeliveryKnown, Delivered bool
 	// Err is the cause of a response made by the proxy; nil if the app's request
 	// was at fault. It holds no secret.
 	Err error

@@ -13,7 +13,12 @@ import (
 // be passed on whole, it panics with http.ErrAbortHandler: a clean end would
 // make a truncated response look complete.
 func (c *call) respond(response *http.Response) {
-	defer func() { _ = response.Body.Close() }()
+	followed := false
+	defer func() {
+		if !followed {
+			_ = response.Body.Close()
+		}
+	}()
 	w, record, closeAfter := c.w, &c.record, c.body.unfinished()
 	record.Status, record.Origin = response.StatusCode, OriginUpstream
 	record.UpstreamRequestID = safeID(response.Header.Get("X-Request-Id"))
@@ -24,6 +29,9 @@ func (c *call) respond(response *http.Response) {
 		if !keptHere(name) && !listed[name] {
 			header[name] = values
 		}
+	}
+	if isWrite(c.in.Method) {
+		c.settleHead(response)
 	}
 	if record.UpstreamRequestID != "" && record.UpstreamRequestID != record.RequestID {
 		header.Set("X-Monite-Proxy-Upstream-Request-Id", record.UpstreamRequestID)
@@ -49,6 +57,7 @@ func (c *call) respond(response *http.Response) {
 	}
 	setTiming(header, record)
 	c.setExplanation()
+	respell(header, c.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
 		// A stream may begin with a pause, and the app may wait for its head.
@@ -56,6 +65,12 @@ func (c *call) respond(response *http.Response) {
 	}
 	n, err := copyFlushing(w, response)
 	record.ResponseBytes = n
+	if err == nil && c.claim != nil && response.ContentLength >= 0 {
+		err = http.NewResponseController(w).Flush() // whether the app takes it shows now
+	}
+	if c.claim != nil {
+		followed = c.settleBody(response, err != nil)
+	}
 	if err != nil {
 		record.Aborted, record.Err = true, err
 		resetIfUndelimited(c.in, response.ContentLength)

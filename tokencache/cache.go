@@ -50,6 +50,15 @@ type Config struct {
 	// OnMint is called after each mint, on the goroutine of the mint, with no
 	// lock held. May be nil.
 	OnMint func(Mint)
+	// Store is shared with other processes. Nil: there are none.
+	Store Store
+	// StoreTimeout is how long somebody who waits leaves the Store to answer, and a
+	// tenth of what it has when nobody waits or it has not been heard yet. Default
+	// (0): 50 ms.
+	StoreTimeout time.Duration
+	// OnAdopt is called with the age of each token that another process minted, as
+	// OnMint is. May be nil.
+	OnAdopt func(grant Grant, age time.Duration)
 }
 
 // Mint tells how one mint ended.
@@ -80,6 +89,7 @@ type Cache struct {
 	// forgiven counts calls of Forgive: a refusal of the credentials before says
 	// nothing of those after.
 	forgiven atomic.Int64
+	heard    atomic.Bool // the Store has answered before
 
 	// lifetime is the context of every mint: shared work must not end because
 	// the caller who happened to start it went away.
@@ -107,6 +117,9 @@ func New(config Config) *Cache {
 	}
 	if config.MintsPerSecond == 0 {
 		config.MintsPerSecond = 20
+	}
+	if config.StoreTimeout <= 0 {
+		config.StoreTimeout = 50 * time.Millisecond
 	}
 	c := &Cache{
 		config: config,
@@ -167,6 +180,7 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 	deadline := start.mono + int64(c.config.HoldTimeout)
 	timeout := time.NewTimer(c.config.HoldTimeout)
 	defer timeout.Stop()
+	joined := false
 	for {
 		now := c.clock.now()
 		if token, ok := c.usable(e, now); ok {
@@ -185,7 +199,7 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			if !c.sleep(ctx, time.Duration(next-now.mono)) {
 				return secret.String{}, ctx.Err()
 			}
-			e.current.CompareAndSwap(m, nil)
+			e.lose(m)
 			continue
 		}
 		if until, cause := c.blocked(e, now); cause != nil {
@@ -202,11 +216,13 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			continue
 		}
 		// A fifth of the time is for the mint itself: who comes to the front of the
-		// line as his time is over has used up a mint, and has nothing of it.
-		if pause := c.gate.delay(e); pause > 0 && now.mono+int64(pause) > deadline-int64(c.config.HoldTimeout/5) {
+		// line as his time is over has used up a mint, and has nothing of it. With a
+		// Store the token may be there without a mint, so that is looked for first.
+		if pause := c.gate.delay(e); pause > 0 && (c.config.Store == nil || joined) && now.mono+int64(pause) > deadline-int64(c.config.HoldTimeout/5) {
 			return secret.String{}, c.unavailable(e, &FetchError{Reason: Paced}, now.mono+int64(pause), now)
 		}
 		token, err, ended := c.join(ctx, e, timeout.C)
+		joined = true
 		switch {
 		// Not by another look at the entry: a token that was too old when it
 		// came still serves those who waited for it.
@@ -295,7 +311,7 @@ func (c *Cache) Invalidate(grant Grant, rejected secret.String) {
 	switch {
 	case m == nil || !m.token.Equal(rejected):
 	case !m.young(c.clock.now()):
-		e.current.CompareAndSwap(m, nil)
+		e.lose(m)
 	case !m.successor:
 		e.refused.Store(m)
 	}

@@ -15,11 +15,15 @@
 //     is near, and leaves on its own context.
 //   - pace.go: the line to the token endpoint. So many mints at once and in a
 //     second, by lanes of which none starves.
+//   - store.go: what a cache wants of a Store that other processes share.
+//   - others.go: the questions to it. A token that another process minted is taken
+//     over; else one process mints, and the others wait for its token, but not long.
 //   - mint.go: the one mint per grant, on the cache's own context, and what its
 //     outcome changes.
 //   - run.go: Run refreshes ahead of expiry the grants that were used lately,
 //     and owns every mint: when it has returned, none is left.
 //   - lasting.go: Lasting gives a token away, to somebody who keeps it for a while.
+//   - prove.go: Prove gets one token and keeps nothing: for new credentials.
 //   - status.go: what the metrics and the status endpoint show.
 //
 // Without Run the cache is lazy, and still right.

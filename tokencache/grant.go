@@ -30,4 +30,8 @@ type Token struct {
 	// ExpiresIn is the lifetime, counted from before the mint was sent.
 	// Zero or less: the endpoint gave none that makes sense.
 	ExpiresIn time.Duration
+	// By names the credentials that minted it, and tells nothing of them. A Store
+	// compares it: credentials may change between a claim and its mint. Empty where
+	// there is no Store.
+	By string
 }

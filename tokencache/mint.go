@@ -9,12 +9,12 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// errAbandoned: all who waited for the mint left before its turn came. Whoever
-// came since asks again.
+// errAbandoned: all who waited for the mint left before its turn came, or it was
+// left to another process. Whoever came since asks again.
 var errAbandoned = errors.New("nobody waits for this mint")
 
 // mint runs once for all who want a token of e at this moment (a flight).
-func (c *Cache) mint(e *entry) (token secret.String, err error) {
+func (c *Cache) mint(e *entry) (secret.String, error) {
 	if !c.begin() {
 		return secret.String{}, ErrClosed
 	}
@@ -23,66 +23,194 @@ func (c *Cache) mint(e *entry) (token secret.String, err error) {
 	// then, and its token would be stored where nobody finds it.
 	e.pins.Add(1)
 	defer e.pins.Add(-1)
+	f := c.newFlight(e)
+	for {
+		token, err, again := f.try()
+		if !again {
+			return token, err
+		}
+	}
+}
 
-	turn, used := c.gate.enter(e), false
+// try asks the other processes, then stands in line, then mints. again: another
+// process was faster after all, and has to be asked again.
+func (f *flight) try() (token secret.String, err error, again bool) {
+	// Without this look, a token that has just come would be asked for once more.
+	if token, err, done := f.look(); done {
+		return token, err, false
+	}
+	if token, err, done := f.others(); done {
+		return token, err, false
+	}
+	if f.hopeless() {
+		return secret.String{}, f.abandoned(), false
+	}
+	turn := f.gate.enter(f.e)
 	select {
 	case wanted := <-turn.ready:
 		if !wanted {
-			return secret.String{}, errAbandoned
+			return secret.String{}, f.abandoned(), false
 		}
-		defer func() { c.gate.leave(turn, used) }()
-	case <-c.lifetime.Done():
-		c.gate.leave(turn, false)
-		return secret.String{}, ErrClosed
+	case <-f.lifetime.Done():
+		f.gate.leave(turn, false)
+		f.giveBack()
+		return secret.String{}, ErrClosed, false
 	}
-
 	// Look again. A misses, and is about to ask for a flight; B's flight stores
 	// the token and ends; A's is a new one, and without this look a second mint.
 	// The same with a failure: without the look, A would try again at once.
-	now := c.clock.now()
-	if m := e.current.Load(); m != nil && m.state(now) == fresh && (!e.forced.Load() || m.young(now)) {
-		return m.token, nil
+	if token, err, done := f.look(); done {
+		f.gate.leave(turn, false)
+		f.giveBack()
+		return token, err, false
 	}
-	if _, cause := c.blocked(e, now); cause != nil {
-		return secret.String{}, cause
+	if f.answered && f.claim == nil {
+		if token, err, done, again := f.claimNow(); done || again {
+			f.gate.leave(turn, false)
+			return token, err, again
+		}
 	}
+	token, err = f.fetchAndKeep(turn)
+	return token, err, false
+}
 
-	forced := e.forced.Swap(false)
-	forgiven := c.forgiven.Load()
-	start := now
-	used = true
-	fetched, err := c.fetch(e.grant)
-	if c.lifetime.Err() != nil && err != nil {
+// look returns what an earlier flight has left: a fresh token, or a failure.
+func (f *flight) look() (token secret.String, err error, done bool) {
+	now := f.clock.now()
+	forced := f.forced || f.e.forced.Load()
+	if m := f.e.current.Load(); m != nil && m.state(now) == fresh && (!forced || m.young(now)) {
+		if f.forced {
+			f.e.forced.Store(true) // Run comes back to it when the token is no longer young
+		}
+		return m.token, nil, true
+	}
+	if _, cause := f.blocked(f.e, now); cause != nil {
+		if f.forced {
+			f.e.forced.Store(true)
+		}
+		return secret.String{}, cause, true
+	}
+	return secret.String{}, nil, false
+}
+
+// hopeless reports whether the line here is too long for who waits. Without a Store
+// callers have seen that before; with one they first ask for a token that is there.
+func (f *flight) hopeless() bool {
+	return f.config.Store != nil && f.e.waiting.Load() > 0 && f.claim == nil &&
+		f.gate.delay(f.e) > f.config.HoldTimeout*4/5
+}
+
+// fetchAndKeep mints, in its turn, and keeps what comes of it.
+func (f *flight) fetchAndKeep(turn *turn) (secret.String, error) {
+	f.takeForced()
+	f.forgiven = f.Cache.forgiven.Load()
+	start := f.clock.now()
+	r, elsewhere := f.fetchOrFind(turn, start)
+	if elsewhere {
+		return f.e.current.Load().token, nil
+	}
+	defer f.gate.leave(turn, true)
+	if f.lifetime.Err() != nil && r.err != nil {
+		f.giveBack()
 		return secret.String{}, ErrClosed
 	}
-	stored := c.clock.now()
-	event := Mint{Grant: e.grant, Duration: time.Duration(stored.mono - start.mono)}
-	if err == nil {
-		m := newMinted(fetched, start, stored, c.config.RefreshBefore, jitter())
-		m.successor = e.refused.Swap(nil) != nil
-		e.current.Store(m)
-		e.failure.Store(nil)
-		e.mints.Add(1)
-		c.lastSuccess.Store(stored.mono)
-		event.ExpiresIn = m.left(stored)
-		event.RefreshIn = m.refreshAt - m.age(stored)
-		token = m.token
+	event := r.event
+	defer func() {
+		f.poke()
+		if f.config.OnMint != nil {
+			f.config.OnMint(event)
+		}
+	}()
+	if r.err != nil {
+		failed := f.fail(f.e, r.err, start, r.ended)
+		f.unforce(failed, r.ended)
+		event.Err, event.RetryIn = failed.err, time.Duration(failed.demandAt-r.ended.mono)
+		f.tell(Outcome{Err: failed.err})
+		return secret.String{}, failed.err
+	}
+	m := newMinted(r.token, start, r.ended, f.config.RefreshBefore, jitter())
+	m.mark, m.by = f.mark, r.token.By
+	if f.config.Store != nil && m.refreshAt < m.lifetime {
+		m.refreshAt = sharedRefresh(m.lifetime, f.config.RefreshBefore, m.age(r.ended)+minInterval, jitter())
+	}
+	f.keep(f.e, m)
+	f.e.mints.Add(1)
+	f.lastSuccess.Store(r.ended.mono)
+	event.ExpiresIn, event.RefreshIn = m.left(r.ended), m.refreshAt-m.age(r.ended)
+	f.tell(Outcome{Token: r.token})
+	return m.token, nil
+}
+
+// fetched is what the Fetcher gave.
+type fetched struct {
+	token Token
+	err   error
+	ended instant
+	event Mint
+}
+
+// fetchOrFind mints. While somebody waits it looks every second whether another
+// process has a token by now: with an endpoint that takes its time, many mint, and
+// all may take the first that comes. elsewhere: one was found; the mint goes on, and
+// its outcome changes nothing.
+func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bool) {
+	fetch := func() fetched {
+		token, err := f.fetch(f.e.grant)
+		ended := f.clock.now()
+		return fetched{token, err, ended, Mint{Grant: f.e.grant, Duration: time.Duration(ended.mono - start.mono)}}
+	}
+	if f.config.Store == nil {
+		return fetch(), false
+	}
+	done := make(chan fetched, 1)
+	ctx, cancel := context.WithCancel(f.lifetime)
+	f.mints.Go(func() {
+		defer cancel() // nobody waits for an answer of others any more
+		done <- fetch()
+	})
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case r := <-done:
+			return r, false
+		case <-every.C:
+		}
+		if f.e.waiting.Load() == 0 {
+			continue
+		}
+		if f.found(ctx) {
+			f.mints.Go(func() {
+				f.drop(<-done)
+				f.gate.leave(turn, true)
+			})
+			return fetched{}, true
+		}
+	}
+}
+
+// found looks whether another process has a token.
+func (f *flight) found(ctx context.Context) bool {
+	claim, mark := f.claim, f.mark
+	a, err := f.ask(ctx, true, true)
+	f.claim, f.mark = claim, mark
+	return err == nil && a.Kind == Found
+}
+
+// drop ends a mint that nobody waits for any more.
+func (f *flight) drop(r fetched) {
+	if r.err != nil {
+		r.event.Err = asFetchError(r.err)
+		if r.event.Err.Reason == Throttled {
+			f.pause(r.ended.mono + int64(retryAfter(r.event.Err)))
+		}
 	} else {
-		f := c.fail(e, err, start, stored)
-		if m := e.current.Load(); forced && f.err.Reason != Rejected && m != nil && m.state(stored) != expired {
-			e.forced.Store(true)
-		}
-		if f.err.Reason == Rejected && forgiven != c.forgiven.Load() {
-			e.failure.CompareAndSwap(f, nil) // the credentials changed during this mint
-		}
-		event.Err, event.RetryIn = f.err, time.Duration(f.demandAt-stored.mono)
-		err = f.err
+		f.e.mints.Add(1)
+		r.event.ExpiresIn = r.token.ExpiresIn - r.event.Duration
 	}
-	c.poke()
-	if c.config.OnMint != nil {
-		c.config.OnMint(event)
+	if f.config.OnMint != nil && f.lifetime.Err() == nil {
+		f.config.OnMint(r.event)
 	}
-	return token, err
 }
 
 // begin reports whether a mint may start; if so the caller ends it with
@@ -116,13 +244,7 @@ func (c *Cache) fetch(grant Grant) (token Token, err error) {
 // fail records a failed mint. The token that is there stays: it is good to its
 // true end, whatever the endpoint says of the next one.
 func (c *Cache) fail(e *entry, err error, start, now instant) *failure {
-	cause, ok := errors.AsType[*FetchError](err)
-	if !ok {
-		cause = &FetchError{Reason: Unavailable, Err: err}
-		if errors.Is(err, context.DeadlineExceeded) {
-			cause.Reason = TimedOut
-		}
-	}
+	cause := asFetchError(err)
 	e.failures.Add(1)
 	f := newFailure(cause, e.failure.Load(), now.mono, jitter())
 	f.alone = cause.Reason == Rejected || cause.Reason != Throttled &&
@@ -132,6 +254,18 @@ func (c *Cache) fail(e *entry, err error, start, now instant) *failure {
 		c.pause(now.mono + int64(retryAfter(cause)))
 	}
 	return f
+}
+
+// asFetchError is err as the Fetcher should have returned it.
+func asFetchError(err error) *FetchError {
+	cause, ok := errors.AsType[*FetchError](err)
+	if !ok {
+		cause = &FetchError{Reason: Unavailable, Err: err}
+		if errors.Is(err, context.DeadlineExceeded) {
+			cause.Reason = TimedOut
+		}
+	}
+	return cause
 }
 
 // slowMint is how long a mint may hold a slot for nothing before its grant has to

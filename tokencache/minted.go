@@ -49,6 +49,9 @@ type minted struct {
 	refreshAt time.Duration // from start; equal to lifetime if never ahead
 	// successor of a token that was refused in its first second
 	successor bool
+	mark      string // names it in the Store; empty: it is not there
+	by        string // Token.By
+	shared    bool   // another process minted it
 }
 
 // newMinted decides how long a token is used. jitter is in [0, 1).
@@ -72,6 +75,21 @@ func newMinted(token Token, start, stored instant, refreshBefore time.Duration, 
 		m.refreshAt = min(max(m.refreshAt, took+minInterval), lifetime)
 	}
 	return m
+}
+
+// sharedRefresh draws when a token is refreshed that many processes hold, counted
+// from its start: anywhere from two leads before its end to half a lead before it,
+// but not before it is as old as it is now. The first process mints, and the others
+// find its token. The window is wide because all their tokens end in one moment:
+// without the Store each process mints its own, and they are spread already.
+//
+// For example: a lifetime of 30 min and refreshBefore 5 m give a refresh between 20
+// and 27.5 minutes; a lifetime of 60 s gives one between 20 and 45 s.
+func sharedRefresh(lifetime, refreshBefore, age time.Duration, jitter float64) time.Duration {
+	lead := min(refreshBefore, lifetime/2)
+	from := max(lifetime-2*lead, lifetime/3, age)
+	to := max(lifetime-lead/2, from)
+	return min(from+time.Duration(jitter*float64(to-from)), lifetime)
 }
 
 // age is by the clock that says older: after a suspend that is the wall clock,

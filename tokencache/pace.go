@@ -86,7 +86,7 @@ func laneOf(e *entry, waited bool) lane {
 		return suspect
 	case !waited:
 		return ahead
-	case e.mints.Load() == 0:
+	case !e.served():
 		return stranger
 	default:
 		return known
@@ -109,7 +109,9 @@ func (g *gate) enter(e *entry) *turn {
 func (g *gate) leave(t *turn, used bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.entry.turn = nil
+	if t.entry.turn == t { // else that of a mint that began while this one went on
+		t.entry.turn = nil
+	}
 	if t.waiting {
 		g.remove(t)
 	} else {

@@ -86,7 +86,7 @@ func (c *Cache) due(e *entry, now instant) int64 {
 	switch {
 	case e.forced.Load() && m != nil:
 		due = max(now.mono, m.storedAt+int64(minInterval))
-	case e.forced.Load(), m == nil && e.warm && e.mints.Load() == 0:
+	case e.forced.Load(), m == nil && e.warm && !e.served():
 		due = now.mono
 	case m == nil || m.state(now) == expired:
 		return due
@@ -102,5 +102,5 @@ func (c *Cache) due(e *entry, now instant) int64 {
 	if f := e.failure.Load(); f != nil {
 		due = max(due, f.aheadAt)
 	}
-	return max(due, c.pausedUntil.Load())
+	return max(due, c.pausedUntil.Load(), e.lookAt.Load())
 }

@@ -13,6 +13,9 @@ type Status struct {
 	// Idle is how long nobody asked for it.
 	Idle            time.Duration
 	Mints, Failures int64
+	// Adopted is how many tokens other processes minted; Shared: this one too.
+	Adopted int64
+	Shared  bool
 	// LastFailure is nil if the last mint was a success. RetryIn is when the next
 	// try is due.
 	LastFailure *FetchError
@@ -28,12 +31,13 @@ func (c *Cache) Status() []Status {
 		s := Status{
 			Grant: e.grant, State: "missing", Warm: e.warm,
 			Idle:  time.Duration(now.mono - e.lastUsed.Load()),
-			Mints: e.mints.Load(), Failures: e.failures.Load(),
+			Mints: e.mints.Load(), Failures: e.failures.Load(), Adopted: e.adopted.Load(),
 		}
 		if m := e.current.Load(); m != nil {
 			s.State = m.state(now).String()
 			s.Age, s.Left = m.age(now), max(m.left(now), 0)
 			s.RefreshIn = m.refreshAt - s.Age
+			s.Shared = m.shared
 		}
 		if f := e.failure.Load(); f != nil {
 			s.LastFailure = f.err
@@ -57,7 +61,7 @@ func (c *Cache) Cached(grant Grant) bool {
 // Warmed reports whether every warm grant has had a token.
 func (c *Cache) Warmed() bool {
 	for e := range c.table.all {
-		if e.warm && e.mints.Load() == 0 {
+		if e.warm && !e.served() {
 			return false
 		}
 	}

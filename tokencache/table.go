@@ -28,6 +28,12 @@ type entry struct {
 	usedStale atomic.Pointer[minted]
 	// refused is a token that upstream refused in its first second.
 	refused atomic.Pointer[minted]
+	// lost is the token that upstream refused, until there is another.
+	lost atomic.Pointer[minted]
+	// lookAt is monotonic: a refresh that was left to another process is not tried
+	// before it. postponed counts how often it was.
+	lookAt    atomic.Int64
+	postponed atomic.Int32
 	// forced: the next mint is wanted although the token is fresh.
 	forced atomic.Bool
 	// refreshing: Run is waiting for a mint of it.
@@ -39,7 +45,17 @@ type entry struct {
 	waiting atomic.Int32
 	turn    *turn // of that mint; guarded by gate.mu
 
-	mints, failures atomic.Int64
+	mints, failures, adopted atomic.Int64
+}
+
+// served reports whether the grant has ever had a token.
+func (e *entry) served() bool { return e.mints.Load() > 0 || e.adopted.Load() > 0 }
+
+// lose takes m away because upstream refused it.
+func (e *entry) lose(m *minted) {
+	if e.current.CompareAndSwap(m, nil) {
+		e.lost.Store(m)
+	}
 }
 
 // usedGranularity keeps the hot path from writing a shared cache line at every hit.

@@ -27,7 +27,9 @@ func (s *sidecar) confine() error {
 	// out of reach: its link may lead anywhere.
 	_ = time.Now().Local().String()
 
-	inForce, err := confine.Apply(rules(s.cfg))
+	r := rules(s.cfg)
+	r.Ports = append(r.Ports, s.masterPort()...)
+	inForce, err := confine.Apply(r)
 	switch required := s.cfg.Confine == "require"; {
 	case errors.Is(err, confine.ErrUnsupported) && !required:
 		s.log.Info().Str("reason", err.Error()).Msg("not confined")
@@ -78,6 +80,9 @@ func rules(cfg *config.Config) confine.Rules {
 	r.Ports = append(r.Ports, portOf(cfg.Upstream))
 	if cfg.Traces != nil {
 		r.Ports = append(r.Ports, portOf(cfg.Traces.Endpoint))
+	}
+	if cfg.Redis != nil {
+		r.Ports = append(r.Ports, cfg.Redis.Ports()...) // a unix socket needs no rule
 	}
 	if cfg.ProxyFromEnv {
 		env := httpproxy.FromEnvironment()

@@ -42,14 +42,27 @@ func (s *sidecar) drain() bool {
 	err := s.data.server.Shutdown(ctx)
 	stopping.Wait()
 	if err == nil && allEnded {
-		return true
+		return s.finishFollowing(ctx)
 	}
+	defer s.finishFollowing(ctx)
 	cut := s.handler.InFlight()
 	_ = s.data.server.Close()
 	if cut == 0 { // only connections that have not sent a whole request
 		return true
 	}
 	s.log.Error().Int64("requests", cut).Dur("drain_timeout", s.cfg.DrainTimeout).Msg("drain timed out, requests cut off")
+	return false
+}
+
+// finishFollowing waits for the writes whose apps do not wait any more: the audit
+// file is to say what became of them. It reports false if some had to be cut off.
+func (s *sidecar) finishFollowing(ctx context.Context) bool {
+	followed := s.handler.Followed()
+	if s.handler.FinishFollowing(ctx) {
+		return true
+	}
+	s.log.Error().Int64("writes", followed).Dur("drain_timeout", s.cfg.DrainTimeout).
+		Msg("drain timed out, writes whose apps had gone are of unknown outcome: the audit lines name them")
 	return false
 }
 

@@ -73,7 +73,6 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	}
 	stop() // the cache and the watchers; the traces, once what is left is exported
 	s.upstream.CloseIdleConnections()
-	s.mints.CloseIdleConnections()
 	s.admin.end(adminGrace)
 	running.Wait()
 	s.log.Info().Int("exit_code", code).Msg("stopped")

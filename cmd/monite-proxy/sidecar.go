@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
@@ -33,12 +35,14 @@ type sidecar struct {
 	metrics  *admin.Metrics
 	history  *admin.History
 	grant    tokencache.Grant // of a request that names nobody
-	mints    *upstream.Transport
 	upstream *upstream.Transport
+	pauses   pauses
 	rotation *tokenendpoint.Rotation
+	shared   shared
 	cache    *tokencache.Cache
 	watcher  *secret.Watcher
 	traces   *trace.Traces // nil: none are exported
+	journal  *writes.Journal
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
@@ -79,28 +83,32 @@ const (
 // newTokens makes what mints: the credentials, the token endpoint and the cache.
 func (s *sidecar) newTokens() {
 	cfg := s.cfg
-	s.mints = newTransport(cfg)
-	s.mints.OnStaleAddresses = s.staleAddresses
-	s.mints.MaxConns, s.mints.MaxIdleConns = maxMintsAtOnce+2, 4 // a warm grant and a proof go besides
-	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.mints}
+	// One transport for all: the first request goes out on the connection of the first
+	// mint, and the mint for a new user finds one that is there. A warm grant and a
+	// proof go besides the mints.
+	s.upstream = newTransport(cfg)
+	s.upstream.OnStaleAddresses = s.staleAddresses
+	s.upstream.KeepWarm, s.upstream.Reserve = cfg.KeepWarm, maxMintsAtOnce+2
+	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns) + s.upstream.Reserve
+	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.upstream.Reserved()}
 	s.rotation = s.newRotation(endpoint)
+	s.newShared(endpoint)
 	s.watcher = &secret.Watcher{Files: cfg.Files(), OnReload: s.reloaded}
-	s.cache = tokencache.New(tokencache.Config{
+	c := tokencache.Config{
 		Fetcher:     endpoint,
 		Warm:        []tokencache.Grant{s.grant},
 		MintTimeout: cfg.TokenTimeout, RefreshBefore: cfg.RefreshBefore, HoldTimeout: cfg.HoldTimeout,
 		MaxEntries: cfg.MaxIdentities, MaxMints: maxMintsAtOnce, MintsPerSecond: cfg.MintsPerSecond,
 		OnMint: s.minted,
-	})
+	}
+	s.share(&c)
+	s.cache = tokencache.New(c)
 	s.health = &admin.Health{Tokens: s.cache}
 }
 
 // newHandler makes what forwards requests, and the named identities behind it.
 func (s *sidecar) newHandler(policy identity.Policy) {
 	cfg := s.cfg
-	s.upstream = newTransport(cfg)
-	s.upstream.OnStaleAddresses = s.staleAddresses
-	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns)
 	version, _, _ := build()
 	var handleSecret func() secret.String
 	if cfg.TokenHandles {
@@ -115,13 +123,21 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 	if s.traces = newTraces(cfg, s.log, version); s.traces != nil {
 		tracer = s.traces
 	}
+	remembered := writes.Config{Guard: cfg.RepeatGuard, KeyTTL: cfg.IdempotencyTTL, Patience: cfg.UpstreamTimeout}
+	var sharedPace func(context.Context) (time.Duration, error)
+	if s.shared.store != nil {
+		remembered.Shared = s.shared.store.Records(cfg.Redis.Timeout)
+		sharedPace = s.shared.store.Pace(cfg.MaxRequestsPerSecond)
+	}
+	s.journal = writes.New(remembered)
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: s.upstream, APIVersion: cfg.APIVersion,
 		Policy: policy, HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
-		Explain: !cfg.Production(), Observe: s.observe,
+		MaxPerSecond: cfg.MaxRequestsPerSecond, SharedPace: sharedPace,
+		Explain: !cfg.Production(), Observe: s.observe, Journal: s.journal, FollowFor: cfg.RepeatGuard,
 	})
 	s.named = named.New(named.Config{
 		Settings: cfg, Log: s.log, SetPolicy: s.handler.SetPolicy, NewServer: s.newDataServer, Options: s.appOptions,
@@ -133,6 +149,7 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 func (s *sidecar) observe(r *proxy.Record) {
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
+	s.pauses.seen(r.Start.Add(r.Duration))
 }
 
 // minted is told of each mint.
@@ -150,8 +167,9 @@ func (s *sidecar) minted(mint tokencache.Mint) {
 func (s *sidecar) registerMetrics() {
 	version, commit, goVersion := build()
 	sources := admin.Sources{
-		Tokens: s.cache, InFlight: s.handler.InFlight, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
-		RefusedPeers: s.peers.count.Load, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+		Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
+		RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+		Writes: s.journal, Followed: s.handler.Followed,
 		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
 	}
 	if s.traces != nil {
@@ -168,6 +186,10 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
 		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status, History: s.history, StatusPage: cfg.StatusPage,
+		Writes: s.journal, Followed: s.handler.Followed,
+	}
+	if s.shared.store != nil {
+		c.Shared = s.sharedStatus
 	}
 	for _, setting := range cfg.Redacted() {
 		c.Settings = append(c.Settings, admin.Setting(setting))

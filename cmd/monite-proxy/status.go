@@ -25,8 +25,13 @@ func status(args []string, stdout, stderr io.Writer) int {
 	watch := flags.Bool("watch", false, "print it again every -every, until interrupted")
 	every := flags.Duration("every", 2*time.Second, "with -watch")
 	asJSON := flags.Bool("json", false, "print the JSON of /status as it is")
+	unknown := flags.Bool("unknown", false, "print only the writes of unknown outcome: upstream may have executed them")
 	if code, done := parse(flags, args, stderr); done {
 		return code
+	}
+	table := client.Table
+	if *unknown {
+		table = client.UnknownWrites
 	}
 	if *every < 100*time.Millisecond {
 		_, _ = fmt.Fprintln(stderr, "monite-proxy status: -every must be at least 100ms")
@@ -41,7 +46,7 @@ func status(args []string, stdout, stderr io.Writer) int {
 	for {
 		text, err := sidecar.Ask(ctx, "GET", "/status")
 		if err == nil && !*asJSON {
-			text, err = client.Table(text)
+			text, err = table(text)
 		}
 		if ctx.Err() != nil {
 			return exitOK

@@ -6,6 +6,9 @@
 //	           String from then on. Whatever prints, marshals or logs it gets
 //	           "[redacted]". A test counts the callers of Reveal and Bearer
 //	value.go   Check: what is wrong with a value, without showing it
+//	bearer.go  what may stand in an Authorization field
+//	pairkey.go keys that a client id and its secret make, from which nothing leads
+//	           back to them
 //	pairs.go   header fields whose values are secret
 //	userinfo.go  the user and the password of a URL
 //	file.go    File: a secret that lives in a file. It always has a value, the last

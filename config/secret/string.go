@@ -44,9 +44,9 @@ func NewToken(text string) String {
 	return String{value: &text, bearer: &bearer}
 }
 
-// Reveal returns the text. It has three callers: the mint body in tokenendpoint,
-// the answer of the vend listener in proxy, and the fields for the trace
-// collector.
+// Reveal returns the text. It has five callers: the mint body in tokenendpoint, the
+// password and the sealed tokens of the store that replicas share, the answer of the
+// vend listener in proxy, and the fields for the trace collector.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""

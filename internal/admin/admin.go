@@ -50,8 +50,14 @@ type Config struct {
 	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
 	Credentials func() CredentialsStatus
+	// Shared tells of the store that replicas share. nil: there is none.
+	Shared func() SharedStatus
 	// Named tells of the identities file. nil, or a nil answer: there is none.
 	Named func() *NamedStatus
+	// Writes is the journal of writes. nil: nothing is remembered.
+	Writes Writes
+	// Followed is the number of writes that are read to their end for nobody.
+	Followed func() int64
 	// Started is when the process started.
 	Started time.Time
 }
@@ -91,6 +97,7 @@ func New(config Config) *Handler {
 		router.Get("/events", ownOrigin(h.page.events))
 	}
 	router.Post("/tokens/refresh", ownOrigin(h.refresh))
+	router.Post("/writes/{request_id}/forget", ownOrigin(h.forget))
 	router.Post("/quitquitquit", ownOrigin(h.quit))
 	h.router = router
 	return h

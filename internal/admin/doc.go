@@ -8,10 +8,11 @@
 //     Mint per mint; sources.go: what is asked at each scrape, registered in one
 //     call; series.go finds the series of a request in one map access;
 //     identities.go and credentials.go hold the metrics of the identities file and
-//     of changed credentials
+//     of changed credentials, shared.go those of the store that replicas share
 //   - history.go: the last requests and mints, and the figures of the last five
 //     minutes, fed by the same Records and Mints
-//   - status.go: /status and /version; named.go and credentials.go: their parts
+//   - status.go: /status and /version; named.go, credentials.go and
+//     writes.go: their parts
 //     that tell of the identities file and of the client id and secret
 //   - page.go: the same for people on /, live by server-sent events; its template,
 //     style and script are in page/

@@ -46,6 +46,8 @@ type Metrics struct {
 	rotations        *prometheus.CounterVec
 	identityReloads  *prometheus.CounterVec
 	audited          *prometheus.CounterVec
+	repeats          *prometheus.CounterVec
+	keyed            *prometheus.CounterVec
 
 	bound atomic.Pointer[map[labelSet]*series] // replaced, never changed
 }
@@ -80,9 +82,11 @@ func NewMetrics() *Metrics {
 		rotations:       newRotations(),
 		identityReloads: counter("identity_reloads_total", "Changes of the identities file, by result: ok, or failed and the old identities kept.", "result"),
 		audited:         counter("audited_refusals_total", "Requests that rules on trial (audit_only) would have refused, by error type.", "type"),
+		repeats:         counter("repeats_total", "Writes without a key that repeat another one, by what became of them: refused, replayed, overridden; waited counts those for which one was under way, whatever became of them.", "result"),
+		keyed:           counter("idempotency_total", "Writes with an Idempotency-Key, by what became of them: sent, replayed, refused, reused, in_progress, gone, unavailable or overridden.", "result"),
 	}
 	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
-		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, m.identityReloads, m.audited,
+		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, m.identityReloads, m.audited, m.repeats, m.keyed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.beginAtZero()
 	return m
@@ -104,6 +108,12 @@ func (m *Metrics) beginAtZero() {
 	}
 	for _, reason := range []string{"401", "expired"} {
 		m.replays.WithLabelValues(reason)
+	}
+	for _, result := range []string{"refused", "replayed", "waited", "overridden"} {
+		m.repeats.WithLabelValues(result)
+	}
+	for _, result := range []string{"sent", "replayed", "refused", "reused", "in_progress", "gone", "unavailable", "overridden"} {
+		m.keyed.WithLabelValues(result)
 	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)
@@ -139,6 +149,27 @@ func (m *Metrics) ObserveRequest(r *proxy.Record) {
 	}
 	if r.Audited != "" {
 		m.audited.WithLabelValues(r.Audited).Inc()
+	}
+	if r.Repeat != "" {
+		m.observeRepeat(r)
+	}
+}
+
+// observeRepeat counts what became of a write that is remembered.
+func (m *Metrics) observeRepeat(r *proxy.Record) {
+	if r.Keyed {
+		m.keyed.WithLabelValues(r.Repeat).Inc()
+		return
+	}
+	if r.Waited {
+		m.repeats.WithLabelValues("waited").Inc()
+	}
+	switch r.Repeat {
+	case "sent":
+	case "replayed", "overridden":
+		m.repeats.WithLabelValues(r.Repeat).Inc()
+	default: // in_progress and gone, too, are refusals
+		m.repeats.WithLabelValues("refused").Inc()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ var pageFiles embed.FS
 // templates are the page and its sections, of page/page.html.
 var templates = sync.OnceValue(func() *template.Template {
 	functions := template.FuncMap{
-		"short": shortTime, "ms": milliseconds, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "abs": math.Abs,
+		"short": shortTime, "ms": milliseconds, "percent": percent, "clock": clockTime, "rfc3339": rfc3339, "abs": math.Abs, "segment": url.PathEscape,
 		"shown": shown, "tokenBar": tokenBar, "bars": bars,
 	}
 	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "page/page.html"))
@@ -29,7 +30,7 @@ var templates = sync.OnceValue(func() *template.Template {
 
 // sections are the parts of the page that change: the id of an element, the name
 // of an event, and the name of a template.
-var sections = [...]string{"summary", "traffic", "identities", "named", "mints", "requests"}
+var sections = [...]string{"summary", "writes", "traffic", "identities", "named", "mints", "requests"}
 
 // render draws the page or one section. Only a template that does not fit the
 // types can fail, and the tests draw each.

@@ -57,7 +57,7 @@ func TestPageEscapesWhatComesFromApps(t *testing.T) {
 		t.Errorf("the request id is shown %d times, escaped, want each of its fields", got)
 	}
 	events := string(h.page.changes(map[string]string{}))
-	known := regexp.MustCompile(`^(event: (summary|traffic|identities|named|mints|requests)|data: .*|: |)$`)
+	known := regexp.MustCompile(`^(event: (summary|writes|traffic|identities|named|mints|requests)|data: .*|: |)$`)
 	for line := range strings.SplitSeq(strings.TrimRight(events, "\n"), "\n") {
 		if !known.MatchString(line) || strings.Contains(line, "\r") {
 			t.Errorf("odd line in the event stream: %q", line)

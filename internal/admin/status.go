@@ -33,6 +33,13 @@ type Status struct {
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
 
+	// UnknownWrites are writes that upstream may have executed, the latest first, at
+	// most 1,000 of UnknownWritesTotal. They stay until somebody knows, or they are old.
+	UnknownWrites      []WriteStatus `json:"unknown_writes"`
+	UnknownWritesTotal int           `json:"unknown_writes_total"`
+	// FollowedWrites are read to their end although no app waits for them.
+	FollowedWrites int64 `json:"followed_writes"`
+
 	Mints    []MintStatus    `json:"mints"`    // the last 50, newest first
 	Requests []RequestStatus `json:"requests"` // the last 200, newest first
 	Config   []Setting       `json:"configuration"`
@@ -40,6 +47,8 @@ type Status struct {
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// Credentials are left out where nobody tells of them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
+	// Shared is left out without a store that replicas share.
+	Shared *SharedStatus `json:"shared,omitempty"`
 
 	// versions of the long lists: how many there were so far.
 	versions map[string]int
@@ -72,7 +81,9 @@ type GrantStatus struct {
 	RefreshIn float64 `json:"refresh_in_seconds"`
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
-	Failures  int64   `json:"failures"`
+	// From is where the token came from: mint, or shared if another replica minted it.
+	From     string `json:"from,omitempty"`
+	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
 	LastMint  *MintStatus  `json:"last_mint"`
 	LastError *ErrorStatus `json:"last_error"`
@@ -113,6 +124,7 @@ type RequestStatus struct {
 	Replay    string    `json:"replay,omitempty"` // 401 or expired
 	Retried   bool      `json:"retried,omitempty"`
 	Aborted   bool      `json:"aborted,omitempty"`
+	RepeatOf  string    `json:"repeat_of,omitempty"`
 }
 
 // current puts together what is known now.
@@ -130,6 +142,10 @@ func (h *Handler) current() *Status {
 		credentials := c.Credentials()
 		status.Credentials = &credentials
 	}
+	if c.Shared != nil {
+		shared := c.Shared()
+		status.Shared = &shared
+	}
 	if c.Named != nil {
 		status.Named = c.Named().withCounts(c.History)
 	}
@@ -139,6 +155,7 @@ func (h *Handler) current() *Status {
 			status.Problems = append(status.Problems, one.problem)
 		}
 	}
+	h.unknownWrites(status)
 	requests, seen := c.History.lastRequests()
 	mints, minted := c.History.lastMints()
 	status.versions = map[string]int{"requests": seen, "mints": minted}
@@ -202,6 +219,13 @@ func showIdentity(s tokencache.Status) GrantStatus {
 		State: s.State, Age: seconds(s.Age), Left: seconds(s.Left), RefreshIn: seconds(s.RefreshIn), Idle: seconds(s.Idle),
 		Mints: s.Mints, Failures: s.Failures,
 	}
+	switch {
+	case s.State == "missing":
+	case s.Shared:
+		one.From = "shared"
+	default:
+		one.From = "mint"
+	}
 	if s.LastFailure != nil {
 		one.LastError = &ErrorStatus{Reason: string(s.LastFailure.Reason), Status: s.LastFailure.Status, RetryIn: seconds(s.RetryIn)}
 	}
@@ -225,7 +249,7 @@ func showRequest(line request) RequestStatus {
 		At: line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
 		ErrorType: r.ErrorType, Outcome: string(r.Outcome), GrantType: r.GrantType,
 		Duration: seconds(r.Duration), Upstream: seconds(r.UpstreamTime), TokenWait: seconds(r.TokenWait),
-		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted,
+		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted, RepeatOf: r.RepeatOf,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 var direct = map[string]string{
 	"github.com/fsnotify/fsnotify":                      "tells of changed files at once; inotify, kqueue and Windows are three programs",
 	"github.com/go-chi/chi/v5":                          "routes of both listeners; its middleware is not linked",
+	"github.com/gomodule/redigo":                        "Redis' protocol, behind a filter that bounds each reply",
 	"github.com/google/go-cmp":                          "tests: differences that can be read",
 	"github.com/kelseyhightower/envconfig":              "reads the variables into a struct",
 	"github.com/prometheus/client_golang":               "metrics in Prometheus's format, those of the process and the Go runtime included",
@@ -28,6 +29,7 @@ var direct = map[string]string{
 	"golang.org/x/net":                                  "NO_PROXY's rules, and which bytes a header field may hold",
 	"golang.org/x/sync":                                 "singleflight: one mint however many wait",
 	"golang.org/x/sys":                                  "sockets' filters and peers, Landlock, prctl",
+	"golang.org/x/time":                                 "the rate at which requests go upstream",
 	"google.golang.org/protobuf":                        "traces: OTLP's bytes",
 	"golang.org/x/text":                                 "tests: Unicode normal forms that a path must not hide in",
 }
@@ -40,7 +42,8 @@ var linked = []string{
 	"github.com/go-chi/chi/v5",
 	"github.com/go-logr/logr", // of otel
 	"github.com/go-logr/stdr", // of otel
-	"github.com/google/uuid",  // of otel's SDK
+	"github.com/gomodule/redigo",
+	"github.com/google/uuid", // of otel's SDK
 	"github.com/kelseyhightower/envconfig",
 	"github.com/mattn/go-colorable", // of zerolog
 	"github.com/mattn/go-isatty",    // of zerolog
@@ -63,6 +66,7 @@ var linked = []string{
 	"golang.org/x/net",
 	"golang.org/x/sync",
 	"golang.org/x/sys",
+	"golang.org/x/time",
 	"golang.org/x/text",          // of x/net: names in NO_PROXY
 	"google.golang.org/protobuf", // of client_golang too
 }

@@ -15,32 +15,40 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
-		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named",
-		"internal/trace",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "proxy/writes", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
 	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
 	"config/secret":  {"config/watch", "internal/files"},
 	"config/watch":   {},                // knows files, not what is in them
 	"tokencache":     {"config/secret"}, // knows nothing of HTTP
+	// Implements tokencache's Store and that of write records.
+	"tokencache/redisstore": {"tokencache", "proxy/writes", "config/secret"},
 	// Implements tokencache's Fetcher.
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
-	"proxy": {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret",
-		"internal/ids", "internal/routes"},
-	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
-	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy": {
+		"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "proxy/writes",
+		"config/secret", "internal/ids", "internal/routes",
+	},
+	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
+	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
+	"proxy/dial":     {},
+	"proxy/writes":   {}, // decides; knows neither requests nor connections
 	// A pure decision: of tokencache only the grant.
 	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
 	"proxy/target":   {}, // pure rules about text
 	// Rows for tests; the published paths are the legitimate ones.
 	"proxy/target/targettest": {"internal/routes"},
 	// A simulator that shares code with its subject proves nothing.
-	"proxy/monitetest": {},
+	"proxy/monitetest":           {"proxy/monitetest/resources", "proxy/monitetest/schema"},
+	"proxy/monitetest/resources": {"proxy/monitetest/schema", "proxy/monitetest/state"},
+	"proxy/monitetest/schema":    {}, // facts of the document
+	"proxy/monitetest/state":     {}, // documents, whatever they say
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin":        {"proxy", "proxy/target", "tokencache", "internal/ids"},
+	"internal/admin":        {"proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":  {"proxy", "config/secret"},
@@ -52,12 +60,11 @@ var allowed = map[string][]string{
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
 	"internal/logs":  {"config"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream",
-		"tokencache", "tokencache/tokenendpoint"},
-	"internal/confine":   {}, // is told what may be done, not why
-	"internal/genroutes": {},
-	"internal/routes":    {}, // a table
-	"internal/wiretest":  {}, // the ends of a wire, for anybody's tests
+	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
+	"internal/confine":   {},                          // is told what may be done, not why
+	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
+	"internal/routes":    {},                          // a table
+	"internal/wiretest":  {},                          // the ends of a wire, for anybody's tests
 	"internal/house":     {},
 	"e2e":                {}, // from outside
 }

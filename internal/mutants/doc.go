@@ -2,7 +2,7 @@
 // mutants breaks one line of the proxy, or of the Go standard library under it,
 // the way the flaw did, and names the tests that must then fail.
 //
-//   - table_test.go: the mutants
+//   - table_test.go: the mutants; writes_test.go: those that send a write twice
 //   - mutants_test.go: that the table fits the tree, in every run; and the run
 //     itself (make mutants), which changes no file: go test -overlay
 //   - ledger_test.go: that the ledger of e2e sees a transport that repeats

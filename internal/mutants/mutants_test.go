@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -130,7 +131,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Skip("MUTANTS is not set: make mutants")
 	}
 	builds, failing := 0, map[string]bool{}
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, writeMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			if m.ofAnotherGo() {
 				t.Skip("it quotes the standard library of " + goVersion)

@@ -43,7 +43,10 @@ var mutants = []mutant{
 	}},
 	{"upgrades pass", []edit{
 		{"proxy/guard.go", `case len(in.Header["Upgrade"]) > 0 || len(in.Header["Http2-Settings"]) > 0:`, "case false:"},
-	}, "proxy", []string{"TestUpgradeToH2CIsRefused_CVE_2026_88008", "TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105"}},
+	}, "proxy", []string{"TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105"}},
+	{"an upgrade offer is not ignored", []edit{
+		{"proxy/guard.go", "\tignoreUpgradeOffer(in.Header)\n", ""},
+	}, "proxy", []string{"TestUpgradeToH2CEndsHere_CVE_2026_88008"}},
 	{"health checks pass", []edit{
 		{"proxy/guard.go",
 			"func (g *guard) check(in *http.Request, path string) *problem {",
@@ -99,7 +102,8 @@ var mutants = []mutant{
 	}, "proxy", []string{"TestLineBreaksInThePathAreRefused_CVE_2019_9741"}},
 	{"case is not folded in paths", []edit{
 		{"proxy/target/path.go",
-			`strings.EqualFold(strings.Trim(unescaped(segment), " +."), "auth")`, `strings.Trim(unescaped(segment), " +.") == "auth"`},
+			`strings.EqualFold(strings.Trim(unescaped(segment), " +."), "auth")`,
+			`strings.Trim(unescaped(segment), " +.") == "auth"`},
 	}, "proxy", []string{"TestCaseIsFoldedInEscapedPaths_CVE_2026_27587"}},
 	{"brackets hold anything", []edit{
 		{"proxy/target/host.go", "err != nil || !addr.Is6()", "err != nil && addr.Is6()"},
@@ -230,7 +234,8 @@ var mutants = []mutant{
 	}, "proxy", []string{"TestWhatCannotBeParsedIsNotQuoted_CVE_2026_42507"}},
 	{"101 is an interim answer", []edit{
 		{"proxy/upstream/read.go",
-			"case resp.StatusCode == http.StatusSwitchingProtocols:", "case resp.StatusCode == 1000+http.StatusSwitchingProtocols:"},
+			"case resp.StatusCode == http.StatusSwitchingProtocols:",
+			"case resp.StatusCode == 1000+http.StatusSwitchingProtocols:"},
 	}, "proxy", []string{"TestSwitchingProtocolsIsNoAnswer_CVE_2026_55458"}},
 	{"stray bytes are left for the next", []edit{
 		{"proxy/upstream/exchange.go", "x.c.atRest() && ", ""},
@@ -261,7 +266,8 @@ var mutants = []mutant{
 	}, "proxy", []string{"TestTwoTransferEncodingsAreRefused_CVE_2020_8287"}},
 	{"the standard library takes much for chunked", []edit{
 		{"std/net/http/transfer.go",
-			`if !ascii.EqualFold(raw[0], "chunked") {`, `if !ascii.EqualFold(raw[0], "chunked") && !strings.Contains(raw[0], "chunked") {`},
+			`if !ascii.EqualFold(raw[0], "chunked") {`,
+			`if !ascii.EqualFold(raw[0], "chunked") && !strings.Contains(raw[0], "chunked") {`},
 	}, "proxy", []string{"TestTransferEncodingIsExactlyChunked_CVE_2019_18277"}},
 	{"much is taken for chunked, in answers", []edit{
 		{"proxy/upstream/head.go", `!equalFold(codings[0], "chunked")`, `!strings.Contains(codings[0], "chunked")`},

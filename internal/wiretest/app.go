@@ -2,9 +2,12 @@ package wiretest
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,6 +77,27 @@ func (a *App) Want(method string, status int, body string) *http.Response {
 		a.t.Fatalf("body = %q, want %q", got, body)
 	}
 	return response
+}
+
+// Head reads the head of one response as it stands on the wire.
+func (a *App) Head() (text string) {
+	a.t.Helper()
+	for !strings.HasSuffix(text, "\r\n\r\n") {
+		line, err := a.Reader.ReadString('\n')
+		if err != nil {
+			a.t.Fatalf("head: %v", err)
+		}
+		text += line
+	}
+	return text
+}
+
+// IsOpen reports whether the server keeps the connection, and says nothing on it.
+func (a *App) IsOpen() bool {
+	_ = a.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err := a.Reader.Peek(1)
+	_ = a.SetReadDeadline(time.Now().Add(Patience))
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Closed checks that the connection ends without a further byte.

@@ -211,6 +211,12 @@ func (x *answer) SetWriteDeadline(when time.Time) error {
 	return x.c.writes.asked(when)
 }
 
+// OnTaken has taken called once, when it is known whether the app has the
+// response: it has, when its next request begins or it closes the connection in
+// order; it has not, if it is gone before. That is after the handler has
+// returned, on the connection's goroutine.
+func (x *answer) OnTaken(taken func(bool)) { x.c.owed = taken }
+
 // EnableFullDuplex: the body may be read while the answer is written. It may be
 // here always; what this changes is that an answer which begins before the body
 // was read does not say that the connection ends.

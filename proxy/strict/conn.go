@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +18,17 @@ import (
 const (
 	// smallBuffer is what a connection keeps while it is idle. A usual head fits.
 	smallBuffer = 2 << 10
-	// lingerTimeout is how long the rest of a refused request is read: to close at
-	// once would be to reset the connection, and the app might lose the answer.
-	lingerTimeout = 500 * time.Millisecond
+	// bufferStep is by how much the buffer of a larger head grows.
+	bufferStep = 4 << 10
 )
 
 // The states of a connection.
 const (
-	fresh  int32 = iota // has sent nothing
-	active              // a head has begun, or its request is under way
-	idle                // between two requests
+	fresh     int32 = iota // has sent nothing
+	active                 // a head has begun, or its request is under way
+	partial                // a head has begun, and its rest has to be waited for
+	idle                   // between two requests
+	lingering              // was answered, and may still be sending (linger.go)
 	closing
 )
 
@@ -40,6 +42,7 @@ type conn struct {
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
+	since    atomic.Int64 // when it became fresh, partial, idle or lingering; ns
 
 	reads, writes deadline
 
@@ -52,6 +55,9 @@ type conn struct {
 	afterPOST bool
 
 	gone gone
+	// owed is told whether the app has taken the response of the request before. nil:
+	// nobody asked.
+	owed func(taken bool)
 
 	mu     sync.Mutex         // guards cancel and isCut
 	cancel context.CancelFunc // of the request under way
@@ -62,6 +68,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, nc: nc, stream: socket.Of(nc), opened: time.Now()}
 	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	c.gone.init(c)
+	c.since.Store(c.opened.UnixNano())
 	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
 	if s.ConnContext != nil {
 		c.base = s.ConnContext(c.base, nc)
@@ -75,7 +82,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.server.ended(c)
 	defer func() { _ = c.nc.Close() }()
-	defer func() { // a fault of ours, on this connection alone
+	defer c.pay(false) // nothing is known
+	defer func() {     // a fault of ours, on this connection alone
 		if recover() != nil {
 			c.cancelRequest()
 			c.server.logf("http: panic on the connection of %s", c.remote)
@@ -123,15 +131,22 @@ func (c *conn) sayHTTPS(err error) {
 // begin makes the connection ready for the next request. What a request leaves
 // behind is reset here and nowhere else.
 func (c *conn) begin() {
-	// What was sent ahead moves to the front; a large buffer is not kept.
-	if left := c.w - c.r; left > 0 || cap(c.buf) > smallBuffer {
-		old := c.buf[c.r:c.w]
-		if cap(c.buf) > smallBuffer && left <= smallBuffer {
-			c.buf = make([]byte, smallBuffer)
-		}
-		copy(c.buf, old)
+	// What was sent ahead moves to the front.
+	c.shrink()
+	if c.r > 0 {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
 	}
-	c.r, c.w = 0, c.w-c.r
+}
+
+// shrink gives a large buffer back, once what is in it fits into a small one.
+func (c *conn) shrink() {
+	left := c.buf[c.r:c.w]
+	if cap(c.buf) <= smallBuffer || len(left) > smallBuffer {
+		return
+	}
+	c.buf = make([]byte, smallBuffer)
+	c.r, c.w = 0, copy(c.buf, left)
 }
 
 // next serves one request. It reports whether another one may follow.
@@ -153,6 +168,7 @@ func (c *conn) next() bool {
 		return false
 	}
 	c.afterPOST = r.head.method == http.MethodPost
+	c.since.Store(time.Now().UnixNano())
 	// From here on Shutdown may close the connection; if it has begun, it may
 	// have passed this one by.
 	return c.state.CompareAndSwap(active, idle) && !c.server.stopping.Load()
@@ -174,23 +190,49 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 				return "", 0, None, net.ErrClosed
 			}
 			begun = true
+			c.pay(true)
 			length, why := s.next(c.buf[:c.w])
+			if (why != None || length > 0) && !c.headHere() {
+				return "", 0, None, net.ErrClosed
+			}
 			if why != None {
 				return "", 0, why, nil
 			}
 			if length > 0 {
+				text := string(c.buf[:length])
 				c.r = length
-				return string(c.buf[:length]), s.lines, None, nil
+				c.shrink()
+				return text, s.lines, None, nil
 			}
-			if !limited {
-				limited = true
-				_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
+			if !c.awaitHead(&limited) {
+				return "", 0, None, net.ErrClosed
 			}
 		}
 		if err := c.fill(); err != nil {
+			c.pay(c.took(err))
 			return "", 0, None, err
 		}
 	}
+}
+
+// awaitHead is called with part of a head: there is a limit for the rest, and
+// until it is there the connection may have to make room for others (crowd.go).
+func (c *conn) awaitHead(limited *bool) (open bool) {
+	if c.state.Load() == partial {
+		return true
+	}
+	now := time.Now()
+	if !*limited {
+		*limited = true
+		_ = c.reads.at(now.Add(c.server.headerTimeout()))
+	}
+	c.since.Store(now.UnixNano())
+	return c.state.CompareAndSwap(active, partial)
+}
+
+// headHere ends that. It reports whether the connection is still ours.
+func (c *conn) headHere() bool {
+	return c.state.Load() == active || c.state.CompareAndSwap(partial, active)
 }
 
 // begins reports whether the next head has begun. The empty line that may come
@@ -235,7 +277,7 @@ func (c *conn) makeRoom() {
 		c.r = 0
 		return
 	}
-	larger := make([]byte, max(2*len(c.buf), smallBuffer))
+	larger := make([]byte, max(min(2*len(c.buf), len(c.buf)+bufferStep), smallBuffer))
 	copy(larger, c.buf)
 	c.buf = larger
 }
@@ -293,6 +335,7 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	c.setCancel(nil)
 	if !handled {
 		x.cutOff()
+		c.pay(false)
 		return false
 	}
 	err := x.end()
@@ -300,10 +343,13 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	if x.body != nil {
 		alive = c.gone.rest() && alive // a last Read, also one that found the end, may have begun a watch
 	}
+	if err != nil || !alive {
+		c.pay(false)
+	}
 	switch {
 	case err != nil:
 		return false
-	case !whole, x.close && c.r < c.w:
+	case !whole, x.close && c.r < c.w, x.close && c.owed != nil:
 		c.linger(alive)
 		return false
 	}
@@ -348,19 +394,22 @@ func (c *conn) call(do func()) (handled bool) {
 	return true
 }
 
-// linger ends a connection on which an app may still be sending: it closes our
-// side and reads for a moment, so that the answer arrives.
-func (c *conn) linger(alive bool) {
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !alive || !ok || half.CloseWrite() != nil {
-		return
+// pay says whether the app has taken the last response, if somebody asked.
+func (c *conn) pay(taken bool) {
+	if owed := c.owed; owed != nil {
+		c.owed = nil
+		owed(taken)
 	}
-	_ = c.reads.at(time.Now().Add(lingerTimeout))
-	for {
-		if _, err := c.stream.Read(c.buf); err != nil {
-			return
-		}
-	}
+}
+
+// took reports whether an app whose connection ended with err, between two
+// requests, has taken the last response: it closed in order, or has been idle.
+func (c *conn) took(err error) bool { return ended(err) && !socket.Gone(c.nc) }
+
+// ended reports whether err is an end in good order, and no reset. A bare FIN is
+// one: few clients say close_notify.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
 }
 
 // setCancel says whose request is under way; nil: none. It reports false if the
@@ -392,10 +441,12 @@ func (c *conn) cut() {
 }
 
 // closeIfIdle is Shutdown's. A connection that has sent nothing yet gets a head's
-// time for it.
+// time for it, one that lingers a moment.
 func (c *conn) closeIfIdle() {
-	late := time.Since(c.opened) > c.server.headerTimeout()
-	if c.state.CompareAndSwap(idle, closing) || late && c.state.CompareAndSwap(fresh, closing) {
+	waited := time.Duration(time.Now().UnixNano() - c.since.Load())
+	if c.state.CompareAndSwap(idle, closing) ||
+		waited > c.server.headerTimeout() && c.state.CompareAndSwap(fresh, closing) ||
+		waited > lingerInShutdown && c.state.CompareAndSwap(lingering, closing) {
 		_ = c.nc.Close()
 	}
 }

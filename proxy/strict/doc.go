@@ -10,19 +10,23 @@
 //
 // The walk of a connection; a file is a step:
 //
-//	server.go     accepts, keeps count, stops
+//	server.go     accepts, keeps count, stops (crowd.go: who makes room for a new one)
 //	conn.go       one connection: one request after the other, reset in begin
 //	head.go       bytes -> a head, or a Violation (field.go: names and values)
 //	violation.go  what can be wrong with a head
-//	body.go       the request's body (chunk.go: its lines)
+//	body.go       the request's body (chunk.go: its lines; pace.go: its least rate)
 //	gone.go       notices an app that goes away while its request is under way
 //	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
+//	linger.go     what an app still sends after its answer is read, not reset
 //	deadline.go   deadlines that are moved seldom
 //
 // Between requests a connection keeps its read buffer and nothing else, and of
 // that no handler ever sees a byte. What a handler is given, the request with
 // its fields, the body and the ResponseWriter, is made anew each time: whoever
 // keeps one of them too long holds something dead, never the next request.
+//
+// A handler may ask whether the app has taken its response (OnTaken): that shows
+// only by what the app does next, a request, an end in order, or a reset.
 //
 // It does not guess a Content-Type, sends no interim answers but 100 Continue,
 // and drops trailers in both directions.

@@ -40,12 +40,14 @@ type wire struct {
 	writeBy time.Time
 	now     time.Time // for the next write; zero: not known
 
-	sawEOF  bool // used by whoever reads, as is probing
+	sawEOF  bool // used by whoever reads, as are probing and waiting
 	probing bool
+	waiting *liveness // of conn.settle
 
 	mu     sync.Mutex // guards the read deadline, which an upload moves too
 	readBy time.Time
 	inBody bool // the head has been read: the limit is now between two reads
+	follow follow
 }
 
 func (w *wire) Write(p []byte) (int, error) {
@@ -71,7 +73,7 @@ func (w *wire) Write(p []byte) (int, error) {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if w.probing {
+	if w.probing || w.waiting != nil && w.waiting.ok(0) {
 		return 0, errProbe
 	}
 	w.mu.Lock()
@@ -91,14 +93,21 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) awaitHead(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.inBody {
+	if !w.inBody && !w.follow.over {
 		w.readBy, _ = socket.Extend(w.readBy, time.Now(), limit, w.Conn.SetReadDeadline)
 	}
 }
 
-func (w *wire) setInBody(inBody bool) {
+// beginHead is for the next request.
+func (w *wire) beginHead(followable bool) {
 	w.mu.Lock()
-	w.inBody = inBody
+	w.inBody, w.follow = false, follow{wanted: followable}
+	w.mu.Unlock()
+}
+
+func (w *wire) headRead() {
+	w.mu.Lock()
+	w.inBody = true
 	w.mu.Unlock()
 }
 
@@ -125,6 +134,9 @@ type conn struct {
 	nc       net.Conn // wire, or TLS over it
 	tlsState *tls.ConnectionState
 	live     liveness
+	urgent   bool      // in the hands of an urgent request
+	ahead    bool      // made ahead of a request, and not used yet
+	made     time.Time // when
 	retire   time.Time // not used for a new request after this
 	idleFrom time.Time
 	since    time.Time // the last use began
@@ -135,10 +147,11 @@ type conn struct {
 	headLeft int64   // bytes that the head may still take
 	readErr  error   // what the connection, not a parser, reported; final
 	fields   []field // of the head that was parsed last
+	spelt    []byte  // its names that are spelt in another way (Trace.FieldNames)
 }
 
 func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
-	c := &conn{wire: w, nc: nc, retire: retire, buf: make([]byte, readBuffer)}
+	c := &conn{wire: w, nc: nc, made: time.Now(), retire: retire, buf: make([]byte, readBuffer)}
 	c.live.init(w.Conn)
 	if tc, ok := nc.(*tls.Conn); ok {
 		state := tc.ConnectionState()
@@ -149,18 +162,18 @@ func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
 
 // begin makes the connection ready for the next request; what an exchange
 // leaves behind is reset here and nowhere else.
-func (c *conn) begin(maxHead int64) {
-	c.wire.setInBody(false)
+func (c *conn) begin(maxHead int64, followable bool) {
+	c.wire.beginHead(followable)
 	c.wire.now = c.since
 	c.r, c.w = 0, 0
 	c.headLeft = maxHead
 	c.readErr = nil
-	c.fields = c.fields[:0]
+	c.fields, c.spelt = c.fields[:0], c.spelt[:0]
 }
 
 func (c *conn) startBody() {
 	c.headLeft = math.MaxInt64
-	c.wire.setInBody(true)
+	c.wire.headRead()
 }
 
 func (c *conn) buffered() []byte { return c.buf[c.r:c.w] }
@@ -279,7 +292,7 @@ func (c *conn) atRest() bool {
 func (c *conn) usable(idleTimeout time.Duration) bool {
 	c.since = time.Now()
 	idle := c.since.Sub(c.idleFrom)
-	return c.since.Before(c.retire) && idle < idleTimeout && c.live.ok(idle)
+	return c.since.Before(c.retire) && idle < idleTimeout && (c.live.ok(idle) || c.settle() && c.live.ok(idle))
 }
 
 // closeIdle ends a connection in good order (close_notify). Everything else is

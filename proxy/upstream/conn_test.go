@@ -25,13 +25,13 @@ func names(v any) (all []string) {
 // or explained.
 func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	ofConnection := map[string][]string{
-		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served"},
+		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served", "urgent", "ahead", "made"},
 		// sawEOF comes with a readErr, which costs the connection; probing is false between two looks.
-		"wire": {"Conn", "stream", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing"},
+		"wire": {"Conn", "stream", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing", "waiting"},
 	}
 	ofRequest := map[string][]string{
-		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields"},
-		"wire": {"now", "inBody"},
+		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields", "spelt"},
+		"wire": {"now", "inBody", "follow"},
 	}
 	for kind, got := range map[string][]string{"conn": names(conn{}), "wire": names(wire{})} {
 		want := slices.Concat(ofConnection[kind], ofRequest[kind])
@@ -58,8 +58,10 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 			c.headLeft = -1
 			c.readErr = errStopped
 			c.fields = append(c.fields, field{1, 2, 3, 4})
+			c.spelt = append(c.spelt, "X-A:poison\n"...)
 			c.wire.now = time.Unix(0, 0)
 			c.wire.inBody = true
+			c.wire.follow = follow{wanted: true, whole: true, over: true}
 		}
 		if n := o.Accepted.Load(); n != 1 {
 			t.Errorf("%s: connections = %d, want 1", method, n)

@@ -18,8 +18,9 @@
 //     any connection is touched.
 //  2. pool.get (pool.go) gives an idle connection whose socket is silent
 //     (peek_unix.go), or a slot in which to dial: TCP, CONNECT through a proxy
-//     if there is one, TLS (dial.go). A name is looked up for each connection
-//     (resolve.go, resolver.go), its addresses are raced (race.go). Above MaxConns requests wait in order.
+//     if there is one, TLS (dial.go). Above MaxConns requests wait in order.
+//     While there is traffic one idle connection is replaced before it is of no
+//     use any more (warm.go).
 //  3. The buffer leaves in one write. A streamed body follows on a goroutine of
 //     its own (upload.go), so that an early answer is seen.
 //  4. The caller's goroutine reads the answer (read.go): interim answers are
@@ -41,7 +42,9 @@
 // drop, and drop closes the socket. Cancellation closes the socket too, from
 // another goroutine (watch.go); whatever blocks on it returns, and the
 // exchange's own goroutine does the rest. An upload is waited for, except inside the
-// caller's own body Read.
+// caller's own body Read. A write that was sent whole is not closed if its caller
+// wants it followed to its end (follow.go): the caller gets the open exchange along
+// with the error.
 //
 // error.go has the errors and the outcomes, trace.go what a round trip tells of
 // itself, peek_other.go the systems on which a socket cannot be looked into.

@@ -45,7 +45,10 @@ type Error struct {
 	Timeout bool
 	// Reused: the connection had served a request before this one.
 	Reused bool
-	Err    error
+	// Rest is not nil if the request was Followable and the exchange can go on: its
+	// owner must then call one of its methods. Only RoundTrip returns one.
+	Rest *Rest
+	Err  error
 }
 
 func (e *Error) Error() string {

@@ -16,6 +16,7 @@ type exchange struct {
 	ctx   context.Context //nolint:containedctx // the request's, for as long as the answer's body
 	trace *Trace
 
+	urgent   bool // may use Transport.Reserve
 	c        *conn
 	reused   bool
 	base     int64 // wire.written when the request began
@@ -24,6 +25,7 @@ type exchange struct {
 	wrote    bool    // head and small body are with the kernel
 	writeErr error
 
+	spelt   string        // Trace.FieldNames
 	resp    http.Response // here, and not apart: one allocation less
 	coding  [1]string     // of resp.TransferEncoding
 	keep    bool          // the answer allows another request
@@ -95,7 +97,7 @@ func (x *exchange) connect() *Error {
 	if x.ctx.Err() != nil {
 		return x.unsent(OpConnLimit, contextError(x.ctx))
 	}
-	c, err := x.t.pool.get(x.ctx, x.t.limits.header)
+	c, err := x.t.pool.get(x.ctx, x.t.limits.header, want{urgent: x.urgent, youngest: !safe(x.req.Method)})
 	if err != nil {
 		return x.unsent(OpConnLimit, err)
 	}
@@ -107,7 +109,7 @@ func (x *exchange) connect() *Error {
 	}
 	x.c = c
 	x.reused, c.served = c.served, true
-	c.begin(x.t.limits.headBytes)
+	c.begin(x.t.limits.headBytes, isFollowable(x.ctx))
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
 	return nil
@@ -122,15 +124,18 @@ func (x *exchange) dial() (*conn, *Error) {
 		x.trace.DialDuration = now.Sub(start)
 	}
 	if failed != nil {
-		x.t.pool.freeSlot()
+		x.t.pool.freeSlot(x.urgent)
 		if x.ctx.Err() != nil {
 			failed.err = contextError(x.ctx)
 		}
 		return nil, x.unsent(failed.op, failed.err)
 	}
-	c.since = now
+	c.since, c.urgent = now, x.urgent
 	return c, nil
 }
+
+// safe reports whether a request changes nothing at upstream.
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func (x *exchange) unsent(op Op, err error) *Error {
 	return &Error{Op: op, Outcome: NotSent, Timeout: isTimeout(err), Err: err}
@@ -156,11 +161,17 @@ func (x *exchange) send(head []byte, kind bodyKind, length int64) {
 		x.up = startUpload(x.c, x.req, length, l)
 		return
 	}
-	x.c.wire.awaitHead(l.header)
+	x.c.wire.sentWhole(l.header)
 }
 
 // fail ends the exchange because of err and makes the error to return.
 func (x *exchange) fail(op Op, err error) *Error {
+	if rest := x.rest(op, err); rest != nil {
+		if x.ctx.Err() != nil {
+			err = contextError(x.ctx)
+		}
+		return &Error{Op: op, Outcome: Unknown, Timeout: isTimeout(err), Reused: x.reused, Rest: rest, Err: err}
+	}
 	if x.writeErr != nil {
 		op, err = OpWrite, x.writeErr
 	}
@@ -202,7 +213,11 @@ func (x *exchange) drop() {
 func (x *exchange) release() {
 	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete())
 	if now := time.Now(); fit && x.c.atRest() && now.Before(x.c.retire) && x.t.watch.end(x) {
-		x.t.pool.put(x.c, now)
+		c, traffic := x.c, !x.urgent
+		x.t.pool.put(c, now)
+		if traffic {
+			x.t.warm.traffic(now)
+		}
 		return
 	}
 	x.drop()

@@ -10,4 +10,6 @@ type liveness struct{}
 
 func (l *liveness) init(any) {}
 
+func (l *liveness) sees() bool { return false }
+
 func (l *liveness) ok(idle time.Duration) bool { return idle < blindIdle }

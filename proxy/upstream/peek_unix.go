@@ -36,6 +36,9 @@ func (l *liveness) init(conn any) {
 	}
 }
 
+// sees reports whether ok looks into the socket, and does not guess.
+func (l *liveness) sees() bool { return l.raw != nil }
+
 // ok reports whether the socket has neither data nor an end to deliver.
 func (l *liveness) ok(idle time.Duration) bool {
 	if l.raw == nil {

@@ -10,57 +10,107 @@ import (
 
 // pool holds the idle connections, last in first out, so that a few stay warm
 // and the rest age out at the bottom; and it counts the open ones. A slot is
-// the right to have one connection open. While anybody waits for a slot,
-// nothing is idle: what becomes free goes to the longest waiter directly.
+// the right to have one connection open. What becomes free goes to the longest
+// waiter directly, to an urgent one first.
+//
+// Requests that are not urgent use no more than maxOpen-reserve at a time.
 type pool struct {
-	maxOpen, maxIdle int
-	idleTimeout      time.Duration
+	maxOpen, maxIdle, reserve int
+	idleTimeout               time.Duration
+	warm                      *warm // is told of what becomes idle; may be nil
 
-	mu      sync.Mutex // guards the following
-	idle    []*conn
-	open    int       // connections and dials under way
-	waiters list.List // of chan *conn; nil on the channel is a bare slot
-	sweeper *time.Timer
-	armed   bool // sweeper will run
+	mu       sync.Mutex // guards the following
+	idle     []*conn
+	open     int       // connections and dials under way
+	ordinary int       // those of them in the hands of requests that are not urgent
+	waiters  list.List // of chan *conn; nil on the channel is a bare slot
+	urgent   list.List // likewise
+	sweeper  *time.Timer
+	armed    bool // sweeper will run
+}
+
+// want says what a request needs of a connection.
+type want struct {
+	urgent bool
+	// youngest: the longer a connection has been idle and open, the likelier
+	// upstream closes it as a request comes. A read is then sent again, a write not.
+	youngest bool
+}
+
+func (p *pool) mayLocked(urgent bool) bool { return urgent || p.ordinary < p.maxOpen-p.reserve }
+
+// takeLocked and leaveLocked count those that are not urgent.
+func (p *pool) takeLocked(urgent bool) {
+	if !urgent {
+		p.ordinary++
+	}
+}
+
+func (p *pool) leaveLocked(urgent bool) {
+	if !urgent {
+		p.ordinary--
+	}
 }
 
 // get returns an idle connection, or nil for a slot in which the caller dials:
 // it owes freeSlot if it makes no connection.
-func (p *pool) get(ctx context.Context, limit time.Duration) (*conn, error) {
+func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, error) {
 	for {
 		p.mu.Lock()
-		if last := len(p.idle) - 1; last >= 0 {
-			c := p.idle[last]
-			p.idle[last] = nil
-			p.idle = p.idle[:last]
+		may := p.mayLocked(need.urgent)
+		if may && len(p.idle) > 0 {
+			c := p.popLocked(need.youngest)
+			p.takeLocked(need.urgent)
+			c.urgent = need.urgent
 			p.mu.Unlock()
 			if c.usable(p.idleTimeout) {
+				p.warm.used(c)
 				return c, nil
 			}
 			p.discard(c)
 			continue
 		}
-		if p.open < p.maxOpen {
+		if may && p.open < p.maxOpen {
 			p.open++
+			p.takeLocked(need.urgent)
 			p.mu.Unlock()
 			return nil, nil
 		}
-		offer := make(chan *conn, 1)
-		place := p.waiters.PushBack(offer)
+		offer, queue := make(chan *conn, 1), &p.waiters
+		if need.urgent {
+			queue = &p.urgent
+		}
+		place := queue.PushBack(offer)
 		p.mu.Unlock()
-		return p.wait(ctx, limit, place, offer)
+		return p.wait(ctx, limit, queue, place, offer)
 	}
 }
 
-func (p *pool) wait(ctx context.Context, limit time.Duration, place *list.Element, offer chan *conn) (*conn, error) {
+func (p *pool) popLocked(youngest bool) *conn {
+	at := len(p.idle) - 1
+	if youngest {
+		for i, c := range p.idle {
+			if c.made.After(p.idle[at].made) {
+				at = i
+			}
+		}
+	}
+	c := p.idle[at]
+	p.idle = slices.Delete(p.idle, at, at+1)
+	return c
+}
+
+func (p *pool) wait(ctx context.Context, limit time.Duration, queue *list.List, place *list.Element, offer chan *conn) (*conn, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var err error
 	select {
 	case c := <-offer:
 		if c == nil || c.usable(p.idleTimeout) {
+			p.warm.used(c)
 			return c, nil
 		}
+		p.warm.unused(c)
 		_ = c.wire.Close()
 		return nil, nil // its slot is ours
 	case <-ctx.Done():
@@ -69,12 +119,12 @@ func (p *pool) wait(ctx context.Context, limit time.Duration, place *list.Elemen
 		err = errLimit
 	}
 	p.mu.Lock()
-	p.waiters.Remove(place) // does nothing when an offer was made meanwhile
+	queue.Remove(place) // does nothing when an offer was made meanwhile
 	p.mu.Unlock()
 	select {
 	case c := <-offer: // made just before we left: pass it on
 		if c == nil {
-			p.freeSlot()
+			p.freeSlot(queue == &p.urgent)
 		} else {
 			p.put(c, time.Now())
 		}
@@ -85,11 +135,19 @@ func (p *pool) wait(ctx context.Context, limit time.Duration, place *list.Elemen
 
 // offerLocked gives c (nil: a slot) to the longest waiter.
 func (p *pool) offerLocked(c *conn) bool {
-	front := p.waiters.Front()
-	if front == nil {
+	queue, urgent := &p.urgent, true
+	if queue.Len() == 0 {
+		queue, urgent = &p.waiters, false
+	}
+	front := queue.Front()
+	if front == nil || !p.mayLocked(urgent) {
 		return false
 	}
-	p.waiters.Remove(front).(chan *conn) <- c
+	p.takeLocked(urgent)
+	if c != nil {
+		c.urgent = urgent
+	}
+	queue.Remove(front).(chan *conn) <- c
 	return true
 }
 
@@ -97,6 +155,7 @@ func (p *pool) offerLocked(c *conn) bool {
 func (p *pool) put(c *conn, now time.Time) {
 	c.idleFrom = now
 	p.mu.Lock()
+	p.leaveLocked(c.urgent)
 	if p.offerLocked(c) {
 		p.mu.Unlock()
 		return
@@ -113,19 +172,22 @@ func (p *pool) put(c *conn, now time.Time) {
 	}
 	p.mu.Unlock()
 	if coldest != nil {
+		p.warm.unused(coldest)
 		coldest.closeIdle()
 	}
 }
 
 // discard closes a connection that must not be used again.
 func (p *pool) discard(c *conn) {
+	p.warm.unused(c)
 	_ = c.wire.Close()
-	p.freeSlot()
+	p.freeSlot(c.urgent)
 }
 
-func (p *pool) freeSlot() {
+func (p *pool) freeSlot(urgent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.leaveLocked(urgent)
 	if !p.offerLocked(nil) {
 		p.open--
 	}
@@ -158,6 +220,7 @@ func (p *pool) sweep() {
 	}
 	p.mu.Unlock()
 	for _, c := range old {
+		p.warm.unused(c)
 		c.closeIdle()
 	}
 }
@@ -172,6 +235,7 @@ func (p *pool) closeIdle() {
 	}
 	p.mu.Unlock()
 	for _, c := range old {
+		p.warm.unused(c)
 		c.closeIdle()
 	}
 }

@@ -241,7 +241,7 @@ func TestOfferToALeavingWaiterIsNotLost(t *testing.T) {
 		offer := make(chan *conn, 1)
 		place := p.waiters.PushBack(offer)
 		p.offerLocked(offered)
-		_, err := p.wait(ctx, time.Minute, place, offer)
+		_, err := p.wait(ctx, time.Minute, &p.waiters, place, offer)
 		if err == nil {
 			continue // it saw the offer first
 		}

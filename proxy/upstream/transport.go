@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 )
 
 // Transport is an http.RoundTripper to one origin. The exported fields are its
@@ -60,6 +62,15 @@ type Transport struct {
 	// first served. Default 1024.
 	MaxConns int
 
+	// Reserve is how many of MaxConns only requests of Reserved may use. Default 0.
+	Reserve int
+
+	// KeepWarm is for how long after a request one connection is kept ready: it is
+	// replaced before it is too old or too long idle, so that the next request waits
+	// for no handshake. Only to an https origin: a plain one is near, and may be a
+	// server that serves one connection at a time. 0: not at all.
+	KeepWarm time.Duration
+
 	// MaxIdleConns bounds the idle ones. Default 128.
 	MaxIdleConns int
 
@@ -68,13 +79,12 @@ type Transport struct {
 	MaxResponseHeaderBytes int64
 
 	// OnStaleAddresses is told when addresses of an earlier lookup are used, at most
-	// once a minute; they are of use for MaxStale. May be nil.
-	OnStaleAddresses func(StaleAddresses)
+	// once a minute; they are of use for dial.MaxStale. May be nil.
+	OnStaleAddresses func(dial.Stale)
 
-	// Dial opens a TCP connection, within DialTimeout. Nil: names are looked up and
-	// addresses raced as race.go and resolve.go say. A connection that is no
-	// syscall.Conn cannot be checked before reuse; it is then reused only within two
-	// seconds.
+	// Dial opens a TCP connection, within DialTimeout. Nil: package dial's. A
+	// connection that is no syscall.Conn cannot be checked before reuse; it is then
+	// reused only within two seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	once     sync.Once
@@ -82,6 +92,7 @@ type Transport struct {
 	dialer   dialer
 	pool     pool
 	watch    watch
+	warm     warm
 	limits   limits
 }
 
@@ -97,6 +108,7 @@ func (t *Transport) setup() {
 		headBytes: orDefault(t.MaxResponseHeaderBytes, 256<<10),
 	}
 	t.pool.maxOpen = orDefault(t.MaxConns, 1024)
+	t.pool.reserve = max(t.Reserve, 0)
 	t.pool.maxIdle = orDefault(t.MaxIdleConns, 128)
 	t.pool.idleTimeout = orDefault(t.IdleTimeout, 30*time.Second)
 
@@ -114,9 +126,9 @@ func (t *Transport) setup() {
 		progress:   t.limits.progress,
 		maxConnAge: orDefault(t.MaxConnAge, 60*time.Second),
 	}
-	t.dialer.connectTo = (&net.Dialer{}).DialContext
-	t.dialer.names = &addressBook{resolve: (&net.Resolver{Dial: new(nameServers).dial}).LookupNetIP, onStale: t.OnStaleAddresses}
+	t.dialer.tcp = dial.Dialer{Timeout: t.dialer.timeout, OnStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
+		t.warm.init(t)
 		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
 		// Roots only: client certificates and pins are meant for the origin.
 		var roots tls.Config
@@ -155,8 +167,21 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 // has returned io.EOF, so that a body that is longer than announced leaves an
 // incomplete request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTrip(req, false)
+}
+
+// Reserved returns a RoundTripper over the same connections whose requests may use
+// Reserve, and go first where requests wait. They do not count as traffic for
+// KeepWarm.
+func (t *Transport) Reserved() http.RoundTripper { return reserved{t} }
+
+type reserved struct{ *Transport }
+
+func (r reserved) RoundTrip(req *http.Request) (*http.Response, error) { return r.roundTrip(req, true) }
+
+func (t *Transport) roundTrip(req *http.Request, urgent bool) (*http.Response, error) {
 	t.once.Do(t.setup)
-	x := &exchange{t: t, req: req, ctx: req.Context(), trace: traceOf(req.Context())}
+	x := &exchange{t: t, req: req, ctx: req.Context(), trace: traceOf(req.Context()), urgent: urgent}
 	resp, err := x.run()
 	if err != nil {
 		return nil, err
@@ -168,9 +193,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // lookups that are under way.
 func (t *Transport) CloseIdleConnections() {
 	t.once.Do(t.setup)
-	if t.dialer.names != nil {
-		t.dialer.names.stop()
-	}
+	t.dialer.tcp.Stop()
+	t.warm.stop()
 	t.pool.closeIdle()
 }
 

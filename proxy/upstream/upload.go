@@ -60,7 +60,7 @@ func (u *upload) run() {
 	op, err := send((*buf)[:cap(*buf)])
 	switch {
 	case err == nil:
-		u.c.wire.awaitHead(u.limits.header)
+		u.c.wire.sentWhole(u.limits.header)
 	case u.aborted.Load():
 		u.op, u.err = OpWrite, errStopped
 	default:

@@ -47,6 +47,14 @@ func (w *watch) begin(x *exchange, now time.Time) {
 	}
 }
 
+// beginOld watches one that is followed: the end of its context closes it.
+func (w *watch) beginOld(x *exchange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wire := x.c.wire
+	x.watched.stop = context.AfterFunc(x.ctx, func() { _ = wire.Close() })
+}
+
 // end ends the watch over x, and reports whether its connection may go on: no
 // closing of it has begun or will, and x was not cancelled.
 func (w *watch) end(x *exchange) bool {
@@ -102,6 +110,6 @@ func (w *watch) fire() {
 		// Closing and not a deadline: an upload moves deadlines, and a cancelled
 		// exchange never gives its connection back.
 		wire := x.c.wire
-		x.watched.stop = context.AfterFunc(x.ctx, func() { _ = wire.Close() })
+		x.watched.stop = context.AfterFunc(x.ctx, wire.cancel)
 	}
 }

@@ -31,6 +31,8 @@ type Endpoint struct {
 	APIVersion string
 	// Credentials are asked at every mint.
 	Credentials Credentials
+	// By names a pair, for Token.By. Nil: tokens do not say who minted them.
+	By func(Credentials) string
 	// Transport sends the request. It must not follow redirects, must not ask for
 	// a compressed answer, and must not quote in its errors what the peer sent:
 	// net/http's does where the head of an answer is malformed.
@@ -52,7 +54,9 @@ type mintRequest struct {
 
 // Fetch mints one token. Its errors are *tokencache.FetchError.
 func (e *Endpoint) Fetch(ctx context.Context, grant tokencache.Grant) (tokencache.Token, error) {
-	in, err := e.request(ctx, grant)
+	id, clientSecret := e.Credentials.Pair()
+	with := &pair{id, clientSecret}
+	in, err := e.request(ctx, grant, with)
 	if err != nil {
 		return tokencache.Token{}, &tokencache.FetchError{Reason: tokencache.Unavailable, Err: err}
 	}
@@ -81,14 +85,16 @@ func (e *Endpoint) Fetch(ctx context.Context, grant tokencache.Grant) (tokencach
 	if err != nil {
 		return tokencache.Token{}, &tokencache.FetchError{Reason: tokencache.Malformed, Status: response.StatusCode, Err: err}
 	}
+	if e.By != nil {
+		token.By = e.By(with)
+	}
 	return token, nil
 }
 
-func (e *Endpoint) request(ctx context.Context, grant tokencache.Grant) (*http.Request, error) {
-	id, clientSecret := e.Credentials.Pair()
+func (e *Endpoint) request(ctx context.Context, grant tokencache.Grant, with *pair) (*http.Request, error) {
 	body, err := json.Marshal(mintRequest{
-		ClientID:     id.Reveal(),
-		ClientSecret: clientSecret.Reveal(),
+		ClientID:     with.id.Reveal(),
+		ClientSecret: with.secret.Reveal(),
 		GrantType:    string(grant.Type),
 		EntityUserID: grant.EntityUserID,
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -15,9 +16,6 @@ import (
 )
 
 const (
-	// maxToken bounds an access token. Upstream's header limit is not known; 8 KiB
-	// is what most servers take for one field.
-	maxToken = 8 << 10
 	// assumedLifetime serves where expires_in is missing or no number. RFC 6749
 	// section 5.1 only recommends the field; Monite's is required.
 	assumedLifetime = time.Minute
@@ -38,8 +36,8 @@ func parseResponse(body []byte) (tokencache.Token, error) {
 	if raw, ok := fields["access_token"]; !ok || json.Unmarshal(raw, &text) != nil {
 		return tokencache.Token{}, errors.New("no access_token text in the answer")
 	}
-	if err := checkBearer(text); err != nil {
-		return tokencache.Token{}, err
+	if err := secret.CheckBearer(text); err != nil {
+		return tokencache.Token{}, fmt.Errorf("access_token %w", err)
 	}
 	if raw, ok := fields["token_type"]; ok && string(raw) != "null" {
 		var tokenType string
@@ -78,26 +76,6 @@ func objectFields(body []byte) (map[string]json.RawMessage, error) {
 		fields[key] = value
 	}
 	return fields, nil
-}
-
-// checkBearer accepts what RFC 6750 section 2.1 calls b64token, so that the
-// text is safe in a header field.
-func checkBearer(text string) error {
-	if text == "" || len(text) > maxToken {
-		return errors.New("access_token is empty or longer than 8 KiB")
-	}
-	trimmed := strings.TrimRight(text, "=")
-	if trimmed == "" {
-		return errors.New("access_token has characters that no bearer token has")
-	}
-	for i := range len(trimmed) {
-		c := trimmed[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("-._~+/", rune(c)) {
-			return errors.New("access_token has characters that no bearer token has")
-		}
-	}
-	return nil
 }
 
 // parseExpiresIn takes seconds as a JSON number or as a string that holds one.

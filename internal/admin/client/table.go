@@ -60,6 +60,9 @@ func Table(text string) (string, error) {
 	}
 	namedTable(s.Named, line, row)
 	_ = table.Flush()
+	if s.UnknownWritesTotal > 0 {
+		line("\n%d WRITES OF UNKNOWN OUTCOME: monite-proxy status -unknown lists them\n", s.UnknownWritesTotal)
+	}
 	if len(s.Requests) > 0 {
 		line("\n")
 		row("TIME", "METHOD", "ROUTE", "STATUS", "ORIGIN", "UPSTREAM", "WAITED", "NOTES", "REQUEST ID")
@@ -69,6 +72,35 @@ func Table(text string) (string, error) {
 		}
 		_ = table.Flush()
 	}
+	return strings.TrimRight(out.String(), "\n"), nil
+}
+
+// UnknownWrites turns the JSON of /status into the list of writes that upstream may
+// have executed.
+func UnknownWrites(text string) (string, error) {
+	var s admin.Status
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return "", fmt.Errorf("what listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
+	}
+	if len(s.UnknownWrites) == 0 {
+		return "no writes of unknown outcome", nil
+	}
+	var out strings.Builder
+	table := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
+	row("TIME (UTC)", "METHOD", "ROUTE", "STATUS", "KEY", "REQUEST ID")
+	for _, w := range s.UnknownWrites {
+		status, key := "-", "-"
+		if w.Status != 0 {
+			status = fmt.Sprint(w.Status)
+		}
+		if w.Keyed {
+			key = "yes"
+		}
+		row(w.At.UTC().Format("2006-01-02 15:04:05"), TermSafe(w.Method), TermSafe(w.Route), status, key, TermSafe(w.RequestID))
+	}
+	_ = table.Flush()
+	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. To let the app send one again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
 	return strings.TrimRight(out.String(), "\n"), nil
 }
 

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"sync/atomic"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
+	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
+)
+
+// shared is what this replica shares with others, and what it tells of that.
+type shared struct {
+	store   *redisstore.Store // nil: nothing is shared
+	metrics *admin.Shared
+	// since is when the store went down, in ns since 1970; 0: it is not.
+	downSince atomic.Int64
+	lastAlarm atomic.Int64 // when poison was last spoken of
+
+	adopted, told, questions atomic.Int64
+}
+
+// storeConfig is the store of the configuration, as pair's owner.
+func storeConfig(cfg *config.Config, pair redisstore.Credentials) redisstore.Config {
+	r := cfg.Redis
+	c := redisstore.Config{
+		Addresses: r.Addresses, Unix: r.Network == "unix", Master: r.Master, Database: r.Database, User: r.User, Password: r.Password,
+		TLS: r.TLS, RootCAs: r.RootCAs, Where: r.String(),
+		Origin: cfg.Upstream.String(), Credentials: pair, MintsPerSecond: cfg.MintsPerSecond,
+	}
+	if c.TLS && c.RootCAs == nil {
+		c.RootCAs, _ = x509.SystemCertPool() // read before the process is confined
+	}
+	return c
+}
+
+// newShared makes the store, if there is one, and has new credentials proven through
+// it.
+func (s *sidecar) newShared(endpoint *tokenendpoint.Endpoint) {
+	if s.cfg.Redis == nil {
+		return
+	}
+	c := storeConfig(s.cfg, s.rotation)
+	c.OnEvent, c.OnChange = s.storeEvent, s.storeChanged
+	store := redisstore.New(c)
+	s.shared.store = store
+	s.shared.metrics = s.metrics.NewShared(s.sharedStatus)
+	endpoint.By = func(pair tokenendpoint.Credentials) string { return store.PairName(pair) }
+	s.rotation.Prove = func(ctx context.Context, candidate tokenendpoint.Credentials) error {
+		with := *endpoint
+		with.Credentials = candidate
+		return tokencache.Prove(ctx, tokencache.Config{
+			Fetcher: &with, Store: store.With(candidate), StoreTimeout: s.cfg.Redis.Timeout,
+			MintTimeout: s.cfg.TokenTimeout, HoldTimeout: s.cfg.TokenTimeout, MintsPerSecond: s.cfg.MintsPerSecond,
+		}, s.grant)
+	}
+}
+
+// masterPort is the port of the server that the Sentinels name, which the
+// configuration does not. If they do not answer it is Redis' own. After a failover to
+// another port nothing is shared.
+func (s *sidecar) masterPort() []uint16 {
+	if s.cfg.Redis == nil || s.cfg.Redis.Master == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return []uint16{s.shared.store.MasterPort(ctx), 6379}
+}
+
+// share adds the store to the cache's configuration.
+func (s *sidecar) share(c *tokencache.Config) {
+	if s.shared.store != nil {
+		c.Store, c.StoreTimeout, c.OnAdopt = s.shared.store, s.cfg.Redis.Timeout, s.tokenAdopted
+	}
+}
+
+func (s *sidecar) tokenAdopted(grant tokencache.Grant, age time.Duration) {
+	s.shared.adopted.Add(1)
+	s.shared.metrics.ObserveAdopted(grant)
+	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", age.Seconds()).Msg("token taken from the shared cache")
+}
+
+// storeEvent counts, and speaks of poison, at most once a minute.
+func (s *sidecar) storeEvent(e redisstore.Event) {
+	switch {
+	case e.Answer != "":
+		s.shared.questions.Add(1)
+		s.shared.metrics.ObserveAnswer(e.Answer)
+	case e.Told != "":
+		if e.Told == "stored" {
+			s.shared.told.Add(1)
+		}
+		s.shared.metrics.ObserveTold(e.Told)
+	default:
+		s.shared.metrics.ObserveExchange(e.Exchange)
+	}
+	if e.Answer != "poison" {
+		return
+	}
+	now, last := time.Now().Unix(), s.shared.lastAlarm.Load()
+	if now-last >= 60 && s.shared.lastAlarm.CompareAndSwap(last, now) {
+		s.log.Error().Msg("an entry of the shared cache could not be opened and was removed: somebody else writes there")
+	}
+}
+
+// storeChanged says once what is the matter with the store.
+func (s *sidecar) storeChanged(now redisstore.Status) {
+	switch now.State {
+	case "up":
+		if since := s.shared.downSince.Swap(0); since != 0 {
+			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared cache answers again")
+			return
+		}
+		s.log.Info().Str("where", now.Where).Msg("tokens are shared")
+	case "down":
+		s.shared.downSince.CompareAndSwap(0, time.Now().UnixNano())
+		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared cache does not answer, tokens are minted here until it does")
+	case "aside":
+		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared cache differ by more than 30 s: nothing is shared")
+	}
+}
+
+// sharedStatus is what /status and the metrics show of the store.
+func (s *sidecar) sharedStatus() admin.SharedStatus {
+	of := s.shared.store.Status()
+	status := admin.SharedStatus{
+		State: of.State, Where: of.Where, LastError: of.LastError, RetryIn: of.RetryIn.Seconds(), Offset: of.Offset.Seconds(),
+		Adopted: s.shared.adopted.Load(), Told: s.shared.told.Load(), Questions: s.shared.questions.Load(),
+	}
+	if !of.Since.IsZero() {
+		status.Since = of.Since.UTC().Format(time.RFC3339)
+	}
+	return status
+}

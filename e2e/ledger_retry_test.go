@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The second half of the ledger: apps that repeat. Upstream does the same as in
+// the first half, and responds late, or with the statuses of trouble; apps try
+// three times on a 5xx, on 408, 429 and on a lost connection, as Monite's own client
+// does, with a key and without, and give up on their own before upstream responds
+// or before the proxy does. Each intended write is executed at most once, and a
+// response that exists reaches the app.
+//
+//	LEDGER_RETRIES=n  intended writes; 1,500 if not set
+//	LEDGER_SEED=n     of a run to repeat; printed
+func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
+	r := newRetrySweep(t, envInt(t, "LEDGER_RETRIES", 1500))
+	r.sweep("MONITE_REPEAT_GUARD", "", "MONITE_IDEMPOTENCY_TTL", "")
+	if len(r.violations) > 0 {
+		t.Errorf("violations: %v", r.violations)
+	}
+}
+
+// Without the guard the same apps do execute twice: the sweep can see it.
+func TestLedgerWithoutTheGuardExecutesTwice(t *testing.T) {
+	r := newRetrySweep(t, min(20_000, envInt(t, "LEDGER_RETRIES", 1500)))
+	r.sweep("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")
+	if r.violations["executed twice"] == 0 {
+		t.Error("nothing was executed twice: the sweep has lost its point")
+	}
+}
+
+// trouble is what one intended write meets.
+type trouble uint8
+
+const (
+	troubleCut      trouble = iota // a cut point of the first half
+	troubleStatus                  // an honest status
+	troubleLateApp                 // the app gives up before upstream responds
+	troubleLateUs                  // the proxy does
+	troubleHalfRead                // the app goes with the response unread
+	troubleNone
+	troubles
+)
+
+func (k trouble) String() string {
+	return [...]string{"connection cut", "upstream's status", "app gives up first", "proxy gives up first", "app goes with the response unread", "none"}[k]
+}
+
+const (
+	// upstreamTimeout is MONITE_UPSTREAM_TIMEOUT; the deadline is up to a sixteenth late.
+	upstreamTimeout = time.Second
+	lateForUs       = 1500 * time.Millisecond
+	lateForApp      = 500 * time.Millisecond
+	appGivesUp      = 300 * time.Millisecond
+	mostTries       = 3
+)
+
+type retrySweep struct {
+	*ledgerSweep
+	intents  int64
+	address  string
+	met      [troubles]atomic.Int64
+	tries    atomic.Int64
+	learned  atomic.Int64 // intents whose app has upstream's response in the end
+	refused  atomic.Int64 // that ended with a refusal of unknown outcome
+	repeated atomic.Int64 // that took more than one try
+}
+
+func newRetrySweep(t *testing.T, intents int64) *retrySweep {
+	sw := newLedgerSweep(t, 48)
+	sw.shapes = slices.DeleteFunc(sw.shapes, func(s shape) bool { return s.safe() || s.body == bodyHuge })
+	t.Logf("LEDGER_SEED=%d LEDGER_RETRIES=%d", sw.seed, intents)
+	return &retrySweep{ledgerSweep: sw, intents: intents}
+}
+
+func (sw *retrySweep) sweep(pairs ...string) {
+	e := defaultEnv(sw.upstream.url()).with("MONITE_REPLAY_BODY_BYTES", fmt.Sprint(replayLimit), "MONITE_UPSTREAM_TIMEOUT", upstreamTimeout.String())
+	s := start(sw.t, e.with(pairs...)).ready()
+	began := time.Now()
+	sw.address = strings.TrimPrefix(s.Data, "http://")
+	sw.measure(s)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for id := range sw.workers {
+		all.Go(func() {
+			w := &retryApp{retrySweep: sw, id: id, random: rand.New(rand.NewPCG(sw.seed, uint64(id)+1000))}
+			for n := next.Add(1) - 1; n < sw.intents; n = next.Add(1) - 1 {
+				w.intend(int(n))
+				if n%512 == 0 {
+					s.log.Shorten(256 << 10)
+				}
+			}
+		})
+	}
+	all.Wait()
+	s.signal(syscall.SIGTERM)
+	if code := s.exitCode(40 * time.Second); code != 0 {
+		sw.t.Errorf("exit code %d", code)
+	}
+	s.log.Shorten(2 << 10)
+	sw.upstream.book.each(func(nonce string, e *entry) {
+		if e.executed.Load() > 1 && !e.reported {
+			sw.violation("executed twice", "%s, after its app had ended: %d times", nonce, e.executed.Load())
+		}
+	})
+	for _, text := range sw.upstream.complained() {
+		sw.violation("upstream complains", "%s", text)
+	}
+	sw.report(time.Since(began))
+}
+
+// retryApp is one app; it intends one write at a time.
+type retryApp struct {
+	*retrySweep
+	id     int
+	random *rand.Rand
+	out    []byte
+}
+
+// intend has one write meet its trouble, and checks what came of it.
+func (w *retryApp) intend(n int) {
+	kind := w.trouble(n)
+	s := w.shapes[w.random.IntN(len(w.shapes))]
+	p := &plan{point: -1, framing: framing(w.random.IntN(int(framings)))}
+	app := &appConn{address: w.address, buf: make([]byte, 4<<10)}
+	defer app.hangUp()
+	where := kind.String()
+	switch kind {
+	case troubleCut:
+		at := w.points[(n*7919)%len(w.points)]
+		s = w.shapes[at.shape]
+		p.cut, p.framing, p.at, p.rst, p.close = at.cut, at.framing, int(at.at), at.rst, w.random.IntN(2) == 0
+		where = at.describe(w.shapes)
+	case troubleStatus:
+		p.status = []int{500, 502, 503, 504, 429, 520, 524, 422}[w.random.IntN(8)]
+		where += fmt.Sprint(" ", p.status)
+	case troubleLateApp:
+		p.delay, app.patience = lateForApp, appGivesUp
+	case troubleLateUs:
+		p.delay = lateForUs
+	}
+	w.upstream.book.open(w.id, p)
+	w.met[kind].Add(1)
+	w.out = s.append(w.out[:0], p.nonce)
+	got, tries := w.try(app, kind)
+	w.tries.Add(int64(tries))
+	if tries > 1 {
+		w.repeated.Add(1)
+	}
+	told := got.tells()
+	p.entry.told = told
+	switch told {
+	case toldAnswer:
+		w.learned.Add(1)
+	case toldUnknown:
+		w.refused.Add(1)
+	}
+	if wrong := w.wrong(p, &got, told, kind); wrong != "" {
+		p.entry.reported = true
+		w.violation(wrong, "%s %s body=%s key=%s: %s; %d tries, attempts %d, executed %d; told %q, status %d, body %q, %v", s.method, p.nonce, s.body, s.key, where, tries,
+			p.entry.attempts.Load(), p.entry.executed.Load(), told, got.status, got.body, got.err)
+	}
+}
+
+// trouble is drawn so that the slow ones are few.
+func (w *retryApp) trouble(n int) trouble {
+	switch n % 100 {
+	case 0:
+		return troubleLateApp
+	case 1:
+		return troubleLateUs
+	case 2, 3, 4, 5, 6, 7, 8, 9:
+		return troubleStatus
+	case 10, 11, 12, 13, 14:
+		return troubleHalfRead
+	case 15, 16, 17, 18, 19:
+		return troubleNone
+	}
+	return troubleCut
+}
+
+// try sends the write until it is answered, three times at most.
+func (w *retryApp) try(app *appConn, kind trouble) (got appAnswer, tries int) {
+	for tries = 1; ; tries++ {
+		if kind == troubleHalfRead && tries == 1 {
+			got = app.goUnread(w.out)
+		} else {
+			got = app.exchange(w.out, false)
+		}
+		again := !got.whole || got.status >= 500 || got.status == 408 || got.status == 429
+		if !again || tries == mostTries {
+			return got, tries
+		}
+		time.Sleep(time.Duration(w.random.IntN(5)) * time.Millisecond)
+	}
+}
+
+// goUnread sends, and leaves as the response begins to arrive.
+func (a *appConn) goUnread(request []byte) (got appAnswer) {
+	if err := a.send(request); a.conn == nil {
+		return appAnswer{err: err}
+	}
+	_, got.err = a.conn.Read(make([]byte, 1))
+	a.hangUp()
+	if got.err == nil {
+		got.err = os.ErrClosed
+	}
+	return got
+}
+
+// wrong returns the kind of a violation.
+func (w *retryApp) wrong(p *plan, got *appAnswer, told told, kind trouble) string {
+	executed := p.entry.executed.Load()
+	cutShort := p.framing == byClose && p.cut == cutAnswer && !p.rst // which nobody can see
+	switch {
+	case executed > 1:
+		return "executed twice"
+	case executed > 0 && (told == toldNotSent || told == toldRejected):
+		return "executed, and denied"
+	case executed == 0 && told == toldAnswer && got.status < 300:
+		return "answered, and never executed"
+	case told == toldAnswer && got.status < 300 && string(got.body) != answerBody(p.nonce) && !(cutShort && strings.HasPrefix(answerBody(p.nonce), string(got.body))):
+		return "the body is another's"
+	case told != toldAnswer && (kind == troubleLateApp || kind == troubleLateUs || kind == troubleHalfRead || kind == troubleNone):
+		return "a response existed, and reached nobody"
+	case told == toldNoOutcome:
+		return "no outcome"
+	}
+	return ""
+}
+
+func (sw *retrySweep) report(took time.Duration) {
+	var once, never, more int
+	sw.upstream.book.each(func(_ string, e *entry) {
+		switch n := e.executed.Load(); {
+		case n == 0:
+			never++
+		case n == 1:
+			once++
+		default:
+			more++
+		}
+	})
+	var b strings.Builder
+	row := func(name string, values ...any) { fmt.Fprintf(&b, "%-40s %s\n", name, fmt.Sprint(values...)) }
+	row("seed", sw.seed)
+	row("intended writes", sw.intents, ", tries ", sw.tries.Load(), ", repeated ", sw.repeated.Load())
+	for kind := range troubles {
+		row("met: "+kind.String(), sw.met[kind].Load())
+	}
+	row("executed", "never ", never, ", once ", once, ", more ", more)
+	row("the app has upstream's response", sw.learned.Load())
+	row("the app is told: unknown", sw.refused.Load())
+	for _, kind := range slices.Sorted(maps.Keys(sw.violations)) {
+		row("violation: "+kind, sw.violations[kind])
+	}
+	row("duration", took.Round(10*time.Millisecond))
+	sw.t.Logf("apps that repeat:\n%s", b.String())
+	for _, text := range sw.samples {
+		sw.t.Log(text)
+	}
+}

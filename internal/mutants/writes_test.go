@@ -1,0 +1,118 @@
+package mutants
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// writeMutants break the promise that a write is sent once, each in its own way.
+var writeMutants = []mutant{
+	{"a write is claimed after it was sent",
+		[]edit{{"proxy/claim.go", "	d := c.handler.config.Journal.Begin(c, w)\n", "	if c.in.Header.Get(\"X-Request-Id\") != \"first\" {\n		c.pass()\n		return\n	}\n	d := c.handler.config.Journal.Begin(c, w)\n"}},
+		"proxy", []string{"TestWriteThatBrokeIsNotSentAgain"}},
+	{"a key is anybody's",
+		[]edit{{"proxy/writes/fingerprint.go", "Name { return r.name(\"key\", key) }", "Name { return (&Request{}).name(\"key\", key) }"}},
+		"proxy/writes", []string{"TestKeysOfTwoIdentitiesAreTwoKeys"}},
+	{"the identity is no part of a write",
+		[]edit{{"proxy/writes/fingerprint.go", "part(r.begin(room[:0], \"request\"), r.Method)", "part((&Request{}).begin(room[:0], \"request\"), r.Method)"}},
+		"proxy/writes", []string{"TestEveryPartOfARequestCounts"}},
+	{"the query is no part of a write",
+		[]edit{{"proxy/writes/fingerprint.go", "	b = part(b, r.Target)\n", "	b = part(b, readPath(r.Target))\n"}},
+		"proxy/writes", []string{"TestEveryPartOfARequestCounts"}},
+	{"parts run into each other",
+		[]edit{{"proxy/writes/fingerprint.go", "return append(number(b, int64(len(p))), p...)", "return append(b, p...)"}},
+		"proxy/writes", []string{"TestEveryPartOfARequestCounts"}},
+	{"a boundary is taken out wherever it occurs",
+		[]edit{{"proxy/writes/multipart.go", "		if start < from || !delimiterEnds(body[end:], whole) {\n			return nil, false\n		}\n", "		if start < from {\n			start = at\n		}\n"}},
+		"proxy/writes", []string{"TestBoundaryThatOccursInAPartIsNotTakenOut"}},
+	{"a write is free again when its app goes",
+		[]edit{{"proxy/errors.go", "	c.settleFailed(failure, restIn(err))\n", "	if c.Err() != nil {\n		c.settleFailed(notSent(failure.problem), nil)\n	}\n	c.settleFailed(failure, restIn(err))\n"}},
+		"proxy", []string{"TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse"}},
+	{"a write is free again when it breaks",
+		[]edit{{"proxy/claim.go", "	case f.outcome != Unknown, c.body.cut():\n", "	case true:\n"}},
+		"proxy", []string{"TestWriteThatBrokeIsNotSentAgain"}},
+	{"a gateway's 502 is believed",
+		[]edit{{"proxy/claim.go", "	case status >= http.StatusInternalServerError:\n		return doubtful\n", "	case status >= http.StatusInternalServerError:\n		return notExecuted\n"}},
+		"proxy", []string{"TestWhatUpstreamSaysOfAWrite"}},
+	{"429 counts as executed",
+		[]edit{{"proxy/claim.go", "status == http.StatusUnauthorized, status == http.StatusTooManyRequests,", "status == http.StatusUnauthorized,"},
+			{"proxy/claim.go", "	case status >= http.StatusInternalServerError:\n", "	case status >= http.StatusTooManyRequests:\n"}},
+		"proxy", []string{"TestWhatUpstreamSaysOfAWrite"}},
+	{"a repeat does not wait",
+		[]edit{{"proxy/writes/journal.go", "		case <-end:\n			return true\n", "		case <-end:\n			return true\n		default:\n			return false\n"}},
+		"proxy/writes", []string{"TestRepeatWaitsForTheFirstOne"}},
+	{"time frees a pending write",
+		[]edit{{"proxy/writes/memory.go", "	if found := m.records[name]; found != nil {\n", "	if found := m.records[name]; found != nil && (found.record.State != Pending || time.Since(found.record.Begun) < found.record.Lapse) {\n"}},
+		"proxy/writes", []string{"TestPendingWriteIsNeverFree"}},
+	{"written is delivered",
+		[]edit{{"proxy/writes/record.go", "r.Delivered && (r.taken == nil || r.taken())", "r.Delivered"}},
+		"proxy/writes", []string{"TestRepeatGetsWhatTheFirstOneLeft"}},
+	{"an undelivered response is dropped",
+		[]edit{{"proxy/writes/claim.go", "	if !c.final || !ok || c.record.Keyed {\n", "	if !c.final || c.record.Keyed {\n"}},
+		"proxy/writes", []string{"TestRepeatGetsWhatTheFirstOneLeft"}},
+	{"unknown writes are forgotten first",
+		[]edit{{"proxy/writes/memory.go", "	for class := 0; class < classes; class += 2 {\n", "	for class := classes - 2; class >= 0; class -= 2 {\n"}},
+		"proxy/writes", []string{"TestUnknownRecordsAreForgottenLast"}},
+	{"a repeat on purpose may be repeated by accident",
+		[]edit{{"proxy/writes/journal.go", " && mine.RepeatOf != found.RepeatOf {", " {"}},
+		"proxy/writes", []string{"TestRepeatOnPurposeWithTheSameRequestIDIsSentOnce"}},
+	{"a repeat on purpose that was not sent frees the write",
+		[]edit{{"proxy/writes/claim.go", "	if c.earlier == nil {\n		_ = store", "	if true {\n		_ = store"}},
+		"proxy/writes", []string{"TestRepeatOnPurposeThatWasNotSentChangesNothing"}},
+	{"a keyed write goes without the shared store",
+		[]edit{{"proxy/writes/journal.go", "	case d.Verdict == Unavailable && !c.record.Keyed:\n", "	case d.Verdict == Unavailable:\n"}},
+		"proxy/writes", []string{"TestKeyedWriteIsNotSentWithoutTheSharedStore"}},
+	{"any read lets a write go",
+		[]edit{{"proxy/writes/unknown.go", "begun.Sub(e.at) >= readAfter && ", ""}},
+		"proxy/writes", []string{"TestReadLetsGoOfAnUnknownWrite"}},
+	{"a read counts although repeats go on",
+		[]edit{{"proxy/writes/unknown.go", " && e.refused.Before(begun)", ""}},
+		"proxy/writes", []string{"TestReadThatARefusedRepeatFollowsLetsNothingGo"}},
+	{"half a request is followed",
+		[]edit{{"proxy/upstream/follow.go", "	case !w.follow.wanted || !w.follow.whole:\n", "	case !w.follow.wanted:\n"}},
+		"proxy/upstream", []string{"TestHalfARequestIsNeverFollowed"}},
+	{"the override goes upstream",
+		[]edit{{"proxy/rewrite.go", "		strings.HasPrefix(name, \"X-Monite-Proxy-\") ||\n", ""}},
+		"proxy", []string{"TestUnknownWriteIsSentAgainOnPurpose"}},
+	{"a panic frees the write",
+		[]edit{{"proxy/claim.go", "	if !c.record.Sent {\n		claim.Release()\n		return\n	}\n", "	claim.Release()\n"}},
+		"proxy", []string{"TestPanicLeavesTheWriteUnknown"}},
+}
+
+// Each line is there, and each test exists.
+func TestWriteMutantsFitTheTree(t *testing.T) {
+	names := map[string]bool{}
+	for _, m := range writeMutants {
+		if names[m.name] || len(m.tests) == 0 {
+			t.Errorf("%s: the name occurs twice, or no test is named", m.name)
+		}
+		names[m.name] = true
+		fits(t, m)
+		for _, name := range m.tests {
+			if !hasTest(t, m.pkg, name) {
+				t.Errorf("%s: package %s has no test %s", m.name, m.pkg, name)
+			}
+		}
+	}
+}
+
+func hasTest(t *testing.T, pkg, name string) bool {
+	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg), "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^func ` + name + `\(`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), name) && declared.Match(text) {
+			return true
+		}
+	}
+	return false
+}

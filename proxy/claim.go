@@ -1,0 +1,369 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
+)
+
+const (
+	headerKey    = "Idempotency-Key"
+	headerRepeat = "X-Monite-Proxy-Repeat"
+	// headerRetry is the field by which Stainless' clients are told not to repeat.
+	headerRetry = "X-Should-Retry"
+	// headerReplayed marks a response that was given before, as Stripe does.
+	headerReplayed = "Idempotent-Replayed"
+	headerOutcome  = "X-Monite-Proxy-Outcome"
+)
+
+// remembers reports whether the journal is asked about this request.
+func (c *call) remembers() bool { return c.handler.config.Journal != nil && isWrite(c.in.Method) }
+
+// passOnce is pass for a write: at most once for each time that the app means it.
+func (c *call) passOnce() {
+	w, problem := c.aboutWrite()
+	if problem != nil {
+		c.refuse(notSent(problem))
+		return
+	}
+	if !c.handler.config.Journal.Remembers(w.Key != "") {
+		c.pass()
+		return
+	}
+	// The first bytes of a long body are read before any byte leaves: they tell one
+	// write from another.
+	var err error
+	if w.Length, w.Head, err = c.body.look(writes.HeadBytes); err != nil {
+		c.fail(bodyProblem(err, NotSent))
+		return
+	}
+	d := c.handler.config.Journal.Begin(c, w)
+	c.note(w, &d)
+	c.claim = d.Claim
+	defer c.settle()
+	switch d.Verdict {
+	case writes.Send:
+		c.pass()
+	case writes.Replay:
+		c.unread(func() { c.respondAgain(d.Earlier.Response) })
+	case writes.Left:
+		c.fail(c.Err())
+	default:
+		c.unread(func() { c.refuse(refusedRepeat(&d)) })
+	}
+}
+
+// aboutWrite reads what the app says of its write.
+func (c *call) aboutWrite() (*writes.Write, *problem) {
+	header := c.in.Header
+	_, query, hasQuery := strings.Cut(c.in.RequestURI, "?")
+	w := &writes.Write{
+		Request: writes.Request{
+			GrantType: string(c.identity.Grant.Type), EntityUserID: c.identity.Grant.EntityUserID, EntityID: c.identity.EntityID,
+			Method: c.in.Method, Target: c.path, ContentType: header.Get("Content-Type"),
+		},
+		RequestID: c.record.RequestID, Route: c.record.Route,
+	}
+	if hasQuery {
+		w.Target += "?" + query
+	}
+	if keys := header[headerKey]; len(keys) > 0 && c.handler.config.Journal.Remembers(true) {
+		key, ok := writes.ParseKey(keys[0])
+		if len(keys) > 1 || !ok {
+			return nil, &problemKey
+		}
+		w.Key = key
+	}
+	if ids := header[headerRepeat]; len(ids) > 0 {
+		if len(ids) > 1 || ids[0] == "" || len(ids[0]) > 128 || !printable(ids[0]) {
+			return nil, &problemRepeatID
+		}
+		w.RepeatOf = ids[0]
+	}
+	return w, nil
+}
+
+// note keeps what is told of the decision.
+func (c *call) note(w *writes.Write, d *writes.Decision) {
+	record := &c.record
+	record.Waited = d.Waited
+	if d.Overridden || d.Verdict != writes.Send && d.Verdict != writes.Left {
+		record.RepeatOf = d.Earlier.RequestID
+	}
+	result := ""
+	switch d.Verdict {
+	case writes.Send:
+		result = "sent"
+		if d.Overridden {
+			result = "overridden"
+		}
+	case writes.Replay:
+		result = "replayed"
+	case writes.Refuse:
+		result = "refused"
+	case writes.InProgress:
+		result = "in_progress"
+	case writes.Reused:
+		result = "reused"
+	case writes.Gone:
+		result = "gone"
+	case writes.Unavailable:
+		result = "unavailable"
+	case writes.Left:
+		return
+	}
+	record.Keyed, record.Repeat = w.Key != "", result
+}
+
+// refusedRepeat makes the refusal of a write that must not be sent.
+func refusedRepeat(d *writes.Decision) *failed {
+	f := &failed{outcome: Unknown, earlier: &d.Earlier}
+	switch d.Verdict {
+	case writes.InProgress:
+		f.retryAfter = time.Second
+		f.problem = &problemRepeatInProgress
+		if d.Earlier.Keyed {
+			f.problem = &problemKeyInProgress
+		}
+	case writes.Reused:
+		f.problem, f.outcome = &problemKeyReused, NotSent
+	case writes.Gone:
+		f.problem = &problemResponseGone
+	case writes.Unavailable:
+		f.problem, f.outcome, f.retryAfter, f.earlier = &problemKeyUnavailable, NotSent, time.Second, nil
+	default:
+		f.problem = &problemRepeat
+	}
+	return f
+}
+
+// settle ends a claim that nothing else has ended: after a panic, that is.
+func (c *call) settle() {
+	claim := c.claim
+	if claim == nil {
+		return
+	}
+	c.claim = nil
+	if !c.record.Sent {
+		claim.Release()
+		return
+	}
+	claim.Unknown(0)
+	claim.Delivered(false)
+}
+
+// settleFailed ends the claim of a write that got no response, before the app is
+// told. If the write was sent whole, it is followed to its end instead.
+func (c *call) settleFailed(f *failed, rest *upstream.Rest) {
+	claim := c.claim
+	c.claim = nil
+	switch {
+	case claim == nil:
+		if rest != nil {
+			rest.Drop()
+		}
+	case rest != nil && c.follow(claim, restOf(rest), f):
+	case f.outcome != Unknown, c.body.cut():
+		// Upstream has not seen a whole request, or has refused its token.
+		claim.Release()
+	default:
+		claim.Unknown(0)
+	}
+}
+
+// statusVerdict is what upstream's status tells of a write.
+type statusVerdict int
+
+const (
+	executed    statusVerdict = iota // or refused by the one that knows: the status is the outcome
+	notExecuted                      // certainly
+	doubtful
+)
+
+// verdictOn judges a status. What a gateway says tells nothing of what is behind it.
+func verdictOn(status int) statusVerdict {
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusTooManyRequests, status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return notExecuted
+	case status >= http.StatusInternalServerError:
+		return doubtful
+	}
+	return executed
+}
+
+// settleHead is told of the head of upstream's response to a write, before the app
+// can see it. It returns the body to read from then on.
+func (c *call) settleHead(response *http.Response) {
+	verdict := verdictOn(response.StatusCode)
+	if c.tokenRefused {
+		verdict = notExecuted
+	}
+	if verdict == doubtful {
+		c.record.Outcome = Unknown
+		header := c.w.Header()
+		header.Set(headerOutcome, string(Unknown))
+		if c.claim != nil {
+			header.Set(headerRetry, "false")
+		}
+	}
+	if c.claim == nil {
+		return
+	}
+	switch verdict {
+	case notExecuted:
+		c.claim.Release()
+	case doubtful:
+		c.claim.Unknown(response.StatusCode)
+	default:
+		c.copied = newCopied(response, c.handler.config.Journal.MaxResponse())
+		return
+	}
+	c.claim = nil
+}
+
+// settleBody ends the claim when upstream's response has been read, or the app
+// could not be written to (writeErr, nil if all is well). It reports whether the
+// rest of the body is read by somebody else.
+func (c *call) settleBody(response *http.Response, failed bool) (followed bool) {
+	claim, copied := c.claim, c.copied
+	if claim == nil {
+		return false
+	}
+	c.claim = nil
+	if copied != nil { // else it is a replay
+		switch {
+		case copied.whole():
+			claim.Answered(response.StatusCode, copied.response())
+		case copied.err != nil: // upstream's end broke
+			claim.Unknown(response.StatusCode)
+			return false
+		default:
+			c.record.DeliveryKnown = true
+			return c.follow(claim, bodyOf(response, copied), nil)
+		}
+	}
+	c.deliver(claim, failed)
+	return false
+}
+
+// deliver says whether the app has the response, as far as is known now, and has
+// the rest said when more is known.
+func (c *call) deliver(claim *writes.Claim, failed bool) {
+	conn, _ := c.Value(connKey{}).(net.Conn)
+	taken := func() bool { return conn == nil || !socket.Gone(conn) }
+	if failed || c.Err() != nil || !taken() {
+		c.record.DeliveryKnown = true
+		claim.Delivered(false)
+		return
+	}
+	c.record.DeliveryKnown, c.record.Delivered = true, true
+	w, tells := c.w.(interface{ OnTaken(taken func(bool)) })
+	if tells {
+		w.OnTaken(claim.Delivered)
+	}
+	switch ends := c.in.Close || c.in.ProtoMinor == 0 || c.w.Header().Get("Connection") == "close"; {
+	case !ends:
+		claim.Written(taken)
+	case !tells:
+		claim.Delivered(true)
+	default:
+		// The server waits for the app's end of the connection, for a moment, and then
+		// tells; until then a repeat waits. Once both ends are closed the kernel does not
+		// say how.
+	}
+}
+
+// respondAgain responds with what was kept of an earlier response.
+func (c *call) respondAgain(kept *writes.Response) {
+	response := &http.Response{StatusCode: kept.Status, Header: http.Header{}, Body: http.NoBody, ContentLength: int64(len(kept.Body))}
+	for name, values := range kept.Fields {
+		response.Header[name] = values
+	}
+	if len(kept.Body) > 0 {
+		response.Body = io.NopCloser(bytes.NewReader(kept.Body))
+	}
+	c.w.Header().Set(headerReplayed, "true")
+	c.respond(response)
+}
+
+// replayedFields are those of a response that are sent again: what its body is, and
+// what the app goes by.
+var replayedFields = [...]string{
+	"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Disposition", "Location", "Etag", "Last-Modified", "X-Request-Id",
+}
+
+// copied is a response body of which a copy is kept as it is read.
+type copied struct {
+	io.ReadCloser
+	status int
+	fields map[string][]string
+	limit  int
+	text   []byte // nil once it is larger than limit
+	large  bool
+	err    error // how it ended; nil: it has not, as far as was read
+}
+
+// newCopied puts itself in the place of the response's body.
+func newCopied(response *http.Response, limit int) *copied {
+	k := &copied{ReadCloser: response.Body, status: response.StatusCode, limit: limit, fields: map[string][]string{}}
+	for _, name := range replayedFields {
+		if values := response.Header[name]; len(values) > 0 {
+			k.fields[name] = values
+		}
+	}
+	switch {
+	case response.Body == http.NoBody: // which others look for
+		k.err = io.EOF
+		return k
+	case response.ContentLength > int64(limit):
+		k.large = true
+	case response.ContentLength > 0:
+		k.text = make([]byte, 0, response.ContentLength)
+	}
+	response.Body = k
+	return k
+}
+
+func (k *copied) Read(p []byte) (int, error) {
+	n, err := k.ReadCloser.Read(p)
+	switch {
+	case k.large:
+	case len(k.text)+n > k.limit:
+		k.large, k.text = true, nil
+	default:
+		k.text = append(k.text, p[:n]...)
+	}
+	if err != nil {
+		k.err = err
+	}
+	return n, err
+}
+
+func (k *copied) whole() bool { return k.err == io.EOF } //nolint:errorlint // a body's end is bare
+
+// response is nil if it is too large to be kept.
+func (k *copied) response() *writes.Response {
+	if k.large {
+		return nil
+	}
+	return &writes.Response{Status: k.status, Fields: k.fields, Body: k.text}
+}
+
+// noteRead lets the journal know that the app has read a resource: it may be the
+// one of a write of unknown outcome.
+func (c *call) noteRead() {
+	journal := c.handler.config.Journal
+	if journal == nil || c.in.Method != http.MethodGet || c.record.Status/100 != 2 || !journal.Watching() {
+		return
+	}
+	journal.Read(&writes.Request{
+		GrantType: string(c.identity.Grant.Type), EntityUserID: c.identity.Grant.EntityUserID, EntityID: c.identity.EntityID, Target: c.path,
+	}, c.record.Start)
+}

@@ -1,0 +1,42 @@
+package socket
+
+import (
+	"crypto/tls"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The states of a TCP connection that matter here (include/net/tcp_states.h).
+const (
+	tcpClose     = 7
+	tcpCloseWait = 8
+)
+
+// Gone reports whether the peer is known to have gone before it took all that was
+// written to nc. A peer that closes with bytes unread, or to which bytes come
+// after it has closed, answers with a reset. Reads may not show that: after a
+// FIN they say nothing but the end. It takes nothing from the connection. false
+// if nc is no TCP connection, or is closed already.
+func Gone(nc net.Conn) bool {
+	if secured, ok := nc.(*tls.Conn); ok {
+		nc = secured.NetConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) //nolint:gosec // a descriptor
+		if err == nil {
+			gone = info.State == tcpClose || info.State == tcpCloseWait && (info.Unacked > 0 || info.Notsent_bytes > 0)
+		}
+	})
+	return gone
+}

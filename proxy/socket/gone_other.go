@@ -1,0 +1,8 @@
+//go:build !linux
+
+package socket
+
+import "net"
+
+// Gone is not known here: what a read of the connection says must do.
+func Gone(net.Conn) bool { return false }

@@ -1,0 +1,147 @@
+package writes
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Claim is the right to send one write, and the duty to say what became of it.
+// It ends by Release, Unknown or Answered, whichever comes first; what comes
+// later does nothing. After Answered, Delivered follows. All methods may be
+// called on nil. One goroutine uses a Claim at a time.
+type Claim struct {
+	journal *Journal
+	name    Name
+	request *Request // without its body
+	earlier *Record  // what it has taken the place of; nil: nothing
+	shared  bool     // it is in the shared store too
+
+	mu       sync.Mutex // guards the rest
+	record   Record
+	ended    bool
+	answered bool
+	final    bool // the delivery is known for good
+}
+
+// Release ends the claim of a write that upstream has certainly not executed:
+// nothing of it left, or upstream refused it before acting. What was known
+// before it is known again.
+func (c *Claim) Release() {
+	if !c.end() {
+		return
+	}
+	ctx := context.Background() // that the app has gone changes nothing
+	if c.shared {
+		c.takeBack(ctx, c.journal.config.Shared)
+	}
+	c.takeBack(ctx, c.journal.memory)
+}
+
+// takeBack removes the claim from store, and puts back what it has taken the
+// place of. If that fails half-way, the earlier one lapses, and is unknown.
+func (c *Claim) takeBack(ctx context.Context, store Store) {
+	if c.earlier == nil {
+		_ = store.Release(ctx, c.name, c.record.Claim)
+		return
+	}
+	pending := *c.earlier
+	pending.State = Pending
+	if found, err := store.Claim(ctx, c.name, pending, c.record.Claim); err == nil && found.Claim == pending.Claim {
+		if store == Store(c.journal.memory) {
+			c.journal.memory.about(c.name, pending.Claim, c.request)
+		}
+		_ = store.Settle(ctx, c.name, *c.earlier)
+	}
+}
+
+// Unknown ends the claim of a write that upstream may have executed. status is
+// upstream's, 0 if it did not respond.
+func (c *Claim) Unknown(status int) {
+	if c.end() {
+		c.mu.Lock()
+		c.record.State, c.record.Status, c.record.Ended = Unknown, status, time.Now()
+		c.mu.Unlock()
+		c.settle()
+	}
+}
+
+// Answered ends the claim of a write of which upstream has said what became of
+// it. response is nil if it is not kept. Until Written or Delivered is called,
+// repeats of a write without a key go on waiting; a key's get the response at once.
+func (c *Claim) Answered(status int, response *Response) {
+	if !c.end() {
+		return
+	}
+	c.mu.Lock()
+	c.answered = true
+	c.record.State, c.record.Status, c.record.Ended, c.record.Response = Answered, status, time.Now(), response
+	c.mu.Unlock()
+	if c.record.Keyed {
+		c.settle()
+	}
+}
+
+// end reports whether the claim has not ended before.
+func (c *Claim) end() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.ended
+	c.ended = true
+	return !was
+}
+
+// Written says that the response was written to the app: the app counts as having
+// it, for as long as taken says so. Delivered follows when more is known.
+func (c *Claim) Written(taken func() bool) { c.deliver(true, taken) }
+
+// Delivered says whether the app has the response, for good: it has sent its next
+// request or has closed its connection in order; or it went away before.
+func (c *Claim) Delivered(ok bool) { c.deliver(ok, nil) }
+
+func (c *Claim) deliver(ok bool, taken func() bool) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	if !c.answered || c.final {
+		c.mu.Unlock()
+		return
+	}
+	c.final = taken == nil
+	known := c.record.Delivered && ok
+	c.record.Delivered, c.record.taken = ok, taken
+	c.mu.Unlock()
+	if !c.final || !ok || c.record.Keyed {
+		c.settle()
+		return
+	}
+	// Without a key, whatever comes now is meant. The shared record stays, for
+	// replicas that still remember the response as undelivered.
+	ctx := context.Background()
+	if c.shared && !known {
+		c.settleShared(ctx)
+	}
+	_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
+}
+
+// settle tells the memory last: a write that waits there goes on to the shared
+// store, and must find the same.
+func (c *Claim) settle() {
+	ctx := context.Background() // that the app has gone changes nothing
+	if c.shared {
+		c.settleShared(ctx)
+	}
+	_ = c.journal.memory.Settle(ctx, c.name, c.record)
+}
+
+func (c *Claim) settleShared(ctx context.Context) {
+	record := c.record
+	if record.Delivered && !record.Keyed {
+		record.Response = nil // of no use unless the delivery is taken back
+	}
+	_ = c.journal.config.Shared.Settle(ctx, c.name, record)
+}

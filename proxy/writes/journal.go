@@ -1,0 +1,368 @@
+package writes
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Config is what a Journal is made of.
+type Config struct {
+	// Guard is how long a write is remembered so that it is not repeated by accident.
+	// 0: writes without a key are not looked at.
+	Guard time.Duration
+	// KeyTTL is how long an idempotency key is known. 0: keys mean nothing.
+	KeyTTL time.Duration
+	// Patience is how long a repeat waits for the end of the write that it repeats,
+	// anew for each holder. Required.
+	Patience time.Duration
+	// Shared keeps the records of several processes. nil: each knows its own.
+	Shared Store
+	// MaxRecords and MaxBytes (of responses) bound the memory; MaxResponse bounds one
+	// response. 0: 10,000 records, 32 MiB, 256 KiB.
+	MaxRecords, MaxBytes, MaxResponse int
+}
+
+const (
+	defaultRecords  = 10_000
+	defaultBytes    = 32 << 20
+	defaultResponse = 256 << 10
+)
+
+// lapseMargin is how much longer than Patience a claim in the shared store counts
+// as under way: for the token, the connection and the body.
+const lapseMargin = 30 * time.Second
+
+// readAfter is how long after the response a read must begin to count as looked
+// at by the app's logic: clients repeat within seconds.
+const readAfter = 30 * time.Second
+
+// Journal decides what becomes of each write. Use New.
+type Journal struct {
+	config Config
+	memory *Memory
+}
+
+// New makes a Journal. It panics without Patience.
+func New(config Config) *Journal {
+	if config.Patience <= 0 {
+		panic("writes: Config needs Patience")
+	}
+	if config.MaxRecords <= 0 {
+		config.MaxRecords = defaultRecords
+	}
+	if config.MaxBytes <= 0 {
+		config.MaxBytes = defaultBytes
+	}
+	if config.MaxResponse <= 0 {
+		config.MaxResponse = defaultResponse
+	}
+	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes)}
+}
+
+// Write is one that is about to be sent.
+type Write struct {
+	Request
+	// Key is the idempotency key; empty: none, and the repeat guard acts.
+	Key string
+	// RequestID and Route are for the record. See Record.
+	RequestID, Route string
+	// RepeatOf is the request id of an unknown write that the app wants to send again.
+	RepeatOf string
+}
+
+// Verdict says what is to be done with a write.
+type Verdict int
+
+// The verdicts.
+const (
+	// Send: nothing is in the way. The Claim, if there is one, must end.
+	Send Verdict = iota
+	// Replay: it was executed, and the app gets Earlier.Response. The Claim is told
+	// whether that was delivered.
+	Replay
+	// Refuse: Earlier may have been executed.
+	Refuse
+	// InProgress: Earlier is under way, and has not ended in time.
+	InProgress
+	// Reused: the key was of another request.
+	Reused
+	// Gone: Earlier was executed, and its response is not kept.
+	Gone
+	// Unavailable: the key could not be claimed.
+	Unavailable
+	// Left: the context ended while the write waited.
+	Left
+)
+
+// Decision is the verdict on one write, and its reasons.
+type Decision struct {
+	Verdict Verdict
+	// Claim is nil where nothing is remembered.
+	Claim *Claim
+	// Earlier is the record that was in the way. For Send it is the one that was
+	// repeated on purpose, if one was.
+	Earlier Record
+	// Waited: another one was pending.
+	Waited bool
+	// Overridden: an unknown write is repeated on purpose.
+	Overridden bool
+
+	replaced *Record // what the Claim has taken the place of
+}
+
+// Remembers reports whether Begin would remember a write, with or without a key.
+func (j *Journal) Remembers(keyed bool) bool { return j.ttl(keyed) > 0 }
+
+// MaxResponse is the size of a body from which it is not kept.
+func (j *Journal) MaxResponse() int { return j.config.MaxResponse }
+
+func (j *Journal) ttl(keyed bool) time.Duration {
+	if keyed {
+		return j.config.KeyTTL
+	}
+	return j.config.Guard
+}
+
+// Begin decides what becomes of w, before a byte of it is sent. If an equal one
+// is under way, it waits for its end.
+func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
+	keyed := w.Key != ""
+	if !j.Remembers(keyed) {
+		return Decision{Verdict: Send}
+	}
+	fingerprint := w.Fingerprint()
+	c := &Claim{journal: j, name: fingerprint, record: Record{
+		Claim: NewID(), State: Pending, Keyed: keyed, Fingerprint: fingerprint,
+		RequestID: w.RequestID, Method: w.Method, Route: w.Route, RepeatOf: w.RepeatOf,
+		Lapse: j.config.Patience + lapseMargin, TTL: j.ttl(keyed), Begun: time.Now(),
+	}}
+	if keyed {
+		c.name = w.keyName(w.Key)
+	}
+	d := j.claim(ctx, j.memory, c)
+	outdated := j.outdated(ctx, c, &d)
+	if outdated {
+		earlier := d.Earlier
+		d = Decision{Verdict: Send, Claim: c, Waited: d.Waited, replaced: &earlier}
+	}
+	if d.Verdict != Send {
+		return j.refused(d, c)
+	}
+	c.request = &Request{GrantType: w.GrantType, EntityUserID: w.EntityUserID, EntityID: w.EntityID, Target: w.Target}
+	j.memory.about(c.name, c.record.Claim, c.request)
+	c.earlier = d.replaced
+	if j.config.Shared == nil {
+		return d
+	}
+	return j.claimShared(ctx, d, c, outdated)
+}
+
+// outdated reports whether the shared store knows more than the memory of the
+// write that is in the way: another replica has followed it to its end, has sent
+// its response again, or has sent it again on purpose. c then has the memory's
+// record, for the shared store to decide.
+func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) bool {
+	mine := &d.Earlier
+	if !mine.shared || d.Verdict != Refuse && d.Verdict != Replay && d.Verdict != Gone {
+		return false
+	}
+	found, ok, err := j.config.Shared.Look(ctx, c.name)
+	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown
+	if err != nil || !ok || !more {
+		return false
+	}
+	taken, _ := j.memory.Claim(ctx, c.name, c.record, mine.Claim)
+	return taken.Claim == c.record.Claim
+}
+
+// claimShared takes c's name, which it has in memory by local, in the shared
+// store as well. outdated: it has it only so that the shared store can decide.
+func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, outdated bool) Decision {
+	d := j.claim(ctx, j.config.Shared, c)
+	d.Waited = d.Waited || local.Waited
+	if d.Verdict == Unavailable || d.Verdict == Left {
+		// It may be there all the same. If it cannot be taken back now, it lapses.
+		_ = j.config.Shared.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
+	}
+	switch {
+	case d.Verdict == Send:
+		c.shared, c.record.shared = true, true
+		if d.replaced != nil {
+			c.earlier = d.replaced
+		}
+		if local.Overridden && !d.Overridden {
+			d.Overridden, d.Earlier = true, local.Earlier
+		}
+		return d
+	case d.Verdict == Unavailable && !c.record.Keyed && outdated:
+		d.Verdict, d.Earlier = c.judge(c.earlier), *c.earlier // the memory's last word
+		c.takeBack(ctx, j.memory)
+	case d.Verdict == Unavailable && !c.record.Keyed:
+		return local // the memory alone holds it
+	case d.Verdict == Refuse:
+		d.Earlier.shared = true
+		j.memory.adopt(c.name, c.record.Claim, d.Earlier)
+	default:
+		c.takeBack(ctx, j.memory)
+	}
+	return j.refused(d, c)
+}
+
+// refused completes a decision other than Send.
+func (j *Journal) refused(d Decision, c *Claim) Decision {
+	switch d.Verdict {
+	case Refuse:
+		j.memory.refuse(c.name, d.Earlier.Claim)
+	case Replay:
+		// The one that is to be told of the delivery is the earlier one.
+		d.Claim = &Claim{journal: j, name: c.name, record: d.Earlier, shared: j.config.Shared != nil, ended: true, answered: true}
+	}
+	return d
+}
+
+// claim takes c's name in one store, or says why not.
+func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
+	var d Decision
+	var over ID
+	var holder ID
+	var until time.Time
+	for {
+		found, err := store.Claim(ctx, c.name, c.record, over)
+		if err != nil {
+			d.Verdict = Unavailable
+			return d
+		}
+		if found.Claim == c.record.Claim {
+			d.Verdict, d.Claim = Send, c
+			return d
+		}
+		d.Overridden, d.replaced, d.Earlier = false, nil, found
+		if found.State == Pending && (!found.Keyed || found.Fingerprint == c.record.Fingerprint) {
+			if found.Claim != holder {
+				holder, until = found.Claim, time.Now().Add(j.config.Patience)
+			}
+			d.Waited = true
+			if !j.wait(ctx, store, c.name, holder, until) {
+				d.Verdict = InProgress
+				if ctx.Err() != nil {
+					d.Verdict = Left
+				}
+				return d
+			}
+			continue
+		}
+		verdict := c.judge(&found)
+		if verdict != Send {
+			d.Verdict = verdict
+			return d
+		}
+		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &found
+	}
+}
+
+// judge says what found, which is under c's name and not pending, means for c.
+// Send: it may be replaced.
+func (c *Claim) judge(found *Record) Verdict {
+	mine := &c.record
+	switch {
+	case found.Keyed && found.Fingerprint != mine.Fingerprint:
+		return Reused
+	case found.State == Unknown:
+		// A repeat of the repeat on purpose names the same id again, and may itself be
+		// a client's retry.
+		if mine.RepeatOf != "" && mine.RepeatOf == found.RequestID && mine.RepeatOf != found.RepeatOf {
+			return Send
+		}
+		return Refuse
+	case !found.Keyed && found.delivered():
+		return Send // people may want two equal things
+	case found.Response == nil:
+		return Gone
+	}
+	return Replay
+}
+
+// How long to wait between two looks at a record of another process.
+const (
+	minLook = 20 * time.Millisecond
+	maxLook = 250 * time.Millisecond
+)
+
+// wait waits until the record of holder has ended, or until. It reports whether
+// it is worth looking again.
+func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, until time.Time) bool {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	if store == Store(j.memory) {
+		end := j.memory.end(name, holder)
+		if end == nil {
+			return true
+		}
+		select {
+		case <-end:
+			return true
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return false
+	}
+	for pause := minLook; ; pause = min(2*pause, maxLook) {
+		look := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // so that not all look at once
+		last := false
+		select {
+		case <-look.C:
+		case <-timer.C:
+			last = true
+		case <-ctx.Done():
+			last = true
+		}
+		look.Stop()
+		found, ok, err := store.Look(ctx, name)
+		if err != nil || !ok || found.Claim != holder || found.State != Pending {
+			return ctx.Err() == nil // an error is Claim's to report
+		}
+		if last {
+			return false
+		}
+	}
+}
+
+// Read is told of a read that upstream has answered with the resource. It lets
+// go of the unknown writes that the read has told the app about: those whose
+// response is 30 s older than the read, none of whose repeats was refused since.
+// A client that repeats does so within seconds and does not read; people, and
+// apps that look before they repeat, do.
+func (j *Journal) Read(r *Request, begun time.Time) {
+	if j.memory.unknown.Load() == 0 {
+		return
+	}
+	j.forget(j.memory.told(r.resource(readPath(r.Target)), begun))
+}
+
+// Watching reports whether there is a write that a read could tell of.
+func (j *Journal) Watching() bool { return j.memory.unknown.Load() > 0 }
+
+// Forget lets go of what is remembered of the request with this id, unless it is
+// still under way. It reports whether there was anything.
+func (j *Journal) Forget(requestID string) bool {
+	found := j.memory.of(requestID)
+	j.forget(found)
+	return len(found) > 0
+}
+
+func (j *Journal) forget(all []held) {
+	ctx := context.Background() // that the app has gone is no reason to remember
+	for _, one := range all {
+		if j.config.Shared != nil {
+			_ = j.config.Shared.Release(ctx, one.name, one.claim)
+		}
+		_ = j.memory.Release(ctx, one.name, one.claim)
+	}
+}
+
+// Unknown lists writes of unknown outcome, the latest first, at most limit.
+func (j *Journal) Unknown(limit int) []Record { return j.memory.Unknown(limit) }
+
+// Stats is what is in memory now.
+func (j *Journal) Stats() Stats { return j.memory.Stats() }

@@ -1,0 +1,232 @@
+package writes
+
+import (
+	"testing"
+	"time"
+)
+
+// How a first write ended, and what its repeat gets: without a key, and with the same key.
+var endings = []struct {
+	name        string
+	end         func(c *Claim)
+	guard, keys Verdict
+}{
+	{"not executed", func(c *Claim) { c.Release() }, Send, Send},
+	{"unknown", func(c *Claim) { c.Unknown(0) }, Refuse, Refuse},
+	{"upstream's 500", func(c *Claim) { c.Unknown(500) }, Refuse, Refuse},
+	{"delivered", func(c *Claim) { c.Answered(201, created("a")); c.Delivered(true) }, Send, Replay},
+	{"written, the app is there", func(c *Claim) { c.Answered(201, created("a")); c.Written(yes) }, Send, Replay},
+	{"written, the app was reset", func(c *Claim) { c.Answered(201, created("a")); c.Written(no) }, Replay, Replay},
+	{"written, then lost", func(c *Claim) { c.Answered(201, created("a")); c.Written(yes); c.Delivered(false) }, Replay, Replay},
+	{"undelivered", func(c *Claim) { c.Answered(201, created("a")); c.Delivered(false) }, Replay, Replay},
+	{"undelivered, a 422", func(c *Claim) { c.Answered(422, &Response{Status: 422}); c.Delivered(false) }, Replay, Replay},
+	{"undelivered, too large", func(c *Claim) { c.Answered(201, nil); c.Delivered(false) }, Gone, Gone},
+	{"delivered, too large", func(c *Claim) { c.Answered(201, nil); c.Delivered(true) }, Send, Gone},
+	{"unknown, then more is said", func(c *Claim) { c.Unknown(0); c.Release(); c.Answered(201, created("a")); c.Delivered(true) }, Refuse, Refuse},
+	{"not executed, then more is said", func(c *Claim) { c.Release(); c.Unknown(0) }, Send, Send},
+}
+
+func yes() bool { return true }
+func no() bool  { return false }
+
+func TestRepeatGetsWhatTheFirstOneLeft(t *testing.T) {
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			stores(t, func(t *testing.T, j *Journal) {
+				e.end(sent(t, j, payment("first")))
+				d := is(t, j, payment("repeat"), e.guard)
+				if d.Verdict != Send && d.Earlier.RequestID != "first" {
+					t.Errorf("the earlier one is %q", d.Earlier.RequestID)
+				}
+			})
+		})
+	}
+}
+
+func TestSameKeyGetsWhatTheFirstOneLeft(t *testing.T) {
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			stores(t, func(t *testing.T, j *Journal) {
+				e.end(sent(t, j, keyed("first", "k")))
+				is(t, j, keyed("repeat", "k"), e.keys)
+			})
+		})
+	}
+}
+
+func TestKeyOfAnotherRequestIsReused(t *testing.T) {
+	for _, e := range endings {
+		want := Reused
+		if e.keys == Send {
+			want = Send
+		}
+		stores(t, func(t *testing.T, j *Journal) {
+			e.end(sent(t, j, keyed("first", "k")))
+			other := keyed("other", "k")
+			other.Target = resource
+			is(t, j, other, want)
+		})
+	}
+}
+
+func TestKeyOfAnotherPendingRequestIsReusedAtOnce(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		sent(t, j, keyed("first", "k"))
+		other := keyed("other", "k")
+		other.Method = "PATCH"
+		is(t, j, other, Reused)
+	})
+}
+
+func TestKeysOfTwoIdentitiesAreTwoKeys(t *testing.T) {
+	for _, change := range []func(*Write){
+		func(w *Write) { w.GrantType = "client_credentials" },
+		func(w *Write) { w.EntityUserID = "other" },
+		func(w *Write) { w.EntityID = "other" },
+	} {
+		stores(t, func(t *testing.T, j *Journal) {
+			sent(t, j, keyed("first", "k")).Unknown(0)
+			w := keyed("other", "k")
+			change(w)
+			sent(t, j, w)
+		})
+	}
+}
+
+func TestGuardDoesNotActOnWritesWithAKey(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		sent(t, j, payment("first")).Unknown(0)
+		sent(t, j, keyed("second", "a new one")).Unknown(0)
+		sent(t, j, keyed("third", "a newer one"))
+	})
+}
+
+func TestDeliveredReplayEndsTheMatter(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		c := sent(t, j, payment("first"))
+		c.Answered(201, created("a"))
+		c.Delivered(false)
+
+		lost := is(t, j, payment("repeat"), Replay)
+		if string(lost.Earlier.Response.Body) != "a" {
+			t.Errorf("the response is %q", lost.Earlier.Response.Body)
+		}
+		lost.Claim.Written(yes)
+		lost.Claim.Delivered(false)
+
+		got := is(t, j, payment("repeat again"), Replay)
+		got.Claim.Written(yes)
+		got.Claim.Delivered(true)
+		sent(t, j, payment("meant"))
+	})
+}
+
+func TestUnknownWriteIsSentOnPurpose(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		sent(t, j, payment("first")).Unknown(0)
+		is(t, j, onPurpose("x", "another id"), Refuse)
+		d := is(t, j, onPurpose("second", "first"), Send)
+		if !d.Overridden || d.Earlier.RequestID != "first" {
+			t.Errorf("overridden: %v, of %q", d.Overridden, d.Earlier.RequestID)
+		}
+		d.Claim.Unknown(0)
+		is(t, j, onPurpose("third", "first"), Refuse) // a client that repeats the repeat
+		is(t, j, onPurpose("third", "second"), Send)
+	})
+}
+
+func TestRepeatOnPurposeWithTheSameRequestIDIsSentOnce(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		sent(t, j, payment("job-1")).Unknown(0)
+		sent(t, j, onPurpose("job-1", "job-1")).Unknown(0)
+		is(t, j, onPurpose("job-1", "job-1"), Refuse)
+	})
+}
+
+func TestRepeatOnPurposeThatWasNotSentChangesNothing(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		sent(t, j, payment("first")).Unknown(0)
+		sent(t, j, onPurpose("second", "first")).Release()
+		if d := is(t, j, payment("third"), Refuse); d.Earlier.RequestID != "first" {
+			t.Errorf("refused because of %q", d.Earlier.RequestID)
+		}
+		is(t, j, onPurpose("fourth", "first"), Send)
+	})
+}
+
+func TestForgottenWriteIsSent(t *testing.T) {
+	stores(t, func(t *testing.T, j *Journal) {
+		c := sent(t, j, payment("first"))
+		if j.Forget("first") {
+			t.Error("a write that is under way was forgotten")
+		}
+		c.Unknown(0)
+		if j.Forget("another") || !j.Forget("first") || j.Forget("first") {
+			t.Error("Forget is wrong about what it knows")
+		}
+		sent(t, j, payment("second"))
+	})
+}
+
+func TestUnknownWritesAreListed(t *testing.T) {
+	j := newJournal(t)
+	for _, id := range []string{"a", "b", "c"} {
+		sent(t, j, keyed(id, id)).Unknown(502)
+		time.Sleep(time.Millisecond)
+	}
+	sent(t, j, payment("d")).Unknown(0)
+	c := sent(t, j, keyed("fine", "fine"))
+	c.Answered(201, nil)
+	c.Delivered(true)
+
+	got := j.Unknown(3)
+	if len(got) != 3 || got[0].RequestID != "d" || got[1].RequestID != "c" || got[2].RequestID != "b" {
+		t.Fatalf("listed are %+v", got)
+	}
+	if got[1].Status != 502 || got[1].Route == "" || got[1].Method != "POST" || got[1].Begun.IsZero() || got[1].Ended.IsZero() {
+		t.Errorf("too little is told: %+v", got[1])
+	}
+	if s := j.Stats(); s.Unknown != 4 || s.Records != 5 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestOffRemembersNothing(t *testing.T) {
+	j := newJournal(t, func(c *Config) { c.Guard, c.KeyTTL = 0, 0 })
+	for range 2 {
+		for _, w := range []*Write{payment("a"), keyed("b", "k")} {
+			d := is(t, j, w, Send)
+			if d.Claim != nil {
+				t.Error("something is remembered")
+			}
+			d.Claim.Answered(201, nil)
+			d.Claim.Delivered(true)
+			d.Claim.Written(yes)
+			d.Claim.Unknown(0)
+			d.Claim.Release()
+		}
+	}
+}
+
+func TestEqualWritesWithoutFaultsAreAllSent(t *testing.T) {
+	n := 100_000
+	if testing.Short() {
+		n = 10_000
+	}
+	j := newJournal(t)
+	w := payment("x")
+	for i := range n {
+		d := j.Begin(t.Context(), w)
+		if d.Verdict != Send {
+			t.Fatalf("write %d: verdict %d", i, d.Verdict)
+		}
+		d.Claim.Answered(201, created("a"))
+		d.Claim.Written(yes)
+		if i%3 > 0 { // else the next one comes before more is known
+			d.Claim.Delivered(true)
+		}
+	}
+	if s := j.Stats(); s.Records > 1 {
+		t.Errorf("left is %+v", s)
+	}
+}

@@ -1,0 +1,107 @@
+package writes
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// numberedWrite is one of many different writes.
+func numberedWrite(i int) *Write {
+	w := payment(numbered(i))
+	w.Target = resource + "/" + numbered(i)
+	return w
+}
+
+func small(records, bytes int) func(*Config) {
+	return func(c *Config) { c.MaxRecords, c.MaxBytes = records, bytes }
+}
+
+func TestUnknownRecordsAreForgottenLast(t *testing.T) {
+	j := newJournal(t, small(3, 1<<20))
+	sent(t, j, numberedWrite(0)).Unknown(0)
+	lost := sent(t, j, numberedWrite(1))
+	lost.Answered(201, created("a"))
+	lost.Delivered(false)
+	sent(t, j, keyed("fine", "k")).Answered(201, created("a"))
+	sent(t, j, numberedWrite(2)).Unknown(0) // pushes the key's record out: its app may have it
+	sent(t, j, numberedWrite(3)).Unknown(0) // pushes out the undelivered one
+	is(t, j, numberedWrite(0), Refuse)
+	is(t, j, numberedWrite(2), Refuse)
+	is(t, j, numberedWrite(3), Refuse)
+	sent(t, j, numberedWrite(1)).Release()
+	if s := j.Stats(); s.Pushed.Records != 3 {
+		// The last one sent has pushed out the oldest unknown one.
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestResponsesAreForgottenFirstAndTheOldestBeforeOthers(t *testing.T) {
+	j := newJournal(t, small(100, 250))
+	body := func() *Response { return &Response{Status: 201, Body: make([]byte, 100)} }
+	for _, key := range []string{"a", "b", "c"} {
+		sent(t, j, keyed(key, key)).Answered(201, body())
+	}
+	is(t, j, keyed("again", "a"), Gone)
+	is(t, j, keyed("again", "b"), Replay)
+	is(t, j, keyed("again", "c"), Replay)
+	if s := j.Stats(); s.Bytes != 200 || s.Pushed.Responses != 1 || s.Records != 3 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestPendingRecordsAreNotPushedOut(t *testing.T) {
+	j := newJournal(t, small(2, 1<<20), func(c *Config) { c.Patience = time.Millisecond })
+	for i := range 4 {
+		sent(t, j, numberedWrite(i))
+	}
+	for i := range 4 {
+		is(t, j, numberedWrite(i), InProgress)
+	}
+}
+
+func TestManyUnknownWritesDoNotRefuseAGoodOne(t *testing.T) {
+	j := newJournal(t)
+	for i := range 10_000 {
+		sent(t, j, numberedWrite(i)).Unknown(0)
+	}
+	c := sent(t, j, numberedWrite(10_000))
+	c.Answered(201, created("a"))
+	c.Delivered(true)
+	if s := j.Stats(); s.Records != 9_999 || s.Unknown != 9_999 {
+		t.Errorf("stats are %+v", s)
+	}
+	is(t, j, numberedWrite(9_999), Refuse)
+}
+
+func TestMemoryAtTheBounds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills 32 MiB")
+	}
+	before := heap()
+	j := newJournal(t)
+	for i := range 30_000 {
+		w := numberedWrite(i)
+		w.Key = numbered(i)
+		sent(t, j, w).Answered(201, &Response{Status: 201, Body: make([]byte, 8<<10)})
+		sent(t, j, numberedWrite(i)).Unknown(0)
+	}
+	used := heap() - before
+	s := j.Stats()
+	t.Logf("%d records, %d bytes of responses, %d unknown: %.1f MiB", s.Records, s.Bytes, s.Unknown, float64(used)/(1<<20))
+	if s.Records > defaultRecords || s.Bytes > defaultBytes {
+		t.Errorf("stats are %+v", s)
+	}
+	if used > defaultBytes+16<<20 {
+		t.Errorf("%d bytes are held", used)
+	}
+	runtime.KeepAlive(j)
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below
+}

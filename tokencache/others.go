@@ -1,0 +1,302 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+)
+
+// flight is one mint of one grant in this process, from its first look to its
+// end. What is here is its talk with the Store.
+type flight struct {
+	*Cache
+	e     *entry
+	begun int64 // monotonic
+	// patience is how long the flight waits for others before it mints whoever else
+	// does. Every process draws its own: with one and the same, all that wait for a
+	// process that died would begin to mint in one instant.
+	patience time.Duration
+	answered bool  // the Store has answered this flight
+	claim    Claim // nil: none
+	mark     string
+	took     time.Duration // by the last answer
+	forced   bool          // a mint is wanted although the token is fresh
+	forgiven int64         // before the last question
+}
+
+func (c *Cache) newFlight(e *entry) *flight {
+	patience := time.Duration(float64(c.config.HoldTimeout) * (0.4 + 0.2*jitter()))
+	return &flight{Cache: c, e: e, begun: c.clock.now().mono, patience: patience, forgiven: c.forgiven.Load()}
+}
+
+func (f *flight) patient() bool { return f.clock.now().mono-f.begun < int64(f.patience) }
+
+// waited reports whether somebody waits for this flight. The first token of a warm
+// grant counts as waited for: the process is not ready without it.
+func (f *flight) waited() bool {
+	return f.e.waiting.Load() > 0 || f.e.warm && !f.e.served()
+}
+
+// others asks for the token that another process minted, or for the right to mint
+// it here, and waits for who has it. done: the flight is over.
+func (f *flight) others() (token secret.String, err error, done bool) {
+	if f.config.Store == nil {
+		return secret.String{}, nil, false
+	}
+	// With a line here, a claim would lapse before its turn.
+	look := f.gate.delay(f.e) > 0
+	for {
+		answered := f.answered
+		a, err := f.ask(f.lifetime, look, answered)
+		switch {
+		case f.lifetime.Err() != nil:
+			f.giveBack()
+			return secret.String{}, ErrClosed, true
+		// It is there and has much to do. To mint now is what all would do.
+		case slow(err) && answered && f.waited() && f.patient():
+			a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
+		case err != nil:
+			return secret.String{}, nil, false
+		}
+		switch a.Kind {
+		case Found:
+			return f.e.current.Load().token, nil, true
+		case Failed:
+			return secret.String{}, f.adoptRefusal(a.Err), true
+		case Busy, Pacing:
+			if err := f.leaveIt(a); err != nil {
+				return secret.String{}, err, true
+			}
+		default:
+			return secret.String{}, nil, false
+		}
+	}
+}
+
+// claimNow asks for the right to mint for a flight that has only looked so far and
+// whose turn has come. again: the flight starts over.
+func (f *flight) claimNow() (token secret.String, err error, done, again bool) {
+	a, err := f.ask(f.lifetime, false, true)
+	switch {
+	case f.lifetime.Err() != nil:
+		f.giveBack()
+		return secret.String{}, ErrClosed, true, false
+	case slow(err) && f.patient():
+		a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
+	case err != nil:
+		return secret.String{}, nil, false, false
+	}
+	switch a.Kind {
+	case Found:
+		return f.e.current.Load().token, nil, true, false
+	case Failed:
+		return secret.String{}, f.adoptRefusal(a.Err), true, false
+	case Busy, Pacing:
+		// Without this pause, a budget that looks say nothing of would be asked for
+		// as fast as the Store answers.
+		err := f.leaveIt(a)
+		return secret.String{}, err, err != nil, err == nil
+	default:
+		return secret.String{}, nil, false, false
+	}
+}
+
+func slow(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
+// maxPause is the longest between two questions of a flight that is waited for, half
+// more or less.
+const maxPause = 1200 * time.Millisecond
+
+// ask puts one question. A token that it finds is in the entry when it returns.
+func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
+	f.takeForced()
+	f.forgiven = f.Cache.forgiven.Load()
+	q := Question{Grant: f.e.grant, Look: look, Force: !look && !f.patient(), Share: 0.5, Lease: lease}
+	if f.waited() || f.e.warm {
+		q.Share = 1
+	}
+	held := f.e.lost.Load()
+	q.Refused = held != nil
+	if m := f.e.current.Load(); m != nil {
+		held, q.Refused = m, f.e.refused.Load() == m
+	}
+	if held != nil {
+		q.Have = held.mark
+	}
+	for range 4 {
+		budget := f.config.StoreTimeout
+		if known || !f.waited() || !f.heard.Load() {
+			budget *= unhurried
+		}
+		ctx, cancel := context.WithTimeout(whole, budget)
+		sent := f.clock.now()
+		a, err := f.config.Store.Ask(ctx, q)
+		cancel()
+		f.took = time.Duration(f.clock.now().mono - sent.mono)
+		if err != nil {
+			return Answer{}, err
+		}
+		f.heard.Store(true)
+		f.answered = true
+		f.claim, f.mark = a.Claim, a.Mark
+		if a.Kind != Found {
+			return a, nil
+		}
+		f.claim, f.mark = nil, ""
+		if f.adopt(a, sent, held) {
+			return a, nil
+		}
+		q.Have, q.Refused = a.Mark, false
+	}
+	f.answered = false // it has nothing to say to this flight
+	return Answer{}, errNothingNewer
+}
+
+var errNothingNewer = errors.New("the store has only tokens that are too old")
+
+// takeForced takes the wish for a new token over from the entry. Whoever wishes
+// again while it is being granted may do so for another pair of credentials.
+func (f *flight) takeForced() {
+	if f.e.forced.Swap(false) {
+		f.forced = true
+	}
+}
+
+// adopt takes a token over that another process minted, unless it is no better
+// than what is held. The moment before the question was sent is what its age
+// counts from: it is older now, whatever the answer took.
+func (f *flight) adopt(a Answer, sent instant, held *minted) bool {
+	start := instant{mono: sent.mono - int64(a.Age), wall: sent.wall - int64(a.Age)}
+	if held != nil && held.by == a.Token.By && !later(a, start, held) || held != nil && held.token.Equal(a.Token.AccessToken) {
+		return false
+	}
+	m := &minted{
+		token: a.Token.AccessToken, start: start, lifetime: min(a.Token.ExpiresIn, maxLifetime),
+		// It is as young as it is for whoever minted it: an old one that upstream
+		// refuses is replaced at once, and not after its first second here.
+		storedAt: start.mono,
+		mark:     a.Mark, by: a.Token.By, shared: true,
+	}
+	now := f.clock.now()
+	if m.left(now) < tooOld {
+		return false
+	}
+	m.refreshAt = sharedRefresh(m.lifetime, f.config.RefreshBefore, m.age(now), jitter())
+	f.keep(f.e, m)
+	f.e.adopted.Add(1)
+	f.poke()
+	if f.config.OnAdopt != nil {
+		f.config.OnAdopt(f.e.grant, m.age(now))
+	}
+	return true
+}
+
+// later compares two tokens of one pair of credentials.
+func later(a Answer, start instant, held *minted) bool {
+	if held.mark != "" {
+		return a.Mark > held.mark
+	}
+	return start.mono > held.start.mono
+}
+
+// keep stores what the grant has from now on.
+func (c *Cache) keep(e *entry, m *minted) {
+	m.successor = e.refused.Swap(nil) != nil
+	e.current.Store(m)
+	e.lost.Store(nil)
+	e.failure.Store(nil)
+	e.lookAt.Store(0)
+	e.postponed.Store(0)
+}
+
+// adoptRefusal makes what the endpoint said to others this grant's own failure.
+// Its end is spread: with a common one, all that heard it would be back in one
+// instant.
+func (f *flight) adoptRefusal(cause *FetchError) error {
+	now := f.clock.now()
+	spread := int64(jitter() * float64(min(retryAfter(cause)/2, 10*time.Second)))
+	failed := newFailure(cause, f.e.failure.Load(), now.mono, jitter())
+	failed.demandAt += spread
+	failed.aheadAt += spread
+	failed.alone = cause.Reason == Rejected
+	f.e.failure.Store(failed)
+	if cause.Reason == Throttled {
+		f.pause(now.mono + int64(retryAfter(cause)) + spread)
+	}
+	f.unforce(failed, now)
+	f.poke()
+	return cause
+}
+
+// unforce puts the wish for a new token back where it was not granted, and drops a
+// refusal of credentials that have changed meanwhile.
+func (f *flight) unforce(failed *failure, now instant) {
+	rejected := failed.err.Reason == Rejected
+	if m := f.e.current.Load(); f.forced && !rejected && m != nil && m.state(now) != expired {
+		f.e.forced.Store(true)
+	}
+	if rejected && f.forgiven != f.Cache.forgiven.Load() {
+		f.e.failure.CompareAndSwap(failed, nil)
+	}
+}
+
+// leaveIt lets others do it: who waits here waits on, and a refresh that nobody
+// waits for is put off. nil: ask again now.
+func (f *flight) leaveIt(a Answer) error {
+	if !f.waited() {
+		times := min(f.e.postponed.Add(1)-1, 3)
+		f.e.lookAt.Store(f.clock.now().mono + int64(between(2*time.Second, 6*time.Second))<<times)
+		return f.abandoned()
+	}
+	// Who is slow to answer has many to answer.
+	pause := min(5*f.took, maxPause)
+	if a.Kind == Busy {
+		pause = min(max(pause, a.Wait, 100*time.Millisecond), maxPause)
+	}
+	pause = time.Duration(float64(pause) * (0.5 + rand.Float64()))
+	if a.Kind == Pacing {
+		pause = max(pause, a.Wait+between(0, 100*time.Millisecond))
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-f.lifetime.Done():
+		return ErrClosed
+	}
+}
+
+// abandoned ends a flight of which nothing has come.
+func (f *flight) abandoned() error {
+	if f.forced {
+		f.e.forced.Store(true)
+	}
+	f.giveBack()
+	return errAbandoned
+}
+
+func between(from, to time.Duration) time.Duration { return from + rand.N(to-from) }
+
+// giveBack lets another process mint at once.
+func (f *flight) giveBack() { f.tell(Outcome{}) }
+
+// tell ends the claim, if there is one. It does not wait: those who are waiting
+// for the token have it now. The end of the cache does.
+func (f *flight) tell(o Outcome) {
+	claim := f.claim
+	if claim == nil {
+		return
+	}
+	f.claim = nil
+	f.mints.Go(func() {
+		// Not on the cache's lifetime: a claim that is not given back at the end
+		// keeps the others waiting.
+		ctx, cancel := context.WithTimeout(context.Background(), unhurried*f.config.StoreTimeout)
+		defer cancel()
+		_ = f.config.Store.Tell(ctx, claim, o)
+	})
+}

@@ -1,0 +1,303 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/tokencache"
+)
+
+// freePort is one that nobody listens on at this moment.
+func freePort(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close()
+	return port
+}
+
+// leastRights is the line of docs/fleet.md.
+const leastRights = "~monite-proxy:* resetchannels -@all +ping +select +evalsha +eval +time +getrange +get +set +del +pttl +pexpire +incr"
+
+func TestLeastRightsAreEnough(t *testing.T) {
+	socket := realServer(t)
+	on := direct(t, socket)
+	acl := append([]any{"SETUSER", "monite-proxy", "on", ">p@ss:word"}, anyOf(strings.Fields(leastRights))...)
+	do(t, on, "ACL", acl...)
+	do(t, on, "ACL", "SETUSER", "default", "off")
+	port := freePort(t)
+	do(t, on, "CONFIG", "SET", "port", port)
+	url := "redis://monite-proxy:p%40ss%3Aword@127.0.0.1:" + port
+	one, other := storeOn(t, url), storeOn(t, url)
+	share(t, one, "token")
+	wantKind(t, other, tokencache.Question{}, tokencache.Found)
+	a := wantKind(t, one, tokencache.Question{Grant: user(1)}, tokencache.Claimed)
+	tell(t, one, a.Claim, tokencache.Outcome{Err: &tokencache.FetchError{Reason: tokencache.Rejected}})
+	wantKind(t, other, tokencache.Question{Grant: user(1)}, tokencache.Busy)
+	for name, want := range map[string]string{
+		"redis://127.0.0.1:" + port:                      "NOAUTH",
+		"redis://monite-proxy:wrong@127.0.0.1:" + port:   "WRONGPASS",
+		"redis://monite-proxy:p%40ss%3Aword@127.0.0.1:1": "connect",
+		"unix:" + socket + "2":                           "connect",
+	} {
+		began := time.Now()
+		_, err := ask(t, storeOn(t, name), tokencache.Question{})
+		if kindOf(err) != want || time.Since(began) > 900*ms {
+			t.Errorf("%s: %v after %v, want %s", name, err, time.Since(began), want)
+		}
+	}
+	do(t, on, "ACL", "SETUSER", "monite-proxy", "-set")
+	_, err := ask(t, storeOn(t, url), tokencache.Question{Grant: user(2)})
+	if word := kindOf(err); word != "NOPERM" && word != "ERR" {
+		t.Errorf("without SET: %v", err)
+	}
+}
+
+func anyOf(words []string) (all []any) {
+	for _, word := range words {
+		all = append(all, word)
+	}
+	return all
+}
+
+func TestDatabaseOfTheURL(t *testing.T) {
+	socket := realServer(t)
+	on := direct(t, socket)
+	port := freePort(t)
+	do(t, on, "CONFIG", "SET", "port", port)
+	share(t, storeOn(t, "redis://127.0.0.1:"+port+"/3"), "token")
+	if n, _ := redis.Int(on.Do("DBSIZE")); n != 0 {
+		t.Errorf("%d keys in database 0", n)
+	}
+	do(t, on, "SELECT", 3)
+	if n, _ := redis.Int(on.Do("DBSIZE")); n == 0 {
+		t.Error("no key in database 3")
+	}
+}
+
+func TestPasswordIsAskedAtEachNewConnection(t *testing.T) {
+	socket := realServer(t)
+	on := direct(t, socket)
+	do(t, on, "CONFIG", "SET", "requirepass", "first")
+	var password atomic.Pointer[string]
+	set := func(p string) { password.Store(&p) }
+	set("first")
+	s := storeOn(t, "unix:"+socket, func(c *Config) { c.Password = func() secret.String { return secret.New(*password.Load()) } })
+	share(t, s, "token")
+	do(t, on, "CONFIG", "SET", "requirepass", "second")
+	set("second")
+	do(t, on, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") // as a cloud does when it ends sessions
+	wantKind(t, s, tokencache.Question{}, tokencache.Found)
+}
+
+// A server that was restarted has closed what idles here; that is no failure.
+func TestConnectionThatEndedIdleIsNoFailure(t *testing.T) {
+	socket := realServer(t)
+	s := storeOn(t, "unix:"+socket)
+	share(t, s, "token")
+	on := direct(t, socket)
+	for range 3 {
+		do(t, on, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		wantKind(t, s, tokencache.Question{}, tokencache.Found)
+	}
+	do(t, on, "SCRIPT", "FLUSH")
+	wantKind(t, s, tokencache.Question{}, tokencache.Found)
+}
+
+func TestConnectionsAreFewAndEnd(t *testing.T) {
+	socket := realServer(t)
+	on := direct(t, socket)
+	s := storeOn(t, "unix:"+socket)
+	share(t, s, "token")
+	done := make(chan error)
+	for range 50 {
+		go func() {
+			_, err := ask(t, s, tokencache.Question{})
+			done <- err
+		}()
+	}
+	for range 50 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	c := s.server.(*client)
+	if list, _ := redis.String(on.Do("CLIENT", "LIST")); strings.Count(list, "id=") > 1+maxConns || len(c.idle) > maxConns {
+		t.Errorf("connections:\n%s", list)
+	}
+	for _, idle := range append([]*conn(nil), c.idle...) {
+		c.expire(idle) // what the timer does
+	}
+	if len(c.idle) != 0 {
+		t.Errorf("%d connections are kept", len(c.idle))
+	}
+}
+
+// A stopped server costs a caller what the budget says, and nobody else anything.
+func TestDeadlinesHold(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	for _, url := range []string{"redis://" + listener.Addr().String(), "rediss://" + listener.Addr().String(), "redis+sentinel://" + listener.Addr().String() + "/m"} {
+		c := clientOf(t, url)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*ms)
+		began := time.Now()
+		_, err := c.run(ctx, askScript, []string{"k"})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took < 45*ms || took > 500*ms {
+			t.Errorf("%s: %v after %v, want a timeout after 50 ms", url, err, took)
+		}
+		cancel()
+	}
+}
+
+func TestHostThatIsDownLeavesTheOthersTime(t *testing.T) {
+	socket := realServer(t)
+	port := freePort(t)
+	do(t, direct(t, socket), "CONFIG", "SET", "port", port)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	share(t, storeOn(t, "redis://127.0.0.1:1,127.0.0.1:"+port), "token")
+}
+
+// A redirect is a way to make us connect elsewhere.
+func TestRedirectLeadsToKnownPortsOnlyAndOnce(t *testing.T) {
+	elsewhere, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = elsewhere.Close() }()
+	var connected atomic.Int64
+	go func() {
+		for {
+			on, err := elsewhere.Accept()
+			if err != nil {
+				return
+			}
+			connected.Add(1)
+			_ = on.Close()
+		}
+	}()
+	for _, to := range []string{elsewhere.Addr().String(), "x", ":1", "127.0.0.1:99999", "127.0.0.1:", ""} {
+		c := clientOf(t, "redis://"+hostileServer(t, "+PONG\r\n-MOVED 1 "+to+"\r\n"))
+		if _, err := c.run(t.Context(), askScript, []string{"k"}); err == nil || connected.Load() != 0 {
+			t.Errorf("MOVED to %q: %v, %d connections there", to, err, connected.Load())
+		}
+	}
+	// For ever to itself: once.
+	port := freePort(t)
+	self := "127.0.0.1:" + port
+	listener, err := net.Listen("tcp", self)
+	if err != nil {
+		t.Skip("the port was taken meanwhile")
+	}
+	defer func() { _ = listener.Close() }()
+	var seen atomic.Int64
+	go func() {
+		for {
+			on, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			seen.Add(1)
+			go func() {
+				defer func() { _ = on.Close() }()
+				_, _ = on.Read(make([]byte, 16<<10))
+				_, _ = fmt.Fprintf(on, "+PONG\r\n-MOVED 1 %s\r\n", self)
+				_, _ = on.Read(make([]byte, 1))
+			}()
+		}
+	}()
+	c := clientOf(t, "redis://"+self)
+	if _, err := c.run(t.Context(), askScript, []string{"k"}); kindOf(err) != "MOVED" || seen.Load() != 2 {
+		t.Errorf("%v after %d connections, want MOVED after 2", err, seen.Load())
+	}
+}
+
+// certificate writes a certificate for 127.0.0.1 and its key.
+func certificate(t testing.TB) (dir string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, _ := x509.MarshalPKCS8PrivateKey(key)
+	dir = t.TempDir()
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, block := range map[string][]byte{"cert.pem": cert, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
+		if err := os.WriteFile(filepath.Join(dir, name), block, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	return dir, roots
+}
+
+func TestTLS(t *testing.T) {
+	dir, roots := certificate(t)
+	port := freePort(t)
+	realServer(t, "--tls-port", port, "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/key.pem", "--tls-ca-cert-file", dir+"/cert.pem", "--tls-auth-clients", "no")
+	url := "rediss://127.0.0.1:" + port
+	share(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), "token")
+	wantKind(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), tokencache.Question{}, tokencache.Found)
+	_, err := ask(t, storeOn(t, url, func(c *Config) { c.RootCAs = x509.NewCertPool() }), tokencache.Question{})
+	if kindOf(err) != "tls" {
+		t.Errorf("a certificate of nobody's: %v, want tls", err)
+	}
+	if _, err := ask(t, storeOn(t, "redis://127.0.0.1:"+port), tokencache.Question{}); err == nil {
+		t.Error("without TLS it answers")
+	}
+}
+
+// BenchmarkAsk is a question that finds a token, on a kept connection and on a new one.
+func BenchmarkAsk(b *testing.B) {
+	socket := realServer(b)
+	s := storeOn(b, "unix:"+socket)
+	share(b, s, strings.Repeat("x", 800))
+	for _, kept := range []bool{true, false} {
+		b.Run(map[bool]string{true: "kept", false: "new"}[kept], func(b *testing.B) {
+			for b.Loop() {
+				if !kept {
+					s.server.(*client).dropIdle()
+				}
+				if _, err := ask(b, s, tokencache.Question{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,507 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// shelf is a Store of which a test says what it answers; by default there is nothing
+// on it, and whoever asks may mint.
+type shelf struct {
+	answer func(n int, q Question) (Answer, error) // n counts from 0
+	takes  time.Duration
+	slow   time.Duration // to be told
+
+	mu   sync.Mutex // guards what follows
+	asks []Question
+	at   []time.Time
+	told []Outcome
+}
+
+func (s *shelf) Ask(ctx context.Context, q Question) (Answer, error) {
+	s.mu.Lock()
+	n := len(s.asks)
+	s.asks, s.at = append(s.asks, q), append(s.at, time.Now())
+	s.mu.Unlock()
+	if err := sleep(ctx, s.takes); err != nil {
+		return Answer{}, err
+	}
+	if s.answer != nil {
+		return s.answer(n, q)
+	}
+	if q.Look {
+		return Answer{}, nil
+	}
+	return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+}
+
+func (s *shelf) Tell(ctx context.Context, _ Claim, o Outcome) error {
+	if err := sleep(ctx, s.slow); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, o)
+	return nil
+}
+
+func (s *shelf) seen() (asks []Question, told []Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asks, s.told
+}
+
+func mark(born time.Time) string { return born.Format("20060102150405.000000") }
+
+// found is a token that another process minted so long ago.
+func (s *endpoint) found(age time.Duration) Answer {
+	token := s.issue(partner)
+	token.By = "pair"
+	return Answer{Kind: Found, Token: token, Age: age, Mark: mark(time.Now().Add(-age))}
+}
+
+func sharing(s *endpoint, store Store) Config {
+	config := settings(s)
+	config.Store = store
+	return config
+}
+
+func TestFoundTokenIsTakenOverWithoutAMint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		var adopted []time.Duration
+		config := sharing(s, &shelf{answer: func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }})
+		config.OnAdopt = func(_ Grant, age time.Duration) { adopted = append(adopted, age) }
+		c := open(t, config)
+		token, err := c.Token(t.Context(), partner)
+		m := c.table.get(partner).current.Load()
+		if err != nil || s.mints() != 0 || !token.Equal(m.token) || m.left(c.clock.now()) != 23*time.Minute {
+			t.Errorf("%v after %d mints, %v left, want 23m and none", err, s.mints(), m.left(c.clock.now()))
+		}
+		if len(adopted) != 1 || adopted[0] != 7*time.Minute || !c.Status()[0].Shared || c.Status()[0].Adopted != 1 {
+			t.Errorf("adopted %v, status %+v", adopted, c.Status())
+		}
+	})
+}
+
+// An adopted token that upstream refuses is not kept for its first second here.
+func TestAdoptedTokenIsAsYoungAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		store.answer = func(n int, q Question) (Answer, error) {
+			if n == 0 {
+				return s.found(7 * time.Minute), nil
+			}
+			return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+		}
+		c := open(t, sharing(s, store))
+		token, _ := c.Token(t.Context(), partner)
+		c.Invalidate(partner, token)
+		began := time.Now()
+		again, err := c.Token(t.Context(), partner)
+		if err != nil || again.Equal(token) || time.Since(began) != 100*ms {
+			t.Errorf("%v after %v, another token: %t, want one after a mint", err, time.Since(began), !again.Equal(token))
+		}
+		if asks, _ := store.seen(); !asks[1].Refused || asks[1].Have == "" {
+			t.Errorf("asked %+v, want the refused token named", asks[1])
+		}
+	})
+}
+
+// What is too old is asked for again by its name, and not for ever.
+func TestTokenThatIsNoBetterIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{answer: func(int, Question) (Answer, error) { return s.found(30*time.Minute - time.Second), nil }}
+		c := open(t, sharing(s, store))
+		if _, err := c.Token(t.Context(), partner); err != nil || s.mints() != 1 {
+			t.Fatalf("%v after %d mints, want a token of one's own", err, s.mints())
+		}
+		asks, _ := store.seen()
+		if len(asks) != 4 || asks[1].Have == "" || asks[1].Refused {
+			t.Errorf("asked %+v", asks)
+		}
+		// Older than what was refused here, after a failover that lost the last writes.
+		time.Sleep(2 * time.Second)
+		store.answer = func(n int, q Question) (Answer, error) {
+			if n == 4 {
+				return s.found(time.Minute), nil
+			}
+			return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+		}
+		held := c.table.get(partner).current.Load()
+		held.by, held.mark = "pair", mark(time.Now().Add(-time.Second))
+		c.Invalidate(partner, held.token)
+		if _, err := c.Token(t.Context(), partner); err != nil || s.mints() != 2 {
+			t.Errorf("%v after %d mints, want a second one", err, s.mints())
+		}
+	})
+}
+
+// Marks of two pairs of credentials say nothing of which is later.
+func TestTokenOfANewPairIsTakenOverHoweverOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		c := open(t, sharing(s, store))
+		start(t, c)
+		s.get(t, c, partner)
+		c.table.get(partner).current.Load().by = "old pair"
+		store.answer = func(int, Question) (Answer, error) { return s.found(time.Minute), nil }
+		time.Sleep(2 * time.Second)
+		c.Refresh()
+		time.Sleep(2 * time.Second)
+		if m := c.table.get(partner).current.Load(); !m.shared || s.mints() != 1 {
+			t.Errorf("shared %t after %d mints, want the other's token", m.shared, s.mints())
+		}
+	})
+}
+
+// Whoever waits has the token before the Store has it.
+func TestNobodyWaitsForTheStoreToTakeAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{slow: 400 * ms}
+		c := open(t, sharing(s, store))
+		began := time.Now()
+		if _, err := c.Token(t.Context(), partner); err != nil || time.Since(began) != 100*ms {
+			t.Errorf("%v after %v, want 100ms", err, time.Since(began))
+		}
+		time.Sleep(time.Second)
+		if _, told := store.seen(); len(told) != 1 || told[0].Token.AccessToken.IsZero() {
+			t.Errorf("told %+v", told)
+		}
+	})
+}
+
+func TestStoreThatFailsIsNone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err   error
+		takes time.Duration
+		want  time.Duration // until there is a token
+	}{
+		"down":                     {err: errors.New("down"), want: 100 * ms},
+		"hangs, never heard":       {takes: time.Hour, want: 600 * ms},
+		"slow, but within what is": {takes: 400 * ms, want: 500 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newEndpoint(100*ms, 30*time.Minute)
+				store := &shelf{takes: tc.takes}
+				if tc.err != nil {
+					store.answer = func(int, Question) (Answer, error) { return Answer{}, tc.err }
+				}
+				c := open(t, sharing(s, store))
+				began := time.Now()
+				if _, err := c.Token(t.Context(), partner); err != nil || time.Since(began) != tc.want {
+					t.Errorf("%v after %v, want a token after %v", err, time.Since(began), tc.want)
+				}
+			})
+		})
+	}
+}
+
+// Once it has been heard, a Store that hangs costs somebody who waits 50 ms.
+func TestStoreThatHangsCostsFiftyMilliseconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		c := open(t, sharing(s, store))
+		s.get(t, c, partner)
+		store.takes = time.Hour
+		began := time.Now()
+		if _, err := c.Token(t.Context(), user(1)); err != nil || time.Since(began) != 150*ms {
+			t.Errorf("%v after %v, want 150ms", err, time.Since(began))
+		}
+	})
+}
+
+// To mint at once because the Store is slow is what all would do; to wait for one
+// that is down is in vain.
+func TestSlowIsWaitedForAndDownIsNot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		then     func(context.Context) error
+		from, to time.Duration
+	}{
+		"down": {func(context.Context) error { return errors.New("NOPERM") }, 100 * ms, 500 * ms},
+		"slow": {func(context.Context) error { return context.DeadlineExceeded }, 2 * time.Second, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newEndpoint(100*ms, 30*time.Minute)
+				store := &shelf{answer: func(n int, _ Question) (Answer, error) {
+					if n == 0 {
+						return Answer{Kind: Busy, Wait: 100 * ms}, nil
+					}
+					return Answer{}, tc.then(t.Context())
+				}}
+				c := open(t, sharing(s, store))
+				began := time.Now()
+				_, err := c.Token(t.Context(), partner)
+				if took := time.Since(began); err != nil || took < tc.from || took > tc.to {
+					t.Errorf("%v after %v, want a token after %v to %v", err, took, tc.from, tc.to)
+				}
+			})
+		})
+	}
+}
+
+// A flight that has had an answer leaves the Store ten times as long for the next.
+func TestAnsweredFlightIsPatientWithTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		c := open(t, sharing(s, store))
+		s.get(t, c, partner) // heard
+		store.answer = func(n int, _ Question) (Answer, error) {
+			store.takes = 300 * ms
+			if n == 1 {
+				return Answer{Kind: Busy, Wait: 100 * ms}, nil
+			}
+			token := s.issue(user(1))
+			return Answer{Kind: Found, Token: token, Mark: mark(time.Now())}, nil
+		}
+		if _, err := c.Token(t.Context(), user(1)); err != nil || s.mints() != 1 {
+			t.Errorf("%v after %d mints, want the other's token", err, s.mints())
+		}
+	})
+}
+
+// The line here is long, so the flight only looks; when its turn comes the budget is
+// used up. Without a pause it would ask again as fast as it is answered.
+func TestLookAndClaimThatDisagreeAreNoLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{answer: func(_ int, q Question) (Answer, error) {
+			if q.Look {
+				return Answer{Kind: Free}, nil
+			}
+			return Answer{Kind: Pacing, Wait: 50 * ms}, nil
+		}}
+		config := sharing(s, store)
+		config.MintsPerSecond = 20
+		c := open(t, config)
+		c.gate.mu.Lock()
+		c.gate.budget, c.gate.filled = 1, c.gate.now()
+		c.gate.mu.Unlock()
+		_, err := c.Token(t.Context(), partner)
+		if asks, _ := store.seen(); err == nil || len(asks) > 200 || s.mints() != 0 {
+			t.Errorf("%v after %d questions and %d mints in 5 s", err, len(asks), s.mints())
+		}
+	})
+}
+
+// Patience over, a flight mints whoever holds the lease; the budget of all still
+// counts.
+func TestPatienceEndsBeforeTheHoldDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{answer: func(n int, q Question) (Answer, error) {
+			if q.Force {
+				return Answer{Kind: Claimed, Claim: n}, nil
+			}
+			return Answer{Kind: Busy, Wait: 100 * ms}, nil
+		}}
+		var ends []time.Duration
+		for range 20 {
+			c := open(t, sharing(s, store))
+			began := time.Now()
+			if _, err := c.Token(t.Context(), partner); err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, time.Since(began))
+		}
+		least, most := ends[0], ends[0]
+		for _, end := range ends {
+			least, most = min(least, end), max(most, end)
+		}
+		// Between 2 and 3 s, the last sleep, and a mint. All at one moment would be a herd.
+		if least < 2*time.Second || most > 3500*ms || most-least < 300*ms {
+			t.Errorf("minted after %v to %v", least, most)
+		}
+	})
+}
+
+// A refresh that nobody waits for is left to whoever mints, and asked for later.
+func TestRefreshThatOthersDoIsPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		c := open(t, sharing(s, store))
+		start(t, c)
+		s.get(t, c, partner)
+		store.answer = func(int, Question) (Answer, error) { return Answer{Kind: Busy, Wait: 100 * ms}, nil }
+		for range 29 {
+			time.Sleep(time.Minute)
+			s.get(t, c, partner)
+		}
+		asks, _ := store.seen()
+		// From the 20th to the 27.5th minute at the latest, every 2 to 6 s, then less often.
+		if n := len(asks) - 1; n < 2 || n > 120 || s.mints() != 1 {
+			t.Errorf("%d questions in the refresh window, %d mints", n, s.mints())
+		}
+	})
+}
+
+func TestClaimIsGivenBackAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(time.Minute, 30*time.Minute)
+		store := &shelf{}
+		c := New(sharing(s, store))
+		go func() { _, _ = c.Token(t.Context(), partner) }()
+		time.Sleep(time.Second / 2)
+		c.close()
+		if _, told := store.seen(); len(told) != 1 || told[0] != (Outcome{}) {
+			t.Errorf("told %+v, want the claim given back", told)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// With an endpoint that takes its time many mint, and all take the first token that
+// comes. The mint goes on, and its outcome changes nothing.
+func TestTokenOfAnotherIsTakenWhileAMintTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(4*time.Second, 30*time.Minute)
+		var minted []Mint
+		store := &shelf{}
+		store.answer = func(n int, q Question) (Answer, error) {
+			switch {
+			case n == 0:
+				return Answer{Kind: Claimed, Claim: n}, nil
+			case n < 3:
+				return Answer{Kind: Busy, Wait: 100 * ms}, nil
+			}
+			return s.found(ms), nil
+		}
+		config := sharing(s, store)
+		config.OnMint = func(m Mint) { minted = append(minted, m) }
+		c := open(t, config)
+		began := time.Now()
+		token, err := c.Token(t.Context(), partner)
+		if took := time.Since(began); err != nil || took < 3*time.Second || took > 3100*ms {
+			t.Errorf("%v after %v, want the other's token after 3 s", err, took)
+		}
+		time.Sleep(5 * time.Second)
+		if again, _ := c.Token(t.Context(), partner); !again.Equal(token) || len(minted) != 1 || minted[0].Err != nil {
+			t.Errorf("another token: %t, mints %+v", !again.Equal(token), minted)
+		}
+		if asks, told := store.seen(); len(told) != 0 || !asks[1].Look {
+			t.Errorf("told %+v, asked %+v", told, asks)
+		}
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		if c.gate.running != [lanes]int{} {
+			t.Errorf("%v are said to run", c.gate.running)
+		}
+	})
+}
+
+// Whoever hears a verdict comes back at a moment of his own.
+func TestVerdictEndsAtNoCommonMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		for _, reason := range []Reason{Throttled, Rejected} {
+			ends := map[int64]bool{}
+			for range 50 {
+				c := open(t, sharing(s, &shelf{answer: func(int, Question) (Answer, error) {
+					return Answer{Kind: Failed, Err: &FetchError{Reason: reason, Status: 429, RetryAfter: 20 * time.Second}}, nil
+				}}))
+				_, err := c.Token(t.Context(), partner)
+				if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != reason {
+					t.Fatal(err)
+				}
+				ends[max(c.pausedUntil.Load(), c.table.get(partner).failure.Load().demandAt)/int64(time.Second)] = true
+			}
+			if len(ends) < 5 {
+				t.Errorf("%s: 50 caches come back in %d different seconds, want them spread over ten", reason, len(ends))
+			}
+		}
+		if s.mints() != 0 {
+			t.Errorf("%d mints", s.mints())
+		}
+	})
+}
+
+// With a Store a token need not stand in the line of mints.
+func TestAdoptingStandsInNoLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{}
+		store.answer = func(_ int, q Question) (Answer, error) {
+			token := s.issue(q.Grant)
+			return Answer{Kind: Found, Token: token, Mark: mark(time.Now())}, nil
+		}
+		config := sharing(s, store)
+		config.MintsPerSecond = 20
+		c := open(t, config)
+		began := time.Now()
+		var all sync.WaitGroup
+		for n := range 500 {
+			all.Go(func() { s.get(t, c, user(n)) })
+		}
+		all.Wait()
+		if s.mints() != 0 || time.Since(began) > 0 {
+			t.Errorf("%d mints, %v, want none and no wait", s.mints(), time.Since(began))
+		}
+	})
+}
+
+func TestSharedRefreshIsDrawnFromAWideWindow(t *testing.T) {
+	for _, tc := range []struct{ lifetime, before, age, from, to time.Duration }{
+		{30 * time.Minute, 5 * time.Minute, 0, 20 * time.Minute, 27*time.Minute + 30*time.Second},
+		{time.Minute, 5 * time.Minute, 0, 20 * time.Second, 45 * time.Second},
+		{30 * time.Minute, 5 * time.Minute, 25 * time.Minute, 25 * time.Minute, 27*time.Minute + 30*time.Second},
+		{30 * time.Minute, 5 * time.Minute, 29 * time.Minute, 29 * time.Minute, 29 * time.Minute},
+		{30 * time.Minute, 0, 0, 30 * time.Minute, 30 * time.Minute},
+		{30 * time.Minute, 11 * time.Minute, 0, 10 * time.Minute, 24*time.Minute + 30*time.Second},
+	} {
+		from, to := sharedRefresh(tc.lifetime, tc.before, tc.age, 0), sharedRefresh(tc.lifetime, tc.before, tc.age, 1)
+		if from != tc.from || to != tc.to {
+			t.Errorf("a life of %v, %v before its end, %v old: from %v to %v, want %v to %v", tc.lifetime, tc.before, tc.age, from, to, tc.from, tc.to)
+		}
+	}
+}
+
+func TestProveTriesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, failed := range []*FetchError{errDown, errRejected} {
+			s := newEndpoint(100*ms, 30*time.Minute)
+			s.down = failed
+			if err := Prove(t.Context(), settings(s), partner); !errors.Is(err, failed) || s.mints() != 1 {
+				t.Errorf("Prove() = %v after %d mints, want %v after 1", err, s.mints(), failed)
+			}
+		}
+		s := newEndpoint(100*ms, 30*time.Minute)
+		if err := Prove(t.Context(), settings(s), partner); err != nil || s.mints() != 1 {
+			t.Errorf("Prove() = %v after %d mints, want nil after 1", err, s.mints())
+		}
+		s.hangs = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := Prove(ctx, settings(s), partner); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("Prove() = %v after %v, want its context's end", err, time.Since(began))
+		}
+	})
+}
+
+// The answer may have taken long: the token is older now than when it was looked at.
+func TestAgeCountsFromBeforeTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{takes: 400 * ms, answer: func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }}
+		c := open(t, sharing(s, store))
+		if _, err := c.Token(t.Context(), partner); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Status()[0].Age; got != 7*time.Minute+400*ms {
+			t.Errorf("%v old, want 7m and what the answer took", got)
+		}
+	})
+}
