@@ -26,20 +26,28 @@ import (
 )
 
 var allProblems = []*problem{
-	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemFraming, &problemExpectation, &problemCoding, &problemVersion, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
-	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost, &problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
-	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
-	&problemKey, &problemRepeatID, &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemResponseGone, &problemKeyReused, &problemKeyUnavailable,
+	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemFraming, &problemExpectation,
+	&problemCoding, &problemVersion, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
+	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost,
+	&problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
+	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken,
+	&problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
+	&problemKey, &problemRepeatID, &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemResponseGone, &problemKeyReused,
+	&problemKeyUnavailable,
 	&problemNotForwarded, &problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
 }
 
 // contractTypes is the list of the contract, and what it does not name.
 var contractTypes = map[string]int{
 	"proxy_bad_request_target": 400, "proxy_invalid_identity": 400, "proxy_duplicate_identity": 400, "proxy_body_read": 400, "proxy_app_token": 401,
-	"proxy_entity_not_allowed": 403, "proxy_entity_user_not_allowed": 403, "proxy_browser_refused": 403, "proxy_route_refused": 403, "proxy_read_only": 403, "proxy_unknown_identity": 403,
-	"proxy_method_refused": 405, "proxy_body_too_large": 413, "proxy_target_too_long": 414, "proxy_host_not_allowed": 421, "proxy_header_too_large": 431, "proxy_upgrade_refused": 501,
-	"proxy_token_rejected": 502, "proxy_upstream_unreachable": 502, "proxy_upstream_broken": 502, "proxy_token_unavailable": 503, "proxy_overloaded": 503, "proxy_draining": 503, "proxy_upstream_timeout": 504,
-	"proxy_repeat_refused": 409, "proxy_idempotency_in_progress": 409, "proxy_idempotency_answer_gone": 409, "proxy_idempotency_key_reused": 422, "proxy_idempotency_unavailable": 503,
+	"proxy_entity_not_allowed": 403, "proxy_entity_user_not_allowed": 403, "proxy_browser_refused": 403, "proxy_route_refused": 403,
+	"proxy_read_only": 403, "proxy_unknown_identity": 403,
+	"proxy_method_refused": 405, "proxy_body_too_large": 413, "proxy_target_too_long": 414, "proxy_host_not_allowed": 421,
+	"proxy_header_too_large": 431, "proxy_upgrade_refused": 501,
+	"proxy_token_rejected": 502, "proxy_upstream_unreachable": 502, "proxy_upstream_broken": 502, "proxy_token_unavailable": 503,
+	"proxy_overloaded": 503, "proxy_draining": 503, "proxy_upstream_timeout": 504,
+	"proxy_repeat_refused": 409, "proxy_idempotency_in_progress": 409, "proxy_idempotency_answer_gone": 409,
+	"proxy_idempotency_key_reused": 422, "proxy_idempotency_unavailable": 503,
 	"proxy_bad_header": 400, "proxy_internal_error": 500,
 	"proxy_bad_framing": 400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
 }

@@ -66,7 +66,8 @@ func (f *fates) script(p *wiretest.Peer) {
 
 func created(n int64) string {
 	body := fmt.Sprintf(`{"n":%d}`, n)
-	return fmt.Sprintf("HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nLocation: /v1/payables/%d\r\nEtag: \"%d\"\r\nX-Request-Id: up-%d\r\nX-Other: %d\r\nContent-Length: %d\r\n\r\n%s", n, n, n, n, len(body), body)
+	return fmt.Sprintf("HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nLocation: /v1/payables/%d\r\nEtag: \"%d\"\r\n"+
+		"X-Request-Id: up-%d\r\nX-Other: %d\r\nContent-Length: %d\r\n\r\n%s", n, n, n, n, len(body), body)
 }
 
 func (f *fates) meet(all ...func(*wiretest.Peer)) {
@@ -135,8 +136,10 @@ func TestWriteThatBrokeIsNotSentAgain(t *testing.T) {
 	for range 3 {
 		response, body := r.do("POST", approvePath, "")
 		p := problemIn(t, body)
-		if response.StatusCode != 409 || p.Error.Type != "proxy_repeat_refused" || p.Error.Earlier == nil || p.Error.Earlier.RequestID != "first" || p.Error.Earlier.At.IsZero() ||
-			response.Header.Get(headerOutcome) != "unknown" || response.Header.Get(headerRetry) != "false" || response.Header.Get("Retry-After") != "" || response.Close {
+		if response.StatusCode != 409 || p.Error.Type != "proxy_repeat_refused" || p.Error.Earlier == nil ||
+			p.Error.Earlier.RequestID != "first" || p.Error.Earlier.At.IsZero() ||
+			response.Header.Get(headerOutcome) != "unknown" || response.Header.Get(headerRetry) != "false" ||
+			response.Header.Get("Retry-After") != "" || response.Close {
 			t.Errorf("%d %v %s", response.StatusCode, response.Header, body)
 		}
 	}
@@ -151,7 +154,8 @@ func TestWhatUpstreamSaysOfAWrite(t *testing.T) {
 	for status, want := range map[int]struct{ repeat, outcome string }{
 		200: {"sent", ""}, 201: {"sent", ""}, 400: {"sent", ""}, 403: {"sent", ""}, 404: {"sent", ""}, 409: {"sent", ""}, 422: {"sent", ""},
 		401: {"sent", ""}, 429: {"sent", ""}, 501: {"sent", ""}, 503: {"sent", ""},
-		500: {"refused", "unknown"}, 502: {"refused", "unknown"}, 504: {"refused", "unknown"}, 520: {"refused", "unknown"}, 524: {"refused", "unknown"}, 527: {"refused", "unknown"},
+		500: {"refused", "unknown"}, 502: {"refused", "unknown"}, 504: {"refused", "unknown"}, 520: {"refused", "unknown"},
+		524: {"refused", "unknown"}, 527: {"refused", "unknown"},
 	} {
 		r, f := newRepeatRig(t)
 		f.meet(says(status), says(status)) // a 401 is replayed with another token
@@ -191,9 +195,11 @@ func TestKeyedWriteGetsTheSameResponseAgain(t *testing.T) {
 	f.wants(t, 1)
 	r.do("POST", "/v1/payables", "{}", headerKey, `"k2"`)
 	f.wants(t, 2)
-	for name, change := range map[string][3]string{"body": {"POST", "/v1/payables", "{ }"}, "target": {"POST", "/v1/payables?x", "{}"}, "method": {"PATCH", "/v1/payables", "{}"}} {
+	for name, change := range map[string][3]string{"body": {"POST", "/v1/payables", "{ }"}, "target": {"POST", "/v1/payables?x", "{}"},
+		"method": {"PATCH", "/v1/payables", "{}"}} {
 		response, text := r.do(change[0], change[1], change[2], headerKey, "k1")
-		if response.StatusCode != 422 || problemIn(t, text).Error.Type != "proxy_idempotency_key_reused" || response.Header.Get(headerOutcome) != "not_sent" {
+		if response.StatusCode != 422 || problemIn(t, text).Error.Type != "proxy_idempotency_key_reused" ||
+			response.Header.Get(headerOutcome) != "not_sent" {
 			t.Errorf("another %s: %d %s", name, response.StatusCode, text)
 		}
 	}

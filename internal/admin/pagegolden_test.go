@@ -25,8 +25,9 @@ func fullStatus() *Status {
 				Ways: []string{"X-Monite-Identity: billing", "/as/billing"}, Access: "GET payables", ReadOnly: true, AuditOnly: true, Requests: 5},
 			{Name: "plain", GrantType: "client_credentials", Entities: "any", Access: "everything"},
 		}},
-		Credentials: &CredentialsStatus{Summary: "a new pair is refused", Live: "aa11", New: "bb22", NewPair: "refused", Reason: "rejected", Tries: 3, RetryIn: 42, Rotated: "2026-11-25T10:00:00Z"},
-		Shared:      &SharedStatus{State: "up", Where: "rediss://cache:6380/0", Adopted: 3, Told: 1, Questions: 9},
+		Credentials: &CredentialsStatus{Summary: "a new pair is refused", Live: "aa11", New: "bb22", NewPair: "refused", Reason: "rejected",
+			Tries: 3, RetryIn: 42, Rotated: "2026-11-25T10:00:00Z"},
+		Shared: &SharedStatus{State: "up", Where: "rediss://cache:6380/0", Adopted: 3, Told: 1, Questions: 9},
 	}
 	s.Traffic.Slots[3], s.Traffic.Slots[59] = TrafficCount{Requests: 9, Errors: 3}, TrafficCount{Requests: 3}
 	mint := MintStatus{At: at, GrantType: "client_credentials", Result: "ok", Duration: 0.123, ExpiresIn: 1800}
@@ -59,9 +60,12 @@ func TestPageIsWrittenAsAlways(t *testing.T) {
 	sandbox.Named.Stale, sandbox.Named.All = false, nil
 	sandbox.Credentials = &CredentialsStatus{Summary: "the first pair", Live: "aa11", NewPair: "unproven", Reason: "timeout", Tries: 1}
 	sandbox.Shared = &SharedStatus{State: "down", Where: "redis://cache:6379/0", LastError: "NOAUTH"}
-	custom := &Status{Environment: "custom", Traffic: Traffic{Slots: make([]TrafficCount, slotCount)}, Credentials: &CredentialsStatus{Summary: "one pair", NewPair: "none"}, IdentitiesTotal: 1, Identities: []GrantStatus{{State: "expired", Age: 10, RefreshIn: -5}}}
+	custom := &Status{Environment: "custom", Traffic: Traffic{Slots: make([]TrafficCount, slotCount)},
+		Credentials: &CredentialsStatus{Summary: "one pair", NewPair: "none"}, IdentitiesTotal: 1, Identities: []GrantStatus{{State: "expired",
+			Age: 10, RefreshIn: -5}}}
 	custom.Shared = &SharedStatus{State: "aside", Where: "unix:/run/redis.sock", Offset: -41}
-	for name, status := range map[string]*Status{"full": fullStatus(), "sandbox": sandbox, "custom": custom, "empty": {Environment: "us", Production: true}} {
+	for name, status := range map[string]*Status{"full": fullStatus(), "sandbox": sandbox, "custom": custom, "empty": {Environment: "us",
+		Production: true}} {
 		got := render("page", status)
 		path := "testdata/page-" + name + ".html"
 		if *update {

@@ -62,7 +62,8 @@ func later(answer string) (script func(*wiretest.Peer), release func()) {
 }
 
 func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
-	for name, config := range map[string]func(testing.TB) *tls.Config{"plain": func(testing.TB) *tls.Config { return nil }, "tls": func(testing.TB) *tls.Config { return ca().Server() }} {
+	for name, config := range map[string]func(testing.TB) *tls.Config{"plain": func(testing.TB) *tls.Config { return nil },
+		"tls": func(testing.TB) *tls.Config { return ca().Server() }} {
 		for _, body := range []string{"", "small", strings.Repeat("large ", 50_000)} {
 			for _, after := range []time.Duration{time.Millisecond, 2 * patience} {
 				script, release := later(okBody("done"))
