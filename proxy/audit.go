@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
@@ -25,7 +26,8 @@ func (c *call) auditOutcome() string {
 // listenerName names the listener that the app used.
 func (c *call) listenerName() string {
 	if own := listenerOf(c.Context); own != "" {
-		return own
+		address, _, _ := strings.Cut(own, " ") // what follows tells its generations apart
+		return address
 	}
 	return c.log.listener
 }
