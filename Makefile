@@ -147,7 +147,7 @@ $(GREMLINS):
 	mv $(TOOLS)/gremlins $@
 
 .PHONY: generate
-generate: ## the generated parts: README's table, golden files, route tables (OPENAPI=file)
+generate: ## the generated parts: the tables of docs/, golden files, route tables (OPENAPI=file)
 	go test ./config ./internal/house -update
 	@if [ -n "$${OPENAPI:-}" ]; then go run ./internal/genroutes -openapi "$$OPENAPI"; fi
 

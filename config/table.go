@@ -27,14 +27,14 @@ func ofTopic(topic string) (group []variable) {
 	return group
 }
 
-// Table returns the variables as Markdown, one table for each topic.
+// Table returns the variables as Markdown, a heading and a table for each topic.
 func Table() string {
 	var out strings.Builder
 	for i, topic := range topics() {
 		if i > 0 {
 			out.WriteString("\n")
 		}
-		fmt.Fprintf(&out, "**%s**\n\n| variable | default | meaning | accepted |\n| --- | --- | --- | --- |\n", topic)
+		fmt.Fprintf(&out, "## %s\n\n| variable | default | meaning | accepted |\n| --- | --- | --- | --- |\n", strings.ToUpper(topic[:1])+topic[1:])
 		for _, v := range ofTopic(topic) {
 			fallback := v.otherwise
 			if v.fallback != "" {

@@ -15,7 +15,7 @@ import (
 // total limit: uploads and responses may take their time.
 const progressTimeout = 60 * time.Second
 
-// maxDiscard bounds what is read, within lingerTimeout, of a body that nobody
+// maxDiscard bounds what is read (readon.go) of a body that nobody
 // wants.
 const maxDiscard = 64 << 20
 
@@ -35,7 +35,7 @@ func (c *call) openBody() error {
 		return nil
 	}
 	control := http.NewResponseController(c.w)
-	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes}
+	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: in.Context().Value(http.ServerContextKey) != nil}
 	if in.ContentLength < 0 || in.ContentLength > config.ReplayBodyBytes {
 		// Without this net/http reads the rest of the request before the first byte
 		// of a response that comes early.
@@ -94,6 +94,7 @@ type streamedBody struct {
 	left    int64
 	touched time.Time // when the read deadline was last moved
 	read    atomic.Int64
+	std     bool        // the server is net/http's; package strict reads on by itself
 	done    atomic.Bool // the end, or an error, was seen
 	failure atomic.Pointer[error]
 	// abandoned hands the read deadline over to abandon. Otherwise a Read that is
@@ -216,7 +217,9 @@ func (s *streamedBody) abandon() {
 	defer s.mu.Unlock()
 	// net/http reads only some of what is left, and none of it if the app has
 	// said that it closes the connection.
-	_, _ = io.CopyN(io.Discard, s.body, maxDiscard)
+	if s.std {
+		s.readOn()
+	}
 }
 
 // size is the number of body bytes read from the app so far.

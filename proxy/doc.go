@@ -8,18 +8,22 @@
 //	          accesslog.go    request id, span, and at the end one line; panics
 //	locate    handler.go      the policy, the path prefix of an identity, the route
 //	guard     guard.go        what may come in at all (target/), before anything is
-//	                          minted or sent
+//	                          minted or sent; an offer to upgrade is ignored
+//	                          (upgrade.go)
 //	route     handler.go      chi: /v1/ to forward, what is served here, a refusal
 //	identify  handler.go      whose token and which entity (identity/)
 //	openBody  body.go         kept for a replay if small, else streamed; and whether
-//	                          the app's body is to blame for a failure
+//	                          the app's body is to blame for a failure (readon.go:
+//	                          the rest of one that nobody wants)
 //	rewrite   rewrite.go      the Out request: delete first, then set
 //	send      credential.go   token, attempt, at most one replay after a refusal
 //	attempt   retry.go        at most one more try where nothing can happen twice;
 //	                          trip is the one call that sends
-//	          upstream/       the connection: sent once, and the outcome known; its
-//	                          bytes, and those of strict/, pass through socket/
-//	respond   response.go     upstream's response, streamed
+//	          upstream/       the connection: sent once, and the outcome known; dial/
+//	                          makes it; its bytes, and those of strict/, pass
+//	                          through socket/
+//	respond   response.go     upstream's response, streamed, with fields as upstream
+//	                          spells them (spelling.go)
 //	refuse    errors.go       the only map from an error or a refusal to a response
 //	                          (problems.go has their texts)
 //	end       accesslog.go    the Record (record.go) is told to log, metrics, trace

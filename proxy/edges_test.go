@@ -57,7 +57,7 @@ func TestEarlyAnswerEndsTheConnectionOfAStalledUpload(t *testing.T) {
 		})
 		r := newRig(t, o.url)
 		a := r.dial()
-		_ = a.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = a.SetDeadline(time.Now().Add(readOnIdle + 2*time.Second))
 		if i%2 == 0 {
 			a.say(head("POST", "/v1/payables", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 		} else {

@@ -87,8 +87,10 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	return nil
 }
 
-// checkCaller is the part of check that knows nothing of what is asked.
+// checkCaller is the part of check that knows nothing of what is asked. It takes an
+// offer to upgrade out of the request.
 func (g *guard) checkCaller(in *http.Request, path string) *problem {
+	ignoreUpgradeOffer(in.Header)
 	switch {
 	case len(in.RequestURI) > maxTargetBytes:
 		return &problemTargetTooLong

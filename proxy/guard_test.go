@@ -78,11 +78,11 @@ func refusalRows() []guardRow {
 	}
 	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...), row("proxy_header_too_large", "GET", "/v1/x", same...),
 		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)), row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
-	for _, value := range []string{"websocket", "h2c", "", "TLS/1.0"} {
-		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: "+value))
+	for value, want := range map[string]string{"websocket": "proxy_upgrade_refused", "h2c, WebSocket": "proxy_upgrade_refused", "h2c": "", "": "", "TLS/1.0": ""} {
+		rows = append(rows, row(want, "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row(want, "GET", "/v1/x", "Upgrade: "+value))
 	}
-	rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
-	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
+	rows = append(rows, row("", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
+	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade, cookie", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
 		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
 	}
 	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive"} {

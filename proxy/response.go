@@ -49,6 +49,7 @@ func (c *call) respond(response *http.Response) {
 	}
 	setTiming(header, record)
 	c.setExplanation()
+	respell(header, c.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {
 		// A stream may begin with a pause, and the app may wait for its head.

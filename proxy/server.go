@@ -19,7 +19,9 @@ const (
 	maxHeaderFields = 128
 
 	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 60 * time.Second
+	// idleTimeout is longer than the pools of apps keep a connection, which is a minute
+	// or two, five with some: else we would close just as a request comes.
+	idleTimeout = 10 * time.Minute
 )
 
 // NewServer makes the server of the data listener. It has no total time-outs,

@@ -23,7 +23,7 @@ func (s *sidecar) newDataServer(key string) listen.Server {
 		return std
 	}
 	strict := proxy.NewStrictServer(s.handler, key, logs.ForServer(s.log))
-	strict.ConnState = s.conns.observe
+	strict.ConnState, strict.MaxConns = s.conns.observe, maxAppConns()
 	return strict
 }
 

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 )
 
 // resolverFolders are where resolv.conf may come to lead while we run: VPN clients
@@ -14,7 +14,7 @@ var resolverFolders = []string{
 
 // staleAddresses is told when upstream is reached by addresses of an earlier
 // lookup.
-func (s *sidecar) staleAddresses(stale upstream.StaleAddresses) {
+func (s *sidecar) staleAddresses(stale dial.Stale) {
 	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", stale.Age.Seconds())
 	if stale.Err == nil {
 		line.Msg("the name server is slow: the addresses of an earlier lookup are used")

@@ -15,7 +15,7 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/tokenendpoint",
 		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
@@ -27,9 +27,10 @@ var allowed = map[string][]string{
 	"tokencache/tokenendpoint": {"tokencache", "config/secret"},
 	// Of tokencache only types and errors; of upstream only its error.
 	"proxy":          {"tokencache", "proxy/upstream", "proxy/strict", "proxy/socket", "proxy/target", "proxy/identity", "config/secret", "internal/ids", "internal/routes"},
-	"proxy/upstream": {"proxy/socket"}, // could be any HTTP client's connection
-	"proxy/strict":   {"proxy/socket"}, // could be any handler's server
+	"proxy/upstream": {"proxy/dial", "proxy/socket"}, // could be any HTTP client's connection
+	"proxy/strict":   {"proxy/socket"},               // could be any handler's server
 	"proxy/socket":   {},
+	"proxy/dial":     {},
 	// A pure decision: of tokencache only the grant.
 	"proxy/identity": {"proxy/target", "tokencache", "internal/ids", "internal/routes", "config/secret"},
 	"proxy/target":   {}, // pure rules about text

@@ -74,7 +74,6 @@ var crowded = map[string]string{
 	"e2e":              "its tests are being put together",
 	"proxy":            "it is being split into packages",
 	"proxy/monitetest": "it grows with the simulator",
-	"proxy/upstream":   "its tests are being put together",
 }
 
 func TestNoFolderHasMoreThanFortyFiles(t *testing.T) {

@@ -21,7 +21,8 @@ type body struct {
 	chunks    *chunks    // nil: a body of known length
 	expecting *answer    // waits for the 100 Continue that the first Read has it send
 	hereOnly  bool       // do not wait for what has not arrived
-	err       error      // what Read returns from now on; io.EOF: it was read whole
+	pace      pace
+	err       error // what Read returns from now on; io.EOF: it was read whole
 }
 
 // Read implements io.Reader. The end comes with the last byte where it is known.
@@ -81,9 +82,10 @@ func (b *body) take(p []byte) (int, error) {
 	c := b.c
 	if c.r == c.w {
 		if len(p) >= smallBuffer && !b.hereOnly {
+			begun := time.Now()
 			n, err := c.stream.Read(p)
 			if n > 0 {
-				return n, nil
+				return n, b.paced(begun, n)
 			}
 			return 0, b.failed(err)
 		}
@@ -104,10 +106,19 @@ func (b *body) more() error {
 	if b.c.r == b.c.w {
 		b.c.r, b.c.w = 0, 0
 	}
+	begun, before := time.Now(), b.c.w
 	if err := b.c.fill(); err != nil {
 		return b.failed(err)
 	}
-	return nil
+	return b.paced(begun, b.c.w-before)
+}
+
+// paced ends a body that comes too slowly.
+func (b *body) paced(begun time.Time, n int) error {
+	if b.pace.took(time.Since(begun), n) {
+		return nil
+	}
+	return b.failed(errTooSlow)
 }
 
 // failed is told of a read that brought nothing. The request cannot become

@@ -17,16 +17,17 @@ import (
 const (
 	// smallBuffer is what a connection keeps while it is idle. A usual head fits.
 	smallBuffer = 2 << 10
-	// lingerTimeout is how long the rest of a refused request is read: to close at
-	// once would be to reset the connection, and the app might lose the answer.
-	lingerTimeout = 500 * time.Millisecond
+	// bufferStep is by how much the buffer of a larger head grows.
+	bufferStep = 4 << 10
 )
 
 // The states of a connection.
 const (
-	fresh  int32 = iota // has sent nothing
-	active              // a head has begun, or its request is under way
-	idle                // between two requests
+	fresh     int32 = iota // has sent nothing
+	active                 // a head has begun, or its request is under way
+	partial                // a head has begun, and its rest has to be waited for
+	idle                   // between two requests
+	lingering              // was answered, and may still be sending (linger.go)
 	closing
 )
 
@@ -40,6 +41,7 @@ type conn struct {
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
+	since    atomic.Int64 // when it became fresh, partial, idle or lingering; ns
 
 	reads, writes deadline
 
@@ -62,6 +64,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, nc: nc, stream: socket.Of(nc), opened: time.Now()}
 	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	c.gone.init(c)
+	c.since.Store(c.opened.UnixNano())
 	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
 	if s.ConnContext != nil {
 		c.base = s.ConnContext(c.base, nc)
@@ -123,15 +126,22 @@ func (c *conn) sayHTTPS(err error) {
 // begin makes the connection ready for the next request. What a request leaves
 // behind is reset here and nowhere else.
 func (c *conn) begin() {
-	// What was sent ahead moves to the front; a large buffer is not kept.
-	if left := c.w - c.r; left > 0 || cap(c.buf) > smallBuffer {
-		old := c.buf[c.r:c.w]
-		if cap(c.buf) > smallBuffer && left <= smallBuffer {
-			c.buf = make([]byte, smallBuffer)
-		}
-		copy(c.buf, old)
+	// What was sent ahead moves to the front.
+	c.shrink()
+	if c.r > 0 {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
 	}
-	c.r, c.w = 0, c.w-c.r
+}
+
+// shrink gives a large buffer back, once what is in it fits into a small one.
+func (c *conn) shrink() {
+	left := c.buf[c.r:c.w]
+	if cap(c.buf) <= smallBuffer || len(left) > smallBuffer {
+		return
+	}
+	c.buf = make([]byte, smallBuffer)
+	c.r, c.w = 0, copy(c.buf, left)
 }
 
 // next serves one request. It reports whether another one may follow.
@@ -153,6 +163,7 @@ func (c *conn) next() bool {
 		return false
 	}
 	c.afterPOST = r.head.method == http.MethodPost
+	c.since.Store(time.Now().UnixNano())
 	// From here on Shutdown may close the connection; if it has begun, it may
 	// have passed this one by.
 	return c.state.CompareAndSwap(active, idle) && !c.server.stopping.Load()
@@ -175,22 +186,46 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 			}
 			begun = true
 			length, why := s.next(c.buf[:c.w])
+			if (why != None || length > 0) && !c.headHere() {
+				return "", 0, None, net.ErrClosed
+			}
 			if why != None {
 				return "", 0, why, nil
 			}
 			if length > 0 {
+				text := string(c.buf[:length])
 				c.r = length
-				return string(c.buf[:length]), s.lines, None, nil
+				c.shrink()
+				return text, s.lines, None, nil
 			}
-			if !limited {
-				limited = true
-				_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
+			if !c.awaitHead(&limited) {
+				return "", 0, None, net.ErrClosed
 			}
 		}
 		if err := c.fill(); err != nil {
 			return "", 0, None, err
 		}
 	}
+}
+
+// awaitHead is called with part of a head: there is a limit for the rest, and
+// until it is there the connection may have to make room for others (crowd.go).
+func (c *conn) awaitHead(limited *bool) (open bool) {
+	if c.state.Load() == partial {
+		return true
+	}
+	now := time.Now()
+	if !*limited {
+		*limited = true
+		_ = c.reads.at(now.Add(c.server.headerTimeout()))
+	}
+	c.since.Store(now.UnixNano())
+	return c.state.CompareAndSwap(active, partial)
+}
+
+// headHere ends that. It reports whether the connection is still ours.
+func (c *conn) headHere() bool {
+	return c.state.Load() == active || c.state.CompareAndSwap(partial, active)
 }
 
 // begins reports whether the next head has begun. The empty line that may come
@@ -235,7 +270,7 @@ func (c *conn) makeRoom() {
 		c.r = 0
 		return
 	}
-	larger := make([]byte, max(2*len(c.buf), smallBuffer))
+	larger := make([]byte, max(min(2*len(c.buf), len(c.buf)+bufferStep), smallBuffer))
 	copy(larger, c.buf)
 	c.buf = larger
 }
@@ -348,21 +383,6 @@ func (c *conn) call(do func()) (handled bool) {
 	return true
 }
 
-// linger ends a connection on which an app may still be sending: it closes our
-// side and reads for a moment, so that the answer arrives.
-func (c *conn) linger(alive bool) {
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !alive || !ok || half.CloseWrite() != nil {
-		return
-	}
-	_ = c.reads.at(time.Now().Add(lingerTimeout))
-	for {
-		if _, err := c.stream.Read(c.buf); err != nil {
-			return
-		}
-	}
-}
-
 // setCancel says whose request is under way; nil: none. It reports false if the
 // connection was cut off.
 func (c *conn) setCancel(cancel context.CancelFunc) bool {
@@ -392,10 +412,12 @@ func (c *conn) cut() {
 }
 
 // closeIfIdle is Shutdown's. A connection that has sent nothing yet gets a head's
-// time for it.
+// time for it, one that lingers a moment.
 func (c *conn) closeIfIdle() {
-	late := time.Since(c.opened) > c.server.headerTimeout()
-	if c.state.CompareAndSwap(idle, closing) || late && c.state.CompareAndSwap(fresh, closing) {
+	waited := time.Duration(time.Now().UnixNano() - c.since.Load())
+	if c.state.CompareAndSwap(idle, closing) ||
+		waited > c.server.headerTimeout() && c.state.CompareAndSwap(fresh, closing) ||
+		waited > lingerInShutdown && c.state.CompareAndSwap(lingering, closing) {
 		_ = c.nc.Close()
 	}
 }

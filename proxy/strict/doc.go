@@ -10,13 +10,14 @@
 //
 // The walk of a connection; a file is a step:
 //
-//	server.go     accepts, keeps count, stops
+//	server.go     accepts, keeps count, stops (crowd.go: who makes room for a new one)
 //	conn.go       one connection: one request after the other, reset in begin
 //	head.go       bytes -> a head, or a Violation (field.go: names and values)
 //	violation.go  what can be wrong with a head
-//	body.go       the request's body (chunk.go: its lines)
+//	body.go       the request's body (chunk.go: its lines; pace.go: its least rate)
 //	gone.go       notices an app that goes away while its request is under way
 //	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
+//	linger.go     what an app still sends after its answer is read, not reset
 //	deadline.go   deadlines that are moved seldom
 //
 // Between requests a connection keeps its read buffer and nothing else, and of

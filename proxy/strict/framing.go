@@ -97,8 +97,8 @@ func (x *answer) commit() {
 	switch {
 	case x.close:
 		out = append(out, "Connection: close\r\n"...)
-	case x.minor == 0:
-		out = append(out, "Connection: keep-alive\r\n"...)
+	case x.minor == 0 || x.c.server.persistent != "":
+		out = append(append(out, "Connection: keep-alive\r\n"...), x.c.server.persistent...)
 	}
 	x.write = append(out, "\r\n"...)
 }

@@ -99,6 +99,11 @@ type head struct {
 // The method is set also if something after it is wrong.
 func (h *head) parse(text string, lines int) Violation {
 	line, rest := nextLine(text)
+	// Whoever keeps one string of a large head would keep all of it.
+	apart := len(text) > smallBuffer
+	if apart {
+		line = strings.Clone(line)
+	}
 	if why := h.requestLine(line); why != None {
 		return why
 	}
@@ -116,6 +121,9 @@ func (h *head) parse(text string, lines int) Violation {
 		name, value, why := fieldOf(line)
 		if why != None {
 			return why
+		}
+		if apart {
+			name, value = strings.Clone(name), strings.Clone(value)
 		}
 		if earlier, ok := fields[name]; ok {
 			fields[name] = append(earlier, value)

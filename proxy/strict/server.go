@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,13 +25,18 @@ type Server struct {
 	// one of a connection from its beginning. 0: 5 s.
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request; up to a
-	// sixteenth longer. 0: 60 s.
+	// sixteenth longer. The Keep-Alive field asks apps to close a little sooner. 0: 60 s.
 	IdleTimeout time.Duration
+	// MaxConns bounds the connections: above it the one that has been silent longest
+	// makes room for a new one (crowd.go). 0: no bound.
+	MaxConns int
 	// ConnState is told of StateNew and StateClosed. May be nil.
 	ConnState func(net.Conn, http.ConnState)
 	// ConnContext makes the context of a connection's requests, from one that
 	// holds http.LocalAddrContextKey. May be nil.
 	ConnContext func(context.Context, net.Conn) context.Context
+
+	persistent string // the Keep-Alive field of an answer, after which the connection goes on
 
 	stopping  atomic.Bool
 	mu        sync.Mutex // guards listeners and conns
@@ -41,6 +47,9 @@ type Server struct {
 const (
 	defaultHeaderTimeout = 5 * time.Second
 	defaultIdleTimeout   = 60 * time.Second
+	// keepAliveMargin is how much sooner than IdleTimeout an app is asked to close: if
+	// it sends its next request just as we close, nobody can tell what became of it.
+	keepAliveMargin = 5 * time.Second
 )
 
 // Serve accepts connections until Shutdown or Close; then it returns
@@ -93,6 +102,9 @@ func (s *Server) track(on net.Listener) bool {
 		s.conns, s.listeners = map[*conn]struct{}{}, map[net.Listener]struct{}{}
 	}
 	s.listeners[on] = struct{}{}
+	if seconds := int((s.idleTimeout() - keepAliveMargin) / time.Second); seconds > 0 {
+		s.persistent = "Keep-Alive: timeout=" + strconv.Itoa(seconds) + "\r\n"
+	}
 	return true
 }
 
@@ -104,6 +116,7 @@ func (s *Server) admit(c *conn) bool {
 	if s.stopping.Load() {
 		return false
 	}
+	s.makeRoom()
 	s.conns[c] = struct{}{}
 	return true
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +88,7 @@ func TestIdleConnectionEndsAfterItsTime(t *testing.T) {
 func TestSlowHandlerAndSlowBodyAreNotCut(t *testing.T) {
 	var got string
 	handled := make(chan error, 1)
+	minute := strings.Repeat("x", 60*leastRate)
 	took := inBubble(t, func(w http.ResponseWriter, in *http.Request) {
 		body, err := io.ReadAll(in.Body)
 		got = string(body)
@@ -98,14 +101,14 @@ func TestSlowHandlerAndSlowBodyAreNotCut(t *testing.T) {
 		handled <- err
 		w.Header().Set("Connection", "close")
 	}, func(conn net.Conn) {
-		_, _ = io.WriteString(conn, post("/", "", "Content-Length: 10"))
+		_, _ = io.WriteString(conn, post("/", "", "Content-Length: "+strconv.Itoa(10*len(minute))))
 		for range 10 {
 			time.Sleep(time.Minute)
-			_, _ = io.WriteString(conn, "x")
+			_, _ = io.WriteString(conn, minute)
 		}
 	})
-	if err := <-handled; got != "xxxxxxxxxx" || err != nil || took < 20*time.Minute {
-		t.Errorf("body %q, %v after %v", got, err, took)
+	if err := <-handled; got != strings.Repeat(minute, 10) || err != nil || took < 20*time.Minute {
+		t.Errorf("body of %d bytes, %v after %v", len(got), err, took)
 	}
 }
 

@@ -135,6 +135,7 @@ type conn struct {
 	headLeft int64   // bytes that the head may still take
 	readErr  error   // what the connection, not a parser, reported; final
 	fields   []field // of the head that was parsed last
+	spelt    []byte  // its names that are spelt in another way (Trace.FieldNames)
 }
 
 func newConn(w *wire, nc net.Conn, retire time.Time) *conn {
@@ -155,7 +156,7 @@ func (c *conn) begin(maxHead int64) {
 	c.r, c.w = 0, 0
 	c.headLeft = maxHead
 	c.readErr = nil
-	c.fields = c.fields[:0]
+	c.fields, c.spelt = c.fields[:0], c.spelt[:0]
 }
 
 func (c *conn) startBody() {

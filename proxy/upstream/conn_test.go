@@ -28,7 +28,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 		"wire": {"Conn", "stream", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing"},
 	}
 	ofRequest := map[string][]string{
-		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields"},
+		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields", "spelt"},
 		"wire": {"now", "inBody"},
 	}
 	for kind, got := range map[string][]string{"conn": names(conn{}), "wire": names(wire{})} {
@@ -55,6 +55,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 			c.headLeft = -1
 			c.readErr = errStopped
 			c.fields = append(c.fields, field{1, 2, 3, 4})
+			c.spelt = append(c.spelt, "X-A:poison\n"...)
 			c.wire.now = time.Unix(0, 0)
 			c.wire.inBody = true
 		}

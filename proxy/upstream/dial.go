@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
@@ -27,9 +28,8 @@ type dialer struct {
 	tls        *tls.Config // nil for a plaintext origin
 	proxyTLS   *tls.Config // for an https proxy; ServerName is set per dial
 	proxy      func(*url.URL) (*url.URL, error)
-	dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: names and connectTo
-	connectTo  func(ctx context.Context, network, addr string) (net.Conn, error) // to an IP address
-	names      *addressBook
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: tcp's
+	tcp        dial.Dialer
 	timeout    time.Duration // per step: connect, CONNECT, handshake
 	progress   time.Duration
 	maxConnAge time.Duration
@@ -126,11 +126,7 @@ func (d *dialer) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 		defer cancel()
 		return d.dial(ctx, "tcp", addr)
 	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	return d.open(ctx, host, port)
+	return d.tcp.Dial(ctx, addr)
 }
 
 func (d *dialer) handshake(ctx context.Context, under net.Conn, config *tls.Config) (net.Conn, error) {

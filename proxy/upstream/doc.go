@@ -18,8 +18,7 @@
 //     any connection is touched.
 //  2. pool.get (pool.go) gives an idle connection whose socket is silent
 //     (peek_unix.go), or a slot in which to dial: TCP, CONNECT through a proxy
-//     if there is one, TLS (dial.go). A name is looked up for each connection
-//     (resolve.go, resolver.go), its addresses are raced (race.go). Above MaxConns requests wait in order.
+//     if there is one, TLS (dial.go). Above MaxConns requests wait in order.
 //  3. The buffer leaves in one write. A streamed body follows on a goroutine of
 //     its own (upload.go), so that an early answer is seen.
 //  4. The caller's goroutine reads the answer (read.go): interim answers are

@@ -24,6 +24,7 @@ type exchange struct {
 	wrote    bool    // head and small body are with the kernel
 	writeErr error
 
+	spelt   string        // Trace.FieldNames
 	resp    http.Response // here, and not apart: one allocation less
 	coding  [1]string     // of resp.TransferEncoding
 	keep    bool          // the answer allows another request

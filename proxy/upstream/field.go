@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/http"
+	"strings"
 )
 
 // maxFields bounds the fields of one head, which the bytes of a head alone
@@ -18,7 +19,7 @@ type field struct{ name, nameEnd, value, valueEnd int }
 // whether anything about them is odd, though readable: a line that is folded
 // or ends in a bare LF, a blank in a name.
 func (c *conn) parseFields(section []byte, pos int) (odd bool, err error) {
-	c.fields = c.fields[:0]
+	c.fields, c.spelt = c.fields[:0], c.spelt[:0]
 	for {
 		end := pos + bytes.IndexByte(section[pos:], '\n') // a section ends in a blank line
 		line, crlf := bytes.CutSuffix(section[pos:end], []byte("\r"))
@@ -47,8 +48,15 @@ func (c *conn) addField(line []byte, pos int) (blank, ok bool) {
 	if colon <= 0 || len(c.fields) == maxFields {
 		return false, false
 	}
-	if blank, ok = canonicalise(line[:colon]); !ok {
+	name, known := line[:colon], len(c.spelt)
+	c.spelt = append(append(append(append(c.spelt, name...), ':'), name...), '\n')
+	if blank, ok = canonicalise(name); !ok {
 		return blank, false
+	}
+	if bytes.Equal(c.spelt[known:known+colon], name) {
+		c.spelt = c.spelt[:known]
+	} else {
+		copy(c.spelt[known:], name)
 	}
 	value, end := trim(line, colon+1, len(line))
 	c.fields = append(c.fields, field{pos, pos + colon, pos + value, pos + end})
@@ -155,13 +163,21 @@ func plainEach(b []byte) bool {
 	return true
 }
 
+// largeHead is the size from which the strings of a head are made one by one:
+// whoever keeps one of them would else keep the whole head.
+const largeHead = 4 << 10
+
 // header makes a map of the fields; text is their section.
 func (c *conn) header(text string) http.Header {
 	header := make(http.Header, len(c.fields))
+	apart := len(text) > largeHead
 	values := make([]string, len(c.fields))
 	for i, f := range c.fields {
 		name := text[f.name:f.nameEnd]
 		values[i] = text[f.value:f.valueEnd]
+		if apart {
+			name, values[i] = strings.Clone(name), strings.Clone(values[i])
+		}
 		if before, ok := header[name]; ok {
 			header[name] = append(before, values[i])
 			continue

@@ -31,7 +31,12 @@ func (x *exchange) parseHead(head []byte) (doubtful bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	text := string(head)
+	var all strings.Builder // one allocation for both
+	all.Grow(len(head) + len(x.c.spelt))
+	_, _ = all.Write(head)
+	_, _ = all.Write(x.c.spelt)
+	text := all.String()[:len(head)]
+	x.spelt = all.String()[len(head):]
 	x.resp = http.Response{
 		Proto: text[:protoLen], ProtoMajor: 1, ProtoMinor: int(text[protoLen-1] - '0'),
 		Status: text[status:len(line)], StatusCode: code,

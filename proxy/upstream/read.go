@@ -29,6 +29,9 @@ func (x *exchange) receive() (*http.Response, *Error) {
 			continue
 		}
 		x.keep = !doubtful && !resp.Close && resp.ProtoMinor > 0 && !x.req.Close
+		if x.trace != nil {
+			x.trace.FieldNames = x.spelt
+		}
 		x.start()
 		return resp, nil
 	}

@@ -12,6 +12,9 @@ type Trace struct {
 	// DialDuration is the time for lookup, connect, CONNECT and TLS handshake;
 	// 0 when an existing connection was used.
 	DialDuration time.Duration
+	// FieldNames are the names of the answer's fields that upstream spells in another
+	// way than http.Header: "Etag:ETag\n" for each. Good as long as the answer.
+	FieldNames string
 }
 
 type traceKey struct{}

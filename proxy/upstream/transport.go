@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 )
 
 // Transport is an http.RoundTripper to one origin. The exported fields are its
@@ -68,13 +70,12 @@ type Transport struct {
 	MaxResponseHeaderBytes int64
 
 	// OnStaleAddresses is told when addresses of an earlier lookup are used, at most
-	// once a minute; they are of use for MaxStale. May be nil.
-	OnStaleAddresses func(StaleAddresses)
+	// once a minute; they are of use for dial.MaxStale. May be nil.
+	OnStaleAddresses func(dial.Stale)
 
-	// Dial opens a TCP connection, within DialTimeout. Nil: names are looked up and
-	// addresses raced as race.go and resolve.go say. A connection that is no
-	// syscall.Conn cannot be checked before reuse; it is then reused only within two
-	// seconds.
+	// Dial opens a TCP connection, within DialTimeout. Nil: package dial's. A
+	// connection that is no syscall.Conn cannot be checked before reuse; it is then
+	// reused only within two seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	once     sync.Once
@@ -114,8 +115,7 @@ func (t *Transport) setup() {
 		progress:   t.limits.progress,
 		maxConnAge: orDefault(t.MaxConnAge, 60*time.Second),
 	}
-	t.dialer.connectTo = (&net.Dialer{}).DialContext
-	t.dialer.names = &addressBook{resolve: (&net.Resolver{Dial: new(nameServers).dial}).LookupNetIP, onStale: t.OnStaleAddresses}
+	t.dialer.tcp = dial.Dialer{Timeout: t.dialer.timeout, OnStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
 		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
 		// Roots only: client certificates and pins are meant for the origin.
@@ -168,9 +168,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // lookups that are under way.
 func (t *Transport) CloseIdleConnections() {
 	t.once.Do(t.setup)
-	if t.dialer.names != nil {
-		t.dialer.names.stop()
-	}
+	t.dialer.tcp.Stop()
 	t.pool.closeIdle()
 }
 

@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type internet struct {
 	asked   []string
 	dialled []string
 	open    int // connections
-	stale   []StaleAddresses
+	stale   []Stale
 }
 
 // record is what the name server says to one question, "ip4 name".
@@ -129,18 +129,20 @@ const (
 )
 
 // internetOf makes a dialer to it. In it, api.test has one address that connects.
-func internetOf(t *testing.T) (*internet, *dialer) {
+func internetOf(t *testing.T) (*internet, *Dialer) {
 	i := &internet{
 		records: map[string]record{a4: {addrs: []string{"192.0.2.1"}}},
 		hosts:   map[string]host{"192.0.2.1": connects},
 	}
-	d := &dialer{timeout: 5 * time.Second, connectTo: i.connect, names: &addressBook{resolve: i.resolve, onStale: func(s StaleAddresses) {
+	d := &Dialer{Timeout: 5 * time.Second, connectTo: i.connect, OnStale: func(s Stale) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.stale = append(i.stale, s)
-	}}}
+	}}
+	d.names = &addressBook{resolve: i.resolve, onStale: d.OnStale}
+	d.once.Do(func() {})
 	t.Cleanup(func() {
-		d.names.stop()
+		d.Stop()
 		synctest.Wait()
 		i.mu.Lock()
 		defer i.mu.Unlock()
@@ -152,10 +154,10 @@ func internetOf(t *testing.T) (*internet, *dialer) {
 }
 
 // dialsIn dials api.test, and wants a connection after just that time.
-func dialsIn(t *testing.T, d *dialer, want time.Duration) {
+func dialsIn(t *testing.T, d *Dialer, want time.Duration) {
 	t.Helper()
 	start := time.Now()
-	conn, err := d.open(t.Context(), "api.test", "443")
+	conn, err := d.Dial(t.Context(), "api.test:443")
 	if err != nil {
 		t.Errorf("after %v: %v", time.Since(start), err)
 		return
@@ -212,7 +214,7 @@ func TestSearchListIsNotAskedForANameThatIsThere(t *testing.T) {
 		}
 		for _, local := range []string{"sim", "api.test."} { // one label is for the search list, a dot says that it is not
 			i.asked = nil
-			if conn, err := d.open(t.Context(), local, "443"); err == nil {
+			if conn, err := d.Dial(t.Context(), local+":443"); err == nil {
 				_ = conn.Close()
 			}
 			synctest.Wait()
@@ -261,7 +263,7 @@ func TestAddressesServeNoLongerThanMaxStale(t *testing.T) {
 		time.Sleep(MaxStale - pause)
 		dialsIn(t, d, 0)
 		time.Sleep(2 * pause)
-		if _, err := d.open(t.Context(), "api.test", "443"); !errors.Is(err, errServfail) {
+		if _, err := d.Dial(t.Context(), "api.test:443"); !errors.Is(err, errServfail) {
 			t.Errorf("err = %v, want that of the lookup", err)
 		}
 	})
@@ -326,7 +328,7 @@ func TestALookupOutlivesWhoAskedForIt(t *testing.T) {
 		i.set(a4, record{after: 12 * time.Second, addrs: []string{"192.0.2.1"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if _, err := d.open(ctx, "api.test", "443"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := d.Dial(ctx, "api.test:443"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v", err)
 		}
 		dialsIn(t, d, 2*time.Second)
@@ -343,7 +345,7 @@ func TestConnectionsMadeTogetherShareALookup(t *testing.T) {
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				if conn, err := d.open(t.Context(), "api.test", "443"); err != nil {
+				if conn, err := d.Dial(t.Context(), "api.test:443"); err != nil {
 					t.Error(err)
 				} else {
 					_ = conn.Close()
@@ -368,11 +370,11 @@ func TestEveryAddressHasATimeoutOfItsOwn(t *testing.T) {
 		}
 		i.set(a4, record{addrs: addrs})
 		start := time.Now()
-		_, err := d.open(t.Context(), "api.test", "443")
-		if !isTimeout(err) {
+		_, err := d.Dial(t.Context(), "api.test:443")
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v, want a timeout", err)
 		}
-		if took, want := time.Since(start), (maxAttempts-1)*attemptDelay+d.timeout; took != want {
+		if took, want := time.Since(start), (maxAttempts-1)*attemptDelay+d.Timeout; took != want {
 			t.Errorf("gave up after %v, want %v", took, want)
 		}
 	})
@@ -385,7 +387,7 @@ func TestACallerThatLeavesIsNotHeld(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := d.open(ctx, "api.test", "443"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 100*time.Millisecond {
+		if _, err := d.Dial(ctx, "api.test:443"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})

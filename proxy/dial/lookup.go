@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"cmp"
@@ -24,13 +24,13 @@ const (
 	// MaxStale is how long the addresses that a lookup found are of use to later
 	// ones that hang or fail.
 	MaxStale = time.Hour
-	// staleSaid is how often StaleAddresses is reported while it lasts.
+	// staleSaid is how often Dialer.OnStale is told while it lasts.
 	staleSaid = time.Minute
 )
 
-// StaleAddresses says that addresses of an earlier lookup are used, because the
+// Stale says that addresses of an earlier lookup are used, because the
 // one that is under way is slow or has failed.
-type StaleAddresses struct {
+type Stale struct {
 	Host string
 	Age  time.Duration // since the earlier lookup
 	Err  error         // of the lookup that failed; nil: it is slow
@@ -41,7 +41,7 @@ type StaleAddresses struct {
 // could be connected to.
 type addressBook struct {
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // as net.Resolver.LookupNetIP
-	onStale func(StaleAddresses)                                                  // may be nil
+	onStale func(Stale)                                                           // may be nil
 
 	mu     sync.Mutex // guards all below, and every lookup
 	known  map[string]*name
@@ -191,7 +191,7 @@ func (n *addressBook) stale(l *lookup) []netip.Addr {
 	}
 	n.mu.Unlock()
 	if say {
-		n.onStale(StaleAddresses{Host: l.host, Age: age, Err: failed})
+		n.onStale(Stale{Host: l.host, Age: age, Err: failed})
 	}
 	return good
 }

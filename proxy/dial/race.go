@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"context"
@@ -22,7 +22,7 @@ const (
 // one as soon as one has failed or has been silent for attemptDelay, and takes the
 // first that connects (happy eyeballs, RFC 8305).
 type race struct {
-	d      *dialer
+	d      *Dialer
 	lookup *lookup
 	port   string
 
@@ -53,7 +53,7 @@ type attempt struct {
 }
 
 // open makes a connection to host, a name or an address.
-func (d *dialer) open(ctx context.Context, host, port string) (net.Conn, error) {
+func (d *Dialer) open(ctx context.Context, host, port string) (net.Conn, error) {
 	if literal, err := netip.ParseAddr(host); err == nil {
 		return d.attempt(ctx, literal, port)
 	}
@@ -112,7 +112,7 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 				r.old = names.stale(r.lookup)
 			}
 		case <-ctx.Done():
-			return nil, contextError(ctx)
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -177,8 +177,8 @@ func (r *race) failure(lookup error) error {
 }
 
 // attempt connects to one address.
-func (d *dialer) attempt(ctx context.Context, addr netip.Addr, port string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+func (d *Dialer) attempt(ctx context.Context, addr netip.Addr, port string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	conn, err := d.connectTo(ctx, "tcp", net.JoinHostPort(addr.String(), port))
 	return conn, connectError(err)

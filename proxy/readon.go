@@ -1,0 +1,31 @@
+package proxy
+
+import (
+	"io"
+	"time"
+)
+
+const (
+	// readOnIdle and readOnMost bound the reading of a body that nobody wants, as in
+	// package strict: an app that is still sending reads its answer only when all is
+	// sent, and a connection that is closed before is reset.
+	readOnIdle = 5 * time.Second
+	readOnMost = 30 * time.Second
+)
+
+// readOn reads what is left, while it comes. net/http reads only some of it, and
+// none if the app has said that it closes the connection.
+func (s *streamedBody) readOn() {
+	last := time.Now().Add(readOnMost)
+	for left := int64(maxDiscard); left > 0; {
+		end := time.Now().Add(readOnIdle)
+		if end.After(last) {
+			end = last
+		}
+		_ = s.control.SetReadDeadline(end)
+		n, err := io.CopyN(io.Discard, s.body, min(left, maxPeek))
+		if left -= n; err != nil || !time.Now().Before(last) {
+			return
+		}
+	}
+}

@@ -1,0 +1,301 @@
+package strict
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// halfPipe is an in-memory connection that can be half closed, as a socket can.
+type halfPipe struct{ net.Conn }
+
+func (halfPipe) CloseWrite() error { return nil }
+
+// An app that uploads slowly reads its answer only when all is sent.
+func TestSlowUploadThatIsRefusedGetsItsAnswer(t *testing.T) {
+	r := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	a := r.dial()
+	const pieces = 15
+	a.say(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", pieces<<16))
+	for range pieces {
+		time.Sleep(100 * time.Millisecond) // longer, all in all, than net/http would read on
+		a.say(strings.Repeat("x", 1<<16))
+	}
+	a.want("POST", http.StatusForbidden, "")
+}
+
+func TestRestOfARefusedUploadIsReadWhileItComes(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		every time.Duration // a byte of the rest comes
+		stop  bool          // the server stops after a second
+		want  time.Duration
+	}{
+		{"silent", time.Hour, false, lingerIdle},
+		{"slow", time.Second, false, lingerMost},
+		{"the server stops", time.Second, true, time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				closed := make(chan struct{})
+				server := &Server{
+					Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }),
+					ConnState: func(_ net.Conn, state http.ConnState) {
+						if state == http.StateClosed {
+							close(closed)
+						}
+					},
+				}
+				on := &once{conn: make(chan net.Conn, 1), done: closed}
+				on.conn <- halfPipe{theirs}
+				go func() { _ = server.Serve(on) }()
+				go func() { _, _ = io.Copy(io.Discard, ours) }()
+				began := time.Now()
+				_, _ = io.WriteString(ours, post("/", "", "Content-Length: 1000000"))
+				go func() {
+					for {
+						time.Sleep(tc.every)
+						if _, err := ours.Write([]byte("x")); err != nil {
+							return
+						}
+					}
+				}()
+				if tc.stop {
+					time.Sleep(time.Second)
+					_ = server.Shutdown(t.Context())
+				}
+				<-closed
+				if took := time.Since(began); took < tc.want || took > tc.want+100*time.Millisecond {
+					t.Errorf("closed after %v, want %v", took, tc.want)
+				}
+				_ = ours.Close()
+				time.Sleep(2 * tc.every)
+			})
+		})
+	}
+}
+
+// crowd serves with room for so many connections. It returns what says how many
+// of the apps that are given it are still connected.
+func crowd(t *testing.T, room int, handler http.HandlerFunc) *rig {
+	return serve(t, handler, func(s *Server) { s.MaxConns, s.ReadHeaderTimeout = room, time.Minute })
+}
+
+// isOpen reports whether the server has not closed a silent connection.
+func (a *app) isOpen() bool {
+	_ = a.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err := a.br.Peek(1)
+	_ = a.SetReadDeadline(time.Now().Add(patience))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func ok(http.ResponseWriter, *http.Request) {}
+
+func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
+	r := crowd(t, 3, ok)
+	var apps []*app
+	for range 4 {
+		a := r.dial()
+		a.say(get("/"))
+		a.want("GET", 200, "")
+		apps = append(apps, a)
+		time.Sleep(2 * time.Millisecond)
+	}
+	for i, want := range []bool{false, true, true, true} {
+		if got := apps[i].isOpen(); got != want {
+			t.Errorf("connection %d: open is %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestUnfinishedHeadsMakeRoomBeforeIdleConnections(t *testing.T) {
+	r := crowd(t, 3, ok)
+	idle := r.dial()
+	idle.say(get("/"))
+	idle.want("GET", 200, "")
+	silent, half := r.dial(), r.dial()
+	half.say("GET / HTTP/1.1\r\nHo")
+	time.Sleep(headPatience + 100*time.Millisecond)
+	for range 2 {
+		a := r.dial()
+		a.say(get("/"))
+		a.want("GET", 200, "")
+	}
+	for name, c := range map[string]*app{"silent": silent, "half a head": half} {
+		if c.isOpen() {
+			t.Errorf("%s: still open", name)
+		}
+	}
+	if !idle.isOpen() {
+		t.Error("the idle one was closed")
+	}
+}
+
+func TestRequestsUnderWayStay(t *testing.T) {
+	release := make(chan struct{})
+	var begun sync.WaitGroup
+	begun.Add(2)
+	r := crowd(t, 2, func(_ http.ResponseWriter, in *http.Request) {
+		if in.URL.Path == "/slow" {
+			begun.Done()
+			<-release
+		}
+	})
+	slow := []*app{r.dial(), r.dial()}
+	for _, a := range slow {
+		a.say(get("/slow"))
+	}
+	begun.Wait()
+	for range 10 { // there is nobody who could make room: they get in
+		a := r.dial()
+		a.say(get("/"))
+		a.want("GET", 200, "")
+	}
+	close(release)
+	for _, a := range slow {
+		a.want("GET", 200, "")
+	}
+}
+
+func TestBodyThatTricklesEnds(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {
+		var err error
+		took := inBubble(t, func(_ http.ResponseWriter, in *http.Request) {
+			_, err = io.Copy(io.Discard, in.Body)
+			if in.Context().Err() == nil {
+				t.Error("the request goes on")
+			}
+		}, func(conn net.Conn) {
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
+			_, _ = io.WriteString(conn, post("/", "", framing))
+			for range 1000 {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(conn, "1\r\nx\r\n"); err != nil {
+					return
+				}
+			}
+		})
+		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() || took > 2*bodyGrace {
+			t.Errorf("%s: %v after %v, want a time-out after about %v", framing, err, took, bodyGrace)
+		}
+	}
+}
+
+// It is not the app's fault if the handler reads slowly.
+func TestBodyThatIsReadSlowlyDoesNotEnd(t *testing.T) {
+	var n int64
+	var err error
+	inBubble(t, func(_ http.ResponseWriter, in *http.Request) {
+		for p := make([]byte, 10); err == nil; n++ {
+			time.Sleep(time.Minute)
+			_, err = io.ReadFull(in.Body, p)
+		}
+	}, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, post("/", strings.Repeat("x", 100), "Content-Length: 100"))
+	})
+	if n != 11 || err != io.EOF {
+		t.Errorf("%d reads, then %v", n, err)
+	}
+}
+
+// Whoever keeps one value of a large head must not keep all of it.
+func TestOneValueDoesNotPinALargeHead(t *testing.T) {
+	var mu sync.Mutex
+	var kept []string
+	r := serve(t, func(_ http.ResponseWriter, in *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		kept = append(kept, in.Header.Get("X-Kept"), in.URL.Path, in.Host, in.Method)
+		for name := range in.Header {
+			if strings.HasPrefix(name, "X-Odd") {
+				kept = append(kept, name)
+			}
+		}
+	})
+	head := get("/some/path", "X-Kept: value", "X-Odd-One: x", "X-Padding: "+long(60<<10))
+	a := r.dial()
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // not that large
+	}
+	before := heap()
+	const requests = 200
+	for range requests {
+		a.say(head)
+		a.want("GET", 200, "")
+	}
+	if each := (heap() - before) / requests; each > 4<<10 {
+		t.Errorf("a value that is kept costs %d bytes", each)
+	}
+	runtime.KeepAlive(kept)
+}
+
+// A connection whose request is under way keeps no buffer of a large head.
+func TestLargeHeadGivesItsBufferBackAtOnce(t *testing.T) {
+	sizes := make(chan int, 1)
+	var r *rig
+	r = serve(t, func(http.ResponseWriter, *http.Request) {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		for c := range r.server.conns {
+			sizes <- cap(c.buf)
+		}
+	})
+	a := r.dial()
+	a.say(get("/", "X-Padding: "+long(60<<10)))
+	a.want("GET", 200, "")
+	if size := <-sizes; size > smallBuffer {
+		t.Errorf("the buffer has %d bytes", size)
+	}
+}
+
+func TestBufferOfAnUnfinishedHeadGrowsInSteps(t *testing.T) {
+	c := &conn{}
+	for _, size := range []int{1, 2 << 10, 5 << 10, 33 << 10, 60 << 10} {
+		for len(c.buf) < size {
+			c.r, c.w = 0, len(c.buf)
+			c.makeRoom()
+		}
+		if len(c.buf) > size+bufferStep {
+			t.Errorf("%d bytes have a buffer of %d", size, len(c.buf))
+		}
+	}
+}
+
+// Apps close first where they can: nobody could tell what became of a request
+// that was sent just as we close.
+func TestAppsAreToldWhenToClose(t *testing.T) {
+	r := serve(t, ok, func(s *Server) { s.IdleTimeout = 10 * time.Minute })
+	for _, tc := range []struct {
+		head, connection, keepAlive string
+	}{
+		{get("/"), "keep-alive", "timeout=595"},
+		{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive", "timeout=595"},
+		{"GET / HTTP/1.0\r\n\r\n", "close", ""},
+		{get("/", "Connection: close"), "close", ""},
+	} {
+		a := r.dial()
+		a.say(tc.head)
+		header := a.want("GET", 200, "").Header
+		connection := header.Get("Connection")
+		if connection == "" && tc.connection == "close" { // net/http takes it out
+			connection = "close"
+		}
+		if connection != tc.connection || header.Get("Keep-Alive") != tc.keepAlive {
+			t.Errorf("%q: Connection %q, Keep-Alive %q", tc.head, connection, header.Get("Keep-Alive"))
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package strict
+
+import "time"
+
+const (
+	// crowdSample is how many connections are looked at to find one that makes room.
+	// With thousands of them a sample is as good as all, and cheaper.
+	crowdSample = 256
+	// headPatience is how long a connection may be without a whole head before it
+	// makes room ahead of those that have had a request.
+	headPatience = time.Second
+)
+
+// makeRoom closes one connection if there are MaxConns: one that has sent no whole
+// head, or else the one that has been idle longest. A connection whose request is
+// under way stays, so there may be more of them for a while. s.mu is held.
+func (s *Server) makeRoom() {
+	if s.MaxConns <= 0 || len(s.conns) < s.MaxConns {
+		return
+	}
+	var victim *conn
+	var class, since int64
+	now, left := time.Now().UnixNano(), crowdSample
+	for c := range s.conns {
+		if left--; left < 0 {
+			break
+		}
+		itsClass, itsSince := c.silence(now)
+		if itsClass > class || itsClass == class && itsClass > 0 && itsSince < since {
+			victim, class, since = c, itsClass, itsSince
+		}
+	}
+	if victim != nil {
+		victim.giveWay()
+	}
+}
+
+// silence says how readily c makes room, 0 for not at all, and since when it has
+// been silent.
+func (c *conn) silence(now int64) (class, since int64) {
+	since = c.since.Load()
+	switch state := c.state.Load(); {
+	case state == lingering, (state == fresh || state == partial) && now-since > int64(headPatience):
+		return 2, since
+	case state == idle:
+		return 1, since
+	}
+	return 0, 0
+}
+
+// giveWay closes c, unless a request has come meanwhile.
+func (c *conn) giveWay() {
+	for _, state := range [...]int32{fresh, partial, idle, lingering} {
+		if c.state.CompareAndSwap(state, closing) {
+			_ = c.nc.Close()
+			return
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package strict
+
+import "time"
+
+const (
+	// An app that is still sending when its answer is there, a refusal or one that
+	// upstream gave early, mostly reads it only when all is sent. To close would be
+	// to reset its connection, and it would see "broken pipe". So the rest is read
+	// while it comes.
+	lingerIdle = 5 * time.Second  // without a byte
+	lingerMost = 30 * time.Second // in all
+	// lingerInShutdown is what is left of that when the server stops.
+	lingerInShutdown = 500 * time.Millisecond
+)
+
+// linger ends a connection on which an app may still be sending: it closes our
+// side, which ends the answer, and reads on.
+func (c *conn) linger(alive bool) {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !alive || !ok || half.CloseWrite() != nil {
+		return
+	}
+	begun := time.Now()
+	c.since.Store(begun.UnixNano())
+	if !c.state.CompareAndSwap(active, lingering) {
+		return // cut off
+	}
+	if len(c.buf) == 0 {
+		c.buf = make([]byte, smallBuffer)
+	}
+	last := begun.Add(lingerMost)
+	for now := begun; now.Before(last); now = time.Now() {
+		end := now.Add(lingerIdle)
+		if end.After(last) {
+			end = last
+		}
+		_ = c.reads.at(end)
+		if _, err := c.stream.Read(c.buf); err != nil {
+			return
+		}
+	}
+}
