@@ -6,7 +6,7 @@ const (
 
 	// maxConns of a listener for apps. Each may hold a head of 64 KiB until it is
 	// looked at.
-	maxConns = 2048
+	maxConns = 4096
 	// Admin serves probes, scrapes and a few people; vend a backend's token requests.
 	maxAdminConns = 64
 	maxVendConns  = 128
