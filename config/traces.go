@@ -172,5 +172,14 @@ func (t *Traces) shown() (endpoint, attributes string) {
 	for i, a := range t.Attributes {
 		names[i] = a.Name
 	}
-	return (&url.URL{Scheme: t.Endpoint.Scheme, Host: t.Endpoint.Host}).String(), strings.Join(names, ",")
+	return originOf(t.Endpoint.String()), strings.Join(names, ",")
+}
+
+// originOf is the scheme and the host of a URL; empty if it is not one.
+func originOf(text string) string {
+	at, err := url.Parse(text)
+	if err != nil || at.Host == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: at.Scheme, Host: at.Host}).String()
 }
