@@ -45,8 +45,11 @@ func (c *call) pageBy(rows []*state.Row, query Doc) (*page, error) {
 		if len(filter.Values) == 0 {
 			continue
 		}
-		if _, isList := value.([]any); isList && filter.Operator == "" {
+		switch _, isList := value.([]any); {
+		case isList && filter.Operator == "":
 			filter.Operator = "in"
+		case name == "search_text":
+			filter.Operator = "icontains"
 		}
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *state.Row) bool {
 			values, known := c.fieldValues(k, r.Doc, filter.Field)
