@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -49,7 +50,7 @@ func (a *API) Do(r *Request) *Reply {
 	c := &call{Request: r, api: a, data: a.Store()}
 	value, err := c.do()
 	if err != nil {
-		refusal, ok := err.(*Refusal)
+		refusal, ok := errors.AsType[*Refusal](err)
 		if !ok {
 			panic(err)
 		}

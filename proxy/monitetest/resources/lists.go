@@ -14,8 +14,6 @@ import (
 type page struct {
 	rows           []*state.Row
 	next, previous string
-	// extra are further fields of the response.
-	extra Doc
 }
 
 // notFilters are the query parameters that do not choose rows.
@@ -150,9 +148,6 @@ func (c *call) renderPage(p *page) []byte {
 	}
 	if p.previous != "" {
 		d["prev_pagination_token"] = p.previous
-	}
-	for name, value := range p.extra {
-		d[name] = value
 	}
 	frame := c.renderValue(c.Op.Response, d)
 	before, after, _ := bytes.Cut(frame, []byte(`"data":[]`))
