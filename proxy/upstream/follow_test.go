@@ -201,6 +201,9 @@ func TestHalfARequestIsNeverFollowed(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Rest != nil || failed.Outcome != Unknown {
 		t.Errorf("%v, to follow: %v", err, failed.Rest)
 	}
+	if failed.Rest != nil {
+		failed.Rest.Drop()
+	}
 	<-gone
 	if o.executed.Load() != 0 {
 		t.Error("upstream took half a request for a whole one")
