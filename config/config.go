@@ -77,6 +77,7 @@ type Config struct {
 	RefreshBefore   time.Duration // zero: no refresh ahead of expiry
 	HoldTimeout     time.Duration // zero: a request does not wait for a token
 	UpstreamTimeout time.Duration // to the response headers
+	KeepWarm        time.Duration // of a connection to upstream, after a request; zero: not at all
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int
@@ -87,8 +88,8 @@ type Config struct {
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay
 
-	// MaxRequestsPerSecond is the limit of all replicas together; zero: none, and
-	// always so without Redis.
+	// MaxRequestsPerSecond is the limit of this replica, and of all together with
+	// Redis; zero: none.
 	MaxRequestsPerSecond int
 	// Redis is the store that replicas share. Nil: none.
 	Redis *Redis

@@ -32,6 +32,7 @@ type spec struct {
 	APIURL                 string        `envconfig:"MONITE_API_URL" otherwise:"from MONITE_ENVIRONMENT" desc:"the upstream origin itself; a trailing /v1 is dropped" accepts:"an origin such as https://api.sandbox.monite.com, without user, path (but /v1), query or fragment"`
 	AllowPlaintextUpstream bool          `envconfig:"MONITE_ALLOW_PLAINTEXT_UPSTREAM" default:"false" desc:"allows http:// to an upstream that is not on this host: secrets and tokens travel in the clear" accepts:"true or false"`
 	APIVersion             string        `envconfig:"MONITE_API_VERSION" default:"2024-05-25" desc:"x-monite-version, added where the app sent none, and used for token requests" accepts:"a date such as 2024-05-25"`
+	KeepWarm               time.Duration `envconfig:"MONITE_KEEP_WARM" default:"10m" desc:"how long after a request one connection to Monite is kept ready, so that the next request waits for no handshake; 0 = off" min:"0s" max:"24h"`
 	UpstreamTimeout        time.Duration `envconfig:"MONITE_UPSTREAM_TIMEOUT" default:"60s" desc:"limit for the upstream's response headers; streaming has an idle limit and no total one" min:"50ms" max:"1h"`
 	CAFile                 string        `envconfig:"MONITE_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for the upstream" accepts:"the path of a PEM file with at least one certificate"`
 	CertFile               string        `envconfig:"MONITE_UPSTREAM_CERT_FILE" otherwise:"none" desc:"client certificate for an upstream that asks for one; read again at each handshake" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_UPSTREAM_KEY_FILE"`
@@ -87,7 +88,7 @@ type spec struct {
 	RedisPasswordFile string        `envconfig:"MONITE_REDIS_PASSWORD_FILE" desc:"a file that holds it; read again at each new connection" accepts:"the path of a readable file that holds the password and nothing else"`
 	RedisCAFile       string        `envconfig:"MONITE_REDIS_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for rediss://" accepts:"the path of a PEM file with at least one certificate"`
 	RedisTimeout      time.Duration `envconfig:"MONITE_REDIS_TIMEOUT" default:"50ms" desc:"how long a request that waits leaves the store to respond; 10 times that when none waits" min:"5ms" max:"2s"`
-	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second of all replicas together, counted in the store of MONITE_REDIS_URL; 0 = no limit" min:"0" max:"100000"`
+	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second, of this replica, and of all together with MONITE_REDIS_URL; what comes faster waits up to 1 s, then gets 503 proxy_rate_limited; 0 = no limit" min:"0" max:"100000"`
 
 	ShutdownDelay time.Duration `topic:"process" envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
 	DrainTimeout  time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
