@@ -157,7 +157,7 @@ func TestFleetChaos(t *testing.T) {
 	length, n := chaosTime(t)
 	// What a kill may take away would be worth a flush.
 	redis := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	f := startReplicas(t, n, redis.url(), "MONITE_LOG_LEVEL", "warn")
+	f := startReplicas(t, n, redis.url(), "MONITE_LOG_LEVEL", "info")
 	entity := monitetest.DemoEntityID
 	end := time.Now().Add(length)
 	var reads, writes, failed, unsent, serial atomic.Int64
