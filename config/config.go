@@ -77,6 +77,7 @@ type Config struct {
 	RefreshBefore   time.Duration // zero: no refresh ahead of expiry
 	HoldTimeout     time.Duration // zero: a request does not wait for a token
 	UpstreamTimeout time.Duration // to the response headers
+	KeepWarm        time.Duration // of a connection to upstream, after a request; zero: not at all
 	ShutdownDelay   time.Duration // zero: drain at once
 	DrainTimeout    time.Duration // zero: cut requests off
 	MaxIdentities   int

@@ -11,7 +11,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	cfg := &Config{
 		ProxyFromEnv: parsed.ProxyFromEnv, AllowRemote: parsed.AllowRemote, ReadOnly: parsed.ReadOnly,
 		TokenTimeout: parsed.TokenTimeout, RefreshBefore: parsed.RefreshBefore, HoldTimeout: parsed.HoldTimeout,
-		UpstreamTimeout: parsed.UpstreamTimeout, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
+		UpstreamTimeout: parsed.UpstreamTimeout, KeepWarm: parsed.KeepWarm, ShutdownDelay: parsed.ShutdownDelay, DrainTimeout: parsed.DrainTimeout,
 		MaxIdentities: int(parsed.MaxIdentities), MintsPerSecond: int(parsed.MintsPerSecond), MaxInFlight: int(parsed.MaxInFlight),
 		MaxBodyBytes: int64(parsed.MaxBodyBytes), ReplayBodyBytes: int64(parsed.ReplayBodyBytes),
 		RepeatGuard: parsed.RepeatGuard, IdempotencyTTL: parsed.IdempotencyTTL, MaxRequestsPerSecond: int(parsed.MaxRequests),

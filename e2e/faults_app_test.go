@@ -80,7 +80,7 @@ func faultsAppGone(r *faultRun) {
 		}
 		r.each(when, "while_upstream_works_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			c.start(defaultEnv(o.url()).with("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")) // which follow a write that was sent whole
 			c.served(c.do(shape))
 			c.takeBaseline()
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,46 @@ func giveBack(ctx context.Context) {
 	case <-time.After(startGarbage):
 		debug.FreeOSMemory()
 	}
+}
+
+const (
+	// trafficPause is how long there has been no request when the memory that requests
+	// needed is given back.
+	trafficPause = 5 * time.Second
+	// worthCollecting is how many requests it takes to be worth it.
+	worthCollecting = 100
+)
+
+// pauses gives memory back after a pause in traffic: a sidecar that has nothing to do
+// would not collect for minutes, and its stacks and buffers would stay. Without
+// traffic no timer runs.
+type pauses struct {
+	requests atomic.Int64 // since memory was given back
+	last     atomic.Int64 // the end of the last one, ns
+	armed    atomic.Bool
+	collect  func() // nil: debug.FreeOSMemory
+}
+
+// seen is told of each request that has ended.
+func (p *pauses) seen(ended time.Time) {
+	p.last.Store(ended.UnixNano())
+	if p.requests.Add(1) >= worthCollecting && !p.armed.Load() && p.armed.CompareAndSwap(false, true) {
+		time.AfterFunc(trafficPause, p.look)
+	}
+}
+
+func (p *pauses) look() {
+	if idle := time.Duration(time.Now().UnixNano() - p.last.Load()); idle < trafficPause {
+		time.AfterFunc(trafficPause-idle, p.look)
+		return
+	}
+	p.requests.Store(0)
+	p.armed.Store(false)
+	if p.collect != nil {
+		p.collect()
+		return
+	}
+	debug.FreeOSMemory()
 }
 
 // containerMemory returns the least limit among those of the process's cgroup and

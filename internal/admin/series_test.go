@@ -20,7 +20,8 @@ func testSources(tokens Tokens) Sources {
 	none := func() int64 { return 0 }
 	return Sources{
 		Tokens: tokens, InFlight: func() int64 { return 3 }, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none, DroppedSpans: none,
-		NewPair: func() bool { return false }, Identities: func() int { return 0 },
+		MadeAhead: func() (made, used, unused uint64) { return 3, 2, 1 },
+		NewPair:   func() bool { return false }, Identities: func() int { return 0 },
 		Environment: "sandbox", Version: "v1", Commit: "c1", GoVersion: "go1",
 	}
 }

@@ -20,6 +20,9 @@ type Sources struct {
 	// RateLimitRemaining is how many requests Monite said last are left to the client
 	// id; ok is false if it has not said. Nil: the metric is left out.
 	RateLimitRemaining func() (n int64, ok bool)
+	// MadeAhead are the connections to upstream that were made before a request needed
+	// one, those of them that a request then used, and those that ended unused.
+	MadeAhead func() (made, used, unused uint64)
 	// DroppedSpans are spans that were not exported. Nil: there are no traces, and
 	// the metric is left out.
 	DroppedSpans func() int64
@@ -62,6 +65,15 @@ func (m *Metrics) Register(from Sources) {
 	counter("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", from.DroppedLines)
 	counter("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
 	counter("refused_peers_total", "Connections to the data listener's unix socket of users that are not allowed.", from.RefusedPeers)
+	for i, result := range []string{"made", "used", "unused"} {
+		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: namespace, Name: "upstream_connections_ahead_total", ConstLabels: prometheus.Labels{"result": result},
+			Help: "Connections to upstream that were made before a request needed one (MONITE_KEEP_WARM), by what became of them: made counts all.",
+		}, func() float64 {
+			made, used, unused := from.MadeAhead()
+			return float64([]uint64{made, used, unused}[i])
+		}))
+	}
 	if from.Writes != nil {
 		gauge("write_records", "Writes that are remembered.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
 		gauge("write_record_bytes", "Bytes of the responses that are kept with them.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })

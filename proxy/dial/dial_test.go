@@ -293,7 +293,6 @@ func TestNewAddressesAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, d := internetOf(t)
 		dialsIn(t, d, 0)
-		time.Sleep(pause)
 		i.take()
 		i.set(a4, record{addrs: []string{"192.0.2.2", "192.0.2.3"}})
 		i.setHost("192.0.2.2", connects)

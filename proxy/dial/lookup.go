@@ -18,8 +18,8 @@ const (
 	// one are tried. Once a lookup has been that slow, the next one gets no head
 	// start until one has been quick again.
 	lookupPatience = 300 * time.Millisecond
-	// lookupReuse is for connections that are made at the same time, and keeps a
-	// name server that fails from being asked for each of them.
+	// lookupReuse is how long a failure counts where earlier addresses can be used: a
+	// name server that fails is not asked for each connection.
 	lookupReuse = time.Second
 	// MaxStale is how long the addresses that a lookup found are of use to later
 	// ones that hang or fail.
@@ -83,7 +83,7 @@ func (n *addressBook) begin(host string) *lookup {
 		n.known[host] = k
 	}
 	now := time.Now()
-	if l := k.latest; l != nil && (l.ended.IsZero() || now.Sub(l.ended) < lookupReuse && (len(l.found) > 0 || len(k.good) > 0)) {
+	if l := k.latest; l != nil && (l.ended.IsZero() || l.err != nil && len(k.good) > 0 && now.Sub(l.ended) < lookupReuse) {
 		return l
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)

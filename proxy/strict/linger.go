@@ -49,5 +49,5 @@ func (c *conn) linger(alive bool) {
 			return
 		}
 	}
-	c.pay(false) // it sends on and on: nothing says that it has read
+	c.pay(false) // it still sends, and its connection will be reset
 }

@@ -12,10 +12,8 @@ const (
 	// warmLead is how long, at most, before the last idle connection is of no use the
 	// next one is made.
 	warmLead = 5 * time.Second
-	// warmRetry is the pause after a dial that failed, warmBusy the one while requests
-	// hold connections, which may come back.
+	// warmRetry is the pause after a dial that failed.
 	warmRetry = 15 * time.Second
-	warmBusy  = time.Second
 )
 
 // warm keeps one connection ready while there is traffic. It makes no request, and
@@ -30,9 +28,10 @@ type warm struct {
 	last  atomic.Int64 // when there was a request; ns; 0: none
 	armed atomic.Bool  // timer will run, or check does
 
-	mu     sync.Mutex // guards all below
-	timer  *time.Timer
-	cancel context.CancelFunc // of the dial under way
+	dialling sync.WaitGroup
+	mu       sync.Mutex // guards all below
+	timer    *time.Timer
+	cancel   context.CancelFunc // of the dial under way
 }
 
 func (w *warm) init(t *Transport) {
@@ -73,12 +72,9 @@ func (w *warm) check() {
 		w.armed.Store(false)
 		return
 	}
-	left, busy := w.t.pool.lasts(now)
-	switch {
+	switch left := w.t.pool.lasts(now); {
 	case left > w.lead:
 		w.after(left - w.lead)
-	case busy:
-		w.after(warmBusy)
 	case w.dial():
 		w.after(w.lead) // looks at the new one
 	default:
@@ -96,7 +92,12 @@ func (w *warm) dial() bool {
 	defer cancel()
 	w.mu.Lock()
 	w.cancel = cancel
+	w.dialling.Add(1)
 	w.mu.Unlock()
+	defer w.dialling.Done()
+	if w.last.Load() == 0 { // stopped meanwhile
+		cancel()
+	}
 	c, failed := w.t.dialer.connect(ctx)
 	if failed != nil {
 		p.freeSlot(true)
@@ -104,10 +105,6 @@ func (w *warm) dial() bool {
 	}
 	w.made.Add(1)
 	c.urgent, c.ahead = true, true // of nobody's share
-	if w.last.Load() == 0 {        // stopped meanwhile
-		p.discard(c)
-		return false
-	}
 	p.put(c, time.Now())
 	return true
 }
@@ -127,17 +124,19 @@ func (w *warm) unused(c *conn) {
 	}
 }
 
-// stop keeps nothing warm until the next request.
+// stop keeps nothing warm until the next request. When it returns, what was made is
+// idle.
 func (w *warm) stop() {
 	w.last.Store(0)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.cancel != nil {
 		w.cancel()
 	}
 	if w.timer != nil && w.timer.Stop() {
 		w.armed.Store(false)
 	}
+	w.mu.Unlock()
+	w.dialling.Wait()
 }
 
 // MadeAhead says how many connections were made before a request needed one, how
@@ -146,15 +145,14 @@ func (t *Transport) MadeAhead() (made, used, unused uint64) {
 	return t.warm.made.Load(), t.warm.taken.Load(), t.warm.wasted.Load()
 }
 
-// lasts says how long there will be an idle connection that can be used, and
-// whether requests hold some.
-func (p *pool) lasts(now time.Time) (longest time.Duration, busy bool) {
+// lasts says how long there will be an idle connection that can be used.
+func (p *pool) lasts(now time.Time) (longest time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.idle {
 		longest = max(longest, min(c.idleFrom.Add(p.idleTimeout).Sub(now), c.retire.Sub(now)))
 	}
-	return longest, p.open > len(p.idle)
+	return longest
 }
 
 // slot takes one, if nobody else needs it.
