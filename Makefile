@@ -107,6 +107,10 @@ fleet: ## FLEET replicas (10000) that share tokens, in a bubble, beside as many 
 	FLEET=$${FLEET:-10000} DIFFERENTIAL_CALLS=$${DIFFERENTIAL_CALLS:-100000} MODEL=$${MODEL:-full} NAMES=$${NAMES:-1000000} \
 	  go test -count=1 -v -timeout 60m -run 'TestFleet|TestMemoryDoes|TestModel|TestNoTwoGrants' ./tokencache/redisstore
 
+.PHONY: fleet-chaos
+fleet-chaos: ## 30 sidecars on one Redis that is killed, stopped, flushed and poisoned, for FLEET_CHAOS minutes (20)
+	FLEET_CHAOS=$${FLEET_CHAOS:-20} go test -count=1 -v -timeout 0 -run 'TestFleetChaos' ./e2e
+
 .PHONY: pairs
 pairs: ## PAIRS of grants that look alike (10000000): none may get the token of another
 	PAIRS=$${PAIRS:-10000000} go test -count=1 -v -timeout 60m -run 'TestNoTwoGrantsShareAToken' ./tokencache
