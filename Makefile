@@ -48,12 +48,23 @@ e2e: ## the built binaries from outside at full size, Monite's own JavaScript cl
 e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 	E2E_SDK=1 go test -count=1 -v -run 'SDK|Node' ./e2e
 
+.PHONY: conformance
+conformance: ## the simulator against Monite's published document (MONITE_OPENAPI, or ../shared beside the repository)
+	go test -count=1 -v ./proxy/monitetest/conformance
+
 .PHONY: e2e-browser
 e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
 	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1; } || \
 	  echo "Chromium could not be installed: its tests are skipped"
 	E2E_BROWSER=1 go test -count=1 -v -run 'PageOfAnotherOrigin|RebindingPage|AddressInTheBrowser' ./e2e
+
+.PHONY: clients
+clients: ## real HTTP clients of nine languages; installs those that Debian and npm have where root and apt-get are at hand
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  curl wget ruby php-cli php-curl libwww-perl python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libcommons-logging-java \
+	  libcommons-codec-java libhttpclient5-java libhttpcore5-java libslf4j-java libokhttp-java) >/dev/null 2>&1 || echo "not everything could be installed: what is missing is named in the table"
+	CLIENTS=1 go test -count=1 -v -timeout 20m ./e2e/clients
 
 .PHONY: faults
 faults: ## the fault matrix against the built binary, under 10 minutes

@@ -88,8 +88,8 @@ type Config struct {
 	MaxBodyBytes    int64
 	ReplayBodyBytes int64 // zero: no body is kept for a replay
 
-	// MaxRequestsPerSecond is the limit of all replicas together; zero: none, and
-	// always so without Redis.
+	// MaxRequestsPerSecond is the limit of this replica, and of all together with
+	// Redis; zero: none.
 	MaxRequestsPerSecond int
 	// Redis is the store that replicas share. Nil: none.
 	Redis *Redis

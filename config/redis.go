@@ -62,9 +62,8 @@ const redisURL, redisPassword, redisCAFile = "MONITE_REDIS_URL", "MONITE_REDIS_P
 func buildRedis(parsed *spec, wrong *mistakes) *Redis {
 	from := buildSource(redisURL, parsed.RedisURL, parsed.RedisURLFile, wrong)
 	if from.current().IsZero() {
-		for _, name := range []string{redisPassword, redisPassword + "_FILE", redisCAFile, "MONITE_REDIS_TIMEOUT", "MONITE_MAX_REQUESTS_PER_SECOND"} {
-			off := name == "MONITE_MAX_REQUESTS_PER_SECOND" && parsed.MaxRequests == 0
-			if wrong.isSet(name) && !off && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
+		for _, name := range []string{redisPassword, redisPassword + "_FILE", redisCAFile, "MONITE_REDIS_TIMEOUT"} {
+			if wrong.isSet(name) && !wrong.has(redisURL) && !wrong.has(redisURL+"_FILE") {
 				wrong.add(name, "MONITE_REDIS_URL with it, which is not set")
 			}
 		}

@@ -106,14 +106,13 @@ func TestRedisVariablesHaveToAgree(t *testing.T) {
 			[]string{"MONITE_REDIS_CA_FILE: want MONITE_REDIS_URL to be rediss://"}},
 		{"roots that are missing", map[string]string{"MONITE_REDIS_URL": "rediss://x", "MONITE_REDIS_CA_FILE": "/none/x"},
 			[]string{"MONITE_REDIS_CA_FILE: want the path of a PEM file with at least one certificate (no such file or directory)"}},
-		{"companions alone", map[string]string{"MONITE_REDIS_PASSWORD": "x", "MONITE_REDIS_CA_FILE": "/x", "MONITE_REDIS_TIMEOUT": "50ms", "MONITE_MAX_REQUESTS_PER_SECOND": "3"},
+		{"companions alone", map[string]string{"MONITE_REDIS_PASSWORD": "x", "MONITE_REDIS_CA_FILE": "/x", "MONITE_REDIS_TIMEOUT": "50ms"},
 			[]string{
 				"MONITE_REDIS_PASSWORD: want MONITE_REDIS_URL with it, which is not set",
 				"MONITE_REDIS_CA_FILE: want MONITE_REDIS_URL with it, which is not set",
 				"MONITE_REDIS_TIMEOUT: want MONITE_REDIS_URL with it, which is not set",
-				"MONITE_MAX_REQUESTS_PER_SECOND: want MONITE_REDIS_URL with it, which is not set",
 			}},
-		{"no limit without the store", map[string]string{"MONITE_MAX_REQUESTS_PER_SECOND": "0"}, nil},
+		{"a limit without the store", map[string]string{"MONITE_MAX_REQUESTS_PER_SECOND": "3"}, nil},
 		{"one mistake, not two", map[string]string{"MONITE_REDIS_URL": "x", "MONITE_REDIS_TIMEOUT": "50ms"},
 			[]string{"MONITE_REDIS_URL: want " + named("MONITE_REDIS_URL").accepts + " (it does not begin with one of these)"}},
 	} {

@@ -88,7 +88,7 @@ type spec struct {
 	RedisPasswordFile string        `envconfig:"MONITE_REDIS_PASSWORD_FILE" desc:"a file that holds it; read again at each new connection" accepts:"the path of a readable file that holds the password and nothing else"`
 	RedisCAFile       string        `envconfig:"MONITE_REDIS_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for rediss://" accepts:"the path of a PEM file with at least one certificate"`
 	RedisTimeout      time.Duration `envconfig:"MONITE_REDIS_TIMEOUT" default:"50ms" desc:"how long a request that waits leaves the store to respond; 10 times that when none waits" min:"5ms" max:"2s"`
-	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second of all replicas together, counted in the store of MONITE_REDIS_URL; 0 = no limit" min:"0" max:"100000"`
+	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second, of this replica, and of all together with MONITE_REDIS_URL; what comes faster waits up to 1 s, then gets 503 proxy_rate_limited; 0 = no limit" min:"0" max:"100000"`
 
 	ShutdownDelay time.Duration `topic:"process" envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
 	DrainTimeout  time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`

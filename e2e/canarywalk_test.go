@@ -35,7 +35,7 @@ func (w *canaryWalk) call(name, method, target, body string, pairs ...string) {
 }
 
 func (w *canaryWalk) keep(name string, a answer) {
-	if a.Header.Get("X-Monite-Proxy-Outcome") == "" {
+	if a.Header.Get("Proxy-Status") == "" {
 		w.echo += a.Body
 		w.texts["our fields in the answer to "+name] = ownFields(a.Header)
 		return

@@ -15,7 +15,7 @@ var errAppGone = errors.New("the app went away before the answer")
 
 // wire is the shape as bytes, on a connection that stays.
 func (shape faultShape) wire(nonce string) (head, body string) {
-	head = fmt.Sprintf("%s /v1/tags HTTP/1.1\r\nHost: localhost\r\nX-Sim-Nonce: %s\r\n", shape.method, nonce)
+	head = fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nX-Sim-Nonce: %s\r\n", shape.method, faultPath, nonce)
 	if shape.method != http.MethodGet {
 		head += fmt.Sprintf("Idempotency-Key: %s\r\nContent-Length: %d\r\n", nonce, len(shape.body))
 	}
@@ -80,7 +80,7 @@ func faultsAppGone(r *faultRun) {
 		}
 		r.each(when, "while_upstream_works_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			c.start(defaultEnv(o.url()).with("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")) // which follow a write that was sent whole
 			c.served(c.do(shape))
 			c.takeBaseline()
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })

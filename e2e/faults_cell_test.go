@@ -133,7 +133,7 @@ func (c *faultCell) doTo(s *sidecar, shape faultShape, pairs ...string) faultRes
 		pairs = append(pairs, "Idempotency-Key", r.nonce)
 	}
 	began := time.Now()
-	a, err := request(ctx, shape.method, s.Data+"/v1/tags", shape.body, pairs...)
+	a, err := request(ctx, shape.method, s.Data+faultPath, shape.body, pairs...)
 	r.took, r.status, r.header, r.body, r.err = time.Since(began), a.Status, a.Header, a.Body, err
 	c.remember(r)
 	return r

@@ -186,7 +186,7 @@ func faultsHang(r *faultRun) {
 			}
 			r.each(when, name+"_"+kind, shapesOfAll, func(c *faultCell, shape faultShape) {
 				o := c.origin(nil)
-				c.start(quickEnv(o.url()))
+				c.start(quickEnv(o.url()).with("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")) // which follow a write that was sent whole
 				c.served(c.do(shape))
 				c.takeBaseline()
 				if kind == "fresh" {

@@ -179,7 +179,7 @@ func faultsLog(r *faultRun) {
 				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 				began := time.Now()
 				nonce := fmt.Sprint("fault-", faultCounter.Add(1))
-				a, err := request(ctx, shape.method, c.s.Data+"/v1/tags", shape.body, "X-Sim-Nonce", nonce, "X-Request-Id", strings.Repeat("x", 128))
+				a, err := request(ctx, shape.method, c.s.Data+faultPath, shape.body, "X-Sim-Nonce", nonce, "X-Request-Id", strings.Repeat("x", 128))
 				cancel()
 				took = append(took, time.Since(began))
 				if _, executed := o.count(nonce); err != nil || a.Status != http.StatusOK || executed != 1 {

@@ -179,6 +179,10 @@ func (r *faultRun) cell(when faultWhen, name string, do func(c *faultCell)) {
 	})
 }
 
+// faultPath is listed by GET, and its POST takes any body or none, as often as
+// it comes.
+const faultPath = "/v1/ai/conversations"
+
 // faultShape is a shape of request.
 type faultShape struct{ name, method, body string }
 

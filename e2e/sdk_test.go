@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -88,16 +89,39 @@ func TestNodeFetchWorksWithoutToken(t *testing.T) {
 	}
 }
 
+// Monite's own client, and openapi-fetch with the types of Monite's document,
+// read everything that the simulator begins with.
+func TestNodeClientsReadTheWholeDemo(t *testing.T) {
+	node := needNode(t)
+	_, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	runScript(t, node, s, url, "demo.test.mjs")
+}
+
+// publishedDocument is the path of Monite's OpenAPI document, or empty.
+func publishedDocument() string {
+	name := os.Getenv("MONITE_OPENAPI")
+	if name == "" {
+		name = "../../shared/monite-openapi-public.json"
+	}
+	path, err := filepath.Abs(name)
+	if _, missing := os.Stat(path); err != nil || missing != nil {
+		return ""
+	}
+	return path
+}
+
 // runScript runs a script of e2e/sdk against the sidecar.
 func runScript(t *testing.T, node string, s *sidecar, simURL, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, "--test-reporter=spec", script)
 	cmd.Dir = "sdk"
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "PROXY_URL=" + s.Data, "SIM_URL=" + simURL, "ENTITY_ID=" + monitetest.DemoEntityID,
 		"ENTITY_USER_ID=" + monitetest.DemoEntityUserID, "CONVERSATION_ID=" + monitetest.DemoConversationID,
+		"MONITE_OPENAPI=" + publishedDocument(),
 	}
 	output, err := cmd.CombinedOutput()
 	t.Logf("node %s:\n%s", script, output)
@@ -127,7 +151,7 @@ func needNode(t *testing.T) (node string) {
 }
 
 var installClient = sync.OnceValue(func() error {
-	if _, err := os.Stat("sdk/node_modules/@monite/sdk-api"); err == nil {
+	if _, err := os.Stat("sdk/node_modules/openapi-fetch"); err == nil {
 		return nil
 	}
 	npm, err := exec.LookPath("npm")

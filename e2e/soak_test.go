@@ -113,9 +113,9 @@ func (k *soak) work(random *rand.Rand) {
 		case 5, 6, 7:
 			k.write(random, "POST", "/v1/counterparts", soakCounterpart)
 		case 8:
-			k.write(random, "POST", "/v1/tags", `{"name":"soak"}`)
+			k.write(random, "POST", "/v1/tags", fmt.Sprintf(`{"name":"soak %d"}`, random.Uint64()))
 		case 9: // longer than the replay limit
-			k.write(random, "POST", "/v1/tags", `{"name":"`+strings.Repeat("x", 6000)+`"}`)
+			k.write(random, "POST", "/v1/payables", `{"base64_encoded_file":"`+strings.Repeat("x", 6000)+`"}`)
 		case 10:
 			k.hostile(random)
 		case 11:

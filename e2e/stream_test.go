@@ -87,7 +87,8 @@ func TestUploadArrivesPieceByPiece(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusCreated)
 	})
-	s := start(t, defaultEnv(url)).ready()
+	// The guard would wait for the first 64 KiB, by which it knows a write again.
+	s := start(t, defaultEnv(url).with("MONITE_REPEAT_GUARD", "0s")).ready()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	body, pipe := io.Pipe()

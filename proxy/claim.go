@@ -264,9 +264,19 @@ func (c *call) deliver(claim *writes.Claim, failed bool) {
 		return
 	}
 	c.record.DeliveryKnown, c.record.Delivered = true, true
-	claim.Written(taken)
-	if w, ok := c.w.(interface{ OnTaken(taken func(bool)) }); ok {
+	w, tells := c.w.(interface{ OnTaken(taken func(bool)) })
+	if tells {
 		w.OnTaken(claim.Delivered)
+	}
+	switch ends := c.in.Close || c.in.ProtoMinor == 0 || c.w.Header().Get("Connection") == "close"; {
+	case !ends:
+		claim.Written(taken)
+	case !tells:
+		claim.Delivered(true)
+	default:
+		// The server waits for the app's end of the connection, for a moment, and then
+		// tells; until then a repeat waits. Once both ends are closed the kernel does not
+		// say how.
 	}
 }
 

@@ -76,6 +76,10 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 
 // sendWith sends out with one token, which it puts into it.
 func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response, error) {
+	if err := c.handler.pacer.wait(out.Context()); err != nil {
+		_ = out.Body.Close()
+		return nil, err
+	}
 	c.trace = upstream.Trace{}
 	out.Body = c.body.reader()
 	out.Header["Authorization"] = []string{token.Bearer()}
@@ -84,6 +88,7 @@ func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response,
 	response, err := c.attempt(out)
 	c.record.UpstreamTime, c.record.ConnectTime = time.Since(start), c.trace.DialDuration
 	if err == nil {
+		c.handler.pacer.heard(response)
 		dropEchoes(response.Header, token)
 	}
 	return response, err

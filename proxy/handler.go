@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -56,6 +57,12 @@ type Config struct {
 	// Tracer gets the spans of each request. nil: none, and what the app says of its
 	// trace goes upstream as it came.
 	Tracer Tracer
+	// MaxPerSecond requests are sent upstream; what comes faster waits for up to a
+	// second, and is refused beyond it. 0: no limit.
+	MaxPerSecond int
+	// SharedPace asks in how long all replicas together may send the next request. An
+	// error lets it go. nil: each replica paces its own.
+	SharedPace func(context.Context) (time.Duration, error)
 	// Explain answers X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Journal remembers writes, so that none is repeated by accident. nil: none is
@@ -75,6 +82,7 @@ type Handler struct {
 	guard     *guard
 	router    http.Handler // past the guard: what is forwarded, and what is served here
 	retry     *retry
+	pacer     *pacer
 	followers *followers
 	policy    atomic.Pointer[identity.View]
 	handles   *identity.Handles // nil: off
@@ -102,6 +110,7 @@ func New(config Config) *Handler {
 			tokenHandles: config.HandleSecret != nil,
 		},
 		retry:     newRetry(config.Upstream),
+		pacer:     newPacer(config.MaxPerSecond, config.SharedPace),
 		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 	}
 	h.SetPolicy(config.Policy)

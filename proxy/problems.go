@@ -189,6 +189,10 @@ var (
 		"Too many requests are in flight.",
 		"Try again later, or raise MONITE_MAX_IN_FLIGHT.",
 		"connection_limit_reached"}
+	problemRateLimited = problem{http.StatusServiceUnavailable, "proxy_rate_limited",
+		"More requests are sent than MONITE_MAX_REQUESTS_PER_SECOND allows, or than Monite has left.",
+		"The request was not sent. Try again after Retry-After.",
+		"connection_limit_reached"}
 	problemKeyUnavailable = problem{http.StatusServiceUnavailable, "proxy_idempotency_unavailable",
 		"The Idempotency-Key could not be claimed, because the store that replicas share does not respond.",
 		"The request was not sent. Try again after Retry-After, with the same key. The operator should check MONITE_REDIS_URL.",

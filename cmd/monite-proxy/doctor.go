@@ -10,6 +10,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/doctor"
+	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
 
 // examine runs the doctor and prints its report.
@@ -27,7 +28,11 @@ func examine(args []string, stdout, stderr io.Writer) int {
 	if cfg, err := config.Load(); err != nil {
 		report = doctor.Misconfigured(version, err)
 	} else {
-		report = doctor.Examine(ctx, doctor.Config{Settings: cfg, Version: version, Transport: newTransport(cfg), LocalTLS: cfg.ClientTLS})
+		c := doctor.Config{Settings: cfg, Version: version, Transport: newTransport(cfg), LocalTLS: cfg.ClientTLS}
+		if cfg.Redis != nil {
+			c.Store = redisstore.New(storeConfig(cfg, cfg.Credentials))
+		}
+		report = doctor.Examine(ctx, c)
 	}
 	if *asJSON {
 		encoder := json.NewEncoder(stdout)

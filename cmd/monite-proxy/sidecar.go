@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
@@ -122,13 +123,20 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 	if s.traces = newTraces(cfg, s.log, version); s.traces != nil {
 		tracer = s.traces
 	}
-	s.journal = writes.New(writes.Config{Guard: cfg.RepeatGuard, KeyTTL: cfg.IdempotencyTTL, Patience: cfg.UpstreamTimeout})
+	remembered := writes.Config{Guard: cfg.RepeatGuard, KeyTTL: cfg.IdempotencyTTL, Patience: cfg.UpstreamTimeout}
+	var sharedPace func(context.Context) (time.Duration, error)
+	if s.shared.store != nil {
+		remembered.Shared = s.shared.store.Records(cfg.Redis.Timeout)
+		sharedPace = s.shared.store.Pace(cfg.MaxRequestsPerSecond)
+	}
+	s.journal = writes.New(remembered)
 	s.handler = proxy.New(proxy.Config{
 		Origin: cfg.Upstream, Tokens: s.cache, Upstream: s.upstream, APIVersion: cfg.APIVersion,
 		Policy: policy, HandleSecret: handleSecret,
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
+		MaxPerSecond: cfg.MaxRequestsPerSecond, SharedPace: sharedPace,
 		Explain: !cfg.Production(), Observe: s.observe, Journal: s.journal, FollowFor: cfg.RepeatGuard,
 	})
 	s.named = named.New(named.Config{
@@ -159,7 +167,7 @@ func (s *sidecar) minted(mint tokencache.Mint) {
 func (s *sidecar) registerMetrics() {
 	version, commit, goVersion := build()
 	sources := admin.Sources{
-		Tokens: s.cache, InFlight: s.handler.InFlight, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
+		Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
 		RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
 		Writes: s.journal, Followed: s.handler.Followed,
 		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,

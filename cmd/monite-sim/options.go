@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,11 +20,13 @@ const envPrefix = "MONITE_SIM_"
 
 // options are the flags, checked.
 type options struct {
-	listen  string
-	config  monitetest.Config
-	demo    *url.URL // nil: no demo
-	health  bool
-	command []string
+	listen   string
+	announce bool // the address is printed as JSON
+	config   monitetest.Config
+	webhooks bool
+	demo     *url.URL // nil: no demo
+	health   bool
+	command  []string
 }
 
 // parseOptions reads flags and variables; a flag wins over its variable. All
@@ -39,6 +43,10 @@ func parseOptions(args, env []string) (options, error) {
 	flags.IntVar(&opts.config.ExpiredStatus, "expired-status", 401, "")
 	flags.IntVar(&opts.config.RateLimit, "rate-limit", 0, "")
 	flags.DurationVar(&opts.config.Latency, "latency", 0, "")
+	flags.Uint64Var(&opts.config.Seed, "seed", 0, "")
+	flags.BoolVar(&opts.webhooks, "webhooks", false, "")
+	data := flags.String("data", "", "")
+	port := flags.Int("port", -1, "")
 	demo := flags.String("demo", "", "")
 	flags.BoolVar(&opts.health, "health", false, "")
 
@@ -46,7 +54,8 @@ func parseOptions(args, env []string) (options, error) {
 	flags.VisitAll(func(f *flag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := lookup(env, name)
-		if f.Name == "health" || value == "" {
+		// Kubernetes sets MONITE_SIM_PORT for a service of that name.
+		if f.Name == "health" || f.Name == "port" || value == "" {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
@@ -63,6 +72,19 @@ func parseOptions(args, env []string) (options, error) {
 		mistakes = append(mistakes, errors.New("there is no command behind --"))
 	}
 	opts.command = command
+	if *port != -1 {
+		opts.announce = true
+		if err := opts.setPort(*port); err != nil {
+			mistakes = append(mistakes, err)
+		}
+	}
+	if *data != "" {
+		read, err := readData(*data)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("-data %w", err))
+		}
+		opts.config.Data = read
+	}
 	if *demo != "" {
 		parsed, err := parseDemo(*demo)
 		if err != nil {
@@ -79,8 +101,10 @@ func accepted(f *flag.Flag) string {
 	switch getter.Get().(type) {
 	case time.Duration:
 		return "a duration, such as 90s or 30m"
-	case int:
+	case int, uint64:
 		return "a whole number"
+	case bool:
+		return "true or false"
 	}
 	return "text"
 }
@@ -118,6 +142,31 @@ func (o options) check() (mistakes []error) {
 		mistakes = append(mistakes, errors.New("-health runs no command"))
 	}
 	return mistakes
+}
+
+// setPort takes the port from -port and the host from -listen.
+func (o *options) setPort(port int) error {
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return nil //nolint:nilerr // check says what is wrong with -listen
+	}
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("-port %d: must be 0 (a free one) to 65535", port)
+	}
+	o.listen = net.JoinHostPort(host, strconv.Itoa(port))
+	return nil
+}
+
+// readData reads documents by owner and path.
+func readData(path string) (data map[string]map[string][]map[string]any, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = monitetest.ParseData(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
 }
 
 func parseDemo(text string) (*url.URL, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -42,13 +43,18 @@ func run(p process) int {
 		return health(p, opts)
 	}
 
+	sim, err := monitetest.Open(opts.config)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "monite-sim: -data: %v\n\nRun monite-sim -h for help.\n", err)
+		return exitUsage
+	}
 	listener, err := net.Listen("tcp", opts.listen)
 	if err != nil {
 		fmt.Fprintf(p.stderr, "monite-sim: %v\n", err)
 		return exitFailure
 	}
 	base := "http://" + reachable(listener.Addr().String())
-	server := &http.Server{Handler: monitetest.New(opts.config), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
 	var tasks sync.WaitGroup
 	failed := make(chan error, 1)
 	tasks.Go(func() {
@@ -56,9 +62,14 @@ func run(p process) int {
 			failed <- err
 		}
 	})
-	fmt.Fprintf(p.stdout, "monite-sim: simulated Monite API on %s, control surface under %s/_sim/\n", base, base)
+	if err := announce(p, opts, base); err != nil {
+		fmt.Fprintf(p.stderr, "monite-sim: %v\n", err)
+	}
 
 	ctx, stop := context.WithCancel(context.Background())
+	if opts.webhooks {
+		tasks.Go(func() { sim.DeliverWebhooks(ctx) })
+	}
 	if opts.demo != nil {
 		tasks.Go(func() { showDemo(ctx, p.stdout, opts.demo, base, lookup(p.env, "MONITE_APP_TOKEN") != "") })
 	}
@@ -72,6 +83,19 @@ func run(p process) int {
 	closeServer(server, p.signals)
 	tasks.Wait()
 	return code
+}
+
+// announce says where the simulator listens: to people in a sentence, to
+// programs, which use -port, as one line of JSON.
+func announce(p process, opts options, base string) error {
+	if !opts.announce {
+		_, err := fmt.Fprintf(p.stdout, "monite-sim: simulated Monite API on %s, a page and the control surface on %s/_sim/\n", base, base)
+		return err
+	}
+	return json.NewEncoder(p.stdout).Encode(map[string]string{
+		"url": base, "api_url": base + "/v1", "control_url": base + "/_sim",
+		"entity_id": monitetest.DemoEntityID, "entity_user_id": monitetest.DemoEntityUserID,
+	})
 }
 
 func waitForSignal(p process, failed <-chan error) int {

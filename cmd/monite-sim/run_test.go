@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
@@ -53,7 +54,13 @@ func TestBadUsage(t *testing.T) {
 		args []string
 		says []string
 	}{
-		{"unknown flag", nil, []string{"-port", "1"}, []string{"-port"}},
+		{"unknown flag", nil, []string{"-nonsense", "1"}, []string{"-nonsense"}},
+		{"port", nil, []string{"-port", "70000"}, []string{"-port 70000"}},
+		{"seed", []string{"MONITE_SIM_SEED=-1"}, nil, []string{"MONITE_SIM_SEED", "whole number"}},
+		{"webhooks", []string{"MONITE_SIM_WEBHOOKS=maybe"}, nil, []string{"MONITE_SIM_WEBHOOKS", "true or false"}},
+		{"no data", nil, []string{"-data", "testdata/none.json"}, []string{"testdata/none.json"}},
+		{"data that is not JSON", nil, []string{"-data", "main.go"}, []string{"main.go"}},
+		{"data that is wrong", nil, []string{"-data", "testdata/wrong.json"}, []string{"tags[0]", "payables[0]", "unicorns[0]"}},
 		{"no number", nil, []string{"-rate-limit", "x"}, []string{"-rate-limit"}},
 		{"command without --", nil, []string{"./monite-proxy"}, []string{`"./monite-proxy"`, "--"}},
 		{"-- without command", nil, []string{"--"}, []string{"no command"}},
@@ -183,6 +190,27 @@ func TestServesUntilSignalAndFreesPort(t *testing.T) {
 		t.Fatalf("the port is not free: %v", err)
 	}
 	again.Close()
+}
+
+// A test harness asks for a free port, and reads where the simulator is.
+func TestAddressOfAFreePortIsPrintedAsJSON(t *testing.T) {
+	got := runIt(t, os.Environ(), "-port", "0", "-data", "testdata/own.json", "-seed", "7", "--", "sh", "-c",
+		`curl -sS "$MONITE_API_URL/_sim/state"`)
+	line, rest, _ := strings.Cut(got.stdout, "\n")
+	var where struct {
+		URL        string `json:"url"`
+		APIURL     string `json:"api_url"`
+		ControlURL string `json:"control_url"`
+	}
+	if err := json.Unmarshal([]byte(line), &where); err != nil {
+		t.Fatalf("first line = %q: %v", line, err)
+	}
+	if !strings.HasPrefix(where.URL, "http://127.0.0.1:") || where.APIURL != where.URL+"/v1" || where.ControlURL != where.URL+"/_sim" {
+		t.Errorf("address = %+v", where)
+	}
+	if !strings.Contains(rest, "Own tag") || strings.Contains(rest, monitetest.DemoEntityID) {
+		t.Errorf("state = %s, want the data of the file and no demo data", rest)
+	}
 }
 
 func TestReachable(t *testing.T) {

@@ -31,6 +31,12 @@ Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag 
                          for the older dialect                       (401)
   -rate-limit number     requests per second and client id, 0 = none (0)
   -latency time          added to every answer                       (0s)
+  -seed number           ids and the chance in faults repeat; 0 = they differ (0)
+  -data file             documents instead of the demo data, as
+                         GET /_sim/state shows them
+  -webhooks              deliver events to the URLs of webhook subscriptions
+  -port number           the port of -listen, 0 picks a free one; the address
+                         is then printed as one line of JSON (no variable)
   -demo url              print curl lines for a sidecar at this URL,
                          as soon as it accepts connections
 
@@ -44,7 +50,9 @@ Trouble on request, without a token (all of it: go doc .../proxy/monitetest)
   curl -X POST   http://127.0.0.1:8090/_sim/revoke_all
   curl -X POST   http://127.0.0.1:8090/_sim/faults -d '{"path":"token","times":3,"status":503}'
   curl -X DELETE http://127.0.0.1:8090/_sim/faults
-  curl           http://127.0.0.1:8090/_sim/stats
+  curl -X POST   http://127.0.0.1:8090/_sim/clock -d '{"advance":"720h"}'
+  curl           http://127.0.0.1:8090/_sim/ledger
+  http://127.0.0.1:8090/_sim/ is a page with state, ledger, faults and the last calls
 
 Demo data
   client id                %s
@@ -63,4 +71,5 @@ Examples
   monite-sim -- ./monite-proxy
   monite-sim -token-lifetime 20s -demo http://localhost:8080 -- ./monite-proxy
   monite-sim -listen 127.0.0.1:0 -- npm test
+  monite-sim -port 0 -seed 1 -webhooks
 `

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Sources are asked at each scrape. All but DroppedSpans are required.
+// Sources are asked at each scrape. All but DroppedSpans and RateLimitRemaining are required.
 type Sources struct {
 	Tokens Tokens
 	// InFlight is the number of app requests under way.
@@ -15,6 +17,9 @@ type Sources struct {
 	DroppedLines, DroppedAuditLines func() int64
 	// RefusedPeers are connections that were closed because of their user.
 	RefusedPeers func() int64
+	// RateLimitRemaining is how many requests Monite said last are left to the client
+	// id; ok is false if it has not said. Nil: the metric is left out.
+	RateLimitRemaining func() (n int64, ok bool)
 	// MadeAhead are the connections to upstream that were made before a request needed
 	// one, those of them that a request then used, and those that ended unused.
 	MadeAhead func() (made, used, unused uint64)
@@ -78,6 +83,14 @@ func (m *Metrics) Register(from Sources) {
 		counter("write_records_dropped_total", "Writes that were forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
 		counter("write_responses_dropped_total", "Responses that were forgotten before their time, because they were too large together.",
 			func() int64 { return from.Writes.Stats().Pushed.Responses })
+	}
+	if from.RateLimitRemaining != nil {
+		gauge("upstream_rate_limit_remaining", "Requests that Monite said last are left to the client id (RateLimit-Remaining). NaN until it says so.", nil, func() float64 {
+			if n, ok := from.RateLimitRemaining(); ok {
+				return float64(n)
+			}
+			return math.NaN()
+		})
 	}
 	if from.DroppedSpans != nil {
 		counter("trace_spans_dropped_total", "Spans that were not exported: the queue was full, or the collector did not take them.", from.DroppedSpans)

@@ -82,8 +82,8 @@ type GrantStatus struct {
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
 	// From is where the token came from: mint, or shared if another replica minted it.
-	From string `json:"from,omitempty"`
-	Failures  int64   `json:"failures"`
+	From     string `json:"from,omitempty"`
+	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
 	LastMint  *MintStatus  `json:"last_mint"`
 	LastError *ErrorStatus `json:"last_error"`

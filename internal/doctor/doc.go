@@ -8,6 +8,7 @@
 //     itself, and the clock by the Date of its response
 //   - tokens.go: the credentials, the environment, the API version and each
 //     identity; read.go: the reads that try a token
+//   - shared.go: the store that replicas share, if there is one
 //   - local.go: the running sidecar on this host, called as an app would call it
 //   - report.go: findings, and the report for people; Misconfigured is the report
 //     where there is nothing to examine yet

@@ -9,6 +9,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
 
 const (
@@ -26,6 +27,8 @@ type Config struct {
 	// Transport is a transport of its own, as the sidecar would make it. Examine
 	// shortens its timeouts and closes its idle connections.
 	Transport *upstream.Transport
+	// Store is what the configuration says replicas share. Nil: nothing.
+	Store *redisstore.Store
 	// LocalTLS returns what an app needs to call the data listener, and whether the
 	// listener asks apps for a certificate. Nil: the listener speaks plain HTTP.
 	LocalTLS func() (own *tls.Config, asks bool)
@@ -73,6 +76,7 @@ func (e *examination) run(ctx context.Context) Report {
 	e.step(ctx, "api", e.checkAPI)
 	e.checkClock()
 	e.checkIdentities(ctx)
+	e.checkShared(ctx)
 	e.checkSidecar(ctx)
 	return e.report
 }

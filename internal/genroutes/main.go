@@ -1,8 +1,8 @@
-// Command genroutes reads Monite's OpenAPI document and writes the two route
-// tables that are compiled in:
+// Command genroutes reads Monite's OpenAPI document and writes the two tables
+// that are compiled in:
 //
-//	internal/routes/table.go              path templates, for metric labels and rules
-//	proxy/monitetest/operations_table.go  operations, for the simulator
+//	internal/routes/table.go                  path templates, for metric labels and rules
+//	proxy/monitetest/schema/table.json.gz     operations and schemas without prose, for the simulator
 //
 // The document itself is never part of the repository. Run from the root of
 // the module:
@@ -35,7 +35,7 @@ func run(args []string, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	openapi := flags.String("openapi", "", "Monite's OpenAPI document, JSON (required)")
 	routes := flags.String("routes", "internal/routes/table.go", "where the templates go")
-	operations := flags.String("operations", "proxy/monitetest/operations_table.go", "where the operations go")
+	facts := flags.String("facts", "proxy/monitetest/schema/table.json.gz", "where operations and schemas go")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -46,18 +46,20 @@ func run(args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	api, err := parse(document)
+	table, err := parse(document)
 	if err != nil {
 		return fmt.Errorf("%s: %w", *openapi, err)
 	}
-	for path, render := range map[string]func() ([]byte, error){*routes: api.renderRoutes, *operations: api.renderOperations} {
-		source, err := render()
-		if err != nil {
-			return fmt.Errorf("render %s: %w", path, err)
-		}
-		if err := os.WriteFile(path, source, 0o644); err != nil {
-			return err
-		}
+	source, err := renderRoutes(table)
+	if err != nil {
+		return fmt.Errorf("render %s: %w", *routes, err)
 	}
-	return nil
+	packed, err := table.Pack()
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", *facts, err)
+	}
+	if err := os.WriteFile(*routes, source, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(*facts, packed, 0o644)
 }

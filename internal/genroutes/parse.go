@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // prefix comes from the servers of the document: every path hangs under /v1.
@@ -21,22 +24,10 @@ const entityHeader = "x-monite-entity-id"
 // order in which the tables have them.
 var methods = []string{"get", "head", "post", "put", "patch", "delete"}
 
-type api struct {
-	Version    string
-	SHA256     string
-	Operations []operation // sorted by template, then in the order of methods
-}
-
-type operation struct {
-	Method   string
-	Template string
-	Entity   string // required, optional or none
-	Success  int    // the lowest 2xx status that is declared
-}
-
 type document struct {
-	Info  struct{ Version string }
-	Paths map[string]map[string]json.RawMessage
+	Info       struct{ Version string }
+	Paths      map[string]map[string]json.RawMessage
+	Components struct{ Schemas map[string]*jsonSchema }
 }
 
 type parameter struct {
@@ -44,23 +35,39 @@ type parameter struct {
 	In       string
 	Name     string
 	Required bool
+	Schema   *jsonSchema
 }
 
-func parse(text []byte) (api, error) {
+type mediaType struct{ Schema *jsonSchema }
+
+type operationObject struct {
+	Parameters  []parameter
+	RequestBody *struct {
+		Required bool
+		Content  map[string]mediaType
+	}
+	Responses map[string]struct{ Content map[string]mediaType }
+}
+
+// parse makes the table of a document, with its operations sorted by template
+// and then in the order of methods.
+func parse(text []byte) (*schema.Table, error) {
 	var doc document
 	if err := json.Unmarshal(text, &doc); err != nil {
-		return api{}, err
+		return nil, err
 	}
 	if doc.Info.Version == "" {
-		return api{}, errors.New("info.version is missing")
+		return nil, errors.New("info.version is missing")
 	}
 	sum := sha256.Sum256(text)
-	out := api{Version: doc.Info.Version, SHA256: hex.EncodeToString(sum[:])}
-	for path, item := range doc.Paths {
+	out := &schema.Table{Version: doc.Info.Version, SHA256: hex.EncodeToString(sum[:])}
+	facts := newFacts(doc.Components.Schemas)
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		item := doc.Paths[path]
 		var shared []parameter
 		if raw, ok := item["parameters"]; ok {
 			if err := json.Unmarshal(raw, &shared); err != nil {
-				return api{}, fmt.Errorf("%s: parameters: %w", path, err)
+				return nil, fmt.Errorf("%s: parameters: %w", path, err)
 			}
 		}
 		for _, method := range methods {
@@ -68,55 +75,70 @@ func parse(text []byte) (api, error) {
 			if !ok {
 				continue
 			}
-			op, err := parseOperation(raw, shared)
+			op, err := parseOperation(raw, shared, facts)
 			if err != nil {
-				return api{}, fmt.Errorf("%s %s: %w", method, path, err)
+				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
 			op.Method, op.Template = strings.ToUpper(method), prefix+path
 			out.Operations = append(out.Operations, op)
 		}
 	}
 	if len(out.Operations) == 0 {
-		return api{}, errors.New("no operations")
+		return nil, errors.New("no operations")
 	}
-	slices.SortFunc(out.Operations, func(a, b operation) int {
+	slices.SortFunc(out.Operations, func(a, b schema.Operation) int {
 		return cmp.Or(cmp.Compare(a.Template, b.Template), cmp.Compare(rank(a.Method), rank(b.Method)))
 	})
-	return out, nil
+	out.Named = facts.named
+	return out, facts.err
 }
 
 func rank(method string) int { return slices.Index(methods, strings.ToLower(method)) }
 
-func parseOperation(raw json.RawMessage, shared []parameter) (operation, error) {
-	var body struct {
-		Parameters []parameter
-		Responses  map[string]json.RawMessage
+func parseOperation(raw json.RawMessage, shared []parameter, facts *facts) (op schema.Operation, err error) {
+	var in operationObject
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return op, err
 	}
-	if err := json.Unmarshal(raw, &body); err != nil {
-		return operation{}, err
-	}
-	op := operation{Entity: "none"}
-	for _, p := range slices.Concat(shared, body.Parameters) {
-		if p.Ref != "" {
+	for _, p := range slices.Concat(shared, in.Parameters) {
+		switch {
+		case p.Ref != "":
 			// Nothing is resolved here: a reference would hide an entity header.
-			return operation{}, fmt.Errorf("parameter reference %q: only inline parameters are understood", p.Ref)
+			return op, fmt.Errorf("parameter reference %q: only inline parameters are understood", p.Ref)
+		case p.In == "query":
+			op.Query = append(op.Query, facts.property(p.Name, p.Required, p.Schema))
+		case p.In == "header" && strings.EqualFold(p.Name, entityHeader) && p.Required:
+			op.Entity = schema.EntityRequired
+		case p.In == "header" && strings.EqualFold(p.Name, entityHeader):
+			op.Entity = schema.EntityOptional
 		}
-		if p.In != "header" || !strings.EqualFold(p.Name, entityHeader) {
+	}
+	for code := range in.Responses {
+		status, err := strconv.Atoi(code)
+		if err != nil {
 			continue
 		}
-		op.Entity = "optional"
-		if p.Required {
-			op.Entity = "required"
-		}
-	}
-	for code := range body.Responses {
-		status, err := strconv.Atoi(code)
-		if err == nil && status >= 200 && status < 300 && (op.Success == 0 || status < op.Success) {
+		op.Statuses = append(op.Statuses, status)
+		if status >= 200 && status < 300 && (op.Success == 0 || status < op.Success) {
 			op.Success = status
 		}
 	}
 	if op.Success == 0 {
-		return operation{}, errors.New("no 2xx response")
+		return op, errors.New("no 2xx response")
+	}
+	slices.Sort(op.Statuses)
+	for mediaType, content := range in.Responses[strconv.Itoa(op.Success)].Content {
+		op.MediaType = mediaType
+		if mediaType == "application/json" {
+			op.Response = facts.schema(content.Schema)
+		}
+	}
+	if in.RequestBody != nil {
+		op.BodyRequired = in.RequestBody.Required
+		for mediaType, content := range in.RequestBody.Content {
+			op.Multipart = mediaType == "multipart/form-data"
+			op.Body = facts.schema(content.Schema)
+		}
 	}
 	return op, nil
 }

@@ -3,14 +3,18 @@ package monitetest
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// doc is a JSON object. A doc in the store is never changed, only replaced.
-type doc = map[string]any
+// doc is a JSON object.
+type doc = schema.Doc
 
 // answer is what Monite would send, as a value: a fault may still distort it.
 type answer struct {
@@ -53,18 +57,25 @@ func notFound(what string) *answer {
 }
 
 // problem is one entry of the list that FastAPI sends with 422.
-type problem struct {
-	Loc  []string `json:"loc"`
-	Msg  string   `json:"msg"`
-	Type string   `json:"type"`
-}
+type problem = schema.Problem
 
 func invalid(problems ...problem) *answer {
 	return jsonAnswer(http.StatusUnprocessableEntity, map[string][]problem{"detail": problems})
 }
 
-func missing(loc ...string) problem {
-	return problem{loc, "field required", "value_error.missing"}
+func missing(loc ...any) problem { return schema.Missing(loc...) }
+
+// streamed sends the pieces one by one, each flushed.
+func streamed(pieces []string, pause time.Duration) func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for i, piece := range pieces {
+			if i > 0 && !sleep(r.Context(), pause) {
+				return
+			}
+			_, _ = io.WriteString(w, piece)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
 }
 
 func (a *answer) writeTo(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,8 @@ package monitetest
 import (
 	"net/http"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // authorise fills in c.token, or returns the refusal. The token of an expired
@@ -24,11 +26,11 @@ func (s *Simulator) authorise(c *call) *answer {
 		return unauthorized("The access token is invalid")
 	}
 	c.token = t
-	if !t.expires.After(s.config.Now()) {
+	if !t.expires.After(s.now()) {
 		return failure(s.config.ExpiredStatus, "unauthorized", "The token has been expired.")
 	}
 	if t.grantType == grantEntityUser {
-		if user := s.data.Load().at(t.entityID, "entity_users").get(t.entityUserID); user == nil || user["status"] != "active" {
+		if user := s.api.Store().At(t.entityID, "entity_users").Get(t.entityUserID); user == nil || user["status"] != "active" {
 			return unauthorized("The access token is invalid")
 		}
 	}
@@ -46,13 +48,13 @@ func unauthorized(message string) *answer {
 func (s *Simulator) checkEntity(c *call) *answer {
 	values := c.r.Header.Values(entityHeader)
 	if len(values) > 1 {
-		return invalid(problem{[]string{"header", "x-monite-entity-id"}, "there is more than one value", "value_error.list"})
+		return invalid(problem{Loc: []any{"header", "x-monite-entity-id"}, Msg: "there is more than one value", Type: "value_error.list"})
 	}
 	sent := strings.ToLower(strings.Join(values, ""))
-	if sent == "" && c.op.Entity == entityRequired {
+	if sent == "" && c.op.Entity == schema.EntityRequired {
 		return invalid(missing("header", "x-monite-entity-id"))
 	}
-	if sent != "" && !isUUID(sent) && c.op.Entity != entityNone {
+	if sent != "" && !schema.IsUUID(sent) && c.op.Entity != schema.EntityNone {
 		return invalid(notUUID("header", "x-monite-entity-id"))
 	}
 	if c.token.grantType == grantEntityUser {
@@ -61,9 +63,9 @@ func (s *Simulator) checkEntity(c *call) *answer {
 		}
 		c.entityID = c.token.entityID
 	} else if sent != "" {
-		if s.data.Load().at("", "entities").get(sent) != nil {
+		if s.api.Store().At("", "entities").Get(sent) != nil {
 			c.entityID = sent
-		} else if c.op.Entity != entityNone {
+		} else if c.op.Entity != schema.EntityNone {
 			return notFound("entity")
 		}
 	}
@@ -82,7 +84,7 @@ func (s *Simulator) checkPath(c *call) *answer {
 		c.params[i] = strings.ToLower(c.params[i])
 		value := c.params[i]
 		i++
-		if !isUUID(value) {
+		if !schema.IsUUID(value) {
 			return invalid(notUUID("path", strings.Trim(name, "{}")))
 		}
 		if name != "{entity_id}" {
@@ -91,7 +93,7 @@ func (s *Simulator) checkPath(c *call) *answer {
 		if c.token.grantType == grantEntityUser && value != c.token.entityID {
 			return forbidden("The entity user does not belong to this entity")
 		}
-		if s.data.Load().at("", "entities").get(value) == nil {
+		if s.api.Store().At("", "entities").Get(value) == nil {
 			return notFound("entity")
 		}
 		c.entityID = value

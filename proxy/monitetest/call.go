@@ -1,16 +1,19 @@
 package monitetest
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"hash"
 	"io"
 	"net/http"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/resources"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// maxBody is above Monite's largest documented upload (20 MB).
-const maxBody = 32 << 20
+const maxBody = resources.MaxBody
 
 // call is one request on its way through the simulator.
 type call struct {
@@ -20,9 +23,9 @@ type call struct {
 	requestID string
 	body      *countedBody
 
-	at       *node      // where the path leads; nil if it is not published
-	op       *operation // nil if at is nil or has no such method
-	params   []string   // the values of the template's {names}, in order
+	at       *node             // where the path leads; nil if it is not published
+	op       *schema.Operation // nil if at is nil or has no such method
+	params   []string          // the values of the template's {names}, in order
 	token    token
 	entityID string // the entity that is acted for, if any
 
@@ -33,11 +36,11 @@ type call struct {
 func (s *Simulator) newCall(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{s: s, w: w, r: r, requestID: r.Header.Get("X-Request-Id")}
 	if c.requestID == "" {
-		c.requestID = newUUID()
+		c.requestID = newRequestID()
 	}
 	c.body = &countedBody{from: r.Body, hash: sha256.New()}
-	c.record = newRecord(r, s.config.Now())
-	c.at, c.params = routes.find(r.URL.Path)
+	c.record = newRecord(r, s.now())
+	c.at, c.params = routes().find(r.URL.Path)
 	if c.at != nil {
 		c.op = c.at.methods[r.Method]
 	}
@@ -47,6 +50,12 @@ func (s *Simulator) newCall(w http.ResponseWriter, r *http.Request) *call {
 	c.ringSlot = s.ring.add(c.record)
 	s.ledger.arrived(c.record)
 	return c
+}
+
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails
+	return schema.UUID(b)
 }
 
 // nonce names the write that a test wants counted.
@@ -60,8 +69,9 @@ func nonce(r *http.Request) string {
 // executed says that the state has changed. Everything that changes state
 // calls it once, right after the change.
 func (c *call) executed() {
-	c.record.Executed = true
-	c.s.ledger.executed(c.record.Nonce)
+	c.drainBody() // the ledger knows writes by their whole body
+	c.record.Executed, c.record.BodySHA256 = true, hex.EncodeToString(c.body.hash.Sum(nil))
+	c.s.ledger.executed(c.record)
 }
 
 func (c *call) write(a *answer) {

@@ -47,6 +47,14 @@ type Config struct {
 
 	// Now tells the time. Nil means time.Now.
 	Now func() time.Time
+
+	// Seed makes ids and the chance in faults repeatable. Zero means that they
+	// differ from run to run. Access tokens are always random.
+	Seed uint64
+
+	// Data replaces the demo data, if it is not nil: documents by owner and
+	// path, as GET /_sim/state shows them.
+	Data map[string]map[string][]map[string]any
 }
 
 func (c Config) withDefaults() Config {

@@ -62,7 +62,13 @@ func TestControlRefusesNonsense(t *testing.T) {
 		{"POST", "faults", ``, 200, `"data":[]`},
 		{"POST", "faults", `{`, 400, "error"},
 		{"GET", "revoke_all", "", 404, "not_found"},
-		{"GET", "", "", 404, "not_found"},
+		{"POST", "clock", `{"advance":"-1h"}`, 400, "above 0"},
+		{"POST", "clock", `{"now":"2001-01-01T00:00:00Z"}`, 400, "cannot go back"},
+		{"POST", "snapshots", `{}`, 400, "name"},
+		{"POST", "snapshots/unknown/restore", ``, 404, "unknown"},
+		{"POST", "mail", `{"to":"nobody@example.com"}`, 404, "nobody@example.com"},
+		{"POST", "faults", `{"route":"POST /v1/payable"}`, 400, "published operation"},
+		{"POST", "faults", `{"effect":"expired","status":500}`, 400, "400, 401 or 403"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {

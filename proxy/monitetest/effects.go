@@ -62,6 +62,8 @@ func (s *Simulator) disturb(c *call, f *Fault) {
 			a.set(name, value)
 		}
 		c.write(a)
+	case EffectExpired:
+		c.write(failure(f.Status, "unauthorized", "The token has been expired."))
 	case EffectHTML:
 		a := &answer{status: http.StatusOK, body: []byte("<!doctype html><title>Maintenance</title><h1>Back soon</h1>\n")}
 		c.write(a.set("Content-Type", "text/html; charset=utf-8"))

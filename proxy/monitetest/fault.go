@@ -4,68 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// Effect is what a fault does.
-type Effect string
-
-// The effects. Those that need the real answer are after execution by nature.
-const (
-	// EffectAnswer sends Status, Header and Body instead of the real answer.
-	// It is the default when Status is set.
-	EffectAnswer Effect = "answer"
-	// EffectDelay waits for Delay and goes on as usual. It is the default when
-	// Status is not set.
-	EffectDelay Effect = "delay"
-	// EffectHang sends nothing until the client goes away.
-	EffectHang Effect = "hang"
-	// EffectFIN closes the connection without an answer, in good order.
-	EffectFIN Effect = "fin"
-	// EffectRST closes it by a reset (SO_LINGER 0).
-	EffectRST Effect = "rst"
-	// EffectRaw writes Body to the connection, byte for byte, and closes it.
-	EffectRaw Effect = "raw"
-
-	// EffectTruncate sends half of the answer under the full Content-Length,
-	// then closes with FIN; EffectTruncateRST likewise with RST.
-	EffectTruncate    Effect = "truncate"
-	EffectTruncateRST Effect = "truncate_rst"
-	// EffectStall sends half of the answer, then nothing until the client goes away.
-	EffectStall Effect = "stall"
-	// EffectBrokenChunk sends half of the answer in one chunk, then what is no chunk.
-	EffectBrokenChunk Effect = "broken_chunk"
-	// EffectDrip sends the answer one byte per Delay.
-	EffectDrip Effect = "drip"
-	// EffectEndless sends the answer's head, and a JSON body that does not end.
-	EffectEndless Effect = "endless"
-	// EffectGzip sends the answer compressed, unasked.
-	EffectGzip Effect = "gzip"
-	// EffectHTML sends a page with status 200 instead of the answer.
-	EffectHTML Effect = "html"
-
-	// EffectTokenCRLF puts CR LF and a header line into the access token.
-	EffectTokenCRLF Effect = "token_crlf"
-	// EffectTokenDuplicateKeys sends every key of the token answer twice.
-	EffectTokenDuplicateKeys Effect = "token_duplicate_keys"
-	// EffectTokenExpiresIn sends Value, which is raw JSON, as expires_in; an
-	// empty Value leaves it out. The token itself is good.
-	EffectTokenExpiresIn Effect = "token_expires_in"
-)
-
-// always lists the effects by when they can strike: before or after the
-// execution, or only after it.
-var (
-	eitherEffects = []Effect{EffectAnswer, EffectDelay, EffectHang, EffectFIN, EffectRST, EffectRaw, EffectHTML}
-	afterEffects  = []Effect{
-		EffectTruncate, EffectTruncateRST, EffectStall, EffectBrokenChunk, EffectDrip, EffectEndless, EffectGzip,
-		EffectTokenCRLF, EffectTokenDuplicateKeys, EffectTokenExpiresIn,
-	}
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/resources"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // Fault is one kind of trouble and whom it meets.
@@ -75,8 +23,17 @@ type Fault struct {
 	// Path is a prefix of the path, or "token" for the token endpoint. Empty
 	// matches everything but the token endpoint.
 	Path string `json:"path,omitempty"`
+	// Route matches one published operation, such as
+	// "POST /v1/payables/{payable_id}/mark_as_paid"; empty matches all.
+	Route string `json:"route,omitempty"`
 	// Nonce matches the nonce of the request; empty matches all.
 	Nonce string `json:"nonce,omitempty"`
+	// Event matches the action of a webhook's event, such as "payable.paid";
+	// empty matches all. It is for the effects on webhooks.
+	Event string `json:"event,omitempty"`
+	// Share is the part of the matching requests that is struck, such as 0.1,
+	// by chance that Config.Seed makes repeatable. Zero means all.
+	Share float64 `json:"share,omitempty"`
 	// Skip lets that many matching requests pass first.
 	Skip int `json:"skip,omitempty"`
 	// Times is how often it strikes. Zero means until it is cleared.
@@ -88,7 +45,8 @@ type Fault struct {
 	Effect Effect `json:"effect,omitempty"`
 	// Delay comes before the effect. In JSON a string such as "1.5s".
 	Delay Duration `json:"delay,omitempty"`
-	// Status, Header and Body are for EffectAnswer, and Body for EffectRaw.
+	// Status, Header and Body are for EffectAnswer, Body also for EffectRaw and
+	// Status for EffectExpired.
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"headers,omitempty"`
 	Body   string            `json:"body,omitempty"`
@@ -119,9 +77,22 @@ func (f *Fault) normalise() error {
 			f.Effect = EffectAnswer
 		}
 	}
+	if f.Effect == EffectExpired && f.Status == 0 {
+		f.Status = http.StatusUnauthorized
+	}
+	_, isWebhook := webhookEffects[f.Effect]
 	switch {
-	case !slices.Contains(eitherEffects, f.Effect) && !slices.Contains(afterEffects, f.Effect):
-		return fmt.Errorf("unknown effect %q; known are %v and %v", f.Effect, eitherEffects, afterEffects)
+	case !isWebhook && !slices.Contains(eitherEffects, f.Effect) && !slices.Contains(afterEffects, f.Effect):
+		return fmt.Errorf("unknown effect %q; known are %v, %v, %v, %v and %v", f.Effect, eitherEffects, afterEffects,
+			EffectWebhookLose, EffectWebhookRepeat, EffectWebhookReorder)
+	case f.Route != "" && !published(f.Route):
+		return fmt.Errorf("route %q: must be a published operation, such as \"POST /v1/payables\"", f.Route)
+	case f.Share < 0 || f.Share > 1:
+		return fmt.Errorf("share %v: must be 0 (all) to 1", f.Share)
+	case f.Event != "" && !isWebhook:
+		return errors.New("event is for the effects on webhooks")
+	case f.Effect == EffectExpired && f.Status != 400 && f.Status != 401 && f.Status != 403:
+		return fmt.Errorf("status %d: an expired token is answered 400, 401 or 403", f.Status)
 	case f.Effect == EffectAnswer && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d: must be 200 to 599 (use the effect raw for others)", f.Status)
 	case f.Skip < 0 || f.Times < 0 || f.Delay < 0:
@@ -138,7 +109,18 @@ func (f *Fault) normalise() error {
 	return nil
 }
 
-func (f *Fault) matches(r *http.Request) bool {
+// published reports whether there is such an operation.
+func published(route string) bool {
+	return slices.ContainsFunc(schema.Published().Operations, func(op schema.Operation) bool { return op.Method+" "+op.Template == route })
+}
+
+func (f *Fault) matches(r *http.Request, route string) bool {
+	if _, isWebhook := webhookEffects[f.Effect]; isWebhook {
+		return false
+	}
+	if f.Route != "" {
+		return f.Route == route && (f.Nonce == "" || f.Nonce == nonce(r))
+	}
 	if f.Method != "" && f.Method != r.Method {
 		return false
 	}
@@ -158,19 +140,49 @@ func (f *Fault) matches(r *http.Request) bool {
 type faultList struct {
 	any atomic.Bool // false: the lock need not be taken
 
-	mu     sync.Mutex // guards faults
+	mu     sync.Mutex // guards faults and chance
 	faults []*Fault
+	chance *rand.Rand
+}
+
+// reseed begins the chance again: the same seed strikes the same requests.
+func (l *faultList) reseed(seed uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	l.chance = rand.New(rand.NewPCG(seed, seed))
+}
+
+// mischief returns what is to happen to the webhook of an event.
+func (l *faultList) mischief(event string) resources.Mischief {
+	if !l.any.Load() {
+		return ""
+	}
+	struck := l.first(func(f *Fault) bool {
+		_, isWebhook := webhookEffects[f.Effect]
+		return isWebhook && (f.Event == "" || f.Event == event)
+	})
+	if struck == nil {
+		return ""
+	}
+	return webhookEffects[struck.Effect]
 }
 
 // take returns the first fault that strikes r, and counts it.
-func (l *faultList) take(r *http.Request) *Fault {
+func (l *faultList) take(r *http.Request, route string) *Fault {
 	if !l.any.Load() {
 		return nil
 	}
+	return l.first(func(f *Fault) bool { return f.matches(r, route) })
+}
+
+func (l *faultList) first(matches func(f *Fault) bool) *Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, f := range l.faults {
-		if !f.matches(r) {
+		if !matches(f) || f.Share > 0 && l.chance.Float64() >= f.Share {
 			continue
 		}
 		if f.Skip > 0 {

@@ -72,6 +72,9 @@ func TestUploadReturnsSizeAndMD5(t *testing.T) {
 			if !ok {
 				file = fields
 			}
+			if id, ok := fields["file_id"].(string); ok {
+				file = b.want(200, "GET", "/v1/files/"+id, "", header).json(t)
+			}
 			if file["size"] != 300000.0 || file["md5"] != hex.EncodeToString(sum[:]) || file["name"] != "bill.pdf" {
 				t.Errorf("file = %v, want 300000 bytes and md5 %x", file, sum)
 			}

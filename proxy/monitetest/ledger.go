@@ -2,6 +2,7 @@ package monitetest
 
 import (
 	"maps"
+	"net/http"
 	"strconv"
 	"sync"
 )
@@ -43,6 +44,8 @@ type ledger struct {
 	mu            sync.Mutex // guards all below
 	stats         Stats
 	mintsInFlight int
+	writes        map[string]*Write
+	order         []string // keys of writes, oldest first
 }
 
 func (l *ledger) reset() {
@@ -53,6 +56,7 @@ func (l *ledger) reset() {
 		Executed: map[string]int{}, Arrived: map[string]int{},
 		InFlight: l.stats.InFlight, MintsInFlightPeak: l.mintsInFlight,
 	}
+	l.writes, l.order = map[string]*Write{}, nil
 }
 
 func (l *ledger) arrived(r Request) {
@@ -89,13 +93,14 @@ func (l *ledger) authRejected() {
 	l.stats.AuthRejected++
 }
 
-func (l *ledger) executed(nonce string) {
+func (l *ledger) executed(r Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Writes++
-	if nonce != "" {
-		l.stats.Executed[nonce]++
+	if r.Nonce != "" {
+		l.stats.Executed[r.Nonce]++
 	}
+	l.write(r).Executed++
 }
 
 func (l *ledger) finished(r Request) {
@@ -112,12 +117,18 @@ func (l *ledger) finished(r Request) {
 		if r.Grant == "" {
 			l.stats.FailedMints++
 		}
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Route != "" {
+		w := l.write(r)
+		w.Arrived++
+		w.Statuses = append(w.Statuses, r.Status)
 	}
 }
 
 // Stats returns a copy of the counts.
 func (s *Simulator) Stats() Stats {
-	live := s.tokens.live(s.config.Now())
+	live := s.tokens.live(s.now())
 	s.ledger.mu.Lock()
 	defer s.ledger.mu.Unlock()
 	stats := s.ledger.stats

@@ -2,12 +2,15 @@ package monitetest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // SetTokenEndpointDown makes the token endpoint answer 503, until false.
@@ -41,14 +44,13 @@ func (s *Simulator) tryMint(c *call) (*answer, string) {
 	switch {
 	case grantType == "":
 	case grantType != grantPartner && grantType != grantEntityUser:
-		problems = append(problems, problem{[]string{"body", "grant_type"},
-			"value is not a valid enumeration member; permitted: 'client_credentials', 'entity_user'", "type_error.enum"})
+		problems = append(problems, problem{Loc: []any{"body", "grant_type"}, Msg: "value is not a valid enumeration member; permitted: 'client_credentials', 'entity_user'", Type: "type_error.enum"})
 	case grantType == grantEntityUser && fields["entity_user_id"] == "":
 		problems = append(problems, missing("body", "entity_user_id"))
 	}
 	for _, name := range []string{"client_id", "entity_user_id"} {
 		// A configured id need not be a UUID: people write "test" in their CI.
-		if value := fields[name]; value != "" && !isUUID(value) && !s.knowsClient(value) {
+		if value := fields[name]; value != "" && !schema.IsUUID(value) && !s.knowsClient(value) {
 			problems = append(problems, notUUID("body", name))
 		}
 	}
@@ -67,13 +69,13 @@ func (s *Simulator) tryMint(c *call) (*answer, string) {
 	t := token{clientID: fields["client_id"], grantType: grantType}
 	if grantType == grantEntityUser {
 		t.entityUserID = fields["entity_user_id"]
-		entityID, user := s.data.Load().entityUser(t.entityUserID)
+		entityID, user := s.entityUser(t.entityUserID)
 		if user == nil || user["status"] != "active" {
 			return failure(http.StatusBadRequest, "bad_request", "The entity user does not exist"), ""
 		}
 		t.entityID = entityID
 	}
-	now := s.config.Now()
+	now := s.now()
 	t.expires = now.Add(s.config.TokenLifetime)
 	c.token = t
 	return jsonAnswer(http.StatusOK, doc{
@@ -140,31 +142,43 @@ func (c *call) readFields(allowed ...string) (map[string]string, *answer) {
 	var raw map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if err := dec.Decode(&raw); err != nil || raw == nil {
-		return nil, invalid(problem{[]string{"body"}, "value is not a valid dict", "type_error.dict"})
+		return nil, invalid(problem{Loc: []any{"body"}, Msg: "value is not a valid dict", Type: "type_error.dict"})
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, invalid(problem{[]string{"body"}, "Extra data", "value_error.jsondecode"})
+		return nil, invalid(problem{Loc: []any{"body"}, Msg: "Extra data", Type: "value_error.jsondecode"})
 	}
 	fields := map[string]string{}
 	var problems []problem
 	for name, value := range raw {
 		if !slices.Contains(allowed, name) {
-			problems = append(problems, problem{[]string{"body", name}, "extra fields not permitted", "value_error.extra"})
+			problems = append(problems, problem{Loc: []any{"body", name}, Msg: "extra fields not permitted", Type: "value_error.extra"})
 			continue
 		}
 		var text string // null leaves it empty
 		if err := json.Unmarshal(value, &text); err != nil {
-			problems = append(problems, problem{[]string{"body", name}, "str type expected", "type_error.str"})
+			problems = append(problems, problem{Loc: []any{"body", name}, Msg: "str type expected", Type: "type_error.str"})
 		}
 		fields[name] = text
 	}
 	if len(problems) > 0 {
-		slices.SortFunc(problems, func(a, b problem) int { return slices.Compare(a.Loc, b.Loc) })
+		slices.SortFunc(problems, func(a, b problem) int { return cmp.Compare(fmt.Sprint(a.Loc), fmt.Sprint(b.Loc)) })
 		return nil, invalid(problems...)
 	}
 	return fields, nil
 }
 
-func notUUID(loc ...string) problem {
-	return problem{loc, "value is not a valid uuid", "type_error.uuid"}
+func notUUID(loc ...any) problem {
+	return problem{Loc: loc, Msg: "value is not a valid uuid", Type: "type_error.uuid"}
+}
+
+// entityUser finds a user by id alone, as the token endpoint must.
+func (s *Simulator) entityUser(id string) (entityID string, user doc) {
+	data := s.api.Store()
+	for _, entity := range data.At("", "entities").All() {
+		entityID, _ := entity["id"].(string)
+		if user := data.At(entityID, "entity_users").Get(id); user != nil {
+			return entityID, user
+		}
+	}
+	return "", nil
 }

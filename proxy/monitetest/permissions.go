@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // partnerOnly are the operations that act on the partner's own account. A
@@ -21,7 +23,7 @@ var entityUserOnly = []string{
 	"POST /v1/approval_policies",
 }
 
-func listed(list []string, op *operation) bool {
+func listed(list []string, op *schema.Operation) bool {
 	return slices.ContainsFunc(list, func(pattern string) bool {
 		method, template, _ := strings.Cut(pattern, " ")
 		if method != "*" && method != op.Method {
@@ -49,13 +51,13 @@ func (s *Simulator) checkPermission(c *call) *answer {
 	if object == "" {
 		return nil
 	}
-	data := s.data.Load()
-	user := data.at(c.token.entityID, "entity_users").get(c.token.entityUserID)
+	data := s.api.Store()
+	user := data.At(c.token.entityID, "entity_users").Get(c.token.entityUserID)
 	if user == nil {
 		return unauthorized("The access token is invalid") // deleted a moment ago
 	}
 	roleID, _ := user["role_id"].(string)
-	if !allows(data.at(c.token.entityID, "roles").get(roleID), object, action) {
+	if !allows(data.At(c.token.entityID, "roles").Get(roleID), object, action) {
 		return forbidden("The role does not allow to " + action + " objects of type " + object)
 	}
 	return nil
@@ -63,7 +65,7 @@ func (s *Simulator) checkPermission(c *call) *answer {
 
 // objectAction names what a role must allow. What no role can grant, such as
 // a user's view of itself, has no object.
-func objectAction(op *operation) (object, action string) {
+func objectAction(op *schema.Operation) (object, action string) {
 	segments := strings.Split(op.Template, "/")[2:]
 	object = objectTypes[segments[0]]
 	last := segments[len(segments)-1]

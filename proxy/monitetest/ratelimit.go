@@ -47,7 +47,7 @@ func (s *Simulator) limit(c *call, clientID string) *answer {
 	if s.limiter.perSecond <= 0 || clientID == "" {
 		return nil
 	}
-	remaining, ok := s.limiter.take(clientID, s.config.Now())
+	remaining, ok := s.limiter.take(clientID, s.now())
 	h := c.w.Header()
 	h.Set("RateLimit-Limit", strconv.Itoa(s.limiter.perSecond))
 	h.Set("RateLimit-Remaining", strconv.Itoa(remaining))

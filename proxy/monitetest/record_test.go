@@ -119,7 +119,7 @@ func TestLedgerCountsExecutedWritesPerNonce(t *testing.T) {
 		{"a write", "POST", "/v1/payables", "{}", nil, 1},
 		{"a generic write", "POST", "/v1/tags", `{"name":"x"}`, nil, 1},
 		{"an action", "POST", approve, "", nil, 1},
-		{"a setting", "PUT", "/v1/payables/validations", "{}", nil, 1},
+		{"a setting", "PUT", "/v1/payables/validations", `{"required_fields":["currency"]}`, nil, 1},
 		{"a read", "GET", "/v1/payables", "", nil, 0},
 		{"a search", "POST", "/v1/receivables/search", "{}", nil, 0},
 		{"a conflict", "POST", approve, "", nil, 0},

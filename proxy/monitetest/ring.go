@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // Request is what arrived, so that a test can state: this went in, that is
@@ -45,6 +47,8 @@ type Request struct {
 	Executed bool `json:"executed"`
 	// Status is what was answered; 0 if nothing.
 	Status int `json:"status"`
+	// Problems are what the published document says against the request.
+	Problems []schema.Problem `json:"problems,omitempty"`
 	// Done says that the simulator is through with it.
 	Done bool `json:"done"`
 

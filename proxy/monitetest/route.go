@@ -4,22 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-)
+	"sync"
 
-// operation is one row of the generated table.
-type operation struct {
-	Method, Template string
-	Entity           entityRule
-	Success          int
-}
-
-// entityRule says what the published operation wants of x-monite-entity-id.
-type entityRule uint8
-
-const (
-	entityNone entityRule = iota
-	entityOptional
-	entityRequired
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // node is a tree of path segments. A literal wins over a parameter:
@@ -27,20 +14,21 @@ const (
 type node struct {
 	literals map[string]*node
 	param    *node
-	methods  map[string]*operation
+	methods  map[string]*schema.Operation
 }
 
-var routes = buildRoutes()
+var routes = sync.OnceValue(buildRoutes)
 
 func buildRoutes() *node {
 	root := &node{}
+	operations := schema.Published().Operations
 	for i := range operations {
 		at := root
 		for segment := range strings.SplitSeq(operations[i].Template[1:], "/") {
 			at = at.grow(segment)
 		}
 		if at.methods == nil {
-			at.methods = map[string]*operation{}
+			at.methods = map[string]*schema.Operation{}
 		}
 		at.methods[operations[i].Method] = &operations[i]
 	}
@@ -92,11 +80,11 @@ func (n *node) find(path string) (*node, []string) {
 func checkRoute(c *call) *answer {
 	if c.at == nil {
 		if trimmed, ok := strings.CutSuffix(c.r.URL.Path, "/"); ok {
-			if twin, _ := routes.find(trimmed); twin != nil {
+			if twin, _ := routes().find(trimmed); twin != nil {
 				return redirectSlash(c.r)
 			}
 		}
-		return failure(http.StatusNotFound, "not_found", "Not Found")
+		return failure(http.StatusNotFound, "not_found", notPublished(c.r.Method, c.r.URL.Path))
 	}
 	if c.op == nil {
 		var allowed []string

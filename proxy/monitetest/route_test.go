@@ -91,7 +91,7 @@ func TestEveryOperationAnswers(t *testing.T) {
 		switch answer.status {
 		case 200, 201, 202, 204, 404, 409:
 		case 400, 422:
-			if method == "GET" {
+			if method == "GET" && !strings.Contains(answer.body, `"query"`) { // some lists want to know of what
 				t.Errorf("%s = %d %s", op, answer.status, answer.body)
 			}
 		default:

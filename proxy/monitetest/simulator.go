@@ -1,45 +1,78 @@
 package monitetest
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/resources"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // Simulator is a Monite API in memory. It is an http.Handler and safe for
 // concurrent use; make it with New.
 type Simulator struct {
 	config Config
+	api    *resources.API
 
+	clock     clock
 	tokens    tokenStore
 	tokenDown atomic.Bool
 	limiter   limiter
 	faults    faultList
 	ledger    ledger
 	ring      ring
-	data      atomic.Pointer[store]
+
+	snapshotsMu sync.Mutex // guards snapshots
+	snapshots   map[string]*resources.Snapshot
 }
 
-// New returns a Simulator with the demo data.
+// New returns a Simulator with the demo data. It panics if Config.Data makes
+// no sense; Open returns the error.
 func New(config Config) *Simulator {
-	config = config.withDefaults()
-	s := &Simulator{config: config}
-	s.limiter.perSecond = config.RateLimit
-	s.ring.limit = config.KeepRequests
-	s.ledger.reset()
-	s.data.Store(demoData(config.Now()))
+	s, err := Open(config)
+	if err != nil {
+		panic("monitetest: " + err.Error())
+	}
 	return s
 }
 
-// Reset brings back the demo data, clears the faults, statistics and recorded
-// requests, and starts the token endpoint again. Tokens stay valid.
+// Open is New for data that may be wrong.
+func Open(config Config) (*Simulator, error) {
+	s := &Simulator{config: config.withDefaults(), snapshots: map[string]*resources.Snapshot{}}
+	s.clock.real = s.config.Now
+	s.limiter.perSecond = s.config.RateLimit
+	s.ring.limit = s.config.KeepRequests
+	s.faults.reseed(s.config.Seed)
+	s.ledger.reset()
+	var err error
+	s.api, err = resources.New(resources.Config{Now: s.now, Seed: s.config.Seed, Data: s.config.Data, Mischief: s.faults.mischief})
+	return s, err
+}
+
+// Reset brings back the data that the simulator began with and its own time,
+// clears the faults, statistics and recorded requests, and starts the token
+// endpoint again. Tokens stay valid.
 func (s *Simulator) Reset() {
-	s.data.Store(demoData(s.config.Now()))
+	s.clock.set(0)
+	_ = s.api.Reset() // the same data was good before
 	s.ClearFaults()
+	s.faults.reseed(s.config.Seed)
 	s.SetTokenEndpointDown(false)
 	s.ResetStats()
+}
+
+// DeliverWebhooks sends events to the URLs of the webhook subscriptions until
+// ctx ends. Until it is called, none is sent.
+func (s *Simulator) DeliverWebhooks(ctx context.Context) { s.api.DeliverWebhooks(ctx) }
+
+// Receive puts a bill into a mailbox, as a supplier's mail does.
+func (s *Simulator) Receive(mail resources.Mail) (payable map[string]any, err error) {
+	return s.api.Receive(mail)
 }
 
 // ServeHTTP answers one request of the API, or of the control surface under
@@ -49,12 +82,12 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveControl(w, r)
 		return
 	}
-	started := s.config.Now()
+	started := s.now()
 	c := s.newCall(w, r)
 	// Deferred, because a fault may leave by a panic or without an answer.
 	defer c.finish()
 
-	fault := s.faults.take(r)
+	fault := s.faults.take(r, c.record.Route)
 	if fault != nil && !fault.after() {
 		if done := s.strike(c, fault); done {
 			return
@@ -70,10 +103,10 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if version := r.Header.Get(versionHeader); version != "" {
 		h.Set(versionHeader, version)
 	}
-	if c.op != nil && c.op.Entity != entityNone && c.entityID != "" {
+	if c.op != nil && c.op.Entity != schema.EntityNone && c.entityID != "" {
 		h.Set(entityHeader, c.entityID)
 	}
-	h.Set("X-Process-Time", strconv.FormatFloat(s.config.Now().Sub(started).Seconds(), 'f', 6, 64))
+	h.Set("X-Process-Time", strconv.FormatFloat(s.now().Sub(started).Seconds(), 'f', 6, 64))
 	if fault != nil && fault.after() {
 		s.distort(c, fault, a)
 		return
@@ -107,7 +140,34 @@ func (s *Simulator) answer(c *call) *answer {
 	if refusal := s.checkPermission(c); refusal != nil {
 		return refusal
 	}
+	if c.op.Template == revokePath {
+		return revokeToken(c)
+	}
 	return s.act(c)
+}
+
+// act does the operation; everything has been checked but what was sent and
+// the state.
+func (s *Simulator) act(c *call) *answer {
+	reply := s.api.Do(&resources.Request{
+		Op: c.op, Params: c.params, Query: c.r.URL.Query(), ContentType: c.r.Header.Get("Content-Type"), Body: c.body,
+		Version: c.r.Header.Get(versionHeader), EntityID: c.entityID, EntityUserID: c.token.entityUserID,
+	})
+	if reply.Executed {
+		c.executed()
+	}
+	c.record.Problems = reply.Problems
+	a := &answer{status: reply.Status, body: reply.Body}
+	if reply.ContentType != "" {
+		a.set("Content-Type", reply.ContentType)
+	}
+	if reply.ContentType == "application/pdf" {
+		a.set("Content-Disposition", `inline; filename="preview.pdf"`)
+	}
+	if reply.Stream != nil {
+		a.stream = streamed(reply.Stream, s.config.StreamInterval)
+	}
+	return a
 }
 
 // checkVersion wants x-monite-version on every call: Monite has no default.

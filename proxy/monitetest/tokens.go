@@ -3,7 +3,6 @@ package monitetest
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"sync"
 	"time"
 )
@@ -102,48 +101,11 @@ func (s *Simulator) RevokeAll() { s.tokens.revokeAll() }
 
 // ExpireAll ends the lifetime of all tokens now: they are answered as
 // Config.ExpiredStatus says, whatever their expires_in promised.
-func (s *Simulator) ExpireAll() { s.tokens.expireAll(s.config.Now()) }
+func (s *Simulator) ExpireAll() { s.tokens.expireAll(s.now()) }
 
 // newOpaque returns 43 random characters. Monite's own samples have 41.
 func newOpaque() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	return formatUUID(b)
-}
-
-// formatUUID makes 16 bytes a version 4 UUID.
-func formatUUID(b [16]byte) string {
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	var out [36]byte
-	hex.Encode(out[:], b[:4])
-	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	hex.Encode(out[9:], b[4:6])
-	hex.Encode(out[14:], b[6:8])
-	hex.Encode(out[19:], b[8:10])
-	hex.Encode(out[24:], b[10:])
-	return string(out[:])
-}
-
-func isUUID(text string) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i, r := range []byte(text) {
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if r != '-' {
-				return false
-			}
-		case r >= '0' && r <= '9', r >= 'a' && r <= 'f', r >= 'A' && r <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
 }

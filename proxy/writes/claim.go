@@ -11,11 +11,11 @@ import (
 // later does nothing. After Answered, Delivered follows. All methods may be
 // called on nil. One goroutine uses a Claim at a time.
 type Claim struct {
-	journal   *Journal
-	name      Name
-	resources []Name
-	earlier   *Record // what it has taken the place of; nil: nothing
-	shared    bool    // it is in the shared store too
+	journal *Journal
+	name    Name
+	request *Request // without its body
+	earlier *Record  // what it has taken the place of; nil: nothing
+	shared  bool     // it is in the shared store too
 
 	mu       sync.Mutex // guards the rest
 	record   Record
@@ -49,7 +49,7 @@ func (c *Claim) takeBack(ctx context.Context, store Store) {
 	pending.State = Pending
 	if found, err := store.Claim(ctx, c.name, pending, c.record.Claim); err == nil && found.Claim == pending.Claim {
 		if store == Store(c.journal.memory) {
-			c.journal.memory.about(c.name, pending.Claim, c.resources)
+			c.journal.memory.about(c.name, pending.Claim, c.request)
 		}
 		_ = store.Settle(ctx, c.name, *c.earlier)
 	}

@@ -3,7 +3,6 @@ package writes
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"strings"
 )
 
@@ -31,48 +30,41 @@ type Request struct {
 // multipart Head apart: every part goes into the hash behind its length, so no
 // part can pass for the end of another.
 func (r *Request) Fingerprint() Name {
-	h := r.hash("request")
-	part(h, r.Method)
-	part(h, r.Target)
+	var room [512]byte
+	b := part(r.begin(room[:0], "request"), r.Method)
+	b = part(b, r.Target)
 	whole := int64(len(r.Head)) == r.Length
 	parts, ok := split(r.Head, boundaryOf(r.ContentType), whole)
 	if !ok {
-		part(h, "body")
-		number(h, r.Length)
-		part(h, r.Head)
-		return sum(h)
+		b = number(part(b, "body"), r.Length)
+		sum := sha256.Sum256(r.Head)
+		return sha256.Sum256(part(b, sum[:]))
 	}
-	part(h, "multipart")
+	b = part(b, "multipart")
 	if !whole {
-		number(h, r.Length)
+		b = number(b, r.Length)
 	}
 	for _, one := range parts {
-		part(h, one)
+		sum := sha256.Sum256(one)
+		b = part(b, sum[:])
 	}
-	return sum(h)
+	return sha256.Sum256(b)
 }
 
 // keyName names an idempotency key of the request's identity.
-func (r *Request) keyName(key string) Name {
-	h := r.hash("key")
-	part(h, key)
-	return sum(h)
-}
+func (r *Request) keyName(key string) Name { return r.name("key", key) }
 
 // resource names a path as the request's identity sees it.
-func (r *Request) resource(path string) Name {
-	h := r.hash("resource")
-	part(h, path)
-	return sum(h)
+func (r *Request) resource(path string) Name { return r.name("resource", path) }
+
+func (r *Request) name(kind, of string) Name {
+	var room [512]byte
+	return sha256.Sum256(part(r.begin(room[:0], kind), of))
 }
 
-func (r *Request) hash(kind string) hash.Hash {
-	h := sha256.New()
-	part(h, kind)
-	part(h, r.GrantType)
-	part(h, r.EntityUserID)
-	part(h, r.EntityID)
-	return h
+// begin is what every name begins with: its kind, and whose it is.
+func (r *Request) begin(b []byte, kind string) []byte {
+	return part(part(part(part(b, kind), r.GrantType), r.EntityUserID), r.EntityID)
 }
 
 // resources names what a person reads to see what became of the write: its own
@@ -121,18 +113,9 @@ func isID(text string) bool {
 	return true
 }
 
-func part[T string | []byte](h hash.Hash, p T) {
-	number(h, int64(len(p)))
-	_, _ = h.Write([]byte(p)) // never fails
-}
+// part adds a part behind its length.
+func part[T string | []byte](b []byte, p T) []byte { return append(number(b, int64(len(p))), p...) }
 
-func number(h hash.Hash, n int64) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n)) //nolint:gosec // the bits are what counts
-	_, _ = h.Write(b[:])
-}
-
-func sum(h hash.Hash) (name Name) {
-	h.Sum(name[:0])
-	return name
+func number(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the bits are what counts
 }

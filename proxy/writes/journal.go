@@ -149,8 +149,8 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	if d.Verdict != Send {
 		return j.refused(d, c)
 	}
-	c.resources = w.resources()
-	j.memory.about(c.name, c.record.Claim, c.resources)
+	c.request = &Request{GrantType: w.GrantType, EntityUserID: w.EntityUserID, EntityID: w.EntityID, Target: w.Target}
+	j.memory.about(c.name, c.record.Claim, c.request)
 	c.earlier = d.replaced
 	if j.config.Shared == nil {
 		return d

@@ -52,7 +52,8 @@ type entry struct {
 	class     int
 	place     *list.Element // in ended; nil while pending
 	keptPlace *list.Element // in kept; nil without a Response
-	resources []Name        // that tell of it
+	about     *Request      // without a body: which reads tell of it
+	resources []Name        // those reads; of an unknown one
 	refused   time.Time     // when a repeat was refused last
 	changed   chan struct{} // closed when it ends; nil until somebody waits
 }
@@ -159,6 +160,9 @@ func (m *Memory) list(e *entry) {
 	case r.State == Unknown:
 		e.class = unknownOnes
 		m.unknown.Add(1)
+		if e.about != nil {
+			e.resources = e.about.resources()
+		}
 		for _, resource := range e.resources {
 			m.reads[resource] = append(m.reads[resource], e)
 		}

@@ -24,11 +24,11 @@ func (m *Memory) adopt(name Name, mine ID, found Record) {
 }
 
 // about says which reads tell of the record of claim.
-func (m *Memory) about(name Name, claim ID, resources []Name) {
+func (m *Memory) about(name Name, claim ID, request *Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e := m.find(name, claim); e != nil && e.place == nil {
-		e.resources = resources
+		e.about = request
 	}
 }
 

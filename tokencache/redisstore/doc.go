@@ -14,9 +14,10 @@
 //   - verdict.go: what the endpoint said of a grant, and who has heard it.
 //   - script.go, lua/: what the server does in one step.
 //   - records.go: write records, as proxy/writes wants them.
+//   - pace.go: when the next request of all replicas may be sent.
 //   - breaker.go: a server that has failed is left alone for a while.
 //   - client.go, sentinel.go: which connection, and to where.
 //   - conn.go: one exchange on one connection.
 //   - filter.go: no reply is longer or deeper than ours are.
-//   - state.go: what operators see.
+//   - state.go: what operators see; examine.go: what the doctor asks.
 package redisstore

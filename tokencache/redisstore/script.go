@@ -41,6 +41,10 @@ var (
 	settleText string
 	//go:embed lua/look.lua
 	lookText string
+	//go:embed lua/probe.lua
+	probeText string
+	//go:embed lua/pace.lua
+	paceText string
 
 	askScript    = newScript("ask", askText)
 	tellScript   = newScript("tell", tellText)
@@ -48,6 +52,8 @@ var (
 	claimScript  = newScript("claim", claimText).returning(maxRecord)
 	settleScript = newScript("settle", settleText)
 	lookScript   = newScript("look", lookText).returning(maxRecord)
+	probeScript  = newScript("probe", probeText)
+	paceScript   = newScript("pace", paceText)
 )
 
 // server runs scripts. Its replies are []byte, string, int64 or []any of these; its

@@ -22,6 +22,7 @@ monite-proxy.container: the sidecar as an item of your pod's initContainers. Giv
         path: client_id
       - key: {{ .Values.secretKeys.clientSecret }}
         path: client_secret
+      {{- include "monite-proxy.redisItems" . | nindent 6 }}
 - name: monite-no-token
   emptyDir:
     medium: Memory
@@ -33,14 +34,26 @@ monite-proxy.container: the sidecar as an item of your pod's initContainers. Giv
 
 {{/* The variables that the chart sets itself: a second value would be a silent contradiction. */}}
 {{- define "monite-proxy.settings" -}}
-{{- $own := list "MONITE_CLIENT_ID_FILE" "MONITE_CLIENT_SECRET_FILE" "MONITE_APP_TOKEN_FILE" "MONITE_ADMIN_ADDR" "MONITE_ALLOW_REMOTE" -}}
-{{- $secret := list "MONITE_CLIENT_ID" "MONITE_CLIENT_SECRET" "MONITE_APP_TOKEN" -}}
+{{- $own := list "MONITE_CLIENT_ID_FILE" "MONITE_CLIENT_SECRET_FILE" "MONITE_APP_TOKEN_FILE" "MONITE_ADMIN_ADDR" "MONITE_ALLOW_REMOTE" "MONITE_REDIS_URL" "MONITE_REDIS_PASSWORD_FILE" "MONITE_REDIS_CA_FILE" -}}
+{{- $secret := list "MONITE_CLIENT_ID" "MONITE_CLIENT_SECRET" "MONITE_APP_TOKEN" "MONITE_REDIS_PASSWORD" -}}
 {{- if .gateway }}{{ $own = concat $own (list "MONITE_LISTEN_ADDR" "MONITE_ALLOWED_HOSTS" "MONITE_SHUTDOWN_DELAY") }}{{ end -}}
 {{- range $name, $value := .root.Values.settings }}
 {{- if has $name $own }}{{ fail (printf "settings.%s: the chart sets it itself" $name) }}{{ end }}
 {{- if has $name $secret }}{{ fail (printf "settings.%s: a secret has no place in values; put it into the Secret that existingSecret names" $name) }}{{ end }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The keys of the Secret that the shared store needs. */}}
+{{- define "monite-proxy.redisItems" -}}
+{{- with .Values.redis.passwordKey }}
+- key: {{ . }}
+  path: redis_password
+{{- end }}
+{{- with .Values.redis.caKey }}
+- key: {{ . }}
+  path: redis_ca
 {{- end }}
 {{- end }}
 
@@ -59,6 +72,18 @@ monite-proxy.container: the sidecar as an item of your pod's initContainers. Giv
       value: /etc/monite/client_id
     - name: MONITE_CLIENT_SECRET_FILE
       value: /etc/monite/client_secret
+    {{- with $.Values.redis.url }}
+    - name: MONITE_REDIS_URL
+      value: {{ . | quote }}
+    {{- if $.Values.redis.passwordKey }}
+    - name: MONITE_REDIS_PASSWORD_FILE
+      value: /etc/monite/redis_password
+    {{- end }}
+    {{- if $.Values.redis.caKey }}
+    - name: MONITE_REDIS_CA_FILE
+      value: /etc/monite/redis_ca
+    {{- end }}
+    {{- end }}
     # The kubelet probes the pod's IP.
     - name: MONITE_ADMIN_ADDR
       value: ":8081"

@@ -1,0 +1,21 @@
+require 'net/http'
+require 'digest'
+base, operation = ARGV
+json = {'Content-Type' => 'application/json'}
+uri = ->(path) { URI(base + path) }
+send = lambda do |request, at|
+  Net::HTTP.start(at.hostname, at.port, read_timeout: 40) { |http| http.request(request) }
+end
+response =
+  case operation
+  when 'get' then send.(Net::HTTP::Get.new(uri.('/payables?limit=2')), uri.(''))
+  when 'post' then send.(Net::HTTP::Post.new(uri.('/payables'), json).tap { |r| r.body = '{"a":1}' }, uri.(''))
+  when 'upload' then send.(Net::HTTP::Post.new(uri.('/files'), 'Content-Type' => 'application/octet-stream').tap { |r| r.body = "\0" * 1048576 }, uri.(''))
+  when 'expect' then send.(Net::HTTP::Post.new(uri.('/payables'), json.merge('Expect' => '100-continue')).tap { |r| r.body = '{"a":1}' }, uri.(''))
+  when 'redirect'
+    first = send.(Net::HTTP::Get.new(uri.('/redirect')), uri.(''))
+    at = URI.join(base + '/redirect', first['Location'])
+    send.(Net::HTTP::Get.new(at), at)
+  else exit 77
+  end
+puts "#{response.code} #{Digest::SHA256.hexdigest(response.body || '')}"

@@ -1,0 +1,386 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+// replicas are sidecars that share a store.
+type replicas struct {
+	t   *testing.T
+	sim *monitetest.Simulator
+	env env
+	all []*sidecar
+}
+
+// startReplicas starts n at once.
+func startReplicas(t *testing.T, n int, url string, pairs ...string) *replicas {
+	t.Helper()
+	sim, upstream := simulate(t, monitetest.Config{Latency: 100 * time.Millisecond})
+	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", url, "MONITE_LOG_LEVEL", "debug").with(pairs...)}
+	f.add(n)
+	return f
+}
+
+// add starts n more and waits until they are ready.
+func (f *replicas) add(n int) []*sidecar {
+	f.t.Helper()
+	var wg sync.WaitGroup
+	more := make([]*sidecar, n)
+	for i := range n {
+		wg.Go(func() { more[i] = start(f.t, f.env) })
+	}
+	wg.Wait()
+	for _, s := range more {
+		s.ready()
+	}
+	f.all = append(f.all, more...)
+	return more
+}
+
+// callAll has each be called once, at once, and returns how long the slowest took.
+func (f *replicas) callAll() (slowest time.Duration) {
+	f.t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, s := range f.all {
+		wg.Go(func() {
+			began := time.Now()
+			a, err := s.call("GET", "/v1/entities?limit=1", "")
+			mu.Lock()
+			defer mu.Unlock()
+			slowest = max(slowest, time.Since(began))
+			if err != nil || a.Status != http.StatusOK {
+				f.t.Errorf("GET = %d %s, %v, want 200", a.Status, a.Body, err)
+			}
+		})
+	}
+	wg.Wait()
+	return slowest
+}
+
+// mints since the last call of it.
+func (f *replicas) mints() int {
+	stats := f.sim.Stats()
+	f.sim.ResetStats()
+	return stats.Mints + stats.FailedMints
+}
+
+func (f *replicas) wantMints(what string, least, most int) {
+	f.t.Helper()
+	if n := f.mints(); n < least || n > most {
+		f.t.Errorf("%s: %d mints, want %d to %d", what, n, least, most)
+	}
+}
+
+// revoke has upstream refuse all tokens. The guard of a second is over before.
+func (f *replicas) revoke() {
+	time.Sleep(1100 * time.Millisecond)
+	f.sim.RevokeAll()
+}
+
+func TestReplicasShareOneToken(t *testing.T) {
+	redis := startRedis(t)
+	f := startReplicas(t, 8, redis.url())
+	f.callAll()
+	f.wantMints("eight start at once", 1, 1)
+	f.add(1)
+	f.callAll()
+	f.wantMints("one more", 0, 0)
+	f.revoke()
+	f.callAll()
+	f.wantMints("all tokens are revoked", 1, 1)
+
+	t.Log("Redis is stopped: who has a token notices nothing")
+	redis.signal(syscall.SIGSTOP)
+	if took := f.callAll(); took > 2*time.Second {
+		t.Errorf("a hit takes %v with a stopped Redis", took)
+	}
+	f.wantMints("Redis is stopped", 0, 0)
+	f.sim.RevokeAll()
+	f.callAll()
+	f.wantMints("revoked while Redis is stopped", 1, len(f.all))
+	f.callAll()
+	redis.signal(syscall.SIGCONT)
+
+	t.Log("Redis is killed, and comes back empty")
+	redis.kill()
+	f.revoke()
+	f.callAll()
+	f.wantMints("revoked without Redis", 1, len(f.all))
+	redis.restart()
+	for _, s := range f.all { // until their breakers let them ask again
+		s.waitFor("the store", func() bool {
+			time.Sleep(300 * time.Millisecond)
+			f.sim.RevokeAll()
+			s.mustCall("GET", "/v1/entities?limit=1", "")
+			return s.metricValue("monite_proxy_shared_up") == 1
+		})
+	}
+	f.revoke()
+	f.callAll()
+	f.mints()
+	f.revoke()
+	f.callAll()
+	f.wantMints("revoked with Redis again", 1, 1)
+
+	t.Log("FLUSHALL")
+	redis.cli("flushall")
+	f.callAll()
+	f.wantMints("FLUSHALL", 0, 0)
+	for _, s := range f.all {
+		if !strings.Contains(s.log.String(), "tokens are shared") {
+			t.Error("a replica does not say that tokens are shared")
+		}
+	}
+}
+
+func TestNothingSecretIsInTheSharedStore(t *testing.T) {
+	redis := startRedis(t)
+	f := startReplicas(t, 2, redis.url())
+	user := "aaaaaaaa-0000-4000-8000-0000000000a1"
+	for _, s := range f.all {
+		s.mustCall("GET", "/v1/entities?limit=1", "", "X-Monite-Entity-User-Id", user)
+	}
+	tokens := ""
+	for _, r := range f.sim.Requests() {
+		tokens += r.Header.Get("Authorization") + "\n"
+	}
+	dump := redis.dump()
+	if !strings.Contains(dump, "monite-proxy:1:{") {
+		t.Fatalf("nothing is shared: %q", dump)
+	}
+	for _, text := range append(strings.Fields(tokens), monitetest.DemoClientID, monitetest.DemoClientSecret, user, "entity_user", "client_credentials") {
+		if text != "Bearer" && strings.Contains(dump, text) {
+			t.Errorf("%q stands in Redis", text)
+		}
+	}
+	for key := range strings.FieldsSeq(redis.cli("--scan")) {
+		if redis.cli("pttl", key) == "-1" {
+			t.Errorf("%s has no end", key)
+		}
+	}
+}
+
+// Of a holder that is killed or stopped in its mint the others wait for the lease,
+// and no longer.
+func TestHolderThatDiesCostsTheOthersASecond(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			f := startReplicas(t, 3, startRedis(t).url())
+			f.callAll()
+			f.revoke()
+			f.mints()
+			f.sim.Inject(monitetest.Fault{Path: "token", Times: 1, Effect: monitetest.EffectDelay, Delay: monitetest.Duration(5 * time.Second)})
+			holder := f.all[0]
+			go func() { _, _ = holder.call("GET", "/v1/entities?limit=1", "") }()
+			poll(t, "the holder's mint", func() bool { return f.sim.Stats().Requests["POST /v1/auth/token"] > 0 })
+			if err := holder.cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			f.all = f.all[1:]
+			if took := f.callAll(); took > 3*time.Second {
+				t.Errorf("the others waited %v, want a second and a mint", took)
+			}
+			_ = holder.cmd.Process.Signal(syscall.SIGCONT)
+			if n := f.sim.Stats().Mints; n != 1 {
+				t.Errorf("%d tokens were minted by the others, want 1", n)
+			}
+		})
+	}
+}
+
+func TestStoreThatRefusesUsCostsNoRequest(t *testing.T) {
+	for _, tc := range []struct{ name, url, want string }{
+		{"no password", "redis://127.0.0.1:PORT", "NOAUTH"},
+		{"wrong password", "redis://:wrong@127.0.0.1:PORT", "WRONGPASS"},
+		{"nobody there", "redis://127.0.0.1:1", "connect"},
+		{"no rights to write", "redis://reader:pw@127.0.0.1:PORT", "ERR"},
+		{"not TLS", "rediss://:secret-password@127.0.0.1:PORT", "timeout"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			redis := startRedis(t)
+			redis.cli("acl", "setuser", "reader", "on", ">pw", "~*", "+@all", "-set")
+			redis.cli("config", "set", "requirepass", "secret-password")
+			f := startReplicas(t, 2, strings.Replace(tc.url, "PORT", redis.port, 1))
+			f.callAll()
+			f.wantMints(tc.name, 2, 2)
+			for _, s := range f.all {
+				if !strings.Contains(s.log.String(), `"reason":"`+tc.want+`"`) && !(tc.want == "ERR" && strings.Contains(s.log.String(), "NOPERM")) {
+					t.Errorf("the log does not say %s", tc.want)
+				}
+				for _, text := range []string{"secret-password", "wrong@", ":pw@"} {
+					if strings.Contains(s.log.String(), text) {
+						t.Errorf("%q stands in the log", text)
+					}
+				}
+			}
+		})
+	}
+}
+
+const leastRights = "~monite-proxy:* resetchannels -@all +ping +select +evalsha +eval +time +getrange +get +set +del +pttl +pexpire +incr"
+
+// The password is in a file that changes, as that of a cloud does; the user has the
+// least rights; the process is confined.
+func TestLeastRightsAndAPasswordThatChanges(t *testing.T) {
+	redis := startRedis(t)
+	acl := func(password string) {
+		redis.cli(append([]string{"acl", "setuser", "monite-proxy", "resetpass", "on", ">" + password}, strings.Fields(leastRights)...)...)
+		redis.cli("client", "kill", "type", "normal", "skipme", "yes")
+	}
+	acl("first-password")
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		if err := os.WriteFile(file+".new", []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first-password")
+	f := startReplicas(t, 2, "redis://monite-proxy@127.0.0.1:"+redis.port, "MONITE_REDIS_PASSWORD_FILE", file)
+	f.callAll()
+	f.wantMints("two start", 1, 1)
+	write("second-password")
+	acl("second-password")
+	f.revoke()
+	f.callAll()
+	f.wantMints("after the password has changed", 1, 1)
+	for _, s := range f.all {
+		if s.metricValue("monite_proxy_shared_up") != 1 || strings.Contains(s.log.String(), "permission denied") {
+			t.Error("a replica does not share")
+		}
+	}
+}
+
+func TestStoreBehindAUnixSocketAndByTLS(t *testing.T) {
+	t.Run("unix", func(t *testing.T) {
+		dir, err := os.MkdirTemp("", "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		startRedis(t, "--unixsocket", dir+"/s")
+		f := startReplicas(t, 2, "unix:"+dir+"/s")
+		f.callAll()
+		f.wantMints("two start", 1, 1)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		ca, dir, port := newCA(t), t.TempDir(), portOf(freePort(t))
+		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		ca.issue(cert, key, 2, x509.ExtKeyUsageServerAuth)
+		startRedis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca.file, "--tls-auth-clients", "no")
+		f := startReplicas(t, 2, "rediss://127.0.0.1:"+port, "MONITE_REDIS_CA_FILE", ca.file)
+		f.callAll()
+		f.wantMints("two start", 1, 1)
+	})
+}
+
+func TestSentinelFailover(t *testing.T) {
+	master, replica, url := startSentinels(t)
+	f := startReplicas(t, 3, url)
+	f.callAll()
+	f.wantMints("three start", 1, 1)
+	master.kill()
+	f.sim.RevokeAll()
+	f.callAll() // some mint for themselves
+	poll(t, "the failover", func() bool { return strings.Contains(replica.cli("role"), "master") })
+	for _, s := range f.all {
+		s.waitFor("sharing again", func() bool {
+			time.Sleep(300 * time.Millisecond)
+			f.sim.RevokeAll()
+			s.mustCall("GET", "/v1/entities?limit=1", "")
+			return s.metricValue("monite_proxy_shared_up") == 1
+		})
+	}
+	f.revoke()
+	f.callAll()
+	f.mints()
+	f.revoke()
+	f.callAll()
+	f.wantMints("revoked after the failover", 1, 1)
+}
+
+func TestClusterOfThree(t *testing.T) {
+	nodes := startCluster(t)
+	var hosts []string
+	for _, node := range nodes {
+		hosts = append(hosts, "127.0.0.1:"+node.port)
+	}
+	for i := range nodes { // whichever is named first
+		f := startReplicas(t, 2, "redis://"+strings.Join(append(append([]string{}, hosts[i:]...), hosts[:i]...), ","))
+		f.callAll()
+		if i == 0 {
+			f.wantMints("two start", 1, 1)
+		}
+		for _, s := range f.all {
+			if s.metricValue("monite_proxy_shared_up") != 1 {
+				t.Errorf("a replica that begins at node %d does not share", i)
+			}
+		}
+		for _, node := range nodes {
+			for key := range strings.FieldsSeq(node.cli("--scan")) {
+				node.cli("del", key)
+			}
+		}
+	}
+}
+
+// New credentials in the files of all replicas cost one mint.
+func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
+	redis := startRedis(t)
+	next := monitetest.Credentials{ClientID: monitetest.DemoClientID, ClientSecret: "5f1f7a10-1c1d-4b52-9a0e-0d6f3c2b1a99"}
+	sim, upstream := simulate(t, monitetest.Config{Latency: 50 * time.Millisecond, ExtraCredentials: []monitetest.Credentials{next}})
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(monitetest.DemoClientSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", redis.url(), "MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", file)}
+	f.add(5)
+	f.callAll()
+	f.wantMints("five start", 1, 1)
+	if err := os.WriteFile(file+".new", []byte(next.ClientSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range f.all {
+		s.waitFor("the new pair", func() bool { return strings.Contains(s.log.String(), "are proven by a mint and live") })
+	}
+	f.wantMints("five prove the new secret", 1, 1)
+	f.callAll()
+}
+
+func TestSharedStoreIsShown(t *testing.T) {
+	redis := startRedis(t)
+	f := startReplicas(t, 2, redis.url())
+	f.callAll()
+	found := false
+	for _, s := range f.all {
+		a, err := request(t.Context(), "GET", s.Admin+"/status", "")
+		if err != nil || !strings.Contains(a.Body, `"state": "up"`) || !strings.Contains(a.Body, fmt.Sprintf(`"where": "redis://127.0.0.1:%s/0"`, redis.port)) {
+			t.Errorf("/status: %v %s", err, a.Body)
+		}
+		found = found || strings.Contains(a.Body, `"from": "shared"`)
+		page, err := request(t.Context(), "GET", s.Admin+"/", "")
+		if err != nil || !strings.Contains(page.Body, "Shared with other replicas: up") {
+			t.Errorf("the page does not tell of the store: %v", err)
+		}
+	}
+	if !found {
+		t.Error("no identity has its token from the shared cache")
+	}
+}

@@ -1,0 +1,131 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/tokencache"
+	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
+)
+
+// aclLine is what a user of the store needs, and no more.
+const aclLine = "~monite-proxy:* resetchannels -@all +ping +select +evalsha +eval +time +getrange +get +set +del +pttl +pexpire +incr"
+
+const (
+	clockNote    = 5 * time.Second
+	clockProblem = 30 * time.Second
+)
+
+// checkShared tries the store as a replica would. Apps are served without it, so its
+// problems come last, and they are problems because somebody has configured it.
+func (e *examination) checkShared(ctx context.Context) {
+	if e.Store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
+	defer cancel()
+	grant := tokencache.Grant{Type: tokencache.GrantType(e.cfg.GrantType), EntityUserID: e.cfg.EntityUserID}
+	began := time.Now()
+	x := e.Store.Examine(ctx, grant)
+	first := finding{Result: fine, Took: time.Since(began).Round(100 * time.Microsecond).Seconds()}
+	if x.Err != nil {
+		f := sharedTrouble(x.Err)
+		f.What = e.cfg.Redis.String() + ": " + f.What
+		f.Result, f.Took = problem, first.Took
+		e.report.add(f)
+		return
+	}
+	first.Step, first.What = "shared cache", e.cfg.Redis.String()+": connected, with the rights that are needed"
+	e.report.add(first)
+	e.report.add(e.sharedSpeed(x.RoundTrip))
+	e.report.add(sharedClock(x.Offset))
+	e.report.add(sharedEviction(x.Policy))
+	e.report.add(sharedEntry(x))
+}
+
+// sharedTrouble says how far the way to the store is open.
+func sharedTrouble(err error) finding {
+	failed, ok := errors.AsType[*redisstore.Error](err)
+	if !ok {
+		return finding{Step: "shared address", What: "no answer in time", Next: "check the address, the network policy, and whether the port speaks TLS: rediss:// and not redis://"}
+	}
+	cause := ""
+	if failed.Err != nil {
+		cause = failed.Err.Error()
+	}
+	switch failed.Kind {
+	case "connect":
+		return finding{Step: "shared address", What: "cannot connect", Why: cause, Next: "check the address and the network policy"}
+	case "sentinel":
+		return finding{Step: "shared address", What: "the Sentinels do not name a master", Why: cause, Next: "check the name in the URL: redis-cli -p 26379 sentinel masters"}
+	case "MOVED":
+		return finding{Step: "shared address", What: "the Cluster sends us to a node that may not be asked", Why: cause, Next: "name a node with each port in MONITE_REDIS_URL"}
+	case "tls":
+		return finding{Step: "shared tls", What: "no TLS connection", Why: cause, Next: "name the CA in MONITE_REDIS_CA_FILE, and the host by a name of its certificate"}
+	case "NOAUTH":
+		return finding{Step: "shared login", What: "NOAUTH: it wants a password", Next: "set MONITE_REDIS_PASSWORD or MONITE_REDIS_PASSWORD_FILE"}
+	case "WRONGPASS":
+		return finding{Step: "shared login", What: "WRONGPASS: it does not know this user with this password", Next: "check user and password"}
+	case "NOPERM", "ERR":
+		return finding{Step: "shared rights", What: failed.Kind + ": a right is missing, or scripts are not supported", Next: "ACL SETUSER … " + aclLine}
+	case "READONLY":
+		return finding{Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"}
+	case "OOM", "MISCONF":
+		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory, or set maxmemory-policy volatile-ttl"}
+	default:
+		return finding{Step: "shared cache", What: failed.Kind, Why: cause}
+	}
+}
+
+func (e *examination) sharedSpeed(took time.Duration) finding {
+	f := finding{Step: "shared speed", Result: fine, What: fmt.Sprintf("%v for a round trip; MONITE_REDIS_TIMEOUT is %v", took.Round(10*time.Microsecond), e.cfg.Redis.Timeout)}
+	switch {
+	case took > e.cfg.Redis.Timeout:
+		f.Result, f.Next = problem, "bring the store nearer, or raise MONITE_REDIS_TIMEOUT: it counts as down"
+	case took > e.cfg.Redis.Timeout/2:
+		f.Result, f.Next = note, "bring the store nearer, or raise MONITE_REDIS_TIMEOUT"
+	}
+	return f
+}
+
+func sharedClock(offset time.Duration) finding {
+	f := finding{Step: "shared clock", Result: fine, What: fmt.Sprintf("the store's clock is off by %v", offset.Round(time.Millisecond))}
+	switch off := max(offset, -offset); {
+	case off > clockProblem:
+		f.Result, f.Next = problem, "set the clocks: beyond 30 s nothing is shared"
+	case off > clockNote:
+		f.Result, f.Next = note, "set the clocks: beyond 30 s nothing is shared"
+	}
+	return f
+}
+
+// sharedEviction looks whether write records may be evicted: then a key is free.
+func sharedEviction(policy string) finding {
+	f := finding{Step: "shared eviction", Result: fine, What: "maxmemory-policy is " + policy}
+	switch {
+	case policy == "":
+		f.What = "maxmemory-policy is not known: these rights do not show it"
+		f.Result, f.Next = note, "have it noeviction or volatile-ttl: with allkeys-* an Idempotency-Key may be forgotten, and its write be sent again"
+	case strings.HasPrefix(policy, "allkeys-") || policy == "volatile-lru" || policy == "volatile-lfu" || policy == "volatile-random":
+		f.Result, f.Why = note, "when memory is short, records of writes are evicted: an Idempotency-Key is then free, and its write may be sent again"
+		f.Next = "CONFIG SET maxmemory-policy noeviction, or volatile-ttl"
+	}
+	return f
+}
+
+func sharedEntry(x redisstore.Examination) finding {
+	f := finding{Step: "shared entries", Result: fine}
+	switch x.Entry {
+	case "found":
+		f.What = fmt.Sprintf("a token of the default grant is there, %v old", x.Age.Round(time.Second))
+	case "foreign":
+		f.Result, f.What = problem, "something is there under the name of the default grant's token, but not by these credentials"
+		f.Why, f.Next = "somebody else writes there", "restrict who may write to monite-proxy:* in the store"
+	default:
+		f.What = "no token of the default grant yet"
+	}
+	return f
+}

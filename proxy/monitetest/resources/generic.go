@@ -1,0 +1,397 @@
+package resources
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
+)
+
+// handler does what an operation says. It returns the document, the row or
+// the page that the response is made from; nil where there is none.
+type handler func(c *call) (any, error)
+
+// handlers are the operations with behaviour of their own, by "METHOD path";
+// generic serves the others.
+var handlers = map[string]handler{}
+
+// kind is what is special about the documents of a collection.
+type kind struct {
+	object string // its name in events and webhooks; empty: there are none
+	unique string // a field that no two documents share
+	// fill completes a new document, and may refuse it.
+	fill func(c *call, d Doc) error
+	// guard may refuse that a document is changed or deleted.
+	guard func(c *call, d Doc) error
+	// changed settles what follows from a change, on the copy that is stored.
+	changed func(c *call, d Doc) error
+	// field reads a field for filters and sort; a second result of false means
+	// that the field is read as usual.
+	field func(c *call, d Doc, name string) ([]any, bool)
+}
+
+// kinds are by the path of the collection, with {names}.
+var kinds = map[string]*kind{}
+
+var plainKind = &kind{}
+
+// behave adds the behaviour of one resource; each file's init calls it.
+func behave(byKind map[string]*kind, byOperation map[string]handler) {
+	maps.Copy(kinds, byKind)
+	maps.Copy(handlers, byOperation)
+}
+
+// Do does one operation.
+func (a *API) Do(r *Request) *Reply {
+	a.agenda.run(a)
+	c := &call{Request: r, api: a, data: a.Store()}
+	value, err := c.do()
+	if err != nil {
+		refusal, ok := err.(*Refusal)
+		if !ok {
+			panic(err)
+		}
+		return &Reply{Status: refusal.Status, ContentType: "application/json", Body: refusal.Body(), Problems: refusal.Problems}
+	}
+	reply, ok := value.(*Reply)
+	if !ok {
+		reply = c.render(value)
+	}
+	reply.Status, reply.Executed = r.Op.Success, !c.onlyReads()
+	return reply
+}
+
+func (c *call) do() (any, error) {
+	if err := c.judge(); err != nil {
+		return nil, err
+	}
+	if err := c.locate(); err != nil {
+		return nil, err
+	}
+	if err := c.checkReferences(); err != nil {
+		return nil, err
+	}
+	if handle := handlers[c.Op.Method+" "+c.template()]; handle != nil {
+		return handle(c)
+	}
+	return c.generic()
+}
+
+// onlyReads are the POSTs that change nothing.
+func (c *call) onlyReads() bool {
+	last := c.template()[strings.LastIndexByte(c.template(), '/')+1:]
+	return c.reads() || c.Op.Method == http.MethodPost && slices.Contains([]string{"search", "preview", "verify"}, last)
+}
+
+// render makes the response from a handler's value.
+func (c *call) render(value any) *Reply {
+	reply := &Reply{}
+	if c.Op.Response == nil {
+		return reply
+	}
+	reply.ContentType = "application/json"
+	switch value := value.(type) {
+	case *page:
+		reply.Body = c.renderPage(value)
+	case *state.Row:
+		reply.Body = c.renderRow(c.Op.Response, value)
+	default:
+		reply.Body = c.renderValue(c.Op.Response, value)
+	}
+	return reply
+}
+
+func (c *call) renderValue(s *schema.Schema, value any) []byte {
+	if value == nil {
+		value = Doc{}
+	}
+	m := c.maker(text(object(value)["id"]) + c.id)
+	fitted, ok := m.Project(s, value)
+	if !ok {
+		fitted = m.Fill(s)
+	}
+	body, err := json.Marshal(fitted)
+	if err != nil {
+		panic("resources: response is not JSON: " + err.Error())
+	}
+	return body
+}
+
+// rendered is the JSON of a row by one schema.
+type rendered struct {
+	by   *schema.Schema
+	body []byte
+}
+
+func (c *call) renderRow(s *schema.Schema, row *state.Row) []byte {
+	if known, ok := row.Rendered.Load().(rendered); ok && known.by == s {
+		return known.body
+	}
+	body := c.renderValue(s, row.Doc)
+	row.Rendered.Store(rendered{s, body})
+	return body
+}
+
+// generic serves an operation from its shape alone: a path that ends in a
+// parameter is an item, then there are collections, and any other is a view, a
+// setting or an action.
+func (c *call) generic() (any, error) {
+	_, last, _ := cutLast(c.template())
+	switch p := c.api.places[c.template()]; {
+	case isParam(last):
+		return c.item()
+	case strings.HasSuffix(last, "_file") || last == "logo" && c.upload != nil:
+		return c.attach()
+	case p.collection && c.reads():
+		return c.page(c.rowsAt(c.path).Rows())
+	case p.collection && c.Op.Method == http.MethodPost:
+		return c.create(c.body)
+	}
+	return c.other()
+}
+
+func (c *call) kindOf(template string) *kind {
+	if k := kinds[template]; k != nil {
+		return k
+	}
+	return plainKind
+}
+
+// itemKind is the kind of the document that the path ends in.
+func (c *call) itemKind() *kind {
+	parent, _, _ := cutLast(c.template())
+	return c.kindOf(parent)
+}
+
+// item serves one document, which exists (or did a moment ago).
+func (c *call) item() (any, error) {
+	switch c.Op.Method {
+	case http.MethodGet:
+		if row := c.rows().Row(c.id); row != nil {
+			return row, nil
+		}
+	case http.MethodDelete:
+		return c.remove()
+	default:
+		return c.change(c.body)
+	}
+	return nil, notFound(singular(c.parent))
+}
+
+func (c *call) remove() (any, error) {
+	k := c.itemKind()
+	removed, err := c.rows().Remove(c.id, func(d Doc) error {
+		if k.guard != nil {
+			return k.guard(c, d)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case removed == nil:
+		return nil, notFound(singular(c.parent))
+	}
+	c.event(k.object, "deleted", removed)
+	return removed, nil
+}
+
+// serverOwned are fields that no body may set.
+var serverOwned = []string{"id", "created_at", "updated_at", "entity_id"}
+
+// create stores a new document made of the fields.
+func (c *call) create(fields Doc) (Doc, error) {
+	k := c.kindOf(c.template())
+	d := maps.Clone(fields)
+	c.stamp(d)
+	if k.fill != nil {
+		if err := k.fill(c, d); err != nil {
+			return nil, err
+		}
+	}
+	d = c.complete(c.api.places[c.template()].item, d)
+	rows := c.rowsAt(c.path)
+	if k.unique == "" {
+		rows.Add(d)
+	} else if other := rows.AddUnless(d, func(other Doc) bool { return d[k.unique] != nil && other[k.unique] == d[k.unique] }); other != nil {
+		return nil, c.conflict("A " + singular(c.path) + " with this " + k.unique + " exists")
+	}
+	c.event(k.object, "created", d)
+	return d, nil
+}
+
+// stamp sets what the server owns.
+func (c *call) stamp(d Doc) {
+	now := c.api.timestamp()
+	d["id"], d["created_at"], d["updated_at"] = c.api.NewID(), now, now
+	d["entity_id"], d["created_by"] = c.EntityID, c.actor()
+	for _, name := range []string{"created_by_entity_user_id", "entity_user_id", "was_created_by_user_id", "created_by_user_id"} {
+		if d[name] == nil {
+			d[name] = c.user()
+		}
+	}
+	if d["created_by_entity_user_id"] == nil {
+		d["created_by_entity_user_id"] = c.actor()
+	}
+	if len(c.chain) > 0 {
+		d[c.chain[len(c.chain)-1]] = c.id
+	}
+}
+
+// complete adds to a document what its schema requires and nobody has said,
+// once: later responses show the same.
+func (c *call) complete(s *schema.Schema, d Doc) Doc {
+	if s == nil {
+		return d
+	}
+	fitted, ok := c.maker(text(d["id"])).Project(s, d)
+	full, isDoc := fitted.(Doc)
+	if !ok || !isDoc {
+		return d
+	}
+	for name, value := range full {
+		if have, is := d[name]; !is || have == nil {
+			d[name] = value
+		}
+	}
+	return d
+}
+
+// change merges fields into the document of the path.
+func (c *call) change(fields Doc) (Doc, error) {
+	k := c.itemKind()
+	d, err := c.update(c.rows(), c.id, func(d Doc) error {
+		if k.guard != nil {
+			if err := k.guard(c, d); err != nil {
+				return err
+			}
+		}
+		merge(d, fields)
+		if k.changed != nil {
+			return k.changed(c, d)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case d == nil:
+		return nil, notFound(singular(c.parent))
+	}
+	c.event(k.object, "updated", d)
+	return d, nil
+}
+
+// merge sets fields in d, objects field by field. What the server owns stays.
+func merge(d, fields Doc) {
+	for name, value := range fields {
+		if slices.Contains(serverOwned, name) {
+			continue
+		}
+		old, isOld := d[name].(Doc)
+		add, isAdd := value.(Doc)
+		if isOld && isAdd {
+			merged := maps.Clone(old)
+			merge(merged, add)
+			value = merged
+		}
+		d[name] = value
+	}
+}
+
+// attach hangs an uploaded file on the document of the path.
+func (c *call) attach() (any, error) {
+	file := c.keepFile(c.parent[strings.LastIndexByte(c.parent, '/')+1:])
+	d, err := c.update(c.rows(), c.id, func(d Doc) error {
+		d["file"], d["file_id"], d["file_url"] = file, file["id"], file["url"]
+		return nil
+	})
+	if d == nil && err == nil {
+		err = notFound(singular(c.parent))
+	}
+	return d, err
+}
+
+// other serves a view or setting, one document of its own, or an action.
+func (c *call) other() (any, error) {
+	settings := c.data.At(c.owner, "_views")
+	kept := settings.Get(c.path)
+	switch c.Op.Method {
+	case http.MethodGet:
+		return c.view(settings, kept), nil
+	case http.MethodDelete:
+		_, _ = settings.Remove(c.path, nil)
+		return Doc{}, nil
+	case http.MethodPut, http.MethodPatch:
+		d := maps.Clone(c.body)
+		if c.Op.Method == http.MethodPatch {
+			d = maps.Clone(c.view(settings, kept))
+			merge(d, c.body)
+		}
+		d["id"] = c.path
+		settings.Add(d)
+		return without(d, "id"), nil
+	}
+	return c.action()
+}
+
+// view is what was set, or else what the schema says by itself, with the
+// optional parts.
+func (c *call) view(settings *state.Collection, kept Doc) Doc {
+	if kept != nil {
+		return without(kept, "id")
+	}
+	m := c.maker(c.owner + c.path)
+	m.Full = true
+	made, _ := m.Fill(c.Op.Response).(Doc)
+	if made == nil {
+		made = Doc{}
+	}
+	d := maps.Clone(made)
+	d["id"] = c.path
+	settings.Add(d)
+	return made
+}
+
+// action is a POST that is not a creation: on a document it touches it, and by
+// itself it makes something that nobody keeps.
+func (c *call) action() (any, error) {
+	if c.id == "" {
+		d := maps.Clone(c.body)
+		c.stamp(d)
+		return d, nil
+	}
+	d, err := c.update(c.rows(), c.id, func(Doc) error { return nil })
+	if err != nil || d == nil {
+		return nil, notFound(singular(c.parent))
+	}
+	if strings.HasSuffix(c.path, "/make_default") {
+		c.makeDefault(c.rows(), c.id, d)
+		d = c.rows().Get(c.id)
+	}
+	shown := maps.Clone(d)
+	maps.Copy(shown, c.body)
+	shown["id"] = d["id"]
+	return shown, nil
+}
+
+// makeDefault takes the default from the others of the same kind.
+func (c *call) makeDefault(rows *state.Collection, id string, d Doc) {
+	for _, other := range rows.All() {
+		same := other["currency"] == d["currency"] && other["type"] == d["type"] && other["document_type"] == d["document_type"]
+		if other["id"] != id && (!same || other["is_default"] != true) {
+			continue
+		}
+		_, _ = c.update(rows, text(other["id"]), func(o Doc) error {
+			o["is_default"] = other["id"] == id
+			if _, is := o["is_default_for_currency"]; is {
+				o["is_default_for_currency"] = other["id"] == id
+			}
+			return nil
+		})
+	}
+}

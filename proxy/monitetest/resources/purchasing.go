@@ -1,0 +1,152 @@
+package resources
+
+import "slices"
+
+// creditTransitions are the life of a supplier's credit note.
+var creditTransitions = map[string]transition{
+	"submit_for_approval": {[]string{"draft", "new"}, "submitted_for_approval", "submitted_for_approval"},
+	"approve":             {[]string{"draft", "new", "submitted_for_approval"}, "approved", "approved"},
+	"reject":              {[]string{"new", "submitted_for_approval"}, "rejected", "rejected"},
+	"cancel":              {[]string{"draft", "new", "submitted_for_approval", "approved"}, "canceled", "canceled"},
+}
+
+func init() {
+	table := map[string]handler{
+		"GET payable_credit_notes/{credit_note_id}/validate":       func(c *call) (any, error) { return Doc{"id": c.id, "validation_errors": []any{}}, nil },
+		"POST payable_credit_notes/validations/reset":              resetView("payable_credit_notes/validations"),
+		"POST payables/validations/reset":                          resetView("payables/validations"),
+		"POST delivery_notes/{delivery_note_id}/cancel":            moveNote("canceled"),
+		"POST delivery_notes/{delivery_note_id}/mark_as_delivered": moveNote("delivered"),
+	}
+	for action := range creditTransitions {
+		table["POST payable_credit_notes/{credit_note_id}/"+action] = moveCreditNote(action)
+	}
+	behave(map[string]*kind{
+		"payable_credit_notes":    {object: "payables_credit_note", fill: fillCreditNote, changed: changedCreditNote},
+		"payable_purchase_orders": {object: "payables_purchase_order", fill: fillOrder, changed: addCompanies},
+		"delivery_notes":          {object: "delivery_note", fill: fillDelivery},
+		"receipts":                {object: "receipt"},
+	}, table)
+}
+
+func resetView(path string) handler {
+	return func(c *call) (any, error) {
+		settings := c.data.At(c.owner, "_views")
+		_, _ = settings.Remove(path, nil)
+		c.path = path
+		return c.view(settings, nil), nil
+	}
+}
+
+func fillCreditNote(c *call, d Doc) error {
+	if d["status"] == nil {
+		d["status"], d["origin"], d["source_of_data"] = "new", "upload", "user_specified"
+	}
+	return changedCreditNote(c, d)
+}
+
+func changedCreditNote(c *call, d Doc) error {
+	c.tagged(d)
+	if d["total_amount"] == nil && d["subtotal"] != nil {
+		d["total_amount"] = number(d["subtotal"]) + number(d["tax_amount"])
+	}
+	return nil
+}
+
+// moveCreditNote changes the status. An approved note lowers what its bill
+// costs.
+func moveCreditNote(action string) handler {
+	return func(c *call) (any, error) {
+		t := creditTransitions[action]
+		d, err := c.touch(func(d Doc) error {
+			if !slices.Contains(t.from, text(d["status"])) {
+				return c.conflict("Action " + action + " is not allowed for a credit note in the status " + text(d["status"]))
+			}
+			d["status"] = t.to
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.event("payables_credit_note", t.event, d)
+		if bill := text(d["based_on"]); action == "approve" && bill != "" {
+			c.applyCredit(bill, d)
+		}
+		return d, nil
+	}
+}
+
+func (c *call) applyCredit(bill string, note Doc) {
+	_, _ = c.update(c.at("payables"), bill, func(p Doc) error {
+		p["credit_notes"] = append(slices.Clone(asList(p["credit_notes"])), Doc{
+			"id": note["id"], "status": note["status"], "document_id": note["document_id"], "total_amount": note["total_amount"], "issued_at": note["issued_at"],
+		})
+		total := max(0, owed(p)-number(note["total_amount"]))
+		p["total_amount_with_credit_notes"] = total
+		p["amount_due"], p["amount_to_pay"] = total-number(p["amount_paid"]), total-number(p["amount_paid"])
+		return nil
+	})
+}
+
+func fillOrder(c *call, d Doc) error {
+	d["status"], d["document_id"] = "draft", c.takeNumber("purchase_order")
+	return addCompanies(c, d)
+}
+
+// addCompanies adds both companies' data to an order or a delivery note.
+func addCompanies(c *call, d Doc) error {
+	counterpart := c.at("counterparts").Get(text(d["counterpart_id"]))
+	party := without(object(first(counterpart["organization"], counterpart["individual"])))
+	party["counterpart_type"], party["type"], party["name"] = counterpart["type"], counterpart["type"], partyName(counterpart)
+	party["organization"], party["individual"] = counterpart["organization"], counterpart["individual"]
+	d["counterpart"] = party
+	address := first(d["counterpart_address_id"], counterpart["default_billing_address_id"])
+	d["counterpart_address"] = c.at("counterparts/" + text(counterpart["id"]) + "/addresses").Get(text(address))
+	addSeller(d, c.entity())
+	seller := object(d["entity"])
+	seller["organization"], seller["individual"] = c.entity()["organization"], c.entity()["individual"]
+	return nil
+}
+
+func fillDelivery(c *call, d Doc) error {
+	d["status"] = "created"
+	if d["document_id"] == nil {
+		d["document_id"] = c.takeNumber("delivery_note")
+	}
+	if source := c.at("receivables").Get(text(d["based_on"])); source != nil {
+		d["counterpart_id"], d["based_on_document_id"] = source["counterpart_id"], source["document_id"]
+		lines := []any{}
+		for _, line := range list(source["line_items"]) {
+			lines = append(lines, Doc{"product": line["product"], "quantity": line["quantity"]})
+		}
+		d["line_items"] = lines
+	} else if d["based_on"] != nil {
+		return c.unknown("receivable", text(d["based_on"]), "body", "based_on")
+	}
+	lines := []any{}
+	for _, line := range list(d["line_items"]) {
+		shown := without(line)
+		if product := c.at("products").Get(text(line["product_id"])); product != nil {
+			shown["product"] = Doc{"id": product["id"], "name": product["name"], "measure_unit": unitOf(c.pricer(), product)}
+		}
+		lines = append(lines, shown)
+	}
+	d["line_items"] = lines
+	return addCompanies(c, d)
+}
+
+func moveNote(to string) handler {
+	return func(c *call) (any, error) {
+		d, err := c.touch(func(d Doc) error {
+			if d["status"] != "created" {
+				return c.conflict("The delivery note is " + text(d["status"]))
+			}
+			d["status"] = to
+			return nil
+		})
+		if err == nil {
+			c.event("delivery_note", to, d)
+		}
+		return d, err
+	}
+}
