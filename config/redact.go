@@ -32,6 +32,8 @@ func settings(parsed *spec, environment map[string]string, cfg *Config) []Settin
 			s.Value = show
 		} else if cfg.Traces == nil && strings.HasPrefix(v.name, otelPrefix) && fields.Field(v.field).Kind() == reflect.String {
 			s.Value = "" // not judged, and so not shown
+		} else if v.name == otlpEndpoint {
+			s.Value = originOf(parsed.OTLPEndpoint)
 		} else {
 			s.Value = showValue(fields.Field(v.field).Interface())
 		}

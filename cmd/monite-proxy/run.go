@@ -25,6 +25,15 @@ func (s *sidecar) endpoints() []endpoint {
 	return all
 }
 
+// addresses are those that are open, for /status.
+func (s *sidecar) addresses() map[string][]string {
+	all := map[string][]string{"data": s.data.listener.Addresses(), "admin": s.admin.listener.Addresses()}
+	if s.vend.server != nil {
+		all["vend"] = s.vend.listener.Addresses()
+	}
+	return all
+}
+
 // run is the life of the sidecar, from open listeners to the exit code.
 func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.sayHello()
@@ -129,6 +138,11 @@ func (s *sidecar) sayHello() {
 		Str("environment", s.cfg.Environment).Str("upstream", s.cfg.Upstream.String()).
 		Str("listen", fmt.Sprint(s.data.listener.Addr())).Str("admin", fmt.Sprint(s.admin.listener.Addr())).
 		Str("grant_type", s.cfg.GrantType)
+	for name, of := range map[string]endpoint{"listen_ipv6": s.data, "admin_ipv6": s.admin} {
+		if all := of.listener.Addresses(); len(all) > 1 { // localhost
+			line = line.Str(name, all[1])
+		}
+	}
 	if s.vend.server != nil {
 		line = line.Str("vend", fmt.Sprint(s.vend.listener.Addr()))
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
@@ -45,6 +46,7 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
 		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
+		Listeners: func() map[string][]string { return map[string][]string{"data": {"127.0.0.1:8080", "[::1]:8080"}} },
 	}
 	if change != nil {
 		change(&config)
@@ -267,5 +269,40 @@ func TestWritesAndUnknownPathsAreRefused(t *testing.T) {
 		if got, _ := ask(h, "POST", path, "localhost"); got != want {
 			t.Errorf("POST %s = %d, want %d", path, got, want)
 		}
+	}
+}
+
+// A loop that asks for a refresh would use up the mints of all replicas.
+func TestRefreshIsFollowedOnceInHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, tokens, _ := newTestHandler(nil)
+		post := func() *httptest.ResponseRecorder {
+			in := httptest.NewRequest("POST", "http://localhost/tokens/refresh", nil)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, in)
+			return w
+		}
+		if w := post(); w.Code != http.StatusAccepted {
+			t.Errorf("first = %d, want 202", w.Code)
+		}
+		time.Sleep(refreshPause / 3)
+		for range 100 {
+			if w := post(); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "20" {
+				t.Fatalf("too early = %d, Retry-After %q, want 429 and 20", w.Code, w.Header().Get("Retry-After"))
+			}
+		}
+		time.Sleep(2 * refreshPause / 3)
+		if w := post(); w.Code != http.StatusAccepted || tokens.refreshed != 2 {
+			t.Errorf("after the pause = %d, %d refreshes, want 202 and 2", w.Code, tokens.refreshed)
+		}
+	})
+}
+
+func TestStatusShowsEveryAddressOfALocalhostListener(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	_, body := ask(h, "GET", "/status", "localhost")
+	var got Status
+	if err := json.Unmarshal([]byte(body), &got); err != nil || strings.Join(got.Listeners["data"], " ") != "127.0.0.1:8080 [::1]:8080" {
+		t.Errorf("listeners = %v, %v", got.Listeners, err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +43,7 @@ func render(name string, s *Status) []byte {
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.
+	// The oldest makes room: its browser comes back if anybody still looks at it.
 	maxViewers = 8
 	// viewerTimeout ends a stream whose reader does not read.
 	viewerTimeout = 5 * time.Second
@@ -53,9 +53,11 @@ const (
 type page struct {
 	current func() *Status
 	every   time.Duration // between two events
-	viewers atomic.Int64
 	once    sync.Once
 	closing chan struct{} // closed: every stream ends
+
+	mu      sync.Mutex      // guards viewers
+	viewers []chan struct{} // of the open streams, the oldest first; closed: it ends
 }
 
 func newPage(current func() *Status) *page {
@@ -106,12 +108,8 @@ func (p *page) file(name, contentType string) http.HandlerFunc {
 // events streams the sections that have changed, as server-sent events. It
 // ends when the reader goes or does not read, and when the process stops.
 func (p *page) events(w http.ResponseWriter, r *http.Request) {
-	defer p.viewers.Add(-1)
-	if p.viewers.Add(1) > maxViewers {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many open status pages", http.StatusServiceUnavailable)
-		return
-	}
+	gone := p.enter()
+	defer p.leave(gone)
 	control := http.NewResponseController(w)
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -129,8 +127,29 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-p.closing:
 			return
+		case <-gone:
+			return
 		}
 	}
+}
+
+// enter counts a stream in. What it returns is closed when the stream has to end.
+func (p *page) enter() (gone chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.viewers) >= maxViewers {
+		close(p.viewers[0])
+		p.viewers = slices.Delete(p.viewers, 0, 1)
+	}
+	gone = make(chan struct{})
+	p.viewers = append(p.viewers, gone)
+	return gone
+}
+
+func (p *page) leave(gone chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.viewers = slices.DeleteFunc(p.viewers, func(one chan struct{}) bool { return one == gone })
 }
 
 // changes renders the sections and returns those that are not as they were

@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
@@ -14,21 +16,23 @@ import (
 // Status is the JSON of /status, what the page shows and what the status
 // command prints. Durations are seconds; moments are RFC 3339 in UTC.
 type Status struct {
-	Version     string        `json:"version"`
-	Commit      string        `json:"commit"`
-	Go          string        `json:"go"`
-	Environment string        `json:"environment"`
-	Production  bool          `json:"production"`
-	Upstream    string        `json:"upstream"`
-	Ready       bool          `json:"ready"`
-	Problems    []string      `json:"problems"`
-	Checks      []CheckStatus `json:"checks"`
-	Now         time.Time     `json:"now"`
-	Started     time.Time     `json:"started"`
-	Uptime      float64       `json:"uptime_seconds"`
-	InFlight    int64         `json:"in_flight_requests"`
-	Traffic     Traffic       `json:"traffic"`
-	Identities  []GrantStatus `json:"identities"` // at most 1,000: see listed
+	Version     string `json:"version"`
+	Commit      string `json:"commit"`
+	Go          string `json:"go"`
+	Environment string `json:"environment"`
+	Production  bool   `json:"production"`
+	Upstream    string `json:"upstream"`
+	// Listeners are the addresses that are open: data, admin and vend.
+	Listeners  map[string][]string `json:"listeners"`
+	Ready      bool                `json:"ready"`
+	Problems   []string            `json:"problems"`
+	Checks     []CheckStatus       `json:"checks"`
+	Now        time.Time           `json:"now"`
+	Started    time.Time           `json:"started"`
+	Uptime     float64             `json:"uptime_seconds"`
+	InFlight   int64               `json:"in_flight_requests"`
+	Traffic    Traffic             `json:"traffic"`
+	Identities []GrantStatus       `json:"identities"` // at most 1,000: see listed
 	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
@@ -133,7 +137,7 @@ func (h *Handler) current() *Status {
 	c := &h.config
 	status := &Status{
 		Version: c.Version, Commit: c.Commit, Go: c.GoVersion,
-		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream,
+		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream, Listeners: c.Listeners(),
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
 		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
@@ -267,11 +271,18 @@ func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
+	// Whole, with its length: a reader that does not read holds one copy of it, and no
+	// encoder, until the server's write deadline.
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		panic("admin: " + err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(text.Bytes())
 }
 
 var _ Tokens = (*tokencache.Cache)(nil)

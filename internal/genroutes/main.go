@@ -9,7 +9,8 @@
 //
 //	go run ./internal/genroutes -openapi FILE
 //
-// main.go has the flags and the files, parse.go reads the document, render.go writes
+// main.go has the flags and the files, parse.go reads the document, facts.go derives
+// the facts that the simulator judges by, render.go writes
 // the tables.
 package main
 
