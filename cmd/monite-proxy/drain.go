@@ -53,6 +53,19 @@ func (s *sidecar) drain() bool {
 	return false
 }
 
+// lastLines is how long requests that are cut off get to write their audit lines.
+const lastLines = time.Second
+
+// cutOff ends every request at once. What became of a write that upstream may have
+// is told in its audit line: unknown.
+func (s *sidecar) cutOff() {
+	for _, e := range s.endpoints() {
+		_ = e.server.Close()
+	}
+	s.named.Cut()
+	s.conns.waitUntilNone(context.Background(), lastLines)
+}
+
 // end stops accepting, and cuts off what takes longer than grace.
 func (e endpoint) end(grace time.Duration) {
 	e.listener.Stop()
