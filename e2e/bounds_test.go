@@ -54,7 +54,9 @@ func TestBounds(t *testing.T) {
 			url := script(t, nil, answerOK)
 			cmd := exec.Command("/bin/sh", "-c", `ulimit -n 256 && exec "$0"`, filepath.Join(binaries, "monite-proxy"))
 			s := launch(t, defaultEnv(url).with("MONITE_VEND_ADDR", "127.0.0.1:0").
-				with("MONITE_ALLOWED_ENTITY_USER_IDS", "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"), cmd, nil).ready()
+				with("MONITE_ALLOWED_ENTITY_USER_IDS", "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"), cmd, nil)
+			s.waitFor("the listeners", s.addresses)
+			s.ready()
 			address := map[string]string{
 				"data": strings.TrimPrefix(s.Data, "http://"), "admin": strings.TrimPrefix(s.Admin, "http://"), "vend": s.logField("vend"),
 			}[attack.listener]

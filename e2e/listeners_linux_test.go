@@ -72,7 +72,9 @@ func TestActivatedLocalhost(t *testing.T) {
 		cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, filepath.Join(binaries, "monite-proxy"))
 		cmd.ExtraFiles = files
 		e := defaultEnv(url).with("MONITE_LISTEN_ADDR", "localhost:"+port).with("LISTEN_FDS", fmt.Sprint(len(files))).with("MONITE_ENTITY_ID", monitetest.DemoEntityID)
-		s := launch(t, e, cmd, nil).ready()
+		s := launch(t, e, cmd, nil)
+		s.waitFor("the listeners", s.addresses)
+		s.ready()
 		for _, host := range []string{"127.0.0.1", "[::1]"} {
 			response, err := http.Get("http://" + host + ":" + port + "/v1/payables")
 			if err != nil {
@@ -152,7 +154,9 @@ func TestSidecarEndsWithItsTerminal(t *testing.T) {
 	cmd := exec.Command(filepath.Join(binaries, "monite-proxy"))
 	cmd.Stdin = tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	s := launch(t, defaultEnv(url), cmd, nil).ready()
+	s := launch(t, defaultEnv(url), cmd, nil)
+	s.waitFor("the listeners", s.addresses)
+	s.ready()
 	_ = tty.Close()
 	s.signal(syscall.SIGHUP)
 	s.waitFor("the reload", func() bool { return s.logged("secret files read again") })
