@@ -78,6 +78,10 @@ faults-full: ## the same with the long cells: 10 GiB bodies, 18,000 idle connect
 ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, and count executions
 	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} go test -count=1 -v -timeout 60m -run 'LedgerNo' ./e2e
 
+.PHONY: bounds
+bounds: ## attack each listener with BOUNDS (3000) connections, and print memory, descriptors and the latency of data meanwhile
+	BOUNDS=$${BOUNDS:-3000} go test -count=1 -v -timeout 20m -run 'TestBounds$$' ./e2e
+
 .PHONY: ledger-mutant
 ledger-mutant: ## the same with the standard transport swapped in: it must be caught
 	LEDGER_MUTANT=1 go test -count=1 -v -run 'TestLedgerCatches' ./internal/mutants

@@ -10,7 +10,8 @@
 //     names.go: what it may read and say when names are looked up
 //   - run.go: from open listeners to the exit code; notify.go: what the service
 //     manager is told meanwhile
-//   - drain.go: the end, in which no accepted request is lost
+//   - drain.go: the end, in which no accepted request is lost; terminal_*.go: the end
+//     of the terminal in which the sidecar was started
 //
 // main.go is this file. command.go finds the command by its name. The others have a file each: check.go,
 // doctor.go, status.go, health.go, wait.go, shutdown.go, version.go and help.go.

@@ -22,6 +22,7 @@ func serve(stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	tty := openTerminal()
 	// Handled to the very end: by default SIGHUP ends the process.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -56,6 +57,7 @@ func serve(stderr io.Writer) int {
 		s.closeListeners()
 		return exitFailure
 	}
+	s.terminal = tty
 	return s.run(signals, hangups)
 }
 
