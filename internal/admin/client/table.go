@@ -124,20 +124,17 @@ func notes(r admin.RequestStatus) string {
 	return strings.Join(all, ", ")
 }
 
-// ShortSeconds writes seconds as 1m23s, 4.1s, 12ms.
+// ShortSeconds writes seconds in three digits: 4.12ms, 45.6ms, 1.23s, 12.3s; from a
+// minute on as 1m23s.
 func ShortSeconds(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d.Abs() >= time.Minute:
-		d = d.Round(time.Second)
-	case d.Abs() >= time.Second:
-		d = d.Round(100 * time.Millisecond)
-	case d.Abs() >= 10*time.Millisecond:
-		d = d.Round(time.Millisecond)
-	default:
-		d = d.Round(100 * time.Microsecond)
+	digit := time.Second
+	if d.Abs() < time.Minute {
+		for digit = time.Nanosecond; d.Abs()/digit >= 1000; digit *= 10 {
+		}
+		digit = max(digit, time.Microsecond)
 	}
-	return d.String()
+	return d.Round(digit).String()
 }
 
 func orDash(text string) string {

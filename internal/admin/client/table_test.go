@@ -66,3 +66,14 @@ func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
 		t.Errorf("control bytes pass: %q", shown)
 	}
 }
+
+func TestDurationsHaveThreeDigits(t *testing.T) {
+	for seconds, want := range map[float64]string{
+		0: "0s", 0.000_004_4: "4µs", 0.000_412_3: "412µs", 0.004_123: "4.12ms", 0.045_67: "45.7ms", 0.456_7: "457ms", 1.234: "1.23s", 12.34: "12.3s",
+		59.97: "1m0s", 83.4: "1m23s", 3723: "1h2m3s", -0.004_123: "-4.12ms",
+	} {
+		if got := ShortSeconds(seconds); got != want {
+			t.Errorf("ShortSeconds(%v) = %s, want %s", seconds, got, want)
+		}
+	}
+}
