@@ -12,6 +12,8 @@ const usage = `monite-proxy: apps call localhost without credentials, and Monite
 Usage: monite-proxy [command]
 
   serve      run the sidecar (the default)
+  run        start a sidecar on free ports, then a command that calls it:
+             monite-proxy run -- npm test. It gets MONITE_API_URL, no credentials
   check      validate the configuration and print the effective one, redacted
   doctor     try everything on the way to Monite, and say what is wrong; -json
   status     what the running sidecar does, as a table; -watch, -json

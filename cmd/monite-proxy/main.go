@@ -12,6 +12,9 @@
 //     manager is told meanwhile
 //   - drain.go: the end, in which no accepted request is lost
 //
+// child.go is the command run: the same life beside that of another command;
+// child_unix.go and child_other.go: what each system knows of a child.
+//
 // main.go is this file. command.go finds the command by its name. The others have a file each: check.go,
 // doctor.go, status.go, health.go, wait.go, shutdown.go, version.go and help.go.
 package main
