@@ -3,7 +3,8 @@
 //
 // The life of the sidecar, in order:
 //
-//   - serve.go: what is loaded and opened before anything runs
+//   - serve.go: what is loaded and opened before anything runs; banner.go: what
+//     people are told then
 //   - sidecar.go: the parts put together; credentials.go, apps.go, vend.go and
 //     traces.go: one part each
 //   - confine.go, memory.go: what the process gives up, and how much it may use;

@@ -44,6 +44,9 @@ func serve(stderr io.Writer) int {
 		s.closeListeners()
 		return exitFailure
 	}
+	if forPeople(cfg, stderr) {
+		_, _ = s.lines.Write([]byte(s.banner()))
+	}
 	return s.run(signals, hangups)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ const envPrefix = "MONITE_SIM_"
 type options struct {
 	listen  string
 	config  monitetest.Config
-	demo    *url.URL // nil: no demo
+	demo    bool
 	health  bool
 	command []string
 }
@@ -39,7 +38,7 @@ func parseOptions(args, env []string) (options, error) {
 	flags.IntVar(&opts.config.ExpiredStatus, "expired-status", 401, "")
 	flags.IntVar(&opts.config.RateLimit, "rate-limit", 0, "")
 	flags.DurationVar(&opts.config.Latency, "latency", 0, "")
-	demo := flags.String("demo", "", "")
+	flags.BoolVar(&opts.demo, "demo", false, "")
 	flags.BoolVar(&opts.health, "health", false, "")
 
 	var mistakes []error
@@ -63,13 +62,6 @@ func parseOptions(args, env []string) (options, error) {
 		mistakes = append(mistakes, errors.New("there is no command behind --"))
 	}
 	opts.command = command
-	if *demo != "" {
-		parsed, err := parseDemo(*demo)
-		if err != nil {
-			mistakes = append(mistakes, err)
-		}
-		opts.demo = parsed
-	}
 	return opts, errors.Join(append(mistakes, opts.check()...)...)
 }
 
@@ -81,6 +73,8 @@ func accepted(f *flag.Flag) string {
 		return "a duration, such as 90s or 30m"
 	case int:
 		return "a whole number"
+	case bool:
+		return "true or false"
 	}
 	return "text"
 }
@@ -114,18 +108,13 @@ func (o options) check() (mistakes []error) {
 	if o.config.Latency < 0 {
 		mistakes = append(mistakes, fmt.Errorf("-latency %v: must be 0 or above", o.config.Latency))
 	}
+	if o.demo && len(o.command) == 0 {
+		mistakes = append(mistakes, errors.New("-demo needs a command behind --: it calls the sidecar that the command is"))
+	}
 	if o.health && len(o.command) > 0 {
 		mistakes = append(mistakes, errors.New("-health runs no command"))
 	}
 	return mistakes
-}
-
-func parseDemo(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("-demo %q: must be the base URL of the sidecar, such as http://localhost:8080", text)
-	}
-	return u, nil
 }
 
 // lookup returns the last value of a variable, as os.Getenv would.

@@ -31,8 +31,7 @@ Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag 
                          for the older dialect                       (401)
   -rate-limit number     requests per second and client id, 0 = none (0)
   -latency time          added to every answer                       (0s)
-  -demo url              print curl lines for a sidecar at this URL,
-                         as soon as it accepts connections
+  -demo                  print curl lines once the command, a sidecar, is ready
 
 The command gets MONITE_API_URL, MONITE_CLIENT_ID and MONITE_CLIENT_SECRET of
 the simulator. Where they are unset, MONITE_ALLOWED_ENTITY_IDS and
