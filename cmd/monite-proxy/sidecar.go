@@ -42,6 +42,7 @@ type sidecar struct {
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
+	probes   probes
 	conns    connCount
 	named    *named.Keeper
 	quit     chan struct{} // the quit endpoint was called
@@ -131,6 +132,9 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 
 // observe is told of each request of an app, when it has ended.
 func (s *sidecar) observe(r *proxy.Record) {
+	if s.probes.is(r) {
+		return
+	}
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
 }

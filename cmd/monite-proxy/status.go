@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
@@ -40,7 +43,7 @@ func status(args []string, stdout, stderr io.Writer) int {
 	for {
 		text, err := sidecar.Ask(ctx, "GET", "/status")
 		if err == nil && !*asJSON {
-			text, err = client.Table(text)
+			text, err = client.Table(text, viewOf(stdout, *watch))
 		}
 		if ctx.Err() != nil {
 			return exitOK
@@ -69,6 +72,24 @@ func status(args []string, stdout, stderr io.Writer) int {
 		case <-time.After(*every):
 		}
 	}
+}
+
+// viewOf asks the terminal at each turn: it may have changed its size. The last
+// line is left for the cursor.
+func viewOf(out io.Writer, watch bool) client.View {
+	if !isTerminal(out) {
+		return client.View{}
+	}
+	view := client.View{Colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	width, height, err := term.GetSize(int(out.(interface{ Fd() uintptr }).Fd()))
+	if err != nil {
+		return view
+	}
+	view.Width = width
+	if watch {
+		view.Height = max(height-1, 1)
+	}
+	return view
 }
 
 func compact(text string) string {
