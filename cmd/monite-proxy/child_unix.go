@@ -88,7 +88,11 @@ func (c *child) wait() int {
 // stopWith stops this process as the terminal has stopped the child (Ctrl-Z), so
 // that the shell takes the terminal back. After "fg" or "bg" both go on.
 func (c *child) stopWith() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-continued // Kill may return before the process has stopped
 	if hasTerminal() {
 		_ = unix.IoctlSetPointerInt(int(os.Stdin.Fd()), unix.TIOCSPGRP, c.pid)
 	}

@@ -108,7 +108,7 @@ func head(s *admin.Status) (all []line) {
 		say(red, "NOT READY: %s", TermSafe(strings.Join(s.Problems, "; ")))
 	}
 	if t := s.UpstreamTrouble; t != nil {
-		say(red, "UPSTREAM: %s: %d requests since %s, the last %s ago", TermSafe(t.What), t.Requests, ShortSeconds(t.Since), ShortSeconds(t.Last))
+		say(red, "UPSTREAM: %s; failed requests: %d in %s, the last %s ago", TermSafe(t.What), t.Requests, ShortSeconds(t.Since), ShortSeconds(t.Last))
 	}
 	if c := s.Credentials; c != nil && c.NewPair != "none" {
 		text := "CREDENTIALS: " + TermSafe(c.Summary)

@@ -120,7 +120,7 @@ func TestStatusTableNamesWhoActed(t *testing.T) {
 		Requests:        []admin.RequestStatus{{Identity: "billing", Method: "GET"}, {Method: "PUT", Status: 421}},
 		UpstreamTrouble: &admin.UpstreamTrouble{What: "upstream cannot be reached", Requests: 4, Since: 63},
 	})
-	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET", "-         PUT", "UPSTREAM: upstream cannot be reached: 4 requests since 1m3s"} {
+	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET", "-         PUT", "UPSTREAM: upstream cannot be reached; failed requests: 4 in 1m3s"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the table lacks %q:\n%s", want, shown)
 		}
