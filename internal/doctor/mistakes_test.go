@@ -55,12 +55,13 @@ func identities(text string) map[string]string { return set("MONITE_IDENTITIES_F
 var morePatients = map[string]patient{
 	// Good set-ups: no problem may be found.
 	"healthy, user and entity by one variable each, and the sidecar runs": {environment: acts(baker, bakery), running: &runningSidecar{}},
-	"healthy, the sidecar runs":            {running: &runningSidecar{}},
-	"healthy, partner for one entity":      {environment: set("MONITE_ENTITY_ID", bakery), running: &runningSidecar{}},
-	"healthy, apps name any entity":        {environment: set("MONITE_ALLOWED_ENTITY_IDS", "*", "MONITE_ALLOWED_ENTITY_USER_IDS", "*")},
-	"healthy, user whose entity apps name": {environment: set("MONITE_ENTITY_USER_ID", baker, "MONITE_ALLOWED_ENTITY_IDS", bakery)},
-	"healthy, users of two entities":       {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_USER_IDS", studioUser, "MONITE_ALLOWED_ENTITY_IDS", suite)},
-	"healthy, partner beside a user":       {environment: acts(baker, bakery, "MONITE_GRANT_TYPE", "client_credentials")},
+	"healthy, the sidecar runs":             {running: &runningSidecar{}},
+	"healthy, the sidecar took a free port": {running: &runningSidecar{settings: set("MONITE_LISTEN_ADDR", "127.0.0.1:0")}},
+	"healthy, partner for one entity":       {environment: set("MONITE_ENTITY_ID", bakery), running: &runningSidecar{}},
+	"healthy, apps name any entity":         {environment: set("MONITE_ALLOWED_ENTITY_IDS", "*", "MONITE_ALLOWED_ENTITY_USER_IDS", "*")},
+	"healthy, user whose entity apps name":  {environment: set("MONITE_ENTITY_USER_ID", baker, "MONITE_ALLOWED_ENTITY_IDS", bakery)},
+	"healthy, users of two entities":        {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_USER_IDS", studioUser, "MONITE_ALLOWED_ENTITY_IDS", suite)},
+	"healthy, partner beside a user":        {environment: acts(baker, bakery, "MONITE_GRANT_TYPE", "client_credentials")},
 	"healthy, named identities": {environment: identities("identities:\n" +
 		"  - {name: bakery, grant_type: entity_user, entity_user_id: " + baker + ", entity_id: " + bakery + ", path_prefix: /as/bakery}\n" +
 		"  - {name: studio, grant_type: entity_user, entity_user_id: " + studioUser + ", entity_id: " + suite + ", path_prefix: /as/studio}\n" +
