@@ -89,6 +89,9 @@ func (p *pacer) held(now time.Time) time.Duration {
 
 // heard reads what Monite says is left.
 func (p *pacer) heard(response *http.Response) {
+	if p == nil {
+		return
+	}
 	left, known := fieldNumber(response.Header["Ratelimit-Remaining"])
 	if known {
 		p.remaining.Store(left)
