@@ -37,6 +37,7 @@ var shared = []mutant{
 	{"an adopted token is new", []edit{{others, "storedAt: start.mono,", "storedAt: sent.mono,"}}, "tokencache", []string{"TestAdoptedTokenIsAsYoungAsItIs"}},
 	{"the flight waits until it has told", []edit{{others, "\tf.mints.Go(func() {\n\t\t// Not on", "\tfunc(f func()) { f() }(func() {\n\t\t// Not on"}}, "tokencache", []string{"TestNobodyWaitsForTheStoreToTakeAToken"}},
 	{"adopting stands in line", []edit{{"tokencache/mint.go", "return f.config.Store != nil && f.e.waiting", "return f.config.Store == nil && f.e.waiting"}, {"tokencache/cache.go", "(c.config.Store == nil || joined)", "(joined || !joined)"}}, "tokencache", []string{"TestAdoptingStandsInNoLine"}},
+	{"any token will do after a refusal", []edit{{others, "if (!q.Replaces || a.AfterRefusal) && f.adopt", "if f.adopt"}}, "tokencache", []string{"TestTokenOfBeforeTheRefusalIsNotTakenOver"}},
 	{"a claim is not given back at the end", []edit{{"tokencache/mint.go", "\tif f.lifetime.Err() != nil && r.err != nil {\n\t\tf.giveBack()", "\tif f.lifetime.Err() != nil && r.err != nil {"}}, "tokencache", []string{"TestClaimIsGivenBackAtTheEnd"}},
 	{"a token of any pair is told", []edit{{store + "store.go", "|| o.Token.By != c.ring.pair", ""}}, "tokencache/redisstore", []string{"TestClaimOfAnotherPairIsNotTold"}},
 	{"whoever's clock it is", []edit{{store + "store.go", "far := offset > farOff || offset < -farOff", "far := offset > 1000*farOff"}}, "tokencache/redisstore", []string{"TestHostWhoseClockIsFarOffStandsAside"}},
