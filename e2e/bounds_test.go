@@ -68,11 +68,12 @@ func TestBounds(t *testing.T) {
 			defer attacking.Wait()
 			defer close(stop)
 			var worst time.Duration
-			failures, probes, peak := 0, 0, before
+			asks, failures, probes, peak := 0, 0, 0, before
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 			for began := time.Now(); time.Since(began) < 4*time.Second; <-time.After(50 * time.Millisecond) {
 				for _, ask := range []string{s.Data + "/v1/payables", s.Admin + "/livez"} {
 					asked := time.Now()
+					asks++
 					response, err := client.Get(ask)
 					failed := err != nil || response.StatusCode != http.StatusOK
 					switch {
@@ -92,7 +93,12 @@ func TestBounds(t *testing.T) {
 			}
 			t.Logf("%d connections: VmRSS %.1f MiB, %.1f before; %d descriptors of 256; slowest of data and livez %v; %d of data failed, %d of livez",
 				connections, mib(peak.rss), mib(before.rss), peak.fds, worst.Round(time.Millisecond), failures, probes)
-			if failures > 0 || worst > 2*time.Second {
+			// Behind the attacked listener itself a newcomer may be the one that makes room.
+			tolerated := 0
+			if attack.listener == "data" {
+				tolerated = asks / 20
+			}
+			if failures > tolerated || worst > 2*time.Second {
 				t.Errorf("%d requests failed and the slowest took %v", failures, worst)
 			}
 			if peak.rss > most {
