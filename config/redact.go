@@ -32,6 +32,8 @@ func settings(parsed *spec, environment map[string]string, cfg *Config) []Settin
 			s.Value = show
 		} else if cfg.Traces == nil && strings.HasPrefix(v.name, otelPrefix) && fields.Field(v.field).Kind() == reflect.String {
 			s.Value = "" // not judged, and so not shown
+		} else if v.name == otlpEndpoint {
+			s.Value = originOf(parsed.OTLPEndpoint)
 		} else {
 			s.Value = showValue(fields.Field(v.field).Interface())
 		}
@@ -113,4 +115,17 @@ func shortDuration(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
+}
+
+// ActsAs says on whose behalf a request acts that names nobody, to follow the word
+// "acts". Ids are shortened.
+func (c *Config) ActsAs() string {
+	who := "as the partner"
+	if c.GrantType == "entity_user" {
+		who = "as the entity user " + ids.Short(c.EntityUserID)
+	}
+	if c.EntityID == "" {
+		return who + ", and names no entity"
+	}
+	return who + ", for the entity " + ids.Short(c.EntityID)
 }

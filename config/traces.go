@@ -162,8 +162,8 @@ func buildSampler(t *Traces, parsed *spec, wrong *mistakes) {
 	t.Ratio = ratio
 }
 
-// shown is the endpoint, and of the attributes the names: anything may be in their
-// values.
+// shown is the endpoint without its path, in which some vendors have the key, and
+// of the attributes the names: anything may be in their values.
 func (t *Traces) shown() (endpoint, attributes string) {
 	if t == nil {
 		return "", ""
@@ -172,5 +172,14 @@ func (t *Traces) shown() (endpoint, attributes string) {
 	for i, a := range t.Attributes {
 		names[i] = a.Name
 	}
-	return t.Endpoint.String(), strings.Join(names, ",")
+	return originOf(t.Endpoint.String()), strings.Join(names, ",")
+}
+
+// originOf is the scheme and the host of a URL; empty if it is not one.
+func originOf(text string) string {
+	at, err := url.Parse(text)
+	if err != nil || at.Host == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: at.Scheme, Host: at.Host}).String()
 }

@@ -89,13 +89,12 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 }
 
 func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
-	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY",
-		"OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
+	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/CANARY", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
 	text := fmt.Sprintf("%+v %+v %#v", cfg.Redacted(), cfg.Traces.Headers, cfg.Warnings)
 	if strings.Contains(text, "CANARY") {
 		t.Errorf("shown: %s", around(text, "CANARY"))
 	}
-	if !strings.Contains(text, "Name:OTEL_RESOURCE_ATTRIBUTES Value:team ") || !strings.Contains(text, "http://collector:4318/v1/traces") {
+	if !strings.Contains(text, "Name:OTEL_RESOURCE_ATTRIBUTES Value:team ") || !strings.Contains(text, "Value:http://collector:4318 ") {
 		t.Errorf("not shown: %s", text)
 	}
 	if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "in the clear") {

@@ -300,8 +300,9 @@ func (c *faultCell) idle(n int) {
 	c.figure("%d idle connections after %v: VmRSS %.1f MiB, %.1f before: %.1f KiB each; %d descriptors, %d threads; a request took %v", n,
 		took.Round(time.Millisecond),
 		mib(held.rss), mib(c.base.rss), float64(held.rss-c.base.rss)/float64(n)/1024, held.fds, held.threads, one.took.Round(time.Microsecond))
-	if held.fds < n {
-		c.Errorf("%d descriptors, want %d at least", held.fds, n)
+	const bound = 4096 // of one listener: beyond it the oldest make room
+	if held.fds < min(n, bound) {
+		c.Errorf("%d descriptors, want %d at least", held.fds, min(n, bound))
 	}
 	if each := (held.rss - c.base.rss) / int64(n); each > 32<<10 {
 		c.Errorf("%d bytes of memory per idle connection, want at most 32 KiB", each)

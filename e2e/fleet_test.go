@@ -395,10 +395,10 @@ func TestSharedStoreIsShown(t *testing.T) {
 type redisServer struct {
 	t    *testing.T
 	dir  string
-	port string // of 127.0.0.1
+	host string
+	port string
 	args []string
 	cmd  *exec.Cmd
-	auth []string // for redis-cli
 }
 
 func (r *redisServer) url() string { return "redis://127.0.0.1:" + r.port }
@@ -412,9 +412,14 @@ func startRedis(t *testing.T, options ...string) *redisServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &redisServer{t: t, dir: dir, port: portOf(freePort(t))}
-	r.args = append([]string{"--port", r.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir, "--loglevel",
-		"warning", "--logfile", filepath.Join(dir, "log")}, options...)
+	return startRedisAt(t, dir, "127.0.0.1", portOf(freePort(t)), options...)
+}
+
+// startRedisAt starts one on a certain address.
+func startRedisAt(t *testing.T, dir, host, port string, options ...string) *redisServer {
+	t.Helper()
+	r := &redisServer{t: t, dir: dir, host: host, port: port}
+	r.args = append([]string{"--port", r.port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", dir, "--loglevel", "warning", "--logfile", filepath.Join(dir, "log")}, options...)
 	r.restart()
 	t.Cleanup(r.kill)
 	return r
@@ -438,7 +443,7 @@ func (r *redisServer) restart() {
 		r.t.Fatal(err)
 	}
 	wiretest.Eventually(r.t, "redis-server", func() bool {
-		out, _ := exec.Command("redis-cli", "-p", r.port, "ping").CombinedOutput()
+		out, _ := exec.Command("redis-cli", "-h", r.host, "-p", r.port, "ping").CombinedOutput()
 		return strings.Contains(string(out), "PONG") || strings.Contains(string(out), "NOAUTH") || strings.Contains(string(out), "reset")
 	})
 }
@@ -463,7 +468,7 @@ func (r *redisServer) signal(sig syscall.Signal) {
 // cli runs redis-cli and returns what it prints.
 func (r *redisServer) cli(args ...string) string {
 	r.t.Helper()
-	out, err := exec.Command("redis-cli", append(append([]string{"-p", r.port}, r.auth...), args...)...).CombinedOutput()
+	out, err := exec.Command("redis-cli", append([]string{"-h", r.host, "-p", r.port}, args...)...).CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
 	}
@@ -484,7 +489,13 @@ func (r *redisServer) dump() string {
 func startSentinels(t *testing.T) (master, replica *redisServer, url string) {
 	t.Helper()
 	master = startRedis(t)
-	replica = startRedis(t, "--replicaof", "127.0.0.1", master.port)
+	// On the same port: the processes may connect to no other.
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	replica = startRedisAt(t, dir, "127.0.0.2", master.port, "--replicaof", "127.0.0.1", master.port, "--replica-announce-ip", "127.0.0.2")
 	var hosts []string
 	for range 3 {
 		dir, err := os.MkdirTemp("", "sentinel")
@@ -493,8 +504,7 @@ func startSentinels(t *testing.T) (master, replica *redisServer, url string) {
 		}
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		port := portOf(freePort(t))
-		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s/log\nsentinel monitor tokens 127.0.0.1 %s 2\n"+
-			"sentinel down-after-milliseconds tokens 500\nsentinel failover-timeout tokens 3000\n",
+		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s/log\nsentinel monitor tokens 127.0.0.1 %s 2\nsentinel down-after-milliseconds tokens 500\nsentinel failover-timeout tokens 3000\n",
 			port, dir, dir, master.port)
 		at := filepath.Join(dir, "sentinel.conf")
 		if err := os.WriteFile(at, []byte(config), 0o600); err != nil {

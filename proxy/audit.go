@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
@@ -28,7 +29,8 @@ func (c *call) listenerName() string {
 		return c.listener
 	}
 	if own := listenerOf(c.Context); own != "" {
-		return own
+		address, _, _ := strings.Cut(own, " ") // what follows tells its generations apart
+		return address
 	}
 	return c.log.listener
 }

@@ -67,8 +67,11 @@ type call struct {
 
 // Value implements context.Context.
 func (c *call) Value(key any) any {
-	if key == chi.RouteCtxKey {
+	switch key {
+	case chi.RouteCtxKey:
 		return &c.routed
+	case upstream.Followable{}: // a write that is remembered
+		return c.claim != nil
 	}
 	return c.Context.Value(key)
 }

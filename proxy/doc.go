@@ -20,7 +20,8 @@
 //	rewrite   rewrite.go      the Out request: delete first, then set
 //	send      credential.go   token, attempt, at most one replay after a refusal
 //	attempt   retry.go        at most one more try where nothing can happen twice;
-//	                          trip is the one call that sends
+//	                          trip is the one call that sends, once pace.go says
+//	                          that Monite's limit allows it
 //	          upstream/       the connection: sent once, and the outcome known; dial/
 //	                          makes it; its bytes, and those of strict/, pass
 //	                          through socket/

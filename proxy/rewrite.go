@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/target"
-	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // usualFields is what a map holds before it grows out of its first group. Most
@@ -33,7 +31,7 @@ func (c *call) rewrite() *http.Request {
 		Header:        make(http.Header, usualFields),
 		Body:          c.body.reader(),
 		ContentLength: c.body.length,
-	}).WithContext(c.outContext())
+	}).WithContext(c)
 
 	// Delete first, then set: Caddy's CVE-2026-30851 was a field that survived
 	// because there was nothing to replace it with. Trailers are not forwarded.
@@ -55,15 +53,6 @@ func (c *call) rewrite() *http.Request {
 	}
 	out.Header["X-Request-Id"] = ours[2:3:3]
 	return out
-}
-
-// outContext is that of the Out request: a write that is remembered can be
-// followed to its end.
-func (c *call) outContext() context.Context {
-	if c.claim == nil {
-		return c
-	}
-	return upstream.Followable(c)
 }
 
 // refusedField reports whether a request field stays here, in whatever spelling.

@@ -48,7 +48,7 @@ func NewServer(handler http.Handler, key string, errorLog *log.Logger) *http.Ser
 // NewStrictServer makes the server that takes only heads which can be read in
 // one way. What it refuses is answered, logged and counted by the handler.
 // key is as for NewServer.
-func NewStrictServer(handler *Handler, key string, errorLog *log.Logger) *strict.Server {
+func NewStrictServer(handler strictHandler, key string, errorLog *log.Logger) *strict.Server {
 	return &strict.Server{
 		Handler:           handler,
 		Refuse:            handler.refuseHead,
@@ -68,13 +68,26 @@ func connContext(key string) func(context.Context, net.Conn) context.Context {
 	}
 }
 
-// refuseHead takes a request to its end of which no more is known than why its head
-// was refused.
+// strictHandler is a Handler or a Vendor.
+type strictHandler interface {
+	http.Handler
+	refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation)
+}
+
 func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	c := h.log.begin(h, w, in)
+	h.log.begin(h, w, in).endRefused(why)
+}
+
+func (v *Vendor) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
+	v.log.begin(nil, w, in).endRefused(why)
+}
+
+// endRefused takes a request to its end of which no more is known than why its head
+// was refused.
+func (c *call) endRefused(why strict.Violation) {
 	defer c.end()
 	c.record.Violation = why.String()
-	c.refuse(notSent(headProblem(in.Method, why)))
+	c.refuse(notSent(headProblem(c.in.Method, why)))
 }
 
 // headProblem names what the guard would say if it had seen the request, and

@@ -126,6 +126,7 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 	if held != nil {
 		q.Have = held.mark
 	}
+	q.Replaces = q.Refused
 	for range 4 {
 		budget := f.config.StoreTimeout
 		if known || !f.waited() || !f.heard.Load() {
@@ -146,7 +147,10 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 			return a, nil
 		}
 		f.claim, f.mark = nil, ""
-		if f.adopt(a, sent, held) {
+		// A refusal may be of all tokens that were minted before it. A request is sent
+		// once more and not twice, so the next token must be good: only one that was
+		// minted after a refusal is. Else one more is minted, for all.
+		if (!q.Replaces || a.AfterRefusal) && f.adopt(a, sent, held) {
 			return a, nil
 		}
 		q.Have, q.Refused = a.Mark, false

@@ -505,3 +505,39 @@ func TestAgeCountsFromBeforeTheQuestion(t *testing.T) {
 		}
 	})
 }
+
+// All tokens may have been revoked at once: that of a refresh which this process has not
+// made yet as well. A request is sent once more and not twice, so it must not get that.
+func TestTokenOfBeforeTheRefusalIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store, after := &shelf{}, false
+		c := open(t, sharing(s, store))
+		first, _ := s.get(t, c, partner)
+		time.Sleep(10 * time.Minute)
+		refreshed := s.found(time.Minute) // by another process
+		store.answer = func(n int, q Question) (Answer, error) {
+			if q.Have == refreshed.Mark {
+				return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+			}
+			a := refreshed
+			a.AfterRefusal = after
+			return a, nil
+		}
+		c.Invalidate(partner, first)
+		second, number := s.get(t, c, partner)
+		if second.Equal(refreshed.Token.AccessToken) || number != 3 {
+			t.Errorf("token %d, want one that was minted after the refusal", number)
+		}
+		asks, _ := store.seen()
+		if last := asks[len(asks)-1]; !last.Replaces || last.Refused {
+			t.Errorf("asked %+v, want a claim that replaces, and the other token left to those who have no reason to doubt it", last)
+		}
+		time.Sleep(2 * time.Second)
+		refreshed, after = s.found(0), true
+		c.Invalidate(partner, second)
+		if third, _ := s.get(t, c, partner); !third.Equal(refreshed.Token.AccessToken) {
+			t.Error("a token that was minted after a refusal is not taken over")
+		}
+	})
+}

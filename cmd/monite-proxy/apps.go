@@ -2,6 +2,8 @@ package main
 
 import (
 	"io/fs"
+	"net"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -19,11 +21,15 @@ import (
 func (s *sidecar) newDataServer(key string) listen.Server {
 	if s.cfg.Listener == "std" {
 		std := proxy.NewServer(s.handler, key, logs.ForServer(s.log))
-		std.ConnState = s.conns.observe
+		crowd := listen.Crowd{Max: s.shares.App}
+		std.ConnState = func(conn net.Conn, state http.ConnState) {
+			s.conns.observe(conn, state)
+			crowd.Observe(conn, state)
+		}
 		return std
 	}
 	strict := proxy.NewStrictServer(s.handler, key, logs.ForServer(s.log))
-	strict.ConnState, strict.MaxConns = s.conns.observe, maxAppConns()
+	strict.ConnState, strict.MaxConns = s.conns.observe, s.shares.App
 	return strict
 }
 

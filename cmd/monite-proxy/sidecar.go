@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -46,9 +47,14 @@ type sidecar struct {
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
+	probes   probes
 	conns    connCount
+	shares   listen.Shares
 	named    *named.Keeper
 	quit     chan struct{} // the quit endpoint was called
+	hurried  atomic.Bool   // a second signal came
+	hungUp   chan struct{} // the terminal was closed
+	terminal *terminal     // nil: there is none
 
 	data, admin endpoint
 	vend        endpoint // zero without MONITE_VEND_ADDR
@@ -58,8 +64,9 @@ type sidecar struct {
 // other: tokens, the handler of requests, the servers for apps, the admin server.
 // Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, audit *logs.Audit, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1), hungUp: make(chan struct{}, 1)}
 	s.metrics, s.history = admin.NewMetrics(), admin.NewHistory()
+	s.shares = listen.SharesOf(cfg.MaxInFlight, appListeners(cfg))
 	policy := named.Policy(cfg, cfg.Identities)
 	s.grant = policy.Default
 	s.newTokens()
@@ -72,13 +79,23 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, a
 }
 
 const (
-	// maxUpstreamConns keeps the descriptors of 1,024 busy apps and of their
-	// upstream connections well within what a container usually has.
-	maxUpstreamConns = 1024
 	// maxMintsAtOnce limits the mints under way. How many there may be in a second
 	// is MONITE_MAX_MINTS_PER_SECOND.
 	maxMintsAtOnce = 16
 )
+
+// appListeners is the number of listeners for apps.
+func appListeners(cfg *config.Config) int {
+	n := 1
+	if cfg.Identities != nil {
+		for _, identity := range cfg.Identities.All {
+			if identity.Listen != (config.Listen{}) {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // newTokens makes what mints: the credentials, the token endpoint and the cache.
 func (s *sidecar) newTokens() {
@@ -89,7 +106,7 @@ func (s *sidecar) newTokens() {
 	s.upstream = newTransport(cfg)
 	s.upstream.OnStaleAddresses = s.staleAddresses
 	s.upstream.KeepWarm, s.upstream.Reserve = cfg.KeepWarm, maxMintsAtOnce+2
-	s.upstream.MaxConns = min(cfg.MaxInFlight, maxUpstreamConns) + s.upstream.Reserve
+	s.upstream.MaxConns = s.shares.Upstream + s.upstream.Reserve
 	endpoint := &tokenendpoint.Endpoint{Origin: cfg.Upstream, APIVersion: cfg.APIVersion, Transport: s.upstream.Reserved()}
 	s.rotation = s.newRotation(endpoint)
 	s.newShared(endpoint)
@@ -147,6 +164,9 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 
 // observe is told of each request of an app, when it has ended.
 func (s *sidecar) observe(r *proxy.Record) {
+	if s.probes.is(r) {
+		return
+	}
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
 	s.pauses.seen(r.Start.Add(r.Duration))
@@ -185,8 +205,8 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	c := admin.Config{
 		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
 		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
-		InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status, History: s.history, StatusPage: cfg.StatusPage,
-		Writes: s.journal, Followed: s.handler.Followed,
+		Listeners: s.addresses, InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status,
+		History: s.history, StatusPage: cfg.StatusPage, Writes: s.journal, Followed: s.handler.Followed,
 	}
 	if s.shared.store != nil {
 		c.Shared = s.sharedStatus
@@ -203,9 +223,11 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 		}
 	}
 	handler := admin.New(c)
+	crowd := listen.Crowd{Max: s.shares.Admin, CutActive: true} // nothing here is worth more than a probe
 	server := &http.Server{
-		Handler: handler, ErrorLog: logs.ForServer(s.log),
-		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
+		Handler: handler, ErrorLog: logs.ForServer(s.log), ConnState: crowd.Observe,
+		ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second,
+		MaxHeaderBytes: 16 << 10,
 	}
 	server.RegisterOnShutdown(handler.Close)
 	return server

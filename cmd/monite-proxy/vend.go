@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
 	"github.com/monite-proxy/monite-proxy/internal/logs"
@@ -21,7 +19,7 @@ func (s *sidecar) newVend() listen.Server {
 		MaxInFlight: int64(cfg.MaxInFlight), Log: s.log, Audit: s.audit.Log, Listener: cfg.Vend.String(),
 		Observe: s.observe,
 	})
-	server := proxy.NewServer(vendor, "", logs.ForServer(s.log))
-	server.ReadTimeout, server.WriteTimeout = 10*time.Second, cfg.HoldTimeout*2+30*time.Second // nothing streams here
+	server := proxy.NewStrictServer(vendor, "", logs.ForServer(s.log))
+	server.MaxConns = s.shares.Vend
 	return server
 }

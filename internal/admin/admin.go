@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -46,6 +48,8 @@ type Config struct {
 	AllowedHosts []string
 	// Quit asks the process to drain and stop. nil: POST /quitquitquit is refused.
 	Quit func()
+	// Listeners are the addresses that are open, by the kind of the listener.
+	Listeners func() map[string][]string
 	// InFlight is the number of app requests under way.
 	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
@@ -68,7 +72,15 @@ type Handler struct {
 	hosts  map[string]bool
 	router http.Handler
 	page   *page
+
+	mu        sync.Mutex // guards refreshed
+	refreshed time.Time  // when POST /tokens/refresh was last followed
 }
+
+// refreshPause is the time between two refreshes of all tokens: each mints as many
+// tokens as grants are cached, of the rate that the client id has for all its
+// replicas.
+const refreshPause = 30 * time.Second
 
 // New makes a Handler.
 func New(config Config) *Handler {
@@ -151,12 +163,29 @@ func ownOrigin(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) {
+	if wait := h.mayRefresh(); wait > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
+		http.Error(w, "all tokens were refreshed a moment ago: once in "+refreshPause.String()+" is enough", http.StatusTooManyRequests)
+		return
+	}
 	h.config.Tokens.Refresh()
 	if h.config.StatusPage && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		http.Redirect(w, r, "/", http.StatusSeeOther) // the button of the page
 		return
 	}
 	writeJSON(w, http.StatusAccepted, map[string]string{"result": "refreshing"})
+}
+
+// mayRefresh returns how long to wait; 0: not at all, and the next pause begins.
+func (h *Handler) mayRefresh() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if wait := h.refreshed.Add(refreshPause).Sub(now); wait > 0 && !h.refreshed.IsZero() {
+		return wait
+	}
+	h.refreshed = now
+	return 0
 }
 
 func (h *Handler) quit(w http.ResponseWriter, _ *http.Request) {

@@ -1,13 +1,19 @@
 package admin
 
 import (
+	"context"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
@@ -45,6 +51,7 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
 		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
+		Listeners: func() map[string][]string { return map[string][]string{"data": {"127.0.0.1:8080", "[::1]:8080"}} },
 	}
 	if change != nil {
 		change(&config)
@@ -121,12 +128,23 @@ func TestQuitEndpointIsOffByDefault(t *testing.T) {
 }
 
 func TestReadinessSaysWhyNot(t *testing.T) {
+	unavailable := func(err error) *tokencache.FetchError {
+		return &tokencache.FetchError{Reason: tokencache.Unavailable, Err: fmt.Errorf("upstream: dial (not_sent): %w", err)}
+	}
 	reasons := map[*tokencache.FetchError]string{
 		nil: "waiting for the first token",
-		{Reason: tokencache.Rejected, Status: 401}:    "refused the client_credentials grant (status 401)",
-		{Reason: tokencache.Throttled}:                "429",
-		{Reason: tokencache.Malformed}:                "is no token",
-		{Reason: tokencache.Unavailable, Status: 503}: "unavailable (status 503)",
+		{Reason: tokencache.Rejected, Status: 401}:                       "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
+		{Reason: tokencache.Throttled}:                                   "429",
+		{Reason: tokencache.Malformed}:                                   "is not a token",
+		{Reason: tokencache.Unavailable, Status: 503}:                    "Monite itself is in trouble: the token endpoint responds with status 503",
+		{Reason: tokencache.Unavailable, Status: 404}:                    "status 404: check MONITE_API_URL",
+		{Reason: tokencache.TimedOut, Err: context.DeadlineExceeded}:     "nothing came in time",
+		unavailable(&net.DNSError{Name: "x", IsNotFound: true}):          "its name does not exist in DNS",
+		unavailable(&net.DNSError{Name: "x", IsTimeout: true}):           "no name server responds",
+		unavailable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}): "the connection is refused",
+		unavailable(&net.OpError{Op: "dial", Err: syscall.EACCES}):       "MONITE_CONFINE",
+		unavailable(x509.UnknownAuthorityError{}):                        "its certificate is not accepted",
+		unavailable(errors.New("canary of a chain")):                     "the log has the cause\n",
 	}
 	for failure, want := range reasons {
 		h, tokens, _ := newTestHandler(nil)
@@ -134,6 +152,9 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 		code, body := ask(h, "GET", "/readyz", "localhost")
 		if code != 503 || !strings.Contains(body, want) {
 			t.Errorf("readyz after %v = %d %q, want 503 and %q", failure, code, body, want)
+		}
+		if strings.Contains(body, "not_sent") || strings.Contains(body, "canary") {
+			t.Errorf("readyz shows a chain of errors: %q", body)
 		}
 		if code, _ := ask(h, "GET", "/livez", "localhost"); code != 200 {
 			t.Errorf("livez = %d: liveness must not depend on the token endpoint", code)
@@ -272,5 +293,40 @@ func TestWritesAndUnknownPathsAreRefused(t *testing.T) {
 		if got, _ := ask(h, "POST", path, "localhost"); got != want {
 			t.Errorf("POST %s = %d, want %d", path, got, want)
 		}
+	}
+}
+
+// A loop that asks for a refresh would use up the mints of all replicas.
+func TestRefreshIsFollowedOnceInHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, tokens, _ := newTestHandler(nil)
+		post := func() *httptest.ResponseRecorder {
+			in := httptest.NewRequest("POST", "http://localhost/tokens/refresh", nil)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, in)
+			return w
+		}
+		if w := post(); w.Code != http.StatusAccepted {
+			t.Errorf("first = %d, want 202", w.Code)
+		}
+		time.Sleep(refreshPause / 3)
+		for range 100 {
+			if w := post(); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "20" {
+				t.Fatalf("too early = %d, Retry-After %q, want 429 and 20", w.Code, w.Header().Get("Retry-After"))
+			}
+		}
+		time.Sleep(2 * refreshPause / 3)
+		if w := post(); w.Code != http.StatusAccepted || tokens.refreshed != 2 {
+			t.Errorf("after the pause = %d, %d refreshes, want 202 and 2", w.Code, tokens.refreshed)
+		}
+	})
+}
+
+func TestStatusShowsEveryAddressOfALocalhostListener(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	_, body := ask(h, "GET", "/status", "localhost")
+	var got Status
+	if err := json.Unmarshal([]byte(body), &got); err != nil || strings.Join(got.Listeners["data"], " ") != "127.0.0.1:8080 [::1]:8080" {
+		t.Errorf("listeners = %v, %v", got.Listeners, err)
 	}
 }

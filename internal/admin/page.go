@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +43,7 @@ func render(name string, s *Status) []byte {
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.
+	// The oldest makes room: its browser comes back if anybody still looks at it.
 	maxViewers = 8
 	// viewerTimeout ends a stream whose reader does not read.
 	viewerTimeout = 5 * time.Second
@@ -53,9 +53,11 @@ const (
 type page struct {
 	current func() *Status
 	every   time.Duration // between two events
-	viewers atomic.Int64
 	once    sync.Once
 	closing chan struct{} // closed: every stream ends
+
+	mu      sync.Mutex      // guards viewers
+	viewers []chan struct{} // of the open streams, the oldest first; closed: it ends
 }
 
 func newPage(current func() *Status) *page {
@@ -106,12 +108,8 @@ func (p *page) file(name, contentType string) http.HandlerFunc {
 // events streams the sections that have changed, as server-sent events. It
 // ends when the reader goes or does not read, and when the process stops.
 func (p *page) events(w http.ResponseWriter, r *http.Request) {
-	defer p.viewers.Add(-1)
-	if p.viewers.Add(1) > maxViewers {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many open status pages", http.StatusServiceUnavailable)
-		return
-	}
+	gone := p.enter()
+	defer p.leave(gone)
 	control := http.NewResponseController(w)
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -129,8 +127,29 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-p.closing:
 			return
+		case <-gone:
+			return
 		}
 	}
+}
+
+// enter counts a stream in. What it returns is closed when the stream has to end.
+func (p *page) enter() (gone chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.viewers) >= maxViewers {
+		close(p.viewers[0])
+		p.viewers = slices.Delete(p.viewers, 0, 1)
+	}
+	gone = make(chan struct{})
+	p.viewers = append(p.viewers, gone)
+	return gone
+}
+
+func (p *page) leave(gone chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.viewers = slices.DeleteFunc(p.viewers, func(one chan struct{}) bool { return one == gone })
 }
 
 // changes renders the sections and returns those that are not as they were
@@ -164,7 +183,7 @@ func (p *page) changes(sent map[string]string) []byte {
 	return out.Bytes()
 }
 
-// shortTime writes seconds for people: 4.1 ms, 2.3 s, 4 m 5 s, 3 h 10 m, 2 d 4 h.
+// shortTime writes seconds for people: 4.12 ms, 2.35 s, 4 m 5 s, 3 h 10 m, 2 d 4 h.
 func shortTime(seconds float64) string {
 	sign := ""
 	if seconds < 0 {
@@ -175,10 +194,8 @@ func shortTime(seconds float64) string {
 		return "0 s"
 	case seconds < 1:
 		return sign + milliseconds(seconds)
-	case seconds < 10:
-		return fmt.Sprintf("%s%.1f s", sign, seconds)
-	case whole < 60:
-		return fmt.Sprintf("%s%d s", sign, whole)
+	case seconds < 60:
+		return sign + threeDigits(seconds) + " s"
 	case whole < 3600:
 		return fmt.Sprintf("%s%d m %d s", sign, whole/60, whole%60)
 	case whole < 86400:
@@ -188,13 +205,16 @@ func shortTime(seconds float64) string {
 	}
 }
 
-func milliseconds(seconds float64) string {
-	switch ms := 1000 * seconds; {
-	case ms < 10:
-		return fmt.Sprintf("%.1f ms", ms)
-	default:
-		return fmt.Sprintf("%.0f ms", ms)
+func milliseconds(seconds float64) string { return threeDigits(1000*seconds) + " ms" }
+
+func threeDigits(value float64) string {
+	switch {
+	case value < 9.995:
+		return fmt.Sprintf("%.2f", value)
+	case value < 99.95:
+		return fmt.Sprintf("%.1f", value)
 	}
+	return fmt.Sprintf("%.0f", value)
 }
 
 func percent(share float64) string {

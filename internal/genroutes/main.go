@@ -4,12 +4,14 @@
 //	internal/routes/table.go                  path templates, for metric labels and rules
 //	proxy/monitetest/schema/table.json.gz     operations and schemas without prose, for the simulator
 //
+// parse.go reads the operations, facts.go the schemas, and render.go writes Go.
 // The document itself is never part of the repository. Run from the root of
 // the module:
 //
 //	go run ./internal/genroutes -openapi FILE
 //
-// main.go has the flags and the files, parse.go reads the document, render.go writes
+// main.go has the flags and the files, parse.go reads the document, facts.go derives
+// the facts that the simulator judges by, render.go writes
 // the tables.
 package main
 

@@ -21,6 +21,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/writes"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -166,6 +167,12 @@ func (noTokens) Status() []tokencache.Status { return nil }
 func (noTokens) Warmed() bool                { return false }
 func (noTokens) Refresh()                    {}
 
+type noWrites struct{}
+
+func (noWrites) Unknown(int) []writes.Record { return nil }
+func (noWrites) Stats() writes.Stats         { return writes.Stats{} }
+func (noWrites) Forget(string) bool          { return false }
+
 var (
 	description = regexp.MustCompile(`fqName: "([^"]*)", help: ("(?:[^"\\]|\\.)*"),(?: unit: "[^"]*",)? constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}`)
 	constLabel  = regexp.MustCompile(`([a-z_]+)="`)
@@ -175,8 +182,10 @@ var (
 func metricTable(t *testing.T) string {
 	m := admin.NewMetrics()
 	none := func() int64 { return 0 }
-	m.Register(admin.Sources{Tokens: noTokens{}, InFlight: none, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none, DroppedSpans: none,
+	m.Register(admin.Sources{Tokens: noTokens{}, InFlight: none, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none, DroppedSpans: none, MadeAhead: func() (a, b, c uint64) { return 0, 0, 0 },
+		RateLimitRemaining: func() (int64, bool) { return 0, false }, Writes: noWrites{}, Followed: none,
 		NewPair: func() bool { return false }, Identities: func() int { return 0 }})
+	m.NewShared(func() admin.SharedStatus { return admin.SharedStatus{} })
 	described := make(chan *prometheus.Desc)
 	go func() {
 		m.Registry.Describe(described)
@@ -216,7 +225,7 @@ func kindOf(name string) string {
 	switch {
 	case strings.HasSuffix(name, "_total"):
 		return "counter"
-	case strings.HasSuffix(name, "_duration_seconds"), strings.HasSuffix(name, "_wait_seconds"):
+	case strings.HasSuffix(name, "_duration_seconds"), strings.HasSuffix(name, "_wait_seconds"), strings.HasSuffix(name, "_exchange_seconds"):
 		return "histogram"
 	}
 	return "gauge"

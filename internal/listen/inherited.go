@@ -7,8 +7,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-
-	"github.com/monite-proxy/monite-proxy/config"
 )
 
 // firstInherited is the first descriptor that a service manager hands over
@@ -43,10 +41,10 @@ var handedOver = sync.OnceValues(func() (map[string]net.Listener, error) {
 
 // takeInherited returns the service manager's socket for an address, or nil
 // without one.
-func takeInherited(at config.Listen) (net.Listener, error) {
+func takeInherited(network, address string) (net.Listener, error) {
 	sockets, err := handedOver()
 	for name, opened := range sockets {
-		if sameAddress(opened.Addr(), at) {
+		if sameAddress(opened.Addr(), network, address) {
 			delete(sockets, name)
 			return opened, nil
 		}
@@ -65,12 +63,12 @@ func Unclaimed() error {
 	return err
 }
 
-func sameAddress(got net.Addr, at config.Listen) bool {
+func sameAddress(got net.Addr, network, address string) bool {
 	tcp, isTCP := got.(*net.TCPAddr)
-	if !isTCP || at.Network != "tcp" {
-		return got.Network() == at.Network && got.String() == at.Address
+	if !isTCP || network != "tcp" {
+		return got.Network() == network && got.String() == address
 	}
-	want, err := net.ResolveTCPAddr("tcp", at.Address)
+	want, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil || want.Port != tcp.Port {
 		return false
 	}

@@ -29,14 +29,14 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(directory, "s")
 }
 
-func openSocket(path string, options Options) (*Listener, error) {
+func openTestSocket(path string, options Options) (*Listener, error) {
 	return Open(config.Listen{Network: "unix", Address: path}, options)
 }
 
 func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 	for mode, want := range map[fs.FileMode]fs.FileMode{0: 0o600, 0o600: 0o600, 0o660: 0o660, 0o666: 0o666, 0o777: 0o777} {
 		path := socketPath(t)
-		l, err := openSocket(path, Options{Mode: mode})
+		l, err := openTestSocket(path, Options{Mode: mode})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,14 +52,14 @@ func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 
 func TestCloseRemovesOnlyItsOwnSocket(t *testing.T) {
 	path := socketPath(t)
-	old, err := openSocket(path, Options{})
+	old, err := openTestSocket(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path, path+"2"); err != nil {
 		t.Fatal(err)
 	}
-	successor, err := openSocket(path, Options{})
+	successor, err := openTestSocket(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSwappingThePathWhileTheSocketIsMade(t *testing.T) {
 	})
 	opened, refused := 0, 0
 	for range 2000 {
-		l, err := openSocket(path, Options{})
+		l, err := openTestSocket(path, Options{})
 		if err != nil {
 			refused++
 			continue
@@ -165,7 +165,7 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 	} {
 		path := socketPath(t)
 		refused := make(chan uint32, 1)
-		l, err := openSocket(path, Options{PeerUIDs: tc.uids, Refused: func(uid uint32) { refused <- uid }})
+		l, err := openTestSocket(path, Options{PeerUIDs: tc.uids, Refused: func(uid uint32) { refused <- uid }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 
 func TestSetModeChangesWhoMayConnect(t *testing.T) {
 	path := socketPath(t)
-	l, err := openSocket(path, Options{Mode: 0o600})
+	l, err := openTestSocket(path, Options{Mode: 0o600})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestDirectoryThatEveryUserMayWriteToIsWarnedOf(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(path), mode); err != nil {
 			t.Fatal(err)
 		}
-		l, err := openSocket(path, Options{})
+		l, err := openTestSocket(path, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,5 +229,72 @@ func TestDirectoryThatEveryUserMayWriteToIsWarnedOf(t *testing.T) {
 			t.Errorf("mode %v: warning %q", mode, got)
 		}
 		_ = l.Close()
+	}
+}
+
+// Another user of the directory puts a link in the place of the socket. chmod would
+// follow it, and open a file that this process may change and others may not read.
+func TestSetModeDoesNotFollowALink(t *testing.T) {
+	path := socketPath(t)
+	l, err := openTestSocket(path, Options{Mode: 0o600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := net.ListenUnix("unix", &net.UnixAddr{Name: path + "2", Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stranger.Close() }()
+	for name, replace := range map[string]func() error{
+		"a link to a secret":      func() error { return os.Symlink(secret, path+"x") },
+		"a hard link of a secret": func() error { return os.Link(secret, path+"x") },
+		"a link to its own place": func() error { return os.Symlink(path+"2", path+"x") },
+		"another socket":          func() error { return os.Link(path+"2", path+"x") },
+	} {
+		if err := replace(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+"x", path); err != nil {
+			t.Fatal(err)
+		}
+		if l.SetMode(0o666) == nil {
+			t.Errorf("%s: no error", name)
+		}
+		for _, file := range []string{secret, path + "2"} {
+			if info, err := os.Lstat(file); err != nil || info.Mode().Perm() == 0o666 {
+				t.Errorf("%s: %s has mode %v now, %v", name, filepath.Base(file), info.Mode(), err)
+			}
+		}
+		if l.Mode() != 0o600 {
+			t.Errorf("%s: Mode() = %v, want 0600", name, l.Mode())
+		}
+	}
+}
+
+// systemd makes a socket 0666 unless its unit says otherwise.
+func TestSocketOfTheServiceManagerGetsTheConfiguredMode(t *testing.T) {
+	path := socketPath(t)
+	opened, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = opened.Close() }()
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	l := &Listener{at: config.Listen{Network: "unix", Address: path}, opened: []openSocket{{opened, true}}}
+	if err := l.setInheritedMode(0o600); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode = %v, %v, want 0600", info.Mode(), err)
+	}
+	if l.Warning() == "" || l.Mode() != 0o600 {
+		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.Mode())
 	}
 }

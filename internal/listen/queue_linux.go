@@ -49,12 +49,23 @@ func control(opened net.Listener, do func(fd int)) {
 // emptyQueue accepts the connections that the kernel has queued, and shuts the
 // queue.
 func emptyQueue(opened net.Listener) (waiting []net.Conn) {
+	// A unix socket keeps its queue when it is shut; a TCP socket resets it.
+	if _, tcp := opened.(*net.TCPListener); !tcp {
+		shut(opened)
+	}
+	waiting = takeQueue(opened)
+	shut(opened)
+	return waiting
+}
+
+func shut(opened net.Listener) {
+	control(opened, func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RD) })
+}
+
+// takeQueue accepts the connections that the kernel has queued.
+func takeQueue(opened net.Listener) (waiting []net.Conn) {
 	var accepted []int
 	control(opened, func(fd int) {
-		// A unix socket keeps its queue when it is shut; a TCP socket resets it.
-		if _, tcp := opened.(*net.TCPListener); !tcp {
-			_ = unix.Shutdown(fd, unix.SHUT_RD)
-		}
 		for len(accepted) < maxWaiting {
 			conn, _, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 			if err == unix.EINTR || err == unix.ECONNABORTED {
@@ -65,7 +76,6 @@ func emptyQueue(opened net.Listener) (waiting []net.Conn) {
 			}
 			accepted = append(accepted, conn)
 		}
-		_ = unix.Shutdown(fd, unix.SHUT_RD)
 	})
 	for _, fd := range accepted {
 		file := os.NewFile(uintptr(fd), "")

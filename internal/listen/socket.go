@@ -21,9 +21,6 @@ type socketFile struct {
 // listenSocket makes a unix socket that has its permissions from the first
 // moment. It replaces only a socket of this user on which nobody listens.
 func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, error) {
-	if mode == 0 {
-		mode = 0o600
-	}
 	if err := removeStaleSocket(path); err != nil {
 		return nil, nil, err
 	}
@@ -96,13 +93,39 @@ func removeOnly(path string, info fs.FileInfo) error {
 // them.
 func (l *Listener) Mode() fs.FileMode { return l.options.Mode }
 
-// SetMode changes who may connect to a unix socket. A TCP listener has no mode.
+// SetMode changes who may connect to a unix socket. A TCP listener has no mode. It
+// changes the socket that Open made and nothing that has taken its place: a
+// symbolic link there would lead chmod to a file of somebody else's choice.
 func (l *Listener) SetMode(mode fs.FileMode) error {
-	if l.at.Network != "unix" || l.options.Mode == mode {
+	if l.at.Network != "unix" {
 		return nil
 	}
-	if err := os.Chmod(l.at.Address, mode); err != nil {
+	made := l.file
+	if made == nil {
+		return l.setInheritedMode(mode)
+	}
+	if err := chmodSocket(l.at.Address, made.made, mode); err != nil {
 		return err
+	}
+	l.options.Mode = mode
+	return nil
+}
+
+// setInheritedMode gives the service manager's socket the mode of the
+// configuration: systemd makes it 0666 unless its unit says SocketMode. A socket
+// with fewer permissions stays as it is if this user may not change it.
+func (l *Listener) setInheritedMode(mode fs.FileMode) error {
+	info, err := os.Lstat(l.at.Address)
+	if err == nil && !isSocketWith(mode, info) {
+		had := info.Mode().Perm()
+		if err = chmodSocket(l.at.Address, info, mode); err == nil {
+			l.warning = fmt.Sprintf("the service manager's socket had mode %04o and has %04o now, as configured", had, mode)
+		} else if info.Mode().Type() == fs.ModeSocket && had&^mode == 0 {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("listen unix %s: the service manager's socket has to have mode %04o (SocketMode= in its unit): %w", l.at.Address, mode, err)
 	}
 	l.options.Mode = mode
 	return nil
@@ -118,7 +141,7 @@ func (l *Listener) Warning() string {
 	}
 	info, err := os.Stat(filepath.Dir(l.at.Address))
 	if err != nil || info.Mode()&0o002 == 0 || info.Mode()&fs.ModeSticky != 0 {
-		return ""
+		return l.warning
 	}
 	return "every user may write to the socket's directory, and so put another socket in its place"
 }

@@ -3,6 +3,7 @@
 package listen
 
 import (
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -24,6 +25,11 @@ func listenWithMode(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	old := unix.Umask(int(^mode & 0o777))
 	defer unix.Umask(old)
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+// noSuchAddress reports whether the host does not have the address.
+func noSuchAddress(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EPROTONOSUPPORT)
 }
 
 func ownedByUs(info fs.FileInfo) bool {

@@ -1,8 +1,11 @@
 package listen
 
 import (
+	"errors"
 	"io/fs"
 	"net"
+
+	"golang.org/x/sys/windows"
 )
 
 // listenWithMode ignores mode: on Windows the directory's permissions decide.
@@ -13,3 +16,11 @@ func listenWithMode(path string, _ fs.FileMode) (*net.UnixListener, error) {
 func ownedByUs(fs.FileInfo) bool { return true }
 
 func isSocketWith(fs.FileMode, fs.FileInfo) bool { return true }
+
+// chmodSocket does nothing: a socket has no mode here.
+func chmodSocket(string, fs.FileInfo, fs.FileMode) error { return nil }
+
+// noSuchAddress reports whether the host does not have the address.
+func noSuchAddress(err error) bool {
+	return errors.Is(err, windows.WSAEADDRNOTAVAIL) || errors.Is(err, windows.WSAEAFNOSUPPORT)
+}

@@ -26,7 +26,7 @@ func OpenAudit(cfg *config.Config, lines *Writer, logger zerolog.Logger) (*Audit
 	a := &Audit{}
 	var out io.Writer = lines
 	if cfg.AuditLog != "" {
-		file, err := openAuditFile(cfg.AuditLog)
+		file, err := openAuditFile(cfg.AuditLog, cfg.FollowedFiles()...)
 		if err != nil {
 			// The path is a value: only the reason is reported.
 			if pathErr, ok := errors.AsType[*fs.PathError](err); ok {

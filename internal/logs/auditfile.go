@@ -2,6 +2,7 @@ package logs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -10,23 +11,32 @@ import (
 // auditFile is appended to, and opened again once it was moved away. Only its
 // Writer writes to it, so no request waits for a disk.
 type auditFile struct {
-	path string
+	path  string
+	never []string // files that it must not be: those with the secrets
 
 	mu   sync.Mutex // guards all below
 	file *os.File
 	torn bool // the last write was short: the next line begins a new one
 }
 
-func openAuditFile(path string) (*auditFile, error) {
-	a := &auditFile{path: path}
+func openAuditFile(path string, never ...string) (*auditFile, error) {
+	a := &auditFile{path: path, never: never}
 	return a, a.reopen()
 }
 
 // reopen follows a rotation. If it fails, the old file stays in use.
 func (a *auditFile) reopen() error {
 	// Without O_NONBLOCK, opening a pipe that nobody reads would never return.
-	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	// A link at that name could lead into any file that this user may write to.
+	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|noFollow, 0o600)
 	if err != nil {
+		if info, lerr := os.Lstat(a.path); lerr == nil && info.Mode().Type() == fs.ModeSymlink {
+			err = errors.New("it is a symbolic link")
+		}
+		return err
+	}
+	if err := a.check(file); err != nil {
+		_ = file.Close()
 		return err
 	}
 	a.mu.Lock()
@@ -35,6 +45,27 @@ func (a *auditFile) reopen() error {
 	a.mu.Unlock()
 	if old != nil {
 		_ = old.Close()
+	}
+	return nil
+}
+
+// check looks at the file that was opened, before anything is written to it. A
+// device, such as /dev/null, belongs to nobody.
+func (a *auditFile) check(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	for _, path := range a.never {
+		if other, err := os.Stat(path); err == nil && os.SameFile(info, other) {
+			return errors.New("it is a file that the configuration reads")
+		}
+	}
+	switch {
+	case !ownedByUs(info):
+		return errors.New("it belongs to another user")
+	case info.Mode()&0o002 != 0:
+		return errors.New("every user may write to it")
 	}
 	return nil
 }

@@ -43,11 +43,13 @@ type Keeper struct {
 
 	mu        sync.Mutex // one reload at a time; guards what follows
 	current   *config.Identities
-	endpoints map[string]*endpoint // by key
-	open      bool                 // endpoints are served
-	closed    bool                 // for good
-	trouble   string               // the failure that was reported
-	watching  string               // likewise, of the watch
+	endpoints map[string]*endpoint // by address
+	// generations counts the servers that each address has had.
+	generations map[string]int
+	open        bool   // endpoints are served
+	closed      bool   // for good
+	trouble     string // the failure that was reported
+	watching    string // likewise, of the watch
 
 	shown   atomic.Pointer[config.Identities] // current, for readers that must not wait for a reload
 	stale   atomic.Bool                       // trouble is not empty
@@ -55,17 +57,20 @@ type Keeper struct {
 	leaving sync.WaitGroup // removed endpoints, whose requests may still end
 }
 
-// endpoint is the listener of one identity, and its server.
+// endpoint is the listener of one identity, and its server. A connection belongs to
+// the generation in which it was accepted (generation.go).
 type endpoint struct {
+	generation
 	listener *listen.Listener
 	server   listen.Server
 	at       config.Listen
+	key      string // of this generation, for the policy
 }
 
 // New makes a Keeper of the identities that the configuration has read. Nothing is
 // open yet.
 func New(c Config) *Keeper {
-	k := &Keeper{Config: c, current: c.Settings.Identities, endpoints: map[string]*endpoint{}}
+	k := &Keeper{Config: c, current: c.Settings.Identities, endpoints: map[string]*endpoint{}, generations: map[string]int{}}
 	k.life, k.cut = context.WithCancel(context.Background())
 	k.shown.Store(k.current)
 	return k
@@ -161,12 +166,20 @@ func (k *Keeper) Shutdown(ctx context.Context) bool {
 	return !late.Load()
 }
 
-// CutOff closes what is still open, and returns once nothing of it runs.
-func (k *Keeper) CutOff() {
+// Cut closes what is still open, at any time after Serve.
+func (k *Keeper) Cut() {
 	k.cut()
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for _, e := range k.endpoints {
 		_ = e.server.Close()
 	}
+}
+
+// CutOff closes what is still open, and returns once nothing of it runs. It follows
+// Stop.
+func (k *Keeper) CutOff() {
+	k.Cut()
 	k.leaving.Wait()
 	k.serving.Wait()
 }

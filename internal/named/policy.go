@@ -6,8 +6,14 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Policy is what the configuration and the identities allow. named may be nil.
+// Policy is what the configuration and the identities allow at the start. named may
+// be nil.
 func Policy(cfg *config.Config, named *config.Identities) identity.Policy {
+	return policy(cfg, named, keyOf)
+}
+
+// policy gets from key how the servers of a listener name it.
+func policy(cfg *config.Config, named *config.Identities, key func(config.Listen) string) identity.Policy {
 	p := identity.Policy{
 		Default: defaultGrant(cfg), EntityID: cfg.EntityID, Entities: cfg.AllowedEntityIDs, EntityUsers: cfg.AllowedEntityUserIDs,
 		Pairs: cfg.Pairs(named),
@@ -18,7 +24,7 @@ func Policy(cfg *config.Config, named *config.Identities) identity.Policy {
 	for _, i := range named.All {
 		n := identity.Named{
 			Name: i.Name, Grant: tokencache.Grant{Type: tokencache.GrantType(i.GrantType), EntityUserID: i.EntityUserID},
-			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: keyOf(i.Listen),
+			EntityID: i.EntityID, APIVersion: i.APIVersion, PathPrefix: i.PathPrefix, Listener: key(i.Listen),
 			ByName: i.ByName, ReadOnly: i.ReadOnly, Rules: i.Rules, AuditOnly: i.AuditOnly,
 		}
 		if i.AllowedEntityIDs.Any() || len(i.AllowedEntityIDs.IDs()) > 0 {
@@ -37,7 +43,8 @@ func defaultGrant(cfg *config.Config) tokencache.Grant {
 	return grant
 }
 
-// keyOf is how the policy names a listener: by its address, or empty without one.
+// keyOf is how the policy names a listener at the start: by its address, or empty
+// without one.
 func keyOf(at config.Listen) string {
 	if at.Network == "" {
 		return ""

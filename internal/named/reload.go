@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"sync"
 
 	"github.com/monite-proxy/monite-proxy/config"
@@ -97,33 +97,50 @@ func (k *Keeper) takeOver(named *config.Identities) error {
 		return err
 	}
 	opened, err := k.openMissing(named)
-	if err == nil {
-		err = k.changeModes(named)
+	if err != nil {
+		return err
 	}
+	next, err := k.narrow(named)
 	if err != nil {
 		for _, e := range opened {
 			_ = e.listener.Close()
 		}
 		return err
 	}
-	k.SetPolicy(Policy(k.Settings, named))
+	k.pause(next)
+	old := k.endpoints
+	k.endpoints = maps.Clone(old)
+	maps.Copy(k.endpoints, next)
+	maps.Copy(k.endpoints, opened)
+	wanted := keys(named)
+	maps.DeleteFunc(k.endpoints, func(at string, _ *endpoint) bool { return !wanted[at] })
+	k.SetPolicy(policy(k.Settings, named, func(at config.Listen) string {
+		if e := k.endpoints[keyOf(at)]; e != nil {
+			return e.key
+		}
+		return ""
+	}))
 	k.current = named
 	k.shown.Store(named)
-	wanted := keys(named)
-	var gone []*endpoint
-	for key, e := range k.endpoints {
-		if !wanted[key] {
+	var gone, replaced []*endpoint
+	for at, e := range old {
+		switch {
+		case k.endpoints[at] == nil:
 			gone = append(gone, e)
-			delete(k.endpoints, key)
+		case next[at] != nil:
+			replaced = append(replaced, e)
 		}
 	}
-	for key, e := range opened {
-		k.endpoints[key] = e
-		if k.open {
-			k.serveOn(e)
+	for _, fresh := range []map[string]*endpoint{next, opened} {
+		for _, e := range fresh {
+			if k.open {
+				k.serveOn(e)
+			}
 		}
 	}
-	k.close(gone)
+	k.widen(next)
+	k.stop(gone)
+	k.letEnd(append(gone, replaced...))
 	return nil
 }
 
@@ -163,7 +180,7 @@ func (k *Keeper) openMissing(named *config.Identities) (map[string]*endpoint, er
 		if key == "" || k.endpoints[key] != nil {
 			continue
 		}
-		e, err := k.openEndpoint(identity.Listen, identity.SocketMode)
+		e, err := k.openEndpoint(identity)
 		if err != nil {
 			for _, e := range opened {
 				_ = e.listener.Close()
@@ -175,38 +192,18 @@ func (k *Keeper) openMissing(named *config.Identities) (map[string]*endpoint, er
 	return opened, nil
 }
 
-func (k *Keeper) openEndpoint(at config.Listen, mode fs.FileMode) (*endpoint, error) {
-	on, err := listen.Open(at, k.Options(at, mode))
+func (k *Keeper) openEndpoint(of config.Identity) (*endpoint, error) {
+	on, err := listen.Open(of.Listen, k.Options(of.Listen, of.SocketMode))
 	if err != nil {
 		return nil, err
 	}
-	return &endpoint{listener: on, server: k.NewServer(keyOf(at)), at: at}, nil
+	return k.newEndpoint(on, of), nil
 }
 
-// changeModes changes the modes of sockets that stay open, all or none.
-func (k *Keeper) changeModes(named *config.Identities) error {
-	var undos []func()
-	for _, identity := range named.All {
-		e := k.endpoints[keyOf(identity.Listen)]
-		if e == nil {
-			continue
-		}
-		before := e.listener.Mode()
-		if err := e.listener.SetMode(identity.SocketMode); err != nil {
-			for _, undo := range undos {
-				undo()
-			}
-			return fmt.Errorf("MONITE_IDENTITIES_FILE: socket_mode of %s: %w", identity.Name, err)
-		}
-		undos = append(undos, func() { _ = e.listener.SetMode(before) })
-	}
-	return nil
-}
-
-// close stops endpoints, and lets their requests end. When it returns, their
-// addresses are free again.
-func (k *Keeper) close(gone []*endpoint) {
-	if !k.open { // a reload during the start: stop would wait for an Accept that never comes
+// stop stops the listeners of endpoints. When it returns, their addresses are free
+// again.
+func (k *Keeper) stop(gone []*endpoint) {
+	if !k.open { // a reload during the start: Stop would wait for an Accept that never comes
 		for _, e := range gone {
 			_ = e.listener.Close()
 		}
@@ -217,7 +214,15 @@ func (k *Keeper) close(gone []*endpoint) {
 		stopping.Go(e.listener.Stop)
 	}
 	stopping.Wait()
-	for _, e := range gone {
+}
+
+// letEnd closes the idle connections of servers that get no more, and lets their
+// requests end.
+func (k *Keeper) letEnd(left []*endpoint) {
+	if !k.open {
+		return
+	}
+	for _, e := range left {
 		k.leaving.Go(func() {
 			ctx, cancel := context.WithTimeout(k.life, k.Settings.DrainTimeout)
 			defer cancel()

@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -96,10 +98,7 @@ func (u *upload) post(ctx context.Context, body []byte) error {
 	request.Header.Set("User-Agent", "monite-proxy/"+u.config.Version)
 	response, err := u.client.Do(request)
 	if err != nil {
-		if broken, ok := errors.AsType[*url.Error](err); ok {
-			err = broken.Err // without the URL
-		}
-		return &temporary{error: err}
+		return &temporary{error: fixedText(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -116,6 +115,38 @@ func (u *upload) post(ctx context.Context, body []byte) error {
 	default:
 		return fmt.Errorf("the collector answered %d", status)
 	}
+}
+
+// fixedText says what became of a try. net/http's own errors quote the URL, the
+// fields and what the peer sent, and so the collector's key or the password of a
+// forward proxy. The text of an errno is the system's.
+func fixedText(err error) error {
+	errno, isErrno := errors.AsType[syscall.Errno](err)
+	op, isOp := errors.AsType[*net.OpError](err)
+	lookup, isLookup := errors.AsType[*net.DNSError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isUnknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case isLookup && lookup.IsNotFound:
+		return errors.New("the name of the collector is not known")
+	case isLookup:
+		return errors.New("the name of the collector cannot be looked up")
+	case isCertificate, isUnknown:
+		return errors.New("the certificate of the collector is not trusted")
+	case isRecord:
+		return errors.New("the collector does not speak TLS")
+	case isTimeout && timeout.Timeout():
+		return fmt.Errorf("no response from the collector in time: %w", context.DeadlineExceeded)
+	case isOp && op.Op == "proxyconnect":
+		return errors.New("no connection to the forward proxy")
+	case isErrno && isOp && op.Op == "dial":
+		return fmt.Errorf("no connection to the collector: %w", errno)
+	case isErrno:
+		return fmt.Errorf("the connection to the collector broke: %w", errno)
+	}
+	return errors.New("what responds is not an HTTP server, or a forward proxy that refuses")
 }
 
 // rejectedSpans reads ExportTraceServiceResponse.partial_success.rejected_spans,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -128,5 +129,64 @@ func TestSpansThatTheCollectorThrewAwayAreCounted(t *testing.T) {
 		if got := rejectedSpans([]byte(odd)); got != 0 {
 			t.Errorf("rejectedSpans(%q) = %d", odd, got)
 		}
+	}
+}
+
+// net/http's errors quote the URL, the address of a forward proxy and what the peer
+// has sent: at some vendors the key is in the path, and a peer may send back
+// everything that it got.
+func TestTroubleIsToldInFixedTexts(t *testing.T) {
+	raw := func(respond string) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, respond)
+				_ = conn.Close()
+			}
+		}()
+		return l.Addr().String()
+	}
+	proxied := func(address string) func(*http.Request) (*url.URL, error) {
+		return func(*http.Request) (*url.URL, error) { return url.Parse("http://user:CANARY@" + address) }
+	}
+	for name, tc := range map[string]struct {
+		endpoint string
+		proxy    func(*http.Request) (*url.URL, error)
+	}{
+		"a malformed status line": {"http://" + raw("CANARY\r\n\r\n"), nil},
+		"a malformed status":      {"http://" + raw("HTTP/1.1 CANARY CANARY\r\n\r\n"), nil},
+		"a malformed field":       {"http://" + raw("HTTP/1.1 200 OK\r\nCANARY\r\n\r\n"), nil},
+		"a malformed length":      {"http://" + raw("HTTP/1.1 200 OK\r\nContent-Length: CANARY\r\n\r\n"), nil},
+		"a malformed coding":      {"http://" + raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: CANARY\r\n\r\n"), nil},
+		"nothing":                 {"http://" + raw(""), nil},
+		"no TLS":                  {"https://" + raw("HTTP/1.1 400 CANARY\r\n\r\n"), nil},
+		"nobody listens":          {"http://127.0.0.1:1", nil},
+		"a proxy that refuses":    {"https://collector.invalid", proxied(raw("HTTP/1.1 407 CANARY\r\nX: CANARY\r\n\r\n"))},
+		"a proxy without HTTP":    {"https://collector.invalid", proxied(raw("CANARY\r\n\r\n"))},
+		"no proxy listens":        {"https://collector.invalid", proxied("127.0.0.1:1")},
+		"a proxy that no URL is":  {"https://collector.invalid", func(*http.Request) (*url.URL, error) { return url.Parse("http://user:CANARY%sure@x") }},
+	} {
+		at, err := url.Parse(tc.endpoint + "/CANARY/v1/traces")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := testConfig()
+		c.Endpoint, c.Proxy = at, tc.proxy
+		u := newUpload(c)
+		err = u.try(t, 200*time.Millisecond)
+		u.client.CloseIdleConnections()
+		if err == nil || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%s: %v", name, err)
+		}
+		t.Logf("%s: %v", name, err)
 	}
 }

@@ -257,7 +257,8 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
-		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &found
+		replaced := found // a copy, so that found itself needs no place on the heap
+		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
 	}
 }
 

@@ -65,6 +65,8 @@ type claim struct {
 	mark    string    // of the token
 	wall    time.Time // before the question was sent
 	earlier [2]*verdict
+	// replaces: the token is minted after upstream refused one.
+	replaces bool
 }
 
 // farOff is how far the clocks of this host and of the server may differ. Beyond it
@@ -117,7 +119,7 @@ func (a *asking) once(ctx context.Context) (answer tokencache.Answer, done bool,
 	if err != nil {
 		return answer, true, a.state.failed(a.breaker.trip(time.Now(), err))
 	}
-	c := &claim{id: lease, ring: a.ring, keys: a.keys, wall: sent, earlier: a.earlier}
+	c := &claim{id: lease, ring: a.ring, keys: a.keys, wall: sent, earlier: a.earlier, replaces: a.q.Replaces}
 	if !a.clock(ms, sent) {
 		if kind == "claimed" {
 			_ = a.Tell(ctx, c, tokencache.Outcome{})
@@ -172,7 +174,7 @@ func (a *asking) found(value []byte, ms, ttl int64, sent time.Time) (tokencache.
 	}
 	a.state.answer("found")
 	return tokencache.Answer{
-		Kind: tokencache.Found, Mark: t.mark, Age: age,
+		Kind: tokencache.Found, Mark: t.mark, Age: age, AfterRefusal: t.afterRefusal,
 		Token: tokencache.Token{AccessToken: t.token, ExpiresIn: t.lifetime, By: a.ring.pair},
 	}, true, nil
 }
@@ -287,7 +289,7 @@ func (s *Store) tell(ctx context.Context, c *claim, o tokencache.Outcome) (resul
 	if o.Err != nil || o.Token.AccessToken.IsZero() || o.Token.By != c.ring.pair {
 		return "ok", s.endWithout(ctx, c, o.Err)
 	}
-	value, err := c.ring.sealToken(c.keys.token, c.mark, o.Token, c.wall)
+	value, err := c.ring.sealToken(c.keys.token, c.mark, o.Token, c.wall, c.replaces)
 	if err != nil {
 		return "ok", s.endWithout(ctx, c, nil)
 	}

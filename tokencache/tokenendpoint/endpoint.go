@@ -66,7 +66,6 @@ func (e *Endpoint) Fetch(ctx context.Context, grant tokencache.Grant) (tokencach
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		// The body is not read: whatever it says, it has no place in our errors.
 		return tokencache.Token{}, e.statusError(response)
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -143,7 +142,11 @@ func (e *Endpoint) statusError(response *http.Response) error {
 	// deleted user get. None of them heals by trying again.
 	case status == http.StatusBadRequest, status == http.StatusUnauthorized,
 		status == http.StatusForbidden, status == http.StatusUnprocessableEntity:
-		err.Reason = tokencache.Rejected
+		if fromMonite(response) {
+			err.Reason = tokencache.Rejected
+		} else {
+			err.Err = errNotMonite
+		}
 	case status >= 300 && status < 400:
 		err.Err = errors.New("redirects are not followed")
 	case status >= 200 && status < 300:

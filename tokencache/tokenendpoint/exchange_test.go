@@ -158,6 +158,61 @@ func TestStatusToReason(t *testing.T) {
 	}
 }
 
+// A firewall or a gateway on the way that refuses says nothing about the
+// credentials, and may be gone the next time.
+func TestRefusalThatIsNotMonitesIsNoVerdictOnTheCredentials(t *testing.T) {
+	var status atomic.Int64
+	var body, contentType atomic.Value
+	e := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType.Load().(string))
+		w.WriteHeader(int(status.Load()))
+		_, _ = io.WriteString(w, body.Load().(string))
+	})
+	for _, tc := range []struct {
+		contentType, body string
+		monites           bool
+	}{
+		{"application/json", `{"error":{"message":"` + canaryAnswer + `"}}`, true},
+		{"application/json", `{"error":{"type":"unauthorized","message":""}}`, true},
+		{"text/plain", `{"error":{"message":"bad client"}}`, true},
+		{"application/json", `{"detail":[{"loc":["body"],"msg":"bad","type":"value_error"}]}`, true},
+		{"application/json", `{"detail":"Unauthorized"}`, true},
+		{"text/html", "<html><title>403 Forbidden</title>" + canaryAnswer + "</html>", false},
+		{"application/json", "<html></html>", false},
+		{"text/html", "", false},
+		{"application/json", "", false},
+		{"application/json", "{}", false},
+		{"application/json", "[]", false},
+		{"application/json", "null", false},
+		{"application/json", `"Forbidden"`, false},
+		{"application/json", `{"message":"Forbidden"}`, false},
+		{"application/json", `{"error":"Forbidden"}`, false},
+		{"application/json", `{"error":{}}`, false},
+		{"application/json", `{"error":{"message":"cut o`, false},
+		{"application/json", `{"error":{"message":"` + strings.Repeat("x", maxAnswer) + `"}}`, false},
+	} {
+		for _, code := range []int64{400, 401, 403, 422} {
+			status.Store(code)
+			body.Store(tc.body)
+			contentType.Store(tc.contentType)
+			want := tokencache.Unavailable
+			if tc.monites {
+				want = tokencache.Rejected
+			}
+			err := failing(t, t.Context(), e)
+			if err.Reason != want || err.Status != int(code) {
+				t.Errorf("%d %.60q: %s, status %d, want %s", code, tc.body, err.Reason, err.Status, want)
+			}
+			if said := strings.Contains(err.Error(), "does not come from Monite's API"); said == tc.monites {
+				t.Errorf("%d %.60q: %q", code, tc.body, err)
+			}
+			if strings.Contains(err.Error(), canaryAnswer) {
+				t.Errorf("%d %.60q: the error quotes it", code, tc.body)
+			}
+		}
+	}
+}
+
 func TestRetryAfterAsADate(t *testing.T) {
 	e := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", now.Add(42*time.Second).Format(http.TimeFormat))

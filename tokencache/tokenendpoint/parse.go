@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -22,6 +23,30 @@ const (
 	// maxExpiresIn keeps an absurd number from overflowing. The cache believes less.
 	maxExpiresIn = 365 * 24 * time.Hour
 )
+
+// errNotMonite is for what a firewall, a captive portal or a gateway on the way
+// writes: it says nothing about the credentials, and may be gone the next time.
+var errNotMonite = errors.New("the response does not come from Monite's API")
+
+// fromMonite reports whether a refusal is Monite's own. Its body is
+// {"error":{...}}, or {"detail":...} where the validation of the request failed.
+// Whatever else it says has no place in our errors.
+func fromMonite(response *http.Response) bool {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil || len(body) > maxAnswer {
+		return false
+	}
+	fields, err := objectFields(body)
+	if err != nil {
+		return false
+	}
+	if raw, ok := fields["error"]; ok {
+		var of map[string]json.RawMessage
+		return json.Unmarshal(raw, &of) == nil && of["message"] != nil
+	}
+	raw, ok := fields["detail"]
+	return ok && len(raw) > 0 && (raw[0] == '[' || raw[0] == '"')
+}
 
 // parseResponse reads the body of a 200: a JSON object with access_token, and
 // with expires_in and token_type where present. Names are matched exactly, and
@@ -51,7 +76,7 @@ func parseResponse(body []byte) (tokencache.Token, error) {
 
 // objectFields splits one JSON object, and nothing after it, into its fields.
 func objectFields(body []byte) (map[string]json.RawMessage, error) {
-	errNotObject := errors.New("the answer is not one JSON object")
+	errNotObject := fmt.Errorf("%w: it is not one JSON object", errNotMonite)
 	if !json.Valid(body) {
 		return nil, errNotObject
 	}
