@@ -89,7 +89,8 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 }
 
 func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
-	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/CANARY", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
+	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/CANARY",
+		"OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
 	text := fmt.Sprintf("%+v %+v %#v", cfg.Redacted(), cfg.Traces.Headers, cfg.Warnings)
 	if strings.Contains(text, "CANARY") {
 		t.Errorf("shown: %s", around(text, "CANARY"))

@@ -419,7 +419,8 @@ func startRedis(t *testing.T, options ...string) *redisServer {
 func startRedisAt(t *testing.T, dir, host, port string, options ...string) *redisServer {
 	t.Helper()
 	r := &redisServer{t: t, dir: dir, host: host, port: port}
-	r.args = append([]string{"--port", r.port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", dir, "--loglevel", "warning", "--logfile", filepath.Join(dir, "log")}, options...)
+	r.args = append([]string{"--port", r.port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", dir, "--loglevel", "warning",
+		"--logfile", filepath.Join(dir, "log")}, options...)
 	r.restart()
 	t.Cleanup(r.kill)
 	return r

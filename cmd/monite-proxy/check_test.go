@@ -29,8 +29,9 @@ func TestCheckSeesWhoHasTheAddresses(t *testing.T) {
 		code        int
 		says        string
 	}{
-		"all free":           {"127.0.0.1:0", "127.0.0.1:0", exitOK, "acts as the entity user aaaaaaaa-..., for the entity bbbbbbbb-..."},
-		"a stranger":         {address(stranger), "127.0.0.1:1", exitUsage, "MONITE_LISTEN_ADDR: want an address that is free: another program listens on " + address(stranger)},
+		"all free": {"127.0.0.1:0", "127.0.0.1:0", exitOK, "acts as the entity user aaaaaaaa-..., for the entity bbbbbbbb-..."},
+		"a stranger": {address(stranger), "127.0.0.1:1", exitUsage,
+			"MONITE_LISTEN_ADDR: want an address that is free: another program listens on " + address(stranger)},
 		"a stranger's admin": {"127.0.0.1:0", address(stranger), exitUsage, "MONITE_ADMIN_ADDR: want an address that is free"},
 		"a live socket":      {"unix:" + socket.Addr().String(), "127.0.0.1:1", exitUsage, "MONITE_LISTEN_ADDR: want an address that is free"},
 		"the sidecar itself": {"127.0.0.1:0", address(own), exitOK, "a monite-proxy runs here"},

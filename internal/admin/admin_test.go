@@ -133,7 +133,8 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 	}
 	reasons := map[*tokencache.FetchError]string{
 		nil: "waiting for the first token",
-		{Reason: tokencache.Rejected, Status: 401}:                       "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
+		{Reason: tokencache.Rejected,
+			Status: 401}: "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
 		{Reason: tokencache.Throttled}:                                   "429",
 		{Reason: tokencache.Malformed}:                                   "is not a token",
 		{Reason: tokencache.Unavailable, Status: 503}:                    "Monite itself is in trouble: the token endpoint responds with status 503",

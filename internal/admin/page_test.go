@@ -364,7 +364,8 @@ func TestEventsOfAReaderThatDoesNotReadEnd(t *testing.T) {
 }
 
 func TestTimesAreWrittenForPeople(t *testing.T) {
-	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.40 ms", 0.0041: "4.10 ms", 0.34: "340 ms", 2.34: "2.34 s", 42.9: "42.9 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.00 s"} {
+	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.40 ms", 0.0041: "4.10 ms", 0.34: "340 ms", 2.34: "2.34 s",
+		42.9: "42.9 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.00 s"} {
 		if got := shortTime(seconds); got != want {
 			t.Errorf("shortTime(%v) = %q, want %q", seconds, got, want)
 		}

@@ -116,9 +116,11 @@ var patients = map[string]patient{
 		want: "credentials", says: []string{"status 403", "known but not allowed"}},
 	"deleted entity user": {environment: set("MONITE_ENTITY_USER_ID", unknownUser, "MONITE_GRANT_TYPE", "entity_user"),
 		want: "entity user", says: []string{"00000000-...", "the entity user is unknown, was deleted", "the credentials are good"}},
-	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
-		want: "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
-	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
+	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID),
+		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
+		want:   "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
+	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID",
+		monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
 		want: "entity user", says: []string{"may not even read its own role"}},
 	"entity of another partner": {environment: set("MONITE_ENTITY_ID", "00000000-0000-4000-8000-000000000000"),
 		want: "entity", says: []string{"not one of this partner", "MONITE_ENTITY_ID"}},
@@ -263,7 +265,8 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		}
 		environment[name] = value
 	}
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "GODEBUG"} {
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
+		"GODEBUG"} {
 		t.Setenv(name, "")
 	}
 	for name, value := range environment {

@@ -37,7 +37,8 @@ func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, shown)
 		}
 	}
-	shown = tableOf(t, admin.Status{Ready: true, Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
+	shown = tableOf(t, admin.Status{Ready: true,
+		Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
 	if strings.Contains(shown, "CREDENTIALS") || strings.Contains(shown, "NAMED") {
 		t.Errorf("nothing to tell of, and yet:\n%s", shown)
 	}
@@ -86,7 +87,8 @@ func TestDurationsHaveThreeDigits(t *testing.T) {
 func TestStatusTableFitsTheTerminal(t *testing.T) {
 	status := admin.Status{Ready: true, Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com"}
 	for i := range 200 {
-		status.Requests = append(status.Requests, admin.RequestStatus{RequestID: strings.Repeat("r", 40), Identity: "billing", Method: "DELETE", Status: 200 + i, Origin: "upstream",
+		status.Requests = append(status.Requests, admin.RequestStatus{RequestID: strings.Repeat("r", 40), Identity: "billing", Method: "DELETE",
+			Status: 200 + i, Origin: "upstream",
 			Route: "/v1/payables/{payable_id}/line_items/{line_item_id}", ErrorType: "proxy_upstream_unreachable"})
 	}
 	for i := range 30 {
@@ -119,11 +121,13 @@ func TestStatusTableFitsTheTerminal(t *testing.T) {
 
 func TestStatusTableNamesWhoActed(t *testing.T) {
 	shown := tableOf(t, admin.Status{
-		Identities:      []admin.GrantStatus{{Names: []string{"default", "billing"}, GrantType: "client_credentials"}, {GrantType: "entity_user", UserHash: "aa11"}},
+		Identities: []admin.GrantStatus{{Names: []string{"default", "billing"}, GrantType: "client_credentials"},
+			{GrantType: "entity_user", UserHash: "aa11"}},
 		Requests:        []admin.RequestStatus{{Identity: "billing", Method: "GET"}, {Method: "PUT", Status: 421}},
 		UpstreamTrouble: &admin.UpstreamTrouble{What: "upstream cannot be reached", Requests: 4, Since: 63},
 	})
-	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET", "-         PUT", "UPSTREAM: upstream cannot be reached; failed requests: 4 in 1m3s"} {
+	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET",
+		"-         PUT", "UPSTREAM: upstream cannot be reached; failed requests: 4 in 1m3s"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the table lacks %q:\n%s", want, shown)
 		}

@@ -24,9 +24,11 @@ func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
 	f := startReplicas(t, 2, redis.url(), "MONITE_UPSTREAM_TIMEOUT", "2s")
 	entity := monitetest.DemoEntityID
 	write := func(s *sidecar, id string) (answer, error) {
-		return s.call("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "pay-once", "Content-Type", "application/json", "X-Request-Id", id)
+		return s.call("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "pay-once", "Content-Type",
+			"application/json", "X-Request-Id", id)
 	}
-	f.sim.Inject(monitetest.Fault{Method: "POST", Path: "/v1/payables", After: true, Times: 1, Effect: monitetest.EffectDelay, Delay: monitetest.Duration(10 * time.Second)})
+	f.sim.Inject(monitetest.Fault{Method: "POST", Path: "/v1/payables", After: true, Times: 1, Effect: monitetest.EffectDelay,
+		Delay: monitetest.Duration(10 * time.Second)})
 	go func() { _, _ = write(f.all[0], "first") }()
 	wiretest.Eventually(t, "the write at upstream", func() bool { return f.sim.Stats().Writes > 0 })
 	_ = f.all[0].cmd.Process.Kill()
@@ -60,7 +62,8 @@ func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
 		bodies := make([]string, len(f.all))
 		for j, s := range f.all {
 			wg.Go(func() {
-				a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", key, "Content-Type", "application/json")
+				a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", key,
+					"Content-Type", "application/json")
 				if err != nil || a.Status >= 300 {
 					t.Errorf("%s: %d %s, %v", key, a.Status, a.Body, err)
 				}
@@ -85,8 +88,10 @@ func TestKeyedWriteIsNotSentWithoutTheStore(t *testing.T) {
 	f := startReplicas(t, 1, redis.url())
 	redis.kill()
 	entity := monitetest.DemoEntityID
-	a := f.all[0].mustCall("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "k", "Content-Type", "application/json")
-	if a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "proxy_idempotency_unavailable") || a.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" || a.Header.Get("Retry-After") == "" {
+	a := f.all[0].mustCall("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "k", "Content-Type",
+		"application/json")
+	if a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "proxy_idempotency_unavailable") ||
+		a.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" || a.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %s %v, want 503 not_sent", a.Status, a.Body, a.Header)
 	}
 	a = f.all[0].mustCall("POST", "/v1/payables", `{"document_id":"b"}`, "X-Monite-Entity-Id", entity, "Content-Type", "application/json")
@@ -179,7 +184,8 @@ func TestFleetChaos(t *testing.T) {
 					key := fmt.Sprintf("key-%d", serial.Add(1))
 					for range 2 { // and once more, at another replica
 						writes.Add(1)
-						a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", key, "Content-Type", "application/json")
+						a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", key,
+							"Content-Type", "application/json")
 						switch {
 						case err == nil && a.Status < 300 && a.Header.Get("Idempotent-Replayed") == "":
 							book.execute(key)
