@@ -291,16 +291,34 @@ func TestConnectIsRefusedWithItsBody_GHSA_3ccp_42pg_hgv6(t *testing.T) {
 
 // Traefik dropped HTTP2-Settings and sent Upgrade: h2c on: a tunnel past every
 // rule.
-func TestUpgradeToH2CIsRefused_CVE_2026_88008(t *testing.T) {
-	newScene(t).refused("proxy_upgrade_refused",
-		get("/v1/x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), get("/v1/x", "Upgrade: h2c"), get("/v1/x", "HTTP2-Settings: AAMAAABkAAQAAP__"))
+func TestUpgradeToH2CEndsHere_CVE_2026_88008(t *testing.T) {
+	o := listen(t, func(p *peer) {
+		for {
+			in, _, err := p.request()
+			if err != nil {
+				return
+			}
+			if len(in.Header["Upgrade"])+len(in.Header["Http2-Settings"])+len(in.Header["Connection"]) > 0 {
+				t.Errorf("upstream gets %v", in.Header)
+			}
+			p.say(okEmpty)
+		}
+	})
+	a := newRig(t, o.url).dial()
+	for _, request := range []string{
+		get("/v1/x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+		get("/v1/x", "Upgrade: h2c"), get("/v1/x", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+	} {
+		a.say(request)
+		a.want("GET", http.StatusOK)
+	}
 }
 
 // Kubernetes' API server kept the authenticated connection open when an upgrade
 // failed, and forwarded whatever came next.
 func TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105(t *testing.T) {
 	s := newScene(t)
-	for _, protocol := range []string{"websocket", "SPDY/3.1", "TLS/1.0"} {
+	for _, protocol := range []string{"websocket", "WebSocket", "TLS/1.0, websocket"} {
 		a := s.dial()
 		a.say(get("/v1/x", "Connection: Upgrade", "Upgrade: "+protocol) + get("/v1/auth/token"))
 		if _, body := a.want("GET", http.StatusNotImplemented); !strings.Contains(body, "proxy_upgrade_refused") {

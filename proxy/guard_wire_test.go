@@ -230,7 +230,7 @@ func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 	o := listen(t, answering(okEmpty))
 	r := newRig(t, o.url)
 	for _, fields := range [][]string{
-		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"}, {"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: TLS/1.0"},
+		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c, websocket", "HTTP2-Settings: AAMAAABk"}, {"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: websocket"},
 	} {
 		a := r.dial()
 		a.say(get("/v1/x", fields...) + get("/v1/smuggled"))

@@ -61,6 +61,7 @@ func (c *Cache) mint(e *entry) (token secret.String, err error) {
 		m := newMinted(fetched, start, stored, c.config.RefreshBefore, jitter())
 		m.successor = e.refused.Swap(nil) != nil
 		e.current.Store(m)
+		e.lost.Store(nil)
 		e.failure.Store(nil)
 		e.mints.Add(1)
 		c.lastSuccess.Store(stored.mono)

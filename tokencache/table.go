@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -28,6 +29,8 @@ type entry struct {
 	usedStale atomic.Pointer[minted]
 	// refused is a token that upstream refused in its first second.
 	refused atomic.Pointer[minted]
+	// lost is the token that upstream refused, until there is another.
+	lost atomic.Pointer[minted]
 	// forced: the next mint is wanted although the token is fresh.
 	forced atomic.Bool
 	// refreshing: Run is waiting for a mint of it.
@@ -40,6 +43,26 @@ type entry struct {
 	turn    *turn // of that mint; guarded by gate.mu
 
 	mints, failures atomic.Int64
+}
+
+// lose takes m away because upstream refused it.
+func (e *entry) lose(m *minted) {
+	if e.current.CompareAndSwap(m, nil) {
+		e.lost.Store(m)
+	}
+}
+
+// lastResort is the token that upstream refused, if it is not too old, and if the
+// token endpoint has not refused the grant as well. nil: there is none.
+func (e *entry) lastResort(now instant) *minted {
+	m := e.lost.Load()
+	if m == nil || m.state(now) == expired {
+		return nil
+	}
+	if f := e.failure.Load(); f != nil && f.err.Reason == Rejected {
+		return nil
+	}
+	return m
 }
 
 // usedGranularity keeps the hot path from writing a shared cache line at every hit.
@@ -101,6 +124,7 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 		if t.size >= limit && !t.evict() {
 			return nil
 		}
+		g.EntityUserID = strings.Clone(g.EntityUserID) // or it would keep the head of a request
 		e = &entry{grant: g, born: now.mono, key: strconv.Quote(string(g.Type)) + strconv.Quote(g.EntityUserID)}
 		e.lastUsed.Store(now.mono)
 		t.replace(g, e)
