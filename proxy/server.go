@@ -71,8 +71,9 @@ func connContext(key string) func(context.Context, net.Conn) context.Context {
 func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
 	c := h.log.begin(h, w, in)
 	defer c.end()
+	c.atDoor = true
 	c.record.Violation = why.String()
-	c.refuse(notSent(headProblem(in.Method, why)))
+	c.refuse(c.refused(headProblem(in.Method, why)))
 }
 
 // headProblem names what the guard would say if it had seen the request, and

@@ -156,7 +156,7 @@ func TestVendRefusesAllElse(t *testing.T) {
 		{"from a page", vendRequestOf(askForA, "Origin", "https://evil.example"), 403, "proxy_browser_refused"},
 		{"from a browser", vendRequestOf(askForA, "Sec-Fetch-Site", "cross-site"), 403, "proxy_browser_refused"},
 		{"foreign host", host, 421, "proxy_host_not_allowed"},
-		{"upgrade", vendRequestOf(askForA, "Upgrade", "h2c"), 501, "proxy_upgrade_refused"},
+		{"upgrade", vendRequestOf(askForA, "Upgrade", "websocket"), 501, "proxy_upgrade_refused"},
 		{"connection options", vendRequestOf(askForA, "Connection", "x-monite-proxy-token"), 400, "proxy_bad_header"},
 		{"GET", target("GET", tokenPath), 405, "proxy_method_refused"},
 		{"OPTIONS", target("OPTIONS", tokenPath), 405, "proxy_method_refused"},
