@@ -78,7 +78,8 @@ LABEL org.opencontainers.image.title="monite-proxy" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$COMMIT"
-COPY --from=build-proxy /out/monite-proxy /monite-proxy
+# Not readable: the kernel then closes the process to its own user from its first instruction, before it can do so itself.
+COPY --from=build-proxy --chmod=0711 /out/monite-proxy /monite-proxy
 # Where the root certificates are: in the bundle alone. Without this crypto/x509 also parses every file of the
 # directories of certificates, of which most hold what the bundle has; an SSL_CERT_DIR that does not exist is empty.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt SSL_CERT_DIR=/nonexistent

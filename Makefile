@@ -25,8 +25,8 @@ build: ## build bin/monite-proxy and bin/monite-sim
 
 .PHONY: run
 run: build ## sidecar and simulator, no credentials needed; against Monite if MONITE_CLIENT_ID is set
-	@if [ -n "$${MONITE_CLIENT_ID:-}$${MONITE_CLIENT_ID_FILE:-}" ]; then exec bin/monite-proxy; \
-	else export MONITE_LOG_FORMAT="$${MONITE_LOG_FORMAT:-console}"; exec bin/monite-sim -demo http://localhost:8080 -- bin/monite-proxy; fi
+	@export MONITE_LOG_FORMAT="$${MONITE_LOG_FORMAT:-console}"; \
+	if [ -n "$${MONITE_CLIENT_ID:-}$${MONITE_CLIENT_ID_FILE:-}" ]; then exec bin/monite-proxy; else exec bin/monite-sim -demo -- bin/monite-proxy; fi
 
 .PHONY: sim
 sim: build ## the simulator alone, on 127.0.0.1:8090
@@ -34,7 +34,7 @@ sim: build ## the simulator alone, on 127.0.0.1:8090
 
 .PHONY: test
 test: ## unit, wire and end-to-end tests, with the race detector
-	go test -race -shuffle=on -timeout 5m ./...
+	go test -race -shuffle=on -timeout 15m ./...
 
 .PHONY: race
 race: ## the same three times in a row
@@ -77,6 +77,10 @@ faults-full: ## the same with the long cells: 10 GiB bodies, 18,000 idle connect
 .PHONY: ledger
 ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, and count executions
 	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} go test -count=1 -v -timeout 60m -run 'LedgerNo' ./e2e
+
+.PHONY: bounds
+bounds: ## attack each listener with BOUNDS (3000) connections, and print memory, descriptors and the latency of data meanwhile
+	BOUNDS=$${BOUNDS:-3000} go test -count=1 -v -timeout 20m -run 'TestBounds$$' ./e2e
 
 .PHONY: ledger-mutant
 ledger-mutant: ## the same with the standard transport swapped in: it must be caught

@@ -116,3 +116,16 @@ func shortDuration(d time.Duration) string {
 	}
 	return text
 }
+
+// ActsAs says on whose behalf a request acts that names nobody, to follow the word
+// "acts". Ids are shortened.
+func (c *Config) ActsAs() string {
+	who := "as the partner"
+	if c.GrantType == "entity_user" {
+		who = "as the entity user " + ids.Short(c.EntityUserID)
+	}
+	if c.EntityID == "" {
+		return who + ", and names no entity"
+	}
+	return who + ", for the entity " + ids.Short(c.EntityID)
+}

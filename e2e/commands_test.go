@@ -15,15 +15,9 @@ import (
 
 func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
 	t.Parallel()
-	// Nothing listens upstream, and the data address is taken: check opens and
-	// asks nothing.
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
+	// Nothing listens upstream: check asks nothing.
 	code, output := runCommand(t, defaultEnv("http://127.0.0.1:1").with(
-		"MONITE_LISTEN_ADDR", taken.Addr().String(), "MONITE_HOLD_TIMEOUT", "7s", "MONITE_ENTITY_ID", monitetest.DemoEntityID), "check")
+		"MONITE_LISTEN_ADDR", freePort(t), "MONITE_HOLD_TIMEOUT", "7s", "MONITE_ENTITY_ID", monitetest.DemoEntityID), "check")
 	if code != 0 || !strings.HasSuffix(output, "configuration is valid\n") {
 		t.Errorf("exit code = %d, want 0; output:\n%s", code, output)
 	}
@@ -41,6 +35,24 @@ func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
 		if strings.Contains(output, secret) {
 			t.Errorf("%s is in:\n%s", secret, output)
 		}
+	}
+}
+
+func TestCheckSaysWhoseAnAddressIs(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	e := defaultEnv("http://127.0.0.1:1").with("MONITE_LISTEN_ADDR", taken.Addr().String(), "MONITE_ADMIN_ADDR", freePort(t))
+	if code, output := runCommand(t, e, "check"); code != 0 || !strings.Contains(output, "warning: MONITE_LISTEN_ADDR: another program listens on ") {
+		t.Errorf("a stranger has the port: exit code %d:\n%s", code, output)
+	}
+	_, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	if code, output := runCommand(t, s.addressesOf(defaultEnv(url)), "check"); code != 0 || !strings.Contains(output, "a monite-proxy runs here") {
+		t.Errorf("the sidecar has the port: exit code %d:\n%s", code, output)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestDoctorReportsProblemsAsJSONAndExitsWithOne(t *testing.T) {
 		}
 	}
 	// The credentials, and the sidecar that runs with them.
-	if len(problems) != 2 || report.Problems != 2 || !strings.Contains(problems["credentials"], "secret is wrong") || !strings.Contains(problems["readiness"], "refused the client_credentials grant") {
+	if len(problems) != 2 || report.Problems != 2 || !strings.Contains(problems["credentials"], "secret is wrong") || !strings.Contains(problems["readiness"], "refused the client id and secret") {
 		t.Errorf("problems = %d %v", report.Problems, problems)
 	}
 	if code, _ := runCommand(t, bad, "doctor", "extra"); code != 2 {

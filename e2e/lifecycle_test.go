@@ -162,7 +162,8 @@ func TestFrozenProcessGoesOn(t *testing.T) {
 	}
 }
 
-// SIGHUP is also what a closing terminal sends: it must never end the process.
+// By default SIGHUP ends a process. Here it reads files again, from the first moment
+// to the last.
 func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)

@@ -97,7 +97,7 @@ func TestStatusCommandPrintsTablesOrJSON(t *testing.T) {
 	s.mustCall("GET", "/v1/entities", "", "X-Monite-Entity-User-Id", "not-an-id")
 	e := env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}
 	code, table := runCommand(t, e, "status")
-	for _, want := range []string{"monite-proxy", "custom", url, "\nready\n", "3 requests", "client_credentials (default)", "entity_user", "fresh", "/v1/entities", "from-the-app", "proxy_invalid_identity, not_sent"} {
+	for _, want := range []string{"monite-proxy", "custom", url, "\nready\n", "3 requests", "\ndefault ", "client_credentials", "entity_user", "fresh", "/v1/entities", "from-the-app", "proxy_invalid_identity, not_sent"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("the table lacks %q", want)
 		}
@@ -130,7 +130,7 @@ func TestStatusWatchGoesOnUntilInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "three tables", func() bool { return strings.Count(out.String(), "IDENTITY") >= 3 })
+	poll(t, "three tables", func() bool { return strings.Count(out.String(), "TOKEN OF") >= 3 })
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("status -watch ended with %v:\n%s", err, out)

@@ -65,7 +65,9 @@ func TestServiceManagerHearsReadyWithTheFirstToken(t *testing.T) {
 	sim.Inject(monitetest.Fault{Path: "token", Status: http.StatusServiceUnavailable, Times: 1_000_000})
 	m := newManager(t, filepath.Join(t.TempDir(), "notify"))
 	s := start(t, defaultEnv(url).with("NOTIFY_SOCKET", m.path))
-	s.waitFor("the reason", func() bool { return m.heard("STATUS=no answer from the token endpoint") })
+	s.waitFor("the reason", func() bool {
+		return m.heard("STATUS=Monite itself is in trouble: the token endpoint responds with status 503")
+	})
 	if m.heard("READY=1") {
 		t.Fatalf("READY=1 before the first token; said: %q", m.said)
 	}

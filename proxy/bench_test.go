@@ -44,15 +44,20 @@ func BenchmarkGuardAndResolve(b *testing.B) {
 // upstream are in it and do as little as they can.
 func BenchmarkHandler(b *testing.B) {
 	for name, c := range map[string]struct{ request, answer string }{
-		"GET":         {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
-		"POST 1 KiB":  {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
-		"GET chunked": {get("/v1/payables"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"},
-		"refused":     {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
+		"GET":                    {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
+		"POST 1 KiB":             {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
+		"POST 1 KiB, remembered": {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
+		"GET, remembered":        {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
+		"GET chunked":            {get("/v1/payables"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"},
+		"refused":                {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
 	} {
 		b.Run(name, func(b *testing.B) {
 			o := listen(b, answering(c.answer))
-			r := newRig(b, o.url, func(c *Config, _ *upstream.Transport) {
+			r := newRig(b, o.url, func(c *Config, tr *upstream.Transport) {
 				c.Observe, c.Log = nil, zerolog.New(io.Discard)
+				if strings.HasSuffix(name, "remembered") {
+					remembering()(c, tr)
+				}
 			})
 			conn, err := net.Dial("tcp", r.addr)
 			if err != nil {

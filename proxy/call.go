@@ -27,6 +27,7 @@ type call struct {
 	in      *http.Request // its context is this call
 
 	record Record // what is told afterwards
+	atDoor bool   // the guard, or the server, has not let it in
 
 	// Set by locate.
 	view       *identity.View // the policy that the request began with
@@ -67,8 +68,11 @@ type call struct {
 
 // Value implements context.Context.
 func (c *call) Value(key any) any {
-	if key == chi.RouteCtxKey {
+	switch key {
+	case chi.RouteCtxKey:
 		return &c.routed
+	case upstream.Followable{}: // a write that is remembered
+		return c.claim != nil
 	}
 	return c.Context.Value(key)
 }

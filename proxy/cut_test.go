@@ -105,7 +105,7 @@ func TestStalledAnswerIsCutVisibly(t *testing.T) {
 func TestStalledUploadIsTheAppsFault(t *testing.T) {
 	t.Parallel()
 	o := listen(t, func(p *peer) { _, _, _ = p.request() })
-	r := newRig(t, o.url, shortTimeouts)
+	r := newRig(t, o.url, shortTimeouts, streaming)
 	a := r.dial()
 	a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 	response, body := a.want("POST", http.StatusBadRequest)

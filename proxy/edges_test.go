@@ -55,7 +55,7 @@ func TestEarlyAnswerEndsTheConnectionOfAStalledUpload(t *testing.T) {
 				p.untilCut()
 			}
 		})
-		r := newRig(t, o.url)
+		r := newRig(t, o.url, streaming)
 		a := r.dial()
 		_ = a.SetDeadline(time.Now().Add(readOnIdle + 2*time.Second))
 		if i%2 == 0 {
@@ -117,7 +117,7 @@ func TestOwnAnswerToAnUnfinishedUploadEndsTheConnection(t *testing.T) {
 			p.cut(true)
 		}
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.url, streaming)
 	a := r.dial()
 	a.say(head("POST", "/v1/payables", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 	if response, _ := a.want("POST", http.StatusBadGateway); !response.Close {

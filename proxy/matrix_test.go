@@ -25,7 +25,7 @@ func TestConnectionCannotRemoveWhatIsOurs(t *testing.T) {
 	r := newRig(t, o.url)
 	no := 0
 	for name := range names {
-		if name == "Keep-Alive" { // it is an option of its own
+		if name == "Keep-Alive" || name == "Trailer" || name == "Proxy-Connection" { // options of their own, whose fields end here
 			continue
 		}
 		for _, shape := range refused {

@@ -280,6 +280,8 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 		cue := make(chan struct{})
 		audit := &lockedBuffer{}
 		r, f := newRepeatRig(t, func(c *Config, _ *upstream.Transport) { c.Audit = zerolog.New(audit) })
+		release := sync.OnceFunc(func() { close(cue) })
+		t.Cleanup(release)
 		f.meet(onCue(cue))
 		a := r.dial()
 		a.say(head("POST", approvePath, append(fields, "X-Request-Id: first", "Content-Length: 0")...) + "\r\n")
@@ -289,7 +291,7 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 
 		b := r.dial()
 		b.say(head("POST", approvePath, append(fields, "Content-Length: 0")...) + "\r\n")
-		time.AfterFunc(50*time.Millisecond, func() { close(cue) })
+		time.AfterFunc(50*time.Millisecond, release)
 		response, text := b.want("POST", 201)
 		if text != `{"n":99}` || response.Header.Get(headerReplayed) != "true" {
 			t.Errorf("%v %q", response.Header, text)

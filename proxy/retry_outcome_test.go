@@ -45,9 +45,9 @@ func TestRetryThatIsNotSentLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// The first attempt may have been executed, the second is refused for its
-// token, and there is no other token: that is no "rejected".
-func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
+// The first attempt may have been executed, the second is refused for its token, and
+// there is no other token: nothing says "rejected".
+func TestRetryThatIsRejectedPassesAsUpstreamSaidIt(t *testing.T) {
 	t.Parallel()
 	o := listen(t, func(p *peer) {
 		if _, _, err := p.request(); err == nil && p.o.requests.Load() > 1 {
@@ -62,8 +62,8 @@ func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
 		return &tokencache.Error{Reason: tokencache.Unavailable, RetryAfter: time.Second, Cause: &tokencache.FetchError{Reason: tokencache.Unavailable}}
 	}
 	response, body := r.do("GET", "/v1/x", "")
-	if got := response.Header.Get("X-Monite-Proxy-Outcome"); response.StatusCode != 503 || got != string(Unknown) {
-		t.Errorf("answer = %d %s %s, want 503 and unknown", response.StatusCode, got, body)
+	if got := response.Header.Get("X-Monite-Proxy-Outcome"); response.StatusCode != 401 || got != "" {
+		t.Errorf("answer = %d %s %s, want 401", response.StatusCode, got, body)
 	}
 	if o.requests.Load() != 2 {
 		t.Errorf("requests = %d, want 2", o.requests.Load())

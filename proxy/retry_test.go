@@ -73,9 +73,9 @@ func TestWriteOnAConnectionThatEndsIsSentOnce(t *testing.T) {
 
 func TestStreamedReadIsNotRetried(t *testing.T) {
 	o := listen(t, breaking(2, false))
-	r := newRig(t, o.url)
+	r := newRig(t, o.url, streaming)
 	a := r.dial()
-	a.say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n1\r\nx\r\n0\r\n\r\n")
+	a.say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nxxx\r\n0\r\n\r\n")
 	a.want("GET", 502)
 	if o.requests.Load() != 1 {
 		t.Errorf("%d requests", o.requests.Load())

@@ -107,7 +107,7 @@ func awaitPort(addr string) error {
 func newNginx(u *upstream) (*contender, error) {
 	path, err := exec.LookPath("nginx")
 	if err != nil {
-		return nil, nil //nolint:nilnil // it is left out
+		return nil, nil //nolint:nilnil,nilerr // it is left out
 	}
 	folder, err := os.MkdirTemp("", "delay-nginx-")
 	if err != nil {

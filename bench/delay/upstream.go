@@ -23,7 +23,6 @@ type upstream struct {
 	url   string
 	roots *x509.CertPool
 	file  string // the certificate, PEM
-	conns chan int
 }
 
 const token = "delay-token-0123456789abcdef"

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
 // check validates the configuration as serve would. It opens nothing, but looks at
-// the places where serve would.
+// the places where serve would, and whether somebody is there already.
 func check(stdout, stderr io.Writer) int {
 	cfg, err := config.Load()
 	if err != nil {
@@ -19,6 +25,8 @@ func check(stdout, stderr io.Writer) int {
 	if err := cfg.CheckPlaces(); err != nil {
 		return badConfiguration(stderr, err)
 	}
+	taken := takenAddresses(cfg)
+	own := len(taken) > 0 && sidecarRuns()
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
 	for _, setting := range cfg.Redacted() {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, orDash(setting.Value), setting.Source)
@@ -28,8 +36,54 @@ func check(stdout, stderr io.Writer) int {
 	for _, warning := range cfg.Warnings {
 		_, _ = fmt.Fprintf(stdout, "warning: %s\n", warning)
 	}
-	_, _ = fmt.Fprintln(stdout, "configuration is valid")
+	for _, one := range taken {
+		if !own { // no fault of the configuration, but no start either
+			_, _ = fmt.Fprintf(stdout, "warning: %s\n", one)
+		}
+	}
+	if own {
+		_, _ = fmt.Fprintln(stdout, "note: a monite-proxy runs here and has these addresses: a second one could not start beside it")
+	}
+	_, _ = fmt.Fprintf(stdout, "a request that names nobody acts %s\nconfiguration is valid\n", cfg.ActsAs())
 	return exitOK
+}
+
+// takenAddresses has one line for each address on which somebody listens.
+func takenAddresses(cfg *config.Config) (taken []string) {
+	look := func(variable, of string, at config.Listen) {
+		for _, address := range at.Addresses() {
+			if strings.HasSuffix(address, ":0") || address == "" {
+				continue
+			}
+			network, dialled := config.Listen{Network: at.Network, Address: address}.DialAddress()
+			conn, err := net.DialTimeout(network, dialled, time.Second)
+			if err != nil {
+				continue
+			}
+			_ = conn.Close()
+			taken = append(taken, fmt.Sprintf("%s%s: another program listens on %s", variable, of, address))
+			return
+		}
+	}
+	look("MONITE_LISTEN_ADDR", "", cfg.Listen)
+	look("MONITE_ADMIN_ADDR", "", cfg.Admin)
+	look("MONITE_VEND_ADDR", "", cfg.Vend)
+	if cfg.Identities != nil {
+		for _, one := range cfg.Identities.All {
+			look("MONITE_IDENTITIES_FILE", " as listen_addr of "+one.Name, one.Listen)
+		}
+	}
+	return taken
+}
+
+// sidecarRuns reports whether a monite-proxy responds on the admin listener.
+func sidecarRuns() bool {
+	sidecar, err := client.New()
+	if err != nil {
+		return false
+	}
+	text, err := sidecar.Ask(context.Background(), http.MethodGet, "/readyz?verbose")
+	return err == nil || strings.Contains(text, "] listener")
 }
 
 // badConfiguration prints one line for each mistake.

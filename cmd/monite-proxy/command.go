@@ -21,6 +21,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 	switch name {
 	case "serve":
 		return withoutArguments(args, stderr, func() int { return serve(stderr) })
+	case "run":
+		return runFor(args, stderr)
 	case "check":
 		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
 	case "doctor":
@@ -33,7 +35,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return wait(args, stdout, stderr)
 	case "shutdown":
 		return withoutArguments(args, stderr, func() int { return shutdown(stdout, stderr) })
-	case "version":
+	case "version", "-v", "-version", "--version":
 		return withoutArguments(args, stderr, func() int { return printVersion(stdout) })
 	case "help", "-h", "-help", "--help":
 		return help(args, stdout, stderr)

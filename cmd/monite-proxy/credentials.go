@@ -64,6 +64,9 @@ func (s *sidecar) credentialsStatus() admin.CredentialsStatus {
 	switch of.State {
 	case tokenendpoint.NoNewPair:
 		status.Summary = "the pair of the configuration is live"
+		if s.refusedForGood() {
+			status.Summary = "the pair of the configuration is refused"
+		}
 	case tokenendpoint.Proving:
 		status.Summary = "old pair live, new pair is being proven"
 	default:
@@ -87,10 +90,8 @@ func (s *sidecar) logMint(mint tokencache.Mint) {
 	switch {
 	case mint.Err == nil:
 		line.Msg("token minted")
-	case mint.Err.Reason == tokencache.Rejected:
-		line.Msg("the token endpoint refused the mint: check the credentials, the entity user and the environment")
 	default:
-		line.Msg("mint failed")
+		line.Msg("mint failed: " + admin.Explain(mint.Err, mint.Grant.Type))
 	}
 }
 

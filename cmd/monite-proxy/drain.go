@@ -66,6 +66,22 @@ func (s *sidecar) finishFollowing(ctx context.Context) bool {
 	return false
 }
 
+// lastLines is how long requests that are cut off get to write their audit lines.
+const lastLines = time.Second
+
+// cutOff ends every request at once. What became of a write that upstream may have
+// is told in its audit line: unknown.
+func (s *sidecar) cutOff() {
+	for _, e := range s.endpoints() {
+		_ = e.server.Close()
+	}
+	s.named.Cut()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.handler.FinishFollowing(over) // a write whose app is cut off would be followed to its end
+	s.conns.waitUntilNone(context.Background(), lastLines)
+}
+
 // end stops accepting, and cuts off what takes longer than grace.
 func (e endpoint) end(grace time.Duration) {
 	e.listener.Stop()

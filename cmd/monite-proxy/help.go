@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/monite-proxy/monite-proxy/config"
 )
@@ -12,14 +13,16 @@ const usage = `monite-proxy: apps call localhost without credentials, and Monite
 Usage: monite-proxy [command]
 
   serve      run the sidecar (the default)
+  run        start a sidecar on free ports, then a command that calls it:
+             monite-proxy run -- npm test. It gets MONITE_API_URL, no credentials
   check      validate the configuration and print the effective one, redacted
   doctor     try everything on the way to Monite, and say what is wrong; -json
   status     what the running sidecar does, as a table; -watch, -json
   health     ask the running sidecar: -live, -ready (default) or -startup
   wait       block until the running sidecar is ready, at most -timeout (30s)
   shutdown   ask the running sidecar to drain and stop (MONITE_QUIT_ENDPOINT=true)
-  version    print version, commit and Go version
-  help       print this; with a variable or a topic, what it means
+  version    print version, commit and Go version; also --version, -v
+  help       print this; with a variable, a topic or a command: that alone
 
 Exit codes: 0 success or clean stop, 1 failure at run time or drain timed out,
 2 bad configuration or usage.
@@ -36,6 +39,10 @@ func help(args []string, stdout, stderr io.Writer) int {
 	}
 	code := exitOK
 	for _, word := range args {
+		if text := ofCommand(word); text != "" {
+			_, _ = fmt.Fprint(stdout, text)
+			continue
+		}
 		text, ok := config.Explain(word)
 		if !ok {
 			_, _ = fmt.Fprintf(stderr, "monite-proxy: %q: %s", word, text)
@@ -45,4 +52,18 @@ func help(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprint(stdout, text)
 	}
 	return code
+}
+
+// ofCommand returns the lines of the usage on one command; empty: there is none.
+func ofCommand(name string) string {
+	var found strings.Builder
+	for line := range strings.Lines(usage) {
+		begins := strings.HasPrefix(line, "  "+name+" ")
+		if begins || found.Len() > 0 && strings.HasPrefix(line, "      ") {
+			found.WriteString(line)
+		} else if found.Len() > 0 {
+			break
+		}
+	}
+	return found.String()
 }

@@ -37,7 +37,8 @@ func (s *sidecar) notifyWhenReady(ctx context.Context) {
 	defer ticker.Stop()
 	told := ""
 	for {
-		state := "READY=1\nSTATUS=ready"
+		// X_ begins what a service manager does not know (sd_notify(3)); monite-sim does.
+		state := "READY=1\nSTATUS=ready\nX_MONITE_BASE_URL=" + s.baseURL()
 		ready, missing := s.health.Ready()
 		if !ready {
 			state = "STATUS=" + strings.ReplaceAll(missing[0], "\n", " ") // a line is a statement

@@ -69,6 +69,8 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	go func() { // the one goroutine that nobody waits for: it ends the process
 		<-signals
 		s.log.Warn().Msg("second signal: stopping at once")
+		s.hurried.Store(true)
+		s.cutOff()
 		s.audit.Close()
 		s.lines.Close()
 		os.Exit(exitFailure)
@@ -84,6 +86,9 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.upstream.CloseIdleConnections()
 	s.admin.end(adminGrace)
 	running.Wait()
+	if s.hurried.Load() {
+		code = exitFailure
+	}
 	s.log.Info().Int("exit_code", code).Msg("stopped")
 	return code
 }
@@ -95,6 +100,8 @@ func (s *sidecar) untilEnd(signals <-chan os.Signal, failed <-chan error) (code 
 		s.log.Info().Str("signal", received.String()).Msg("draining")
 	case <-s.quit:
 		s.log.Info().Str("signal", "quit endpoint").Msg("draining")
+	case <-s.hungUp:
+		s.log.Info().Str("signal", "hangup: the terminal was closed").Msg("draining")
 	case err := <-failed:
 		s.log.Error().Err(err).Msg("listener failed")
 		return exitFailure
@@ -103,13 +110,21 @@ func (s *sidecar) untilEnd(signals <-chan os.Signal, failed <-chan error) (code 
 }
 
 // reloadOnHangup re-reads the secret files and the identities file at once on
-// SIGHUP, and opens the audit file again.
+// SIGHUP, and opens the audit file again. The SIGHUP of a terminal that closes
+// means the end.
 func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
+			if s.terminal.closed() {
+				select {
+				case s.hungUp <- struct{}{}:
+				default: // said already
+				}
+				continue
+			}
 			if err := s.audit.Reopen(); err != nil {
 				s.log.Error().Err(err).Msg("audit file cannot be opened again, the old one stays")
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ func serve(stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	tty := openTerminal()
 	// Handled to the very end: by default SIGHUP ends the process.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -30,33 +32,54 @@ func serve(stderr io.Writer) int {
 	if err != nil {
 		return badConfiguration(stderr, err)
 	}
-	limitMemory()
-	lines := logs.Start(stderr, nil)
-	defer lines.Close()
-	logger, err := logs.New(cfg, lines)
-	if err != nil {
-		return badConfiguration(stderr, err)
-	}
-	audit, err := logs.OpenAudit(cfg, lines, logger)
-	if err != nil {
-		lines.Close()
-		return badConfiguration(stderr, err)
-	}
-	defer audit.Close()
-	s := newSidecar(cfg, logger, lines, audit, started)
-	if err := s.listen(); err != nil {
-		logger.Error().Err(err).Msg("cannot listen")
-		return exitFailure
+	s, closeLogs, code := open(cfg, stderr, started)
+	defer closeLogs()
+	if s == nil {
+		return code
 	}
 	if exposed != nil {
-		logger.Warn().Err(exposed).Msg("core dumps and tracing could not be switched off")
+		s.log.Warn().Err(exposed).Msg("core dumps and tracing could not be switched off")
 	}
 	if err := s.confine(); err != nil {
-		logger.Error().Err(err).Msg("cannot start")
+		s.log.Error().Err(err).Msg("cannot start")
 		s.closeListeners()
 		return exitFailure
 	}
+	s.terminal = tty
+	if forPeople(cfg, stderr) {
+		_, _ = s.lines.Write([]byte(s.banner()))
+	}
 	return s.run(signals, hangups)
+}
+
+// open makes a sidecar with open listeners, and nothing runs yet. Without one (nil)
+// code says how the process ends.
+func open(cfg *config.Config, stderr io.Writer, started time.Time) (s *sidecar, closeLogs func(), code int) {
+	limitMemory()
+	lines := logs.Start(stderr, nil)
+	logger, err := logs.New(cfg, lines)
+	if err != nil {
+		return nil, lines.Close, badConfiguration(stderr, err)
+	}
+	audit, err := logs.OpenAudit(cfg, lines, logger)
+	if err != nil {
+		return nil, lines.Close, badConfiguration(stderr, err)
+	}
+	closeLogs = func() { audit.Close(); lines.Close() }
+	s = newSidecar(cfg, logger, lines, audit, started)
+	if err := s.listen(); err != nil {
+		logger.Error().Err(err).Msg("cannot listen" + portHint(err))
+		return nil, closeLogs, exitFailure
+	}
+	return s, closeLogs, exitOK
+}
+
+// portHint says what to do where another program has the port.
+func portHint(err error) string {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ""
+	}
+	return ": another program has this port; stop it, or set the variable to another port (0 takes a free one)"
 }
 
 // listen opens every listener, or none. The data listener comes first: the

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -46,10 +47,14 @@ type sidecar struct {
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
+	probes   probes
 	conns    connCount
 	shares   listen.Shares
 	named    *named.Keeper
 	quit     chan struct{} // the quit endpoint was called
+	hurried  atomic.Bool   // a second signal came
+	hungUp   chan struct{} // the terminal was closed
+	terminal *terminal     // nil: there is none
 
 	data, admin endpoint
 	vend        endpoint // zero without MONITE_VEND_ADDR
@@ -59,7 +64,7 @@ type sidecar struct {
 // other: tokens, the handler of requests, the servers for apps, the admin server.
 // Nothing runs yet.
 func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, audit *logs.Audit, started time.Time) *sidecar {
-	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1)}
+	s := &sidecar{cfg: cfg, log: logger, lines: lines, audit: audit, quit: make(chan struct{}, 1), hungUp: make(chan struct{}, 1)}
 	s.metrics, s.history = admin.NewMetrics(), admin.NewHistory()
 	s.shares = listen.SharesOf(cfg.MaxInFlight, appListeners(cfg))
 	policy := named.Policy(cfg, cfg.Identities)
@@ -159,6 +164,9 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 
 // observe is told of each request of an app, when it has ended.
 func (s *sidecar) observe(r *proxy.Record) {
+	if s.probes.is(r) {
+		return
+	}
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
 	s.pauses.seen(r.Start.Add(r.Duration))

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
@@ -46,7 +48,7 @@ func status(args []string, stdout, stderr io.Writer) int {
 	for {
 		text, err := sidecar.Ask(ctx, "GET", "/status")
 		if err == nil && !*asJSON {
-			text, err = table(text)
+			text, err = table(text, viewOf(stdout, *watch))
 		}
 		if ctx.Err() != nil {
 			return exitOK
@@ -77,13 +79,22 @@ func status(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
+// viewOf asks the terminal at each turn: it may have changed its size. The last
+// line is left for the cursor.
+func viewOf(out io.Writer, watch bool) client.View {
+	if !isTerminal(out) {
+		return client.View{}
 	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	view := client.View{Colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	width, height, err := term.GetSize(int(out.(interface{ Fd() uintptr }).Fd()))
+	if err != nil {
+		return view
+	}
+	view.Width = width
+	if watch {
+		view.Height = max(height-1, 1)
+	}
+	return view
 }
 
 func compact(text string) string {

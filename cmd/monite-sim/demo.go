@@ -5,41 +5,64 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
-// showDemo waits until the sidecar accepts connections and prints the lines.
-func showDemo(ctx context.Context, w io.Writer, sidecar *url.URL, sim string, appToken bool) {
-	port := sidecar.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[sidecar.Scheme]
+// manager hears from the command what a service manager would hear (sd_notify(3)).
+// So the lines are shown for the sidecar that is the command, and for no stranger
+// that has its port.
+type manager struct {
+	path string
+	conn *net.UnixConn
+}
+
+func newManager() (*manager, error) {
+	folder, err := os.MkdirTemp("", "monite-sim")
+	if err != nil {
+		return nil, err
 	}
-	address := net.JoinHostPort(sidecar.Hostname(), port)
-	dialer := net.Dialer{Timeout: time.Second}
+	path := filepath.Join(folder, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		_ = os.RemoveAll(folder)
+		return nil, err
+	}
+	return &manager{path, conn}, nil
+}
+
+func (m *manager) close() { _ = os.RemoveAll(filepath.Dir(m.path)) }
+
+// baseURLField is how the sidecar says with READY=1 what apps are configured with.
+const baseURLField = "X_MONITE_BASE_URL="
+
+// showDemo prints the lines once the sidecar is ready.
+func (m *manager) showDemo(ctx context.Context, w io.Writer, sim string, appToken bool) {
+	defer context.AfterFunc(ctx, func() { _ = m.conn.Close() })()
+	buffer := make([]byte, 4096)
 	for {
-		conn, err := dialer.DialContext(ctx, "tcp", address)
-		if err == nil {
-			conn.Close()
-			break
-		}
-		select {
-		case <-ctx.Done():
+		n, err := m.conn.Read(buffer)
+		if err != nil {
 			return
-		case <-time.After(50 * time.Millisecond):
 		}
+		state := string(buffer[:n])
+		_, after, named := strings.Cut(state, baseURLField)
+		if !named || !strings.Contains(state, "READY=1") {
+			continue
+		}
+		base, _, _ := strings.Cut(after, "\n")
+		// One write, so that the command's log lines do not come between.
+		_, _ = io.WriteString(w, demoText(base, sim, appToken))
+		return
 	}
-	// One write, so that the command's log lines do not come between.
-	_, _ = io.WriteString(w, demoText(sidecar, sim, appToken))
 }
 
 // demoText is meant to be copied line by line. The app token is named as the
 // shell's variable, never by its value.
-func demoText(sidecar *url.URL, sim string, appToken bool) string {
-	base := strings.TrimSuffix(strings.TrimSuffix(sidecar.String(), "/"), "/v1") + "/v1"
+func demoText(base, sim string, appToken bool) string {
 	curl := "curl -sS"
 	if appToken {
 		curl += ` -H "X-Monite-Proxy-Token: $MONITE_APP_TOKEN"`
@@ -50,13 +73,14 @@ func demoText(sidecar *url.URL, sim string, appToken bool) string {
 		`"total_amount":24900,"due_date":"2027-01-31","description":"Wheat flour"}`
 	rule := strings.Repeat("=", 78)
 	var text strings.Builder
-	fmt.Fprintf(&text, "\n%s\n The sidecar answers on %s. Try it from another terminal, without any token:\n", rule, base)
+	fmt.Fprintf(&text, "\n%s\n Behind it is monite-sim, a simulated Monite with demo data. Try it from another\n terminal, without any token:\n", rule)
 	for _, line := range [][2]string{
 		{"As the partner: which companies are there?", fmt.Sprintf("%s %s/entities", curl, base)},
 		{"For one entity, a bakery: three of its bills", fmt.Sprintf("%s '%s/payables?limit=3' %s", curl, base, entity)},
 		{"As an entity user: who am I?", fmt.Sprintf("%s %s/entity_users/me %s", curl, base, user)},
 		{"A write: one more bill", fmt.Sprintf("%s -X POST %s/payables %s -H 'Content-Type: application/json' -d '%s'", curl, base, entity, body)},
 		{"Revoke all tokens, then call again: it still works", fmt.Sprintf("curl -sS -X POST %s/_sim/revoke_all", sim)},
+		{"Try everything on the way, with the credentials of the simulator", fmt.Sprintf("MONITE_API_URL=%s MONITE_CLIENT_ID=%s MONITE_CLIENT_SECRET=%s MONITE_ALLOWED_ENTITY_IDS='*' MONITE_ALLOWED_ENTITY_USER_IDS='*' bin/monite-proxy doctor", sim, monitetest.DemoClientID, monitetest.DemoClientSecret)},
 	} {
 		fmt.Fprintf(&text, "\n # %s\n %s\n", line[0], line[1])
 	}

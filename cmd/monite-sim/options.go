@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -24,7 +23,7 @@ type options struct {
 	announce bool // the address is printed as JSON
 	config   monitetest.Config
 	webhooks bool
-	demo     *url.URL // nil: no demo
+	demo     bool
 	health   bool
 	command  []string
 }
@@ -47,7 +46,7 @@ func parseOptions(args, env []string) (options, error) {
 	flags.BoolVar(&opts.webhooks, "webhooks", false, "")
 	data := flags.String("data", "", "")
 	port := flags.Int("port", -1, "")
-	demo := flags.String("demo", "", "")
+	flags.BoolVar(&opts.demo, "demo", false, "")
 	flags.BoolVar(&opts.health, "health", false, "")
 
 	var mistakes []error
@@ -84,13 +83,6 @@ func parseOptions(args, env []string) (options, error) {
 			mistakes = append(mistakes, fmt.Errorf("-data %w", err))
 		}
 		opts.config.Data = read
-	}
-	if *demo != "" {
-		parsed, err := parseDemo(*demo)
-		if err != nil {
-			mistakes = append(mistakes, err)
-		}
-		opts.demo = parsed
 	}
 	return opts, errors.Join(append(mistakes, opts.check()...)...)
 }
@@ -138,6 +130,9 @@ func (o options) check() (mistakes []error) {
 	if o.config.Latency < 0 {
 		mistakes = append(mistakes, fmt.Errorf("-latency %v: must be 0 or above", o.config.Latency))
 	}
+	if o.demo && len(o.command) == 0 {
+		mistakes = append(mistakes, errors.New("-demo needs a command behind --: it calls the sidecar that the command is"))
+	}
 	if o.health && len(o.command) > 0 {
 		mistakes = append(mistakes, errors.New("-health runs no command"))
 	}
@@ -167,14 +162,6 @@ func readData(path string) (data map[string]map[string][]map[string]any, err err
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return data, nil
-}
-
-func parseDemo(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("-demo %q: must be the base URL of the sidecar, such as http://localhost:8080", text)
-	}
-	return u, nil
 }
 
 // lookup returns the last value of a variable, as os.Getenv would.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
@@ -51,6 +52,9 @@ func run(p process) int {
 	listener, err := net.Listen("tcp", opts.listen)
 	if err != nil {
 		fmt.Fprintf(p.stderr, "monite-sim: %v\n", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			fmt.Fprintln(p.stderr, "Another program has this port: stop it, or take a free one with MONITE_SIM_LISTEN=127.0.0.1:0.")
+		}
 		return exitFailure
 	}
 	base := "http://" + reachable(listener.Addr().String())
@@ -70,8 +74,15 @@ func run(p process) int {
 	if opts.webhooks {
 		tasks.Go(func() { sim.DeliverWebhooks(ctx) })
 	}
-	if opts.demo != nil {
-		tasks.Go(func() { showDemo(ctx, p.stdout, opts.demo, base, lookup(p.env, "MONITE_APP_TOKEN") != "") })
+	if opts.demo {
+		manager, err := newManager()
+		if err != nil {
+			fmt.Fprintf(p.stderr, "monite-sim: -demo: %v\n", err)
+		} else {
+			defer manager.close()
+			p.env = append(p.env, "NOTIFY_SOCKET="+manager.path)
+			tasks.Go(func() { manager.showDemo(ctx, p.stdout, base, lookup(p.env, "MONITE_APP_TOKEN") != "") })
+		}
 	}
 	var code int
 	if len(opts.command) > 0 {

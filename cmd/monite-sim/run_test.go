@@ -67,7 +67,7 @@ func TestBadUsage(t *testing.T) {
 		{"address", nil, []string{"-listen", "8090"}, []string{"-listen", "host:port"}},
 		{"status", nil, []string{"-expired-status", "403"}, []string{"-expired-status 403"}},
 		{"lifetime", nil, []string{"-token-lifetime", "0"}, []string{"-token-lifetime"}},
-		{"demo", nil, []string{"-demo", "localhost:8080"}, []string{"-demo", "http://localhost:8080"}},
+		{"demo without a command", nil, []string{"-demo"}, []string{"-demo needs a command"}},
 		{"health with command", nil, []string{"-health", "--", "true"}, []string{"-health"}},
 		{"empty client", nil, []string{"-client-id", ""}, []string{"-client-id"}},
 		{"variable", []string{"MONITE_SIM_LATENCY=soon"}, nil, []string{`MONITE_SIM_LATENCY="soon"`, "duration"}},
@@ -101,7 +101,7 @@ func TestHelpIsNoMistake(t *testing.T) {
 func TestVariablesSetFlagsAndFlagsWin(t *testing.T) {
 	opts, err := parseOptions([]string{"-latency", "2s", "--", "go", "test", "--", "-v"}, []string{
 		"MONITE_SIM_LISTEN=:0", "MONITE_SIM_CLIENT_ID=me", "MONITE_SIM_CLIENT_SECRET=s", "MONITE_SIM_TOKEN_LIFETIME=90s",
-		"MONITE_SIM_EXPIRED_STATUS=400", "MONITE_SIM_RATE_LIMIT=30", "MONITE_SIM_LATENCY=1s", "MONITE_SIM_DEMO=http://localhost:8080",
+		"MONITE_SIM_EXPIRED_STATUS=400", "MONITE_SIM_RATE_LIMIT=30", "MONITE_SIM_LATENCY=1s", "MONITE_SIM_DEMO=true",
 		// A Kubernetes service of the name monite-sim puts this in the environment.
 		"MONITE_SIM_PORT=tcp://10.0.0.1:8090", "MONITE_SIM_HEALTH=true",
 	})
@@ -110,7 +110,7 @@ func TestVariablesSetFlagsAndFlagsWin(t *testing.T) {
 	}
 	got := opts.config
 	if opts.listen != ":0" || got.ClientID != "me" || got.ClientSecret != "s" || got.TokenLifetime.String() != "1m30s" ||
-		got.ExpiredStatus != 400 || got.RateLimit != 30 || got.Latency.String() != "2s" || opts.demo.Host != "localhost:8080" || opts.health {
+		got.ExpiredStatus != 400 || got.RateLimit != 30 || got.Latency.String() != "2s" || !opts.demo || opts.health {
 		t.Errorf("options = %+v", opts)
 	}
 	if want := []string{"go", "test", "--", "-v"}; !slices.Equal(opts.command, want) {
@@ -224,20 +224,23 @@ func TestReachable(t *testing.T) {
 }
 
 // The lines are run as they are printed, by a shell, against a stand-in for
-// the sidecar that adds what the sidecar adds.
+// the sidecar that adds what the sidecar adds. The shell says that it is ready.
 func TestDemoLinesWorkAsPrinted(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+	for _, tool := range []string{"curl", "python3"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(tool + " is not installed")
+		}
 	}
 	sim := monitetest.New(monitetest.Config{})
 	side := newStandIn(t, sim)
-	script := `for i in $(seq 5000); do grep -q 'Ctrl-C' "$OUT" && break; done; grep '^ curl' "$OUT" | while read -r line; do
+	script := `python3 -c 'import os, socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1\nX_MONITE_BASE_URL='$SIDE'/v1", os.environ["NOTIFY_SOCKET"])'
+		for i in $(seq 5000); do grep -q 'Ctrl-C' "$OUT" && break; done; grep '^ curl' "$OUT" | while read -r line; do
 		printf '%s\n' "$line" >> "$OUT.ran"; eval "$line -f" >> "$OUT.answers" || exit 3; done`
 	dir := t.TempDir()
 	out := create(t, filepath.Join(dir, "out"))
 	code := run(process{
-		args: []string{"-listen", "127.0.0.1:0", "-demo", side.URL + "/v1/", "--", "sh", "-c", script},
-		env:  append(os.Environ(), "OUT="+out.Name(), "MONITE_APP_TOKEN=app"), stdin: os.Stdin, stdout: out, stderr: os.Stderr,
+		args: []string{"-listen", "127.0.0.1:0", "-demo", "--", "sh", "-c", script},
+		env:  append(os.Environ(), "OUT="+out.Name(), "SIDE="+side.URL, "MONITE_APP_TOKEN=app"), stdin: os.Stdin, stdout: out, stderr: os.Stderr,
 	})
 	answers, _ := os.ReadFile(out.Name() + ".answers")
 	ran, _ := os.ReadFile(out.Name() + ".ran")
@@ -254,15 +257,16 @@ func TestDemoLinesWorkAsPrinted(t *testing.T) {
 	}
 }
 
-func TestDemoGivesUpWhenTheCommandEnds(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := "http://" + listener.Addr().String()
-	listener.Close()
-	got := runIt(t, os.Environ(), "-listen", "127.0.0.1:0", "-demo", closed, "--", "true")
-	if got.code != 0 || strings.Contains(got.stdout, "curl") {
-		t.Errorf("= %+v, want 0 and no curl lines", got)
+// Another program may have the port of the sidecar, which then ends.
+func TestDemoIsForTheCommandAlone(t *testing.T) {
+	for name, command := range map[string]string{
+		"it ends":                "true",
+		"it fails":               "exit 1",
+		"it is not ready":        `python3 -c 'import os, socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"STATUS=waiting", os.environ["NOTIFY_SOCKET"])'`,
+		"it does not name a URL": `python3 -c 'import os, socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])'`,
+	} {
+		if got := runIt(t, os.Environ(), "-listen", "127.0.0.1:0", "-demo", "--", "sh", "-c", command); strings.Contains(got.stdout, "curl") {
+			t.Errorf("%s: %+v, want no curl lines", name, got)
+		}
 	}
 }

@@ -37,8 +37,7 @@ Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag 
   -webhooks              deliver events to the URLs of webhook subscriptions
   -port number           the port of -listen, 0 picks a free one; the address
                          is then printed as one line of JSON (no variable)
-  -demo url              print curl lines for a sidecar at this URL,
-                         as soon as it accepts connections
+  -demo                  print curl lines once the command, a sidecar, is ready
 
 The command gets MONITE_API_URL, MONITE_CLIENT_ID and MONITE_CLIENT_SECRET of
 the simulator. Where they are unset, MONITE_ALLOWED_ENTITY_IDS and

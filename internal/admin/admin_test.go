@@ -1,12 +1,17 @@
 package admin
 
 import (
+	"context"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,12 +128,23 @@ func TestQuitEndpointIsOffByDefault(t *testing.T) {
 }
 
 func TestReadinessSaysWhyNot(t *testing.T) {
+	unavailable := func(err error) *tokencache.FetchError {
+		return &tokencache.FetchError{Reason: tokencache.Unavailable, Err: fmt.Errorf("upstream: dial (not_sent): %w", err)}
+	}
 	reasons := map[*tokencache.FetchError]string{
 		nil: "waiting for the first token",
-		{Reason: tokencache.Rejected, Status: 401}:    "refused the client_credentials grant (status 401)",
-		{Reason: tokencache.Throttled}:                "429",
-		{Reason: tokencache.Malformed}:                "is no token",
-		{Reason: tokencache.Unavailable, Status: 503}: "unavailable (status 503)",
+		{Reason: tokencache.Rejected, Status: 401}:                       "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
+		{Reason: tokencache.Throttled}:                                   "429",
+		{Reason: tokencache.Malformed}:                                   "is not a token",
+		{Reason: tokencache.Unavailable, Status: 503}:                    "Monite itself is in trouble: the token endpoint responds with status 503",
+		{Reason: tokencache.Unavailable, Status: 404}:                    "status 404: check MONITE_API_URL",
+		{Reason: tokencache.TimedOut, Err: context.DeadlineExceeded}:     "nothing came in time",
+		unavailable(&net.DNSError{Name: "x", IsNotFound: true}):          "its name does not exist in DNS",
+		unavailable(&net.DNSError{Name: "x", IsTimeout: true}):           "no name server responds",
+		unavailable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}): "the connection is refused",
+		unavailable(&net.OpError{Op: "dial", Err: syscall.EACCES}):       "MONITE_CONFINE",
+		unavailable(x509.UnknownAuthorityError{}):                        "its certificate is not accepted",
+		unavailable(errors.New("canary of a chain")):                     "the log has the cause\n",
 	}
 	for failure, want := range reasons {
 		h, tokens, _ := newTestHandler(nil)
@@ -136,6 +152,9 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 		code, body := ask(h, "GET", "/readyz", "localhost")
 		if code != 503 || !strings.Contains(body, want) {
 			t.Errorf("readyz after %v = %d %q, want 503 and %q", failure, code, body, want)
+		}
+		if strings.Contains(body, "not_sent") || strings.Contains(body, "canary") {
+			t.Errorf("readyz shows a chain of errors: %q", body)
 		}
 		if code, _ := ask(h, "GET", "/livez", "localhost"); code != 200 {
 			t.Errorf("livez = %d: liveness must not depend on the token endpoint", code)

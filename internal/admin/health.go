@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-
-	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Health answers the probes. All it looks at is inside this process.
@@ -45,17 +43,7 @@ func (h *Health) whyNoToken() string {
 		if !s.Warm || s.LastFailure == nil {
 			continue
 		}
-		switch s.LastFailure.Reason {
-		case tokencache.Rejected:
-			return fmt.Sprintf("the token endpoint refused the %s grant (status %d): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET, MONITE_ENTITY_USER_ID and MONITE_ENVIRONMENT",
-				s.Grant.Type, s.LastFailure.Status)
-		case tokencache.Throttled:
-			return "the token endpoint answered 429: too many requests of this client id"
-		case tokencache.Malformed:
-			return "the token endpoint's answer is no token: check MONITE_API_URL"
-		default:
-			return "no answer from the token endpoint: " + s.LastFailure.Error()
-		}
+		return Explain(s.LastFailure, s.Grant.Type)
 	}
 	return "waiting for the first token"
 }

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"fmt"
 	"maps"
 	"math/bits"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +23,7 @@ const (
 )
 
 // History remembers the last requests and mints, and counts the requests of the
-// last five minutes. It is of a fixed size, about 136 KiB, and allocates nothing
+// last five minutes. It is of a fixed size, about 220 KiB, and allocates nothing
 // per request. It holds what a Record holds: no path, query, header or body.
 type History struct {
 	begin time.Time // of slot 0
@@ -34,7 +36,66 @@ type History struct {
 	mintsGot int
 	// named counts the requests of each named identity. The operator's file bounds
 	// it, not what apps send.
-	named map[string]int64
+	named   map[string]int64
+	trouble trouble
+}
+
+// trouble is what upstream was in when it was last asked. The zero value: none.
+type trouble struct {
+	since, last time.Time
+	requests    int64
+	kind        string // a proxy_... type, or empty
+	status      int
+}
+
+// UpstreamTrouble says that no request was served by upstream lately, though some
+// were sent.
+type UpstreamTrouble struct {
+	// What is a sentence for people.
+	What     string  `json:"what"`
+	Since    float64 `json:"since_seconds"` // the first such request
+	Last     float64 `json:"last_seconds"`  // the last one
+	Requests int64   `json:"requests"`      // all of them
+	Type     string  `json:"error_type,omitempty"`
+	Status   int     `json:"status"`
+}
+
+// observe looks at one request that has ended.
+func (t *trouble) observe(r *proxy.Record, ended time.Time) {
+	switch upstreams := r.Origin == proxy.OriginUpstream; {
+	case upstreams && r.Status < http.StatusInternalServerError:
+		*t = trouble{}
+		return
+	case upstreams, strings.HasPrefix(r.ErrorType, "proxy_upstream_"):
+	default:
+		return // nothing was learnt of upstream
+	}
+	if t.requests == 0 {
+		t.since = ended
+	}
+	t.last, t.kind, t.status = ended, r.ErrorType, r.Status
+	t.requests++
+}
+
+func (h *History) upstreamTrouble(now time.Time) *UpstreamTrouble {
+	h.mu.Lock()
+	t := h.trouble
+	h.mu.Unlock()
+	if t.requests == 0 {
+		return nil
+	}
+	shown := &UpstreamTrouble{Since: seconds(now.Sub(t.since)), Last: seconds(now.Sub(t.last)), Requests: t.requests, Type: t.kind, Status: t.status}
+	switch t.kind {
+	case "proxy_upstream_unreachable":
+		shown.What = "upstream cannot be reached"
+	case "proxy_upstream_timeout":
+		shown.What = "upstream does not respond in time"
+	case "":
+		shown.What = fmt.Sprintf("upstream itself is in trouble: it responds with status %d", t.status)
+	default:
+		shown.What = "the connection to upstream breaks"
+	}
+	return shown
 }
 
 // slot counts the requests that ended within slotLength.
@@ -46,9 +107,38 @@ type slot struct {
 
 // request is one line of the list of requests.
 type request struct {
-	ended  time.Time
-	record proxy.Record
+	ended                    time.Time
+	record                   proxy.Record // without its ids
+	id, upstreamID, repeatOf keptID
 }
+
+// keep copies a record. Its ids are cut out of the heads of a request and a response,
+// and would keep those in memory.
+func (l *request) keep(r *proxy.Record) {
+	l.record = *r
+	l.record.Err = nil // nothing here shows it, and it may hold on to much
+	l.record.RequestID, l.record.UpstreamRequestID, l.record.RepeatOf = "", "", ""
+	l.id.keep(r.RequestID)
+	l.upstreamID.keep(r.UpstreamRequestID)
+	l.repeatOf.keep(r.RepeatOf)
+}
+
+// kept returns the line with the ids back in its record.
+func (l *request) kept() request {
+	line := *l
+	line.record.RequestID, line.record.UpstreamRequestID, line.record.RepeatOf = l.id.String(), l.upstreamID.String(), l.repeatOf.String()
+	return line
+}
+
+// keptID is a copy of an id, which has up to 128 bytes, in room that is used again.
+type keptID struct {
+	length uint8
+	text   [128]byte
+}
+
+func (k *keptID) keep(id string) { k.length = uint8(copy(k.text[:], id)) }
+
+func (k *keptID) String() string { return string(k.text[:k.length]) }
 
 type minted struct {
 	ended time.Time
@@ -81,9 +171,9 @@ func (h *History) ObserveRequest(r *proxy.Record) {
 	}
 	line := &h.requests[h.seen%keptRequests]
 	line.ended = ended
-	line.record = *r
-	line.record.Err = nil // nothing here shows it, and it may hold on to much
+	line.keep(r)
 	h.seen++
+	h.trouble.observe(r, ended)
 	if r.Identity != "" {
 		h.named[r.Identity]++
 	}
@@ -114,7 +204,7 @@ func (h *History) lastRequests() (all []request, seen int) {
 	defer h.mu.Unlock()
 	all = make([]request, 0, min(h.seen, keptRequests))
 	for i := range cap(all) {
-		all = append(all, h.requests[(h.seen-1-i)%keptRequests])
+		all = append(all, h.requests[(h.seen-1-i)%keptRequests].kept())
 	}
 	return all, h.seen
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,4 +162,63 @@ func BenchmarkHistoryTraffic(b *testing.B) {
 	for b.Loop() {
 		h.traffic(time.Now())
 	}
+}
+
+func TestStatusNamesWhoActed(t *testing.T) {
+	named := &NamedStatus{All: []NamedIdentity{{Name: "billing", GrantType: "client_credentials"}, {Name: "other", GrantType: "entity_user", UserHash: "aa11"}}}
+	h, _, _ := newTestHandler(func(c *Config) { c.Named = func() *NamedStatus { return named } })
+	for _, r := range []*proxy.Record{{RequestID: "by default", GrantType: "client_credentials"}, {RequestID: "by name", GrantType: "entity_user", Identity: "billing"}, {RequestID: "refused"}} {
+		r.Start = time.Now()
+		h.config.History.ObserveRequest(r)
+	}
+	status := h.current()
+	got := map[string]string{}
+	for _, r := range status.Requests {
+		got[r.RequestID] = r.Identity
+	}
+	if got["by default"] != "default" || got["by name"] != "billing" || got["refused"] != "" {
+		t.Errorf("identities of requests: %q", got)
+	}
+	for _, one := range status.Identities {
+		if one.Default && !slices.Equal(one.Names, []string{"default", "billing"}) {
+			t.Errorf("the default grant is that of %q", one.Names)
+		}
+		if one.GrantType == "entity_user" && len(one.Names) != 0 {
+			t.Errorf("a grant that requests name is that of %q", one.Names)
+		}
+	}
+}
+
+func TestStatusTellsOfUpstreamInTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHistory()
+		note := func(origin, kind string, status int) {
+			h.ObserveRequest(&proxy.Record{Start: time.Now(), Origin: origin, ErrorType: kind, Status: status})
+		}
+		for _, c := range []struct {
+			origin, kind string
+			status       int
+			says         string // empty: no trouble
+		}{
+			{proxy.OriginUpstream, "", 200, ""},
+			{proxy.OriginProxy, "proxy_upstream_unreachable", 502, "upstream cannot be reached"},
+			{proxy.OriginProxy, "proxy_route_refused", 403, "upstream cannot be reached"}, // nothing new of upstream
+			{proxy.OriginProxy, "proxy_upstream_timeout", 504, "does not respond in time"},
+			{proxy.OriginUpstream, "", 503, "itself is in trouble: it responds with status 503"},
+			{proxy.OriginUpstream, "", 404, ""},
+			{proxy.OriginProxy, "proxy_upstream_broken", 502, "the connection to upstream breaks"},
+		} {
+			time.Sleep(time.Second)
+			note(c.origin, c.kind, c.status)
+			got := h.upstreamTrouble(time.Now())
+			if (got == nil) != (c.says == "") || got != nil && !strings.Contains(got.What, c.says) {
+				t.Errorf("after %+v: %+v", c, got)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		note(proxy.OriginProxy, "proxy_upstream_broken", 502)
+		if got := h.upstreamTrouble(time.Now()); got.Requests != 2 || got.Since != 4 || got.Last != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
 }

@@ -87,7 +87,7 @@ func TestPageShowsWhichCredentialsAreLive(t *testing.T) {
 	}
 	status = CredentialsStatus{Summary: "old pair live, new pair refused", Live: "aaaabbbbcccc", NewPair: "refused", New: "ddddeeeeffff", Tries: 4, Reason: "rejected", RetryIn: 12}
 	_, body := ask(h, "GET", "/", "localhost")
-	for _, want := range []string{"credentials problem", status.Summary, "rejected, 4 tries, next in 12 s", "ddddeeeeffff"} {
+	for _, want := range []string{"credentials problem", status.Summary, "rejected, 4 tries, next in 12.0 s", "ddddeeeeffff"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}

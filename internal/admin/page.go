@@ -183,7 +183,7 @@ func (p *page) changes(sent map[string]string) []byte {
 	return out.Bytes()
 }
 
-// shortTime writes seconds for people: 4.1 ms, 2.3 s, 4 m 5 s, 3 h 10 m, 2 d 4 h.
+// shortTime writes seconds for people: 4.12 ms, 2.35 s, 4 m 5 s, 3 h 10 m, 2 d 4 h.
 func shortTime(seconds float64) string {
 	sign := ""
 	if seconds < 0 {
@@ -194,10 +194,8 @@ func shortTime(seconds float64) string {
 		return "0 s"
 	case seconds < 1:
 		return sign + milliseconds(seconds)
-	case seconds < 10:
-		return fmt.Sprintf("%s%.1f s", sign, seconds)
-	case whole < 60:
-		return fmt.Sprintf("%s%d s", sign, whole)
+	case seconds < 60:
+		return sign + threeDigits(seconds) + " s"
 	case whole < 3600:
 		return fmt.Sprintf("%s%d m %d s", sign, whole/60, whole%60)
 	case whole < 86400:
@@ -207,13 +205,16 @@ func shortTime(seconds float64) string {
 	}
 }
 
-func milliseconds(seconds float64) string {
-	switch ms := 1000 * seconds; {
-	case ms < 10:
-		return fmt.Sprintf("%.1f ms", ms)
-	default:
-		return fmt.Sprintf("%.0f ms", ms)
+func milliseconds(seconds float64) string { return threeDigits(1000*seconds) + " ms" }
+
+func threeDigits(value float64) string {
+	switch {
+	case value < 9.995:
+		return fmt.Sprintf("%.2f", value)
+	case value < 99.95:
+		return fmt.Sprintf("%.1f", value)
 	}
+	return fmt.Sprintf("%.0f", value)
 }
 
 func percent(share float64) string {

@@ -79,8 +79,8 @@ func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 	_, body := ask(h, "GET", "/", "localhost")
 	for _, want := range []string{
 		"Sandbox", "https://api.sandbox.monite.com", "v1", "Not ready", "the process was asked to stop",
-		"partner", "default", "fresh", "stale", `class="past"`, "123 ms", "throttled (status 429)", "Next try in 2.0 s",
-		"/v1/payables/{payable_id}/cancel", "502", "proxy_upstream_broken", "unknown", "replayed: 401", "retried", "id-1", "45 ms", "3.0 ms",
+		"partner", "default", "fresh", "stale", `class="past"`, "123 ms", "throttled (status 429)", "Next try in 2.00 s",
+		"/v1/payables/{payable_id}/cancel", "502", "proxy_upstream_broken", "unknown", "replayed: 401", "retried", "id-1", "45.0 ms", "3.00 ms",
 		"[redacted]", "file /run/secret", "MONITE_LISTEN_ADDR", "<noscript>", `<form method="post" action="/tokens/refresh">`,
 		"requests per second", "100 %",
 	} {
@@ -354,7 +354,7 @@ func TestEventsOfAReaderThatDoesNotReadEnd(t *testing.T) {
 }
 
 func TestTimesAreWrittenForPeople(t *testing.T) {
-	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.4 ms", 0.0041: "4.1 ms", 0.34: "340 ms", 2.34: "2.3 s", 42.9: "42 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.0 s"} {
+	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.40 ms", 0.0041: "4.10 ms", 0.34: "340 ms", 2.34: "2.34 s", 42.9: "42.9 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.00 s"} {
 		if got := shortTime(seconds); got != want {
 			t.Errorf("shortTime(%v) = %q, want %q", seconds, got, want)
 		}

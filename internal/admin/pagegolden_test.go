@@ -26,11 +26,12 @@ func fullStatus() *Status {
 		Credentials: &CredentialsStatus{Summary: "a new pair is refused", Live: "aa11", New: "bb22", NewPair: "refused", Reason: "rejected", Tries: 3, RetryIn: 42, Rotated: "2026-11-25T10:00:00Z"},
 		Shared:      &SharedStatus{State: "up", Where: "rediss://cache:6380/0", Adopted: 3, Told: 1, Questions: 9},
 	}
+	s.UpstreamTrouble = &UpstreamTrouble{What: "upstream cannot be reached", Since: 63, Last: 4, Requests: 12, Type: "proxy_upstream_unreachable", Status: 502}
 	s.Traffic.Slots[3], s.Traffic.Slots[59] = TrafficCount{Requests: 9, Errors: 3}, TrafficCount{Requests: 3}
 	mint := MintStatus{At: at, GrantType: "client_credentials", Result: "ok", Duration: 0.123, ExpiresIn: 1800}
 	s.Mints = []MintStatus{mint, {At: at, GrantType: "entity_user", UserHash: "cc33", Result: "throttled", Status: 429, Duration: 0.05}}
 	s.Identities = []GrantStatus{
-		{GrantType: "client_credentials", Default: true, State: "fresh", Age: 600, Left: 1200, RefreshIn: 300, Idle: 3, Mints: 2, LastMint: &mint},
+		{Names: []string{"default", "plain"}, GrantType: "client_credentials", Default: true, State: "fresh", Age: 600, Left: 1200, RefreshIn: 300, Idle: 3, Mints: 2, LastMint: &mint},
 		{GrantType: "entity_user", UserHash: "cc33", State: "stale", Age: 1700, Left: 100, RefreshIn: -20, Idle: 1, Mints: 1, Failures: 4, LastError: &ErrorStatus{"throttled", 429, 2}},
 		{GrantType: "entity_user", UserHash: "dd44", State: "missing", Failures: 1, LastError: &ErrorStatus{Reason: "rejected"}},
 	}
@@ -41,8 +42,8 @@ func fullStatus() *Status {
 		{At: at, RequestID: `a/<b>"'&`, Method: "POST", Route: "/v1/payables", Status: 502, Keyed: true},
 	}
 	s.Requests = []RequestStatus{
-		{At: at, RequestID: "id-1", Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials", Upstream: 0.045, TokenWait: 0.0001},
-		{At: at, RequestID: "id-2", Method: "POST", Route: "/v1/payables/{payable_id}/cancel", Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: "unknown", GrantType: "entity_user", Replay: "401", Retried: true, Aborted: true},
+		{At: at, RequestID: "id-1", Identity: "default", Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials", Upstream: 0.045, TokenWait: 0.0001},
+		{At: at, RequestID: "id-2", Identity: "billing", Method: "POST", Route: "/v1/payables/{payable_id}/cancel", Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: "unknown", GrantType: "entity_user", Replay: "401", Retried: true, Aborted: true},
 		{At: at, RequestID: `<b>"'&`, Method: "GET", Route: "other", Status: 404, Origin: "proxy", ErrorType: "proxy_<x>", Outcome: `"y`},
 	}
 	return s

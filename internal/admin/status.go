@@ -49,6 +49,8 @@ type Status struct {
 	Config   []Setting       `json:"configuration"`
 	// Named is left out without an identities file.
 	Named *NamedStatus `json:"named_identities,omitempty"`
+	// UpstreamTrouble is left out while upstream responds.
+	UpstreamTrouble *UpstreamTrouble `json:"upstream_trouble,omitempty"`
 	// Credentials are left out where nobody tells of them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
 	// Shared is left out without a store that replicas share.
@@ -71,11 +73,14 @@ type CheckStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// GrantStatus tells of one grant: its kind, and its user by a hash.
+// GrantStatus tells of one cached grant: its kind, and its user by a hash.
 type GrantStatus struct {
-	GrantType string `json:"grant_type"`
-	UserHash  string `json:"entity_user_hash,omitempty"`
-	Default   bool   `json:"default"`
+	// Names are the identities that act by this grant: default, and those of the
+	// identities file. Without any a request named the user.
+	Names     []string `json:"names"`
+	GrantType string   `json:"grant_type"`
+	UserHash  string   `json:"entity_user_hash,omitempty"`
+	Default   bool     `json:"default"`
 	// State is fresh, stale, expired, or missing.
 	State string `json:"state"`
 	// Age and Left of the token are 0 if it is missing. RefreshIn is negative once
@@ -113,22 +118,25 @@ type MintStatus struct {
 
 // RequestStatus is one request that has ended.
 type RequestStatus struct {
-	At        time.Time `json:"at"`
-	RequestID string    `json:"request_id"`
-	Method    string    `json:"method"`
-	Route     string    `json:"route"`
-	Status    int       `json:"status"`
-	Origin    string    `json:"origin"`
-	ErrorType string    `json:"error_type,omitempty"`
-	Outcome   string    `json:"outcome,omitempty"`
-	GrantType string    `json:"grant_type,omitempty"`
-	Duration  float64   `json:"duration_seconds"`
-	Upstream  float64   `json:"upstream_seconds"`
-	TokenWait float64   `json:"token_wait_seconds"`
-	Replay    string    `json:"replay,omitempty"` // 401 or expired
-	Retried   bool      `json:"retried,omitempty"`
-	Aborted   bool      `json:"aborted,omitempty"`
-	RepeatOf  string    `json:"repeat_of,omitempty"`
+	At time.Time `json:"at"`
+	// Identity is default or the name of a named identity; empty if the request was
+	// refused before it had one.
+	Identity  string  `json:"identity,omitempty"`
+	RequestID string  `json:"request_id"`
+	Method    string  `json:"method"`
+	Route     string  `json:"route"`
+	Status    int     `json:"status"`
+	Origin    string  `json:"origin"`
+	ErrorType string  `json:"error_type,omitempty"`
+	Outcome   string  `json:"outcome,omitempty"`
+	GrantType string  `json:"grant_type,omitempty"`
+	Duration  float64 `json:"duration_seconds"`
+	Upstream  float64 `json:"upstream_seconds"`
+	TokenWait float64 `json:"token_wait_seconds"`
+	Replay    string  `json:"replay,omitempty"` // 401 or expired
+	Retried   bool    `json:"retried,omitempty"`
+	Aborted   bool    `json:"aborted,omitempty"`
+	RepeatOf  string  `json:"repeat_of,omitempty"`
 }
 
 // current puts together what is known now.
@@ -160,6 +168,7 @@ func (h *Handler) current() *Status {
 		}
 	}
 	h.unknownWrites(status)
+	status.UpstreamTrouble = c.History.upstreamTrouble(now)
 	requests, seen := c.History.lastRequests()
 	mints, minted := c.History.lastMints()
 	status.versions = map[string]int{"requests": seen, "mints": minted}
@@ -177,6 +186,7 @@ func (h *Handler) current() *Status {
 	for _, s := range listed(grants, c.Default) {
 		one := showIdentity(s)
 		one.Default, one.LastMint = s.Grant == c.Default, lastMint[s.Grant]
+		one.Names = status.namesOf(one)
 		status.Identities = append(status.Identities, one)
 	}
 	slices.SortFunc(status.Identities, func(a, b GrantStatus) int {
@@ -187,6 +197,25 @@ func (h *Handler) current() *Status {
 	}
 	return status
 }
+
+// namesOf returns the identities that act by a cached grant.
+func (s *Status) namesOf(one GrantStatus) []string {
+	names := []string{}
+	if one.Default {
+		names = append(names, defaultIdentity)
+	}
+	if s.Named != nil {
+		for _, named := range s.Named.All {
+			if named.GrantType == one.GrantType && named.UserHash == one.UserHash {
+				names = append(names, named.Name)
+			}
+		}
+	}
+	return names
+}
+
+// defaultIdentity stands where a named identity has its name.
+const defaultIdentity = "default"
 
 // listedIdentities bounds the list: the JSON of a hundred thousand grants would
 // have 35 MB, and to hash their users once a second would be work.
@@ -249,8 +278,13 @@ func showMint(m minted) MintStatus {
 
 func showRequest(line request) RequestStatus {
 	r := &line.record
+	who := r.Identity
+	if who == "" && r.GrantType != "" {
+		who = defaultIdentity
+	}
 	return RequestStatus{
-		At: line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
+		Identity: who,
+		At:       line.ended.UTC(), RequestID: r.RequestID, Method: r.Method, Route: r.Route, Status: r.Status, Origin: r.Origin,
 		ErrorType: r.ErrorType, Outcome: string(r.Outcome), GrantType: r.GrantType,
 		Duration: seconds(r.Duration), Upstream: seconds(r.UpstreamTime), TokenWait: seconds(r.TokenWait),
 		Replay: r.Replay, Retried: r.Retried, Aborted: r.Aborted, RepeatOf: r.RepeatOf,
@@ -261,8 +295,8 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, h.current())
 }
 
-// seconds, to the tenth of a millisecond.
-func seconds(d time.Duration) float64 { return float64(d.Microseconds()/100) / 10000 }
+// seconds, to the microsecond.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
 
 func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{

@@ -45,7 +45,7 @@ func problemsOfNames(env map[string]string) []string {
 		if slices.Contains(proxyVariables, name+"_FILE") {
 			problems = append(problems, name+" is a secret in the environment, use "+name+"_FILE")
 		}
-		if name == "MONITE_ALLOW_REMOTE" {
+		if name == "MONITE_ALLOW_REMOTE" && env[name] != "false" {
 			problems = append(problems, name+" opens the data listener to others")
 		}
 	}

@@ -40,11 +40,11 @@ func (e *examination) explainStranger(status int) finding {
 	case status/100 == 3:
 		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, orDash(e.seen.redirect))
 		return elsewhere
-	case e.seen.html:
+	case e.seen.html && status < 500:
 		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of a response of the API", status)
 		return elsewhere
 	case status >= 500:
-		return finding{Result: problem, What: fmt.Sprintf("the API answers with status %d", status), Why: "Monite, or a gateway in front of it, is in trouble",
+		return finding{Result: problem, What: fmt.Sprintf("the API answers with status %d", status), Why: "Monite itself, or a gateway in front of it, is in trouble: nothing is wrong here",
 			Next: "try again in a minute; look at Monite's status page"}
 	case status == http.StatusTooManyRequests:
 		return finding{Result: note, What: "the API answers 429: too many requests from here", Next: "try again in a minute"}
@@ -53,6 +53,14 @@ func (e *examination) explainStranger(status int) finding {
 	case status/100 == 2:
 		return finding{Result: note, What: fmt.Sprintf("the API answers a request without a token with status %d", status),
 			Why: "this is not Monite, or something in between adds a token of its own"}
+	case status == http.StatusForbidden && !e.seen.json:
+		elsewhere.What = "status 403 that is not in the form of the API"
+		elsewhere.Why = "a firewall for web applications (WAF) in between refuses requests from here"
+		elsewhere.Next = "ask whoever runs it to let requests for " + e.cfg.Upstream.Host + " pass." + e.proxyIgnored()
+		return elsewhere
+	case status == http.StatusNotFound && !e.seen.json:
+		elsewhere.What = "status 404 that is not in the form of the API"
+		return elsewhere
 	default:
 		return finding{Result: fine, What: fmt.Sprintf("the API answers a request without a token with status %d", status)}
 	}

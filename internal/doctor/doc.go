@@ -4,12 +4,16 @@
 //
 //   - doctor.go: Examine, and the order of the steps; after a problem on the way to
 //     upstream the later steps are skipped
-//   - network.go, tls.go, api.go: the steps to upstream: DNS, TCP, TLS, the API
-//     itself, and the clock by the Date of its response
-//   - tokens.go: the credentials, the environment, the API version and each
-//     identity; read.go: the reads that try a token
+//   - proxies.go: the variables for forward proxies, as advice
+//   - network.go, nameservers.go, tls.go, api.go: the steps to upstream: DNS and its
+//     servers one by one, TCP, TLS, the API itself, and the clock by the Date of its
+//     response
+//   - tokens.go: the credentials, the environment, the API version and each entity;
+//     grants.go: each entity user with the entity that it is sent with, and the call
+//     of an app that names nobody; read.go: the reads that try a token
 //   - shared.go: the store that replicas share, if there is one
-//   - local.go: the running sidecar on this host, called as an app would call it
+//   - local.go: the running sidecar on this host, called as an app would call it;
+//     listener.go: why it does not respond
 //   - report.go: findings, and the report for people; Misconfigured is the report
 //     where there is nothing to examine yet
 //

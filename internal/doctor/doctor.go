@@ -42,20 +42,30 @@ func Examine(ctx context.Context, c Config) Report { return newExamination(c).ru
 // it dials, and its clock.
 type examination struct {
 	Config
-	cfg    *config.Config // Settings
-	lookup func(ctx context.Context, host string) ([]string, error)
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
-	now    func() time.Time
+	cfg     *config.Config // Settings
+	lookup  func(ctx context.Context, host string) ([]string, error)
+	servers func(host string) []string // the name servers that are asked for it
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	now     func() time.Time
+	// patience is for one query to a name server.
+	patience time.Duration
 
-	seen   *lastResponse
-	report Report
-	broken bool // a later step on the way to upstream would fail for the same reason
+	addresses   []string // of the first hop
+	dns         []serverCheck
+	seen        *lastResponse
+	users       map[string]minted // by the user's id
+	badEntities map[string]bool   // reported already
+	report      Report
+	broken      bool // a later step on the way to upstream would fail for the same reason
 }
 
 func newExamination(c Config) *examination {
 	cfg := c.Settings
-	e := &examination{Config: c, cfg: cfg, lookup: net.DefaultResolver.LookupHost, dial: (&net.Dialer{}).DialContext, now: time.Now}
-	e.report = Report{Version: c.Version, Environment: cfg.Environment, Upstream: cfg.Upstream.String(), GrantType: cfg.GrantType}
+	e := &examination{
+		Config: c, cfg: cfg, lookup: lookup, servers: systemServers, dial: (&net.Dialer{}).DialContext, now: time.Now, patience: serverPatience,
+		users: map[string]minted{}, badEntities: map[string]bool{},
+	}
+	e.report = Report{ActsAs: cfg.ActsAs(), Version: c.Version, Environment: cfg.Environment, Upstream: cfg.Upstream.String(), GrantType: cfg.GrantType}
 	return e
 }
 
@@ -63,14 +73,17 @@ func newExamination(c Config) *examination {
 func (e *examination) run(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
 	defer cancel()
-	e.Transport.Dial = e.dial
 	e.Transport.DialTimeout = stepTimeout
 	e.Transport.ResponseHeaderTimeout = min(e.cfg.UpstreamTimeout, 2*stepTimeout)
 	defer e.Transport.CloseIdleConnections()
 	e.seen = &lastResponse{next: e.Transport}
 
 	e.checkConfiguration()
+	e.checkProxies()
 	e.step(ctx, "dns", e.checkDNS)
+	if host, _, _ := e.firstHop(); !e.broken {
+		e.reportServers(host)
+	}
 	e.step(ctx, "tcp", e.checkTCP)
 	e.step(ctx, "tls", e.checkTLS)
 	e.step(ctx, "api", e.checkAPI)
@@ -90,7 +103,7 @@ func (e *examination) step(ctx context.Context, name string, check func(context.
 	}
 	begin := time.Now()
 	f := check(ctx)
-	f.Step, f.Took = name, time.Since(begin).Round(100*time.Microsecond).Seconds()
+	f.Step, f.Took = name, time.Since(begin).Round(time.Microsecond).Seconds()
 	e.broken = f.Result == problem
 	e.report.add(f)
 }

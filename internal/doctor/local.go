@@ -2,99 +2,232 @@ package doctor
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
-// checkSidecar asks whether the sidecar is running, and whether it takes the names
-// by which apps call it. It sends a request that the sidecar itself refuses.
+// ProbePrefix begins the request id of what the doctor sends to the running
+// sidecar to see who listens there. It is refused on purpose.
+const ProbePrefix = "monite-proxy-doctor-"
+
+// checkSidecar asks whether the sidecar is running, whether it takes the names and
+// addresses by which apps call it, and whether it does what was tried above.
 func (e *examination) checkSidecar(ctx context.Context) {
-	for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
-		e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, host) })
-		if last := e.report.Findings[len(e.report.Findings)-1]; last.Result != fine {
-			return
-		}
+	reached := !e.broken && e.report.Problems == 0
+	addresses := []string{""} // what DialAddress says
+	if e.cfg.Listen.Localhost {
+		addresses = e.cfg.Listen.Addresses()
 	}
-	e.aside(ctx, "readiness", func(ctx context.Context) finding {
-		sidecar, err := client.New()
-		if err != nil {
-			return finding{Result: problem, What: "MONITE_ADMIN_ADDR cannot be used"}
+	for _, address := range addresses {
+		if strings.HasPrefix(address, "[::1]") && !hasIPv6Loopback() {
+			continue
 		}
-		text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
-		if err == nil {
-			return finding{Result: fine, What: "the running sidecar is ready"}
-		}
-		f := finding{Result: problem, What: "the running sidecar is not ready", Next: "see the problems above, and its log"}
-		for line := range strings.Lines(text) {
-			if why, bad := strings.CutPrefix(line, "[-] "); bad {
-				f.Why = client.TermSafe(strings.TrimSpace(why))
-				return f
+		for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
+			e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, address, host) })
+			if last := e.last(); last.Result != fine {
+				return
 			}
 		}
-		f.What = "the data listener responds, but no admin listener does"
-		f.Next = "check MONITE_ADMIN_ADDR: it must be that of the running sidecar"
-		return f
-	})
+	}
+	e.aside(ctx, "readiness", e.checkReadiness)
+	if e.last().Result != fine {
+		return
+	}
+	e.aside(ctx, "settings", e.checkSettings)
+	if e.last().Result != problem && reached {
+		e.aside(ctx, "app", e.callAsApp)
+	}
 }
 
-func (e *examination) callSidecar(ctx context.Context, host string) finding {
-	network, address := e.cfg.Listen.DialAddress()
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	ownTLS, certified := e.localTLS()
-	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: stepTimeout, TLSClientConfig: ownTLS, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+func (e *examination) last() finding { return e.report.Findings[len(e.report.Findings)-1] }
+
+// hasIPv6Loopback reports whether this host has ::1, which containers may lack.
+func hasIPv6Loopback() bool {
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, func(one net.Addr) bool { return strings.HasPrefix(one.String(), "::1/") })
+}
+
+func (e *examination) checkReadiness(ctx context.Context) finding {
+	sidecar, err := client.New()
+	if err != nil {
+		return finding{Result: problem, What: "MONITE_ADMIN_ADDR cannot be used", Next: "run 'monite-proxy check'"}
+	}
+	text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
+	if err == nil {
+		return finding{Result: fine, What: "the running sidecar is ready"}
+	}
+	f := finding{Result: problem, What: "the running sidecar is not ready", Next: "see the problems above, and its log"}
+	for line := range strings.Lines(text) {
+		if why, bad := strings.CutPrefix(line, "[-] "); bad {
+			f.Why = client.TermSafe(strings.TrimSpace(why))
+			return f
+		}
+	}
+	f.What = "the data listener responds, but no admin listener does"
+	f.Next = "check MONITE_ADMIN_ADDR: it must be that of the running sidecar"
+	return f
+}
+
+// decisive are the variables without which calls go elsewhere or act as somebody
+// else.
+var decisive = []string{
+	"MONITE_ENVIRONMENT", "MONITE_API_URL", "MONITE_API_VERSION", "MONITE_CA_FILE", "MONITE_PROXY_FROM_ENV", "MONITE_GRANT_TYPE", "MONITE_ENTITY_USER_ID",
+	"MONITE_ENTITY_ID", "MONITE_ALLOWED_ENTITY_IDS", "MONITE_ALLOWED_ENTITY_USER_IDS", "MONITE_IDENTITIES_FILE", "MONITE_READ_ONLY",
+	"MONITE_APP_TOKEN", "MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS",
+}
+
+// checkSettings compares the configuration of the running sidecar with that of
+// this command, of which all the steps above tell.
+func (e *examination) checkSettings(ctx context.Context) finding {
+	var running struct {
+		Settings []struct{ Name, Value string } `json:"configuration"`
+	}
+	sidecar, err := client.New()
+	if err != nil {
+		return finding{Result: note, What: "MONITE_ADMIN_ADDR cannot be used"}
+	}
+	text, err := sidecar.Ask(ctx, http.MethodGet, "/status")
+	if err != nil || json.Unmarshal([]byte(text), &running) != nil {
+		return finding{Result: note, What: "the running sidecar does not tell its settings"}
+	}
+	theirs := map[string]string{}
+	for _, setting := range running.Settings {
+		theirs[setting.Name] = setting.Value
+	}
+	var different []string
+	for _, setting := range e.cfg.Redacted() {
+		if value, has := theirs[setting.Name]; has && value != setting.Value && slices.Contains(decisive, setting.Name) {
+			different = append(different, setting.Name)
+		}
+	}
+	if len(different) == 0 {
+		return finding{Result: fine, What: "the running sidecar has the same settings as this command"}
+	}
+	return finding{Result: problem, What: "the running sidecar has other values than this command of " + strings.Join(different, ", "),
+		Why: "it was started with another environment: what is said above is not about it", Next: "start it again with this environment, or run the doctor with its own"}
+}
+
+// send sends one GET to the data listener.
+func (e *examination) send(ctx context.Context, address, host, path, requestID string) (*http.Response, error) {
+	network, usual := e.cfg.Listen.DialAddress()
+	if address == "" {
+		address = usual
+	}
+	ownTLS, _ := e.localTLS()
+	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: 2 * stepTimeout, TLSClientConfig: ownTLS, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: stepTimeout}).DialContext(ctx, network, address)
 	}}
 	scheme := "http"
 	if ownTLS != nil {
 		scheme = "https"
 	}
-	in, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost/v1/auth/token", nil)
+	in, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost"+path, nil)
 	if err != nil {
-		return finding{Result: problem, What: "no request can be made for the data listener"}
+		return nil, err
 	}
 	in.Host = host
-	response, err := transport.RoundTrip(in)
+	in.Header.Set("X-Request-Id", requestID)
+	return transport.RoundTrip(in)
+}
+
+// refusal is what the sidecar says of a request that it does not forward.
+type refusal struct {
+	Error struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+func readRefusal(response *http.Response) (r refusal) {
+	_ = json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&r)
+	return r
+}
+
+func (e *examination) callSidecar(ctx context.Context, address, host string) finding {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	shown := e.cfg.Listen.String()
+	if address != "" {
+		shown = address
+	}
+	response, err := e.send(ctx, address, host, "/v1/auth/token", ProbePrefix+rand.Text()[:10])
 	if err != nil {
-		if certified && asksForCertificate(err) {
-			return finding{Result: fine, What: fmt.Sprintf("runs on %s and asks apps for a certificate (MONITE_TLS_CLIENT_CA_FILE); this command has none", e.cfg.Listen)}
+		if _, certified := e.localTLS(); certified && asksForCertificate(err) {
+			return finding{Result: fine, What: fmt.Sprintf("runs on %s and asks apps for a certificate (MONITE_TLS_CLIENT_CA_FILE); this command has none", shown)}
 		}
 		if f := certificateTrouble(err); f.What != "" {
 			return f
 		}
-		return noSidecar(e.cfg.Listen.String(), err)
+		if strings.HasPrefix(address, "[::1]") && errors.Is(err, syscall.ECONNREFUSED) { // 127.0.0.1 has responded
+			return finding{Result: problem, What: "the running sidecar does not listen on " + address, Why: "it was started with MONITE_LISTEN_ADDR=127.0.0.1: clients that take ::1 for localhost do not reach it",
+				Next: "start it again with MONITE_LISTEN_ADDR=" + e.cfg.Listen.String()}
+		}
+		return noSidecar(shown, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var refusal struct {
-		Error struct {
-			Type string `json:"type"`
-		} `json:"error"`
-	}
-	_ = json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&refusal)
+	refused := readRefusal(response)
 	switch {
 	case !strings.HasPrefix(response.Header.Get("Proxy-Status"), "monite-proxy"):
-		return finding{Result: problem, What: fmt.Sprintf("another program listens on %s", e.cfg.Listen),
+		return finding{Result: problem, What: "another program listens on " + shown,
 			Why: "the port is taken: apps that call it do not reach monite-proxy", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}
-	case refusal.Error.Type == "proxy_host_not_allowed":
+	case refused.Error.Type == "proxy_host_not_allowed":
 		return finding{Result: problem, What: "the running sidecar refuses requests for the host " + client.TermSafe(host),
 			Why: "it was started with another MONITE_ALLOWED_HOSTS than this command", Next: "start it again with the same environment"}
 	}
-	what := fmt.Sprintf("runs on %s and takes requests for the host %s", e.cfg.Listen, client.TermSafe(host))
-	if refusal.Error.Type == "proxy_app_token" {
+	what := fmt.Sprintf("runs on %s and takes requests for the host %s", shown, client.TermSafe(host))
+	if refused.Error.Type == "proxy_app_token" {
 		what += ", with an app token"
 	}
 	return finding{Result: fine, What: what}
+}
+
+// callAsApp sends one read through the running sidecar, to the end. All before it
+// was done by this process, which is not confined and has just begun.
+func (e *examination) callAsApp(ctx context.Context) finding {
+	if _, certified := e.localTLS(); certified {
+		return finding{Result: note, What: "not tried: apps have to show a certificate, and this command has none"}
+	}
+	if !e.cfg.AppToken().IsZero() {
+		return finding{Result: note, What: "not tried: apps have to send MONITE_APP_TOKEN, which this command shows to nobody"}
+	}
+	path := "/v1/entities?limit=1"
+	if e.cfg.GrantType == "entity_user" {
+		path = "/v1/entity_users/my_role"
+	}
+	short, _, _ := strings.Cut(path, "?")
+	response, err := e.send(ctx, "", "localhost", path, "doctor-"+rand.Text()[:10])
+	if err != nil {
+		return noSidecar(e.cfg.Listen.String(), err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	what := fmt.Sprintf("GET %s through the running sidecar: status %d", short, response.StatusCode)
+	refused := readRefusal(response)
+	switch {
+	case response.StatusCode/100 == 2, response.StatusCode == http.StatusForbidden && !strings.HasPrefix(refused.Error.Type, "proxy_"):
+		return finding{Result: fine, What: what}
+	case !strings.HasPrefix(refused.Error.Type, "proxy_"):
+		f := e.refused(response.StatusCode)
+		f.What = what
+		return f
+	}
+	f := finding{Result: problem, What: what + " " + client.TermSafe(refused.Error.Type), Why: "this command did the same with success: the running sidecar has older files or another environment",
+		Next: "look at its log under the request id, and start it again"}
+	if status := response.Header.Get("Proxy-Status"); strings.Contains(status, "dns_error") || strings.Contains(status, "destination_unavailable") {
+		f.Why = "the sidecar may only read files and use ports that it knew at its start (MONITE_CONFINE), and something has moved since, such as /etc/resolv.conf; or its environment is another"
+		f.Next = "start it again; if it comes back, set MONITE_CONFINE=off and look at its log"
+	}
+	return f
 }
 
 func (e *examination) localTLS() (own *tls.Config, asks bool) {
@@ -102,38 +235,4 @@ func (e *examination) localTLS() (own *tls.Config, asks bool) {
 		return nil, false
 	}
 	return e.LocalTLS()
-}
-
-func noSidecar(at string, err error) finding {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
-		return finding{Result: note, What: "no sidecar runs on " + at + " as seen from here", Next: "if it should: start it, and look at its log"}
-	case errors.Is(err, syscall.EACCES):
-		return finding{Result: problem, What: "this user may not open " + at, Why: "the socket belongs to another user; it is of mode 0600", Next: "run app and sidecar as the same user"}
-	case isTimeout(err):
-		return finding{Result: problem, What: at + " takes the connection, but does not respond within " + stepTimeout.Round(time.Second).String(),
-			Why: "the sidecar is stopped or overloaded, or another program listens there", Next: "look at the sidecar's log"}
-	}
-	return finding{Result: problem, What: "what listens on " + at + " does not speak HTTP/1.1", Why: "another program has the port", Next: "stop that program, or choose another MONITE_LISTEN_ADDR"}
-}
-
-// asksForCertificate recognises the alert certificate_required of TLS 1.3, and
-// bad_certificate of TLS 1.2 (RFC 8446 section 6.2). crypto/tls tells of a received
-// alert in words only.
-func asksForCertificate(err error) bool {
-	told, ok := errors.AsType[*net.OpError](err)
-	return ok && told.Op == "remote error" && strings.Contains(told.Err.Error(), "certificate")
-}
-
-// certificateTrouble explains why the listener's own certificate was not accepted.
-func certificateTrouble(err error) finding {
-	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
-		return finding{Result: problem, What: "the certificate of the data listener is not valid now",
-			Why: fmt.Sprintf("it is valid from %s to %s", bad.Cert.NotBefore.Format(time.DateOnly), bad.Cert.NotAfter.Format(time.DateOnly)), Next: "renew MONITE_TLS_CERT_FILE; it is read again at once"}
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return finding{Result: problem, What: "the running sidecar shows another certificate than that of MONITE_TLS_CERT_FILE",
-			Why: "it was started with other files than this command, or another program has the port", Next: "start it again with the same environment"}
-	}
-	return finding{}
 }

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -29,20 +30,86 @@ func (e *examination) firstHop() (host, port string, throughProxy bool) {
 
 func (e *examination) checkDNS(ctx context.Context) finding {
 	host, _, _ := e.firstHop()
-	if _, err := netip.ParseAddr(host); err == nil {
+	if literal, err := netip.ParseAddr(host); err == nil {
+		e.addresses = []string{literal.String()}
 		return finding{Result: fine, What: host + " is an address, there is nothing to look up"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
+	var asking sync.WaitGroup
+	asking.Go(func() { e.checkServers(ctx, host) })
 	addresses, err := e.lookup(ctx, host)
+	asking.Wait()
 	if err != nil {
 		return e.explainDNS(host, err)
 	}
+	e.addresses = addresses
 	shown := strings.Join(addresses[:min(len(addresses), 4)], ", ")
 	return finding{Result: fine, What: fmt.Sprintf("%s is %s", host, shown)}
 }
 
+// lookupTimeout is that of the sidecar: enough for two name servers that are
+// silent.
+const lookupTimeout = 15 * time.Second
+
+// lookup asks as the sidecar does: the name as it is, for both families at the same
+// time, and with the search list of the system only if that finds nothing.
+func lookup(ctx context.Context, host string) ([]string, error) {
+	if !strings.Contains(host, ".") || strings.HasSuffix(host, ".") {
+		return lookupBoth(ctx, host)
+	}
+	addresses, err := lookupBoth(ctx, host+".")
+	if err != nil {
+		if again, searched := lookupBoth(ctx, host); searched == nil {
+			return again, nil
+		}
+	}
+	return addresses, err
+}
+
+// otherFamily is how long the addresses of one family wait for those of the other.
+const otherFamily = time.Second
+
+func lookupBoth(ctx context.Context, host string) (addresses []string, err error) {
+	type reply struct {
+		addresses []netip.Addr
+		err       error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	replies := make(chan reply, 2)
+	for _, network := range []string{"ip4", "ip6"} {
+		go func() {
+			found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
+			replies <- reply{found, err}
+		}()
+	}
+	var enough <-chan time.Time
+	for range 2 {
+		select {
+		case r := <-replies:
+			for _, address := range r.addresses {
+				addresses = append(addresses, address.Unmap().String())
+			}
+			if r.err == nil {
+				enough = time.After(otherFamily)
+			} else if notFound, ok := errors.AsType[*net.DNSError](r.err); err == nil || !ok || !notFound.IsNotFound {
+				err = r.err // a name server in trouble says more than a family without addresses
+			}
+		case <-enough:
+			return addresses, nil
+		}
+	}
+	if len(addresses) > 0 {
+		return addresses, nil
+	}
+	return nil, err
+}
+
 func (e *examination) explainDNS(host string, err error) finding {
+	if f := e.explainServers(host); f.What != "" {
+		return f
+	}
 	f := finding{Result: problem, What: "the name " + host + " could not be looked up", Next: "check the resolver of this host or pod (/etc/resolv.conf), and that it may reach its DNS server." + e.proxyIgnored()}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		f.What = "the name " + host + " does not exist in DNS"
@@ -62,11 +129,8 @@ func isTimeout(err error) bool {
 }
 
 func (e *examination) checkTCP(ctx context.Context) finding {
-	host, port, throughProxy := e.firstHop()
-	address := net.JoinHostPort(host, port)
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	conn, err := e.dial(ctx, "tcp", address)
+	_, port, throughProxy := e.firstHop()
+	conn, address, err := e.connect(ctx)
 	if err != nil {
 		return e.explainDial(address, err)
 	}
@@ -74,7 +138,36 @@ func (e *examination) checkTCP(ctx context.Context) finding {
 	if throughProxy {
 		address = "the forward proxy at " + address
 	}
-	return finding{Result: fine, What: "connected to " + address}
+	f := finding{Result: fine, What: "connected to " + address}
+	if first := e.addresses[0]; address != net.JoinHostPort(first, port) && !throughProxy {
+		f.What += "; the first address, " + first + ", did not connect"
+	}
+	return f
+}
+
+// mostAddresses limits how many addresses of a name are tried.
+const mostAddresses = 4
+
+// connect tries the addresses that the lookup has found. The address is the one
+// that connected, or the first.
+func (e *examination) connect(ctx context.Context) (conn net.Conn, address string, err error) {
+	_, port, _ := e.firstHop()
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	tried := e.addresses[:min(len(e.addresses), mostAddresses)]
+	for i, one := range tried {
+		address := net.JoinHostPort(one, port)
+		share, done := context.WithTimeout(ctx, stepTimeout/time.Duration(len(tried)))
+		conn, failure := e.dial(share, "tcp", address)
+		done()
+		if failure == nil {
+			return conn, address, nil
+		}
+		if i == 0 {
+			err = failure
+		}
+	}
+	return nil, net.JoinHostPort(e.addresses[0], port), err
 }
 
 func (e *examination) explainDial(address string, err error) finding {
@@ -97,17 +190,4 @@ func (e *examination) explainDial(address string, err error) finding {
 		f.Next = "check firewall and network policy." + e.proxyIgnored()
 	}
 	return f
-}
-
-// proxyIgnored is a hint for hosts that reach the internet by a forward proxy.
-func (e *examination) proxyIgnored() string {
-	if e.cfg.ProxyFromEnv {
-		return ""
-	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
-		if os.Getenv(name) != "" {
-			return " " + name + " is set, but only counts with MONITE_PROXY_FROM_ENV=true."
-		}
-	}
-	return ""
 }

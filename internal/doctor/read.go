@@ -84,11 +84,13 @@ func (e *examination) refused(status int) finding {
 		f.Why = "the token was revoked, the account or user was disabled, or a gateway in between changes Authorization"
 		f.Next = "run the doctor again; then ask Monite's support"
 	case status == http.StatusTooManyRequests:
-		f.Result, f.What, f.Next = note, "Monite responds with 429: too many requests of this client id", "try again in a minute"
+		f.What = "Monite responds with 429: too many requests of this client id"
+		f.Why = "other programs call with the same credentials: Monite allows each client id 30 requests in a second"
+		f.Next = "try again in a minute; if it stays, find the other programs, or lower MONITE_MAX_REQUESTS_PER_SECOND"
 	case e.seen.html, status/100 == 3:
 		return e.explainStranger(status)
 	case status >= 500:
-		f.Why, f.Next = "Monite is in trouble", "try again in a minute; look at Monite's status page"
+		f.Why, f.Next = "Monite itself is in trouble: nothing is wrong here", "try again in a minute; look at Monite's status page"
 	}
 	return f
 }

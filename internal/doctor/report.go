@@ -28,12 +28,14 @@ type finding struct {
 
 // Report is the result of all steps; as JSON it is what -json prints.
 type Report struct {
-	Version     string    `json:"version"`
-	Environment string    `json:"environment,omitempty"`
-	Upstream    string    `json:"upstream,omitempty"`
-	GrantType   string    `json:"grant_type,omitempty"`
-	Findings    []finding `json:"findings"`
-	Problems    int       `json:"problems"`
+	Version     string `json:"version"`
+	Environment string `json:"environment,omitempty"`
+	Upstream    string `json:"upstream,omitempty"`
+	GrantType   string `json:"grant_type,omitempty"`
+	// ActsAs says on whose behalf a request acts that names nobody.
+	ActsAs   string    `json:"acts_as,omitempty"`
+	Findings []finding `json:"findings"`
+	Problems int       `json:"problems"`
 }
 
 func (r *Report) add(f finding) {
@@ -57,7 +59,8 @@ func (r *Report) Text() string {
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, "monite-proxy doctor, version %s\n", r.Version)
 	if r.Upstream != "" {
-		_, _ = fmt.Fprintf(&out, "environment %s, upstream %s, default grant %s\n", r.Environment, r.Upstream, r.GrantType)
+		_, _ = fmt.Fprintf(&out, "environment %s, upstream %s, default grant %s\na request that names nobody acts %s\n",
+			r.Environment, r.Upstream, r.GrantType, r.ActsAs)
 	}
 	out.WriteByte('\n')
 	for _, f := range r.Findings {
@@ -73,13 +76,30 @@ func (r *Report) Text() string {
 			_, _ = fmt.Fprintf(&out, "%24snext: %s\n", "", f.Next)
 		}
 	}
-	switch r.Problems {
-	case 0:
-		out.WriteString("\nno problem found\n")
-	case 1:
-		out.WriteString("\n1 problem found\n")
-	default:
-		_, _ = fmt.Fprintf(&out, "\n%d problems found\n", r.Problems)
-	}
+	out.WriteString("\n" + r.verdict() + "\n")
 	return out.String()
+}
+
+func (r *Report) verdict() string {
+	notes := 0
+	for _, f := range r.Findings {
+		if f.Result == note {
+			notes++
+		}
+	}
+	text := count(r.Problems, "problem") + " found"
+	if notes > 0 {
+		text += ", " + count(notes, "note")
+	}
+	return text
+}
+
+func count(n int, of string) string {
+	switch n {
+	case 0:
+		return "no " + of
+	case 1:
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }

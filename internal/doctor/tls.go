@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -19,20 +18,20 @@ func (e *examination) checkTLS(ctx context.Context) finding {
 	if e.cfg.Upstream.Scheme != "https" {
 		return finding{Result: note, What: "none: the upstream is http://, secrets and tokens travel in the clear"}
 	}
-	host, port, throughProxy := e.firstHop()
+	host, _, throughProxy := e.firstHop()
 	if throughProxy {
 		return finding{Result: note, What: "checked in the next step: it runs through the forward proxy"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	conn, err := e.dial(ctx, "tcp", net.JoinHostPort(host, port))
+	conn, address, err := e.connect(ctx)
 	if err != nil {
-		return e.explainDial(net.JoinHostPort(host, port), err)
+		return e.explainDial(address, err)
 	}
 	defer func() { _ = conn.Close() }()
 	settings := e.Transport.TLS.Clone()
 	settings.ServerName, settings.NextProtos = host, []string{"http/1.1"}
 	secured := tls.Client(conn, settings)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return e.explainTLS(err)
 	}

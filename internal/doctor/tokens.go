@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
-	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
@@ -38,40 +36,43 @@ func (e *examination) checkIdentities(ctx context.Context) {
 	if e.broken {
 		return
 	}
-	entities, users := e.named()
+	entities, actors := e.entities(), e.actors()
 	for _, id := range entities[:min(len(entities), mostIdentities)] {
-		e.aside(ctx, "entity", func(ctx context.Context) finding { return e.checkEntity(ctx, partner, token, id) })
+		e.aside(ctx, "entity", func(ctx context.Context) finding {
+			f := e.checkEntity(ctx, partner, token, id)
+			e.badEntities[id] = f.Result == problem
+			return f
+		})
 	}
-	for _, id := range users[:min(len(users), mostIdentities)] {
-		e.aside(ctx, "entity user", func(ctx context.Context) finding { return e.checkUser(ctx, id) })
+	for _, a := range actors[:min(len(actors), mostIdentities)] {
+		e.aside(ctx, "entity user", func(ctx context.Context) finding { return e.checkActor(ctx, a) })
 	}
+	e.aside(ctx, "call", func(ctx context.Context) finding { return e.checkCall(ctx, token) })
 	if e.cfg.AllowedEntityUserIDs.Any() || e.cfg.AllowedEntityIDs.Any() {
 		e.report.add(finding{Step: "identities", Result: note, What: "ids that are allowed by * are not tried"})
 	}
-	if len(users) > mostIdentities || len(entities) > mostIdentities {
+	if len(actors) > mostIdentities || len(entities) > mostIdentities {
 		e.report.add(finding{Step: "identities", Result: note, What: fmt.Sprintf("only the first %d entities and %d users were tried", mostIdentities, mostIdentities)})
 	}
 }
 
-// named returns the entities and users that the configuration names, each once:
-// those of the variables, then those of the identities file.
-func (e *examination) named() (entities, users []string) {
-	add := func(list []string, ids ...string) []string {
+// entities are those that the configuration names, each once: those of the
+// variables, then those of the identities file.
+func (e *examination) entities() (all []string) {
+	add := func(ids []string) {
 		for _, id := range ids {
-			if id != "" && !slices.Contains(list, id) {
-				list = append(list, id)
+			if !slices.Contains(all, id) {
+				all = append(all, id)
 			}
 		}
-		return list
 	}
-	entities, users = add(nil, e.cfg.AllowedEntityIDs.IDs()...), add(nil, e.cfg.AllowedEntityUserIDs.IDs()...)
-	if e.cfg.Identities == nil {
-		return entities, users
+	add(e.cfg.AllowedEntityIDs.IDs())
+	if e.cfg.Identities != nil {
+		for _, identity := range e.cfg.Identities.All {
+			add(identity.AllowedEntityIDs.IDs())
+		}
 	}
-	for _, identity := range e.cfg.Identities.All {
-		entities, users = add(entities, identity.AllowedEntityIDs.IDs()...), add(users, identity.EntityUserID)
-	}
-	return entities, users
+	return all
 }
 
 // aside is a step whose problem says nothing about the steps after it.
@@ -159,7 +160,7 @@ func (e *examination) explainMint(failure *tokencache.FetchError) finding {
 		f.Next = "check MONITE_API_URL and MONITE_API_VERSION"
 	default:
 		f.What = fmt.Sprintf("the token endpoint is in trouble (status %d)", failure.Status)
-		f.Why = "Monite, or a gateway in front of it, is down"
+		f.Why = "Monite itself, or a gateway in front of it, is down: nothing is wrong here"
 		f.Next = "try again in a minute; look at Monite's status page"
 	}
 	return f
@@ -207,45 +208,4 @@ func (e *examination) checkEntity(ctx context.Context, grant tokencache.Grant, t
 		f.What = name + ": " + f.What
 		return f
 	}
-}
-
-func (e *examination) checkUser(ctx context.Context, id string) finding {
-	name := "entity user " + ids.Short(id)
-	grant := tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: id}
-	token, f := e.mint(ctx, grant, "a token for "+name)
-	if f.Result == problem {
-		if f.Next == rejectedCredentials(http.StatusUnauthorized).Next {
-			// The partner token came with the same credentials.
-			f.Why = "the entity user is unknown, was deleted, or belongs to another environment; the credentials are good"
-			f.Next = "check MONITE_ENTITY_USER_ID, MONITE_ALLOWED_ENTITY_USER_IDS and the identities file"
-		}
-		return f
-	}
-	switch status, body := e.read(ctx, grant, token, "", "/v1/entity_users/my_role"); status {
-	case http.StatusOK:
-		return finding{Result: fine, What: name + ": token minted, role " + roleName(body)}
-	case http.StatusForbidden:
-		return finding{Result: problem, What: name + ": token minted, but it may not even read its own role (status 403)",
-			Why: "the user has no role, or its role was deleted", Next: "give the user a role in Monite"}
-	default:
-		f := e.refused(status)
-		f.What = name + ": " + f.What
-		return f
-	}
-}
-
-// roleName is the only text of Monite's in a report: the name that the partner
-// gave the role, and what it may do.
-func roleName(body []byte) string {
-	var role struct {
-		Name        string `json:"name"`
-		Permissions struct {
-			Objects []json.RawMessage `json:"objects"`
-		} `json:"permissions"`
-	}
-	if json.Unmarshal(body, &role) != nil || role.Name == "" {
-		return "unknown"
-	}
-	name := client.TermSafe(role.Name)
-	return fmt.Sprintf("%q with permissions for %d kinds of objects", name[:min(len(name), 60)], len(role.Permissions.Objects))
 }

@@ -4,6 +4,7 @@
 //	internal/routes/table.go                  path templates, for metric labels and rules
 //	proxy/monitetest/schema/table.json.gz     operations and schemas without prose, for the simulator
 //
+// parse.go reads the operations, facts.go the schemas, and render.go writes Go.
 // The document itself is never part of the repository. Run from the root of
 // the module:
 //

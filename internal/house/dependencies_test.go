@@ -30,6 +30,7 @@ var direct = map[string]string{
 	"golang.org/x/sync":                                 "singleflight: one mint however many wait",
 	"golang.org/x/sys":                                  "sockets' filters and peers, Landlock, prctl",
 	"golang.org/x/time":                                 "the rate at which requests go upstream",
+	"golang.org/x/term":                                 "whether somebody sits at a terminal, and how wide it is; five systems say it in five ways",
 	"google.golang.org/protobuf":                        "traces: OTLP's bytes",
 	"golang.org/x/text":                                 "tests: Unicode normal forms that a path must not hide in",
 }
@@ -67,6 +68,7 @@ var linked = []string{
 	"golang.org/x/sync",
 	"golang.org/x/sys",
 	"golang.org/x/time",
+	"golang.org/x/term",
 	"golang.org/x/text",          // of x/net: names in NO_PROXY
 	"google.golang.org/protobuf", // of client_golang too
 }

@@ -166,12 +166,20 @@ func (k *Keeper) Shutdown(ctx context.Context) bool {
 	return !late.Load()
 }
 
-// CutOff closes what is still open, and returns once nothing of it runs.
-func (k *Keeper) CutOff() {
+// Cut closes what is still open, at any time after Serve.
+func (k *Keeper) Cut() {
 	k.cut()
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for _, e := range k.endpoints {
 		_ = e.server.Close()
 	}
+}
+
+// CutOff closes what is still open, and returns once nothing of it runs. It follows
+// Stop.
+func (k *Keeper) CutOff() {
+	k.Cut()
 	k.leaving.Wait()
 	k.serving.Wait()
 }

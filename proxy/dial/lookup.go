@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -211,11 +212,8 @@ func (n *addressBook) connected(l *lookup, to netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.prefer = family(to)
-	for _, addr := range l.found {
-		if addr == to {
-			l.name.good, l.name.goodAt = l.found, l.begun
-			return
-		}
+	if slices.Contains(l.found, to) {
+		l.name.good, l.name.goodAt = l.found, l.begun
 	}
 }
 

@@ -34,7 +34,7 @@
 // The simulator has a clock of its own (clock.go), which tests can move:
 // tokens end, recognitions finish, invoices fall due and reminders go out
 // without waiting. Config (config.go) may bring another clock, a seed and data
-// of one's own (data.go) instead of the demo data (demo.go).
+// of one's own instead of the demo data (demo.go).
 //
 // # Control from other processes
 //

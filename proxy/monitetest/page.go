@@ -7,25 +7,30 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"at": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
-	"place": func(loc []any) string {
-		text := ""
-		for i, step := range loc {
-			if i > 0 {
-				text += "."
-			}
-			text += fmt.Sprint(step)
-		}
-		return text
-	},
-}).Parse(pageText))
+// pageTemplate is parsed when somebody looks.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"at":    func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"place": place,
+	}).Parse(pageText))
+})
+
+// place writes the loc of a problem as body.line_items.0.quantity.
+func place(loc []any) string {
+	steps := make([]string, len(loc))
+	for i, step := range loc {
+		steps[i] = fmt.Sprint(step)
+	}
+	return strings.Join(steps, ".")
+}
 
 // shown is what the page shows.
 type shown struct {
@@ -67,7 +72,7 @@ func (s *Simulator) page() *answer {
 	p.Calls = s.Requests()
 	p.Writes, p.Calls = lastFew(p.Writes), lastFew(p.Calls)
 	var buf bytes.Buffer
-	if err := pageTemplate.Execute(&buf, p); err != nil {
+	if err := pageTemplate().Execute(&buf, p); err != nil {
 		panic("monitetest: page: " + err.Error())
 	}
 	return (&answer{status: http.StatusOK, body: buf.Bytes()}).set("Content-Type", "text/html; charset=utf-8").

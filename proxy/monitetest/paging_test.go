@@ -86,6 +86,12 @@ func TestListParameters(t *testing.T) {
 		{"total_amount__gte=100000000", 200, 0},
 		{"created_at__lt=2000-01-01", 200, 0},
 		{"document_id__icontains=-11", 200, 15},
+		{"search_text=FLOUR", 200, 3},
+		{"counterpart_name=Mulino+Rossi+S.p.A.", 200, 8},
+		{"counterpart_name__icontains=mulino", 200, 8},
+		{"amount__gte=0", 200, 16},
+		{"amount__lt=0", 200, 0},
+		{"sort=nothing", 422, 0},
 		{"an_unknown_parameter=1", 200, 16},
 		{"sim_nonce=1", 200, 16},
 	}

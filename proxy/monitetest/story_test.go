@@ -277,7 +277,8 @@ func TestStoryOfAnInvoice(t *testing.T) {
 	want := []string{
 		"receivable.created", "receivable.issued", "receivable.mail_sent", "receivable.partially_paid", "receivable.overdue_reminder_mail_sent", "receivable.paid",
 	}
-	got := h.got(t, len(want))
+	waitFor(t, func() bool { return slices.Contains(h.got(t, 0), want[len(want)-1]) })
+	got := h.got(t, 0)
 	got = slices.DeleteFunc(got, func(action string) bool { return action == "receivable.overdue" || action == "receivable.expired" }) // the demo's own
 	if !slices.Equal(got, want) || h.unsigned != 0 {
 		t.Errorf("webhooks = %v, %d of them badly signed, want %v", got, h.unsigned, want)

@@ -288,6 +288,7 @@ type request struct {
 	answer answer
 	body   body
 	chunks chunks
+	in     http.Request
 }
 
 // exchange runs the handler on one request.
@@ -299,12 +300,13 @@ func (c *conn) exchange(r *request) (again bool) {
 		return false
 	}
 	x.init(c, h)
-	in := (&http.Request{
+	r.in = *(&http.Request{
 		Method: h.method, URL: &h.url, RequestURI: h.target, Host: h.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.minor,
 		Header: h.fields, Body: http.NoBody, ContentLength: h.length, Close: h.close,
 		RemoteAddr: c.remote, TLS: c.tlsState,
 	}).WithContext(ctx)
+	in := &r.in
 	if h.minor == 0 {
 		in.Proto = "HTTP/1.0"
 	}
@@ -363,7 +365,7 @@ func (c *conn) refuse(h *head, why Violation) {
 	x := new(answer)
 	x.init(c, h)
 	in := &http.Request{
-		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
+		Method: h.method, URL: &h.url, RequestURI: h.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 		Close: true, RemoteAddr: c.remote, TLS: c.tlsState,
 	}
 	handled := c.call(func() {

@@ -30,9 +30,29 @@ func (s *Server) makeRoom() {
 			victim, class, since = c, itsClass, itsSince
 		}
 	}
+	if victim == nil {
+		victim = s.waiting()
+	}
 	if victim != nil {
 		victim.giveWay()
 	}
+}
+
+// waiting returns, if every connection is young or has a request under way, the one
+// of the former that has waited longest for its head: a flood of connections must not
+// take the descriptors of other listeners. s.mu is held.
+func (s *Server) waiting() (victim *conn) {
+	left := crowdSample
+	for c := range s.conns {
+		if left--; left < 0 {
+			break
+		}
+		state := c.state.Load()
+		if (state == fresh || state == partial) && (victim == nil || c.since.Load() < victim.since.Load()) {
+			victim = c
+		}
+	}
+	return victim
 }
 
 // silence says how readily c makes room, 0 for not at all, and since when it has

@@ -15,6 +15,8 @@ const (
 	maxTarget     = 16 << 10
 	maxFieldBytes = 64 << 10
 	maxFields     = 128
+	// usualFields is how many most heads have at most.
+	usualFields = 12
 	// maxAround is the room for the rest of the request line.
 	maxAround = 64
 )
@@ -93,6 +95,7 @@ type head struct {
 	last                 bool  // none is read: as close, or as whoever reads the field loosely
 	expect               bool  // the app waits for 100 Continue
 	url                  url.URL
+	room                 [usualFields]string // for the values of a usual head
 }
 
 // parse reads a complete head of lines that end in CR LF, the last one empty.
@@ -112,7 +115,10 @@ func (h *head) parse(text string, lines int) Violation {
 	}
 	fields := make(http.Header, lines)
 	h.fields = fields
-	values := make([]string, 0, lines)
+	values := h.room[:0]
+	if lines > len(h.room) {
+		values = make([]string, 0, lines)
+	}
 	for {
 		line, rest = nextLine(rest)
 		if line == "" {

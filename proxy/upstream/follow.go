@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-type followKey struct{}
+// Followable is the key of a context's value, true, with which its round trip can
+// be followed after its caller has given up. See Error.Rest.
+type Followable struct{}
 
-// Followable returns a context whose round trip can be followed after its caller
-// has given up. See Error.Rest.
-func Followable(ctx context.Context) context.Context {
-	return context.WithValue(ctx, followKey{}, true)
+func isFollowable(ctx context.Context) bool {
+	wanted, _ := ctx.Value(Followable{}).(bool)
+	return wanted
 }
-
-func isFollowable(ctx context.Context) bool { return ctx.Value(followKey{}) != nil }
 
 // Rest is an exchange whose request was sent whole, and whose response nobody
 // waits for any more: the context ended, or a limit passed. Its connection is

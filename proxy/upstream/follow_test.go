@@ -13,7 +13,7 @@ import (
 
 // followableRequest is a write whose round trip can be followed.
 func followableRequest(ctx context.Context, o *origin, body io.ReadCloser, length int64) *http.Request {
-	return newRequest(Followable(ctx), o, "POST", "/", body, length)
+	return newRequest(context.WithValue(ctx, Followable{}, true), o, "POST", "/", body, length)
 }
 
 // gaveUp makes a round trip that ends before the response, and returns what can
@@ -200,6 +200,9 @@ func TestHalfARequestIsNeverFollowed(t *testing.T) {
 	failed := &Error{}
 	if !errors.As(err, &failed) || failed.Rest != nil || failed.Outcome != Unknown {
 		t.Errorf("%v, to follow: %v", err, failed.Rest)
+	}
+	if failed.Rest != nil {
+		failed.Rest.Drop()
 	}
 	<-gone
 	if o.executed.Load() != 0 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,13 +90,24 @@ func TestReservedRequestsAreNoTraffic(t *testing.T) {
 
 func TestUpstreamThatIsDownIsNotDialledAllTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr, _ := warmed(t, func(tr *Transport) { tr.KeepWarm = 10 * time.Minute })
+		var down atomic.Bool
+		var failed atomic.Int64
+		tr, _ := warmed(t, func(tr *Transport) {
+			tr.KeepWarm = 10 * time.Minute
+			up := tr.Dial
+			tr.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if down.Load() {
+					failed.Add(1)
+					return nil, errStopped
+				}
+				return up(ctx, network, addr)
+			}
+		})
 		mustDo(t, tr, pipeRequest("GET", nil, 0))
-		failed := 0
-		tr.dialer.dial = refusing(&failed)
+		down.Store(true)
 		time.Sleep(11 * time.Minute)
-		if most := int(10*time.Minute/warmRetry) + 1; failed == 0 || failed > most {
-			t.Errorf("%d dials, want some, %d at most", failed, most)
+		if got, most := failed.Load(), int64(10*time.Minute/warmRetry)+1; got == 0 || got > most {
+			t.Errorf("%d dials, want some, %d at most", got, most)
 		}
 	})
 }
@@ -293,13 +305,5 @@ func TestPoolUnderAnyOrderOfRequests(t *testing.T) {
 				t.Errorf("seed %d, at the end: %+v, %d held", seed, s, tr.pool.ordinary)
 			}
 		})
-	}
-}
-
-// refusing counts dials, which fail.
-func refusing(dials *int) func(context.Context, string, string) (net.Conn, error) {
-	return func(context.Context, string, string) (net.Conn, error) {
-		*dials++
-		return nil, errStopped
 	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -10,74 +11,214 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 )
 
-// shownRequests is how many of the last requests the table has.
+// View is what the tables are for. The zero value: a file, without limits.
+type View struct {
+	Width, Height int  // of the terminal, in characters and lines; 0: no limit
+	Colour        bool // by the sequences of ANSI terminals
+}
+
+// shownRequests is how many of the last requests a file gets.
 const shownRequests = 10
 
-// Table turns the JSON of /status into tables for people.
-func Table(text string) (string, error) {
+// wide is from where on a line has room for what can be looked up elsewhere.
+const wide = 110
+
+// line is one line of the output.
+type line struct{ text, colour string }
+
+// Colours are background-free, so that they can be read on black and on white.
+const (
+	plain  = ""
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	bold   = "\x1b[1m"
+	reset  = "\x1b[0m"
+)
+
+// Table turns the JSON of /status into tables for people: one line for each grant,
+// identity and request.
+func Table(text string, view View) (string, error) {
 	var s admin.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return "", fmt.Errorf("what listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
 	}
+	all := view.fit(head(&s), tokenTable(&s), namedTable(s.Named), requestTable(&s, view))
 	var out strings.Builder
-	line := func(format string, values ...any) { _, _ = fmt.Fprintf(&out, format, values...) }
+	for i, one := range all {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		if view.Width > 0 && len(one.text) > view.Width {
+			one.text = one.text[:view.Width-1] + ">" // ASCII throughout: see TermSafe
+		}
+		if view.Colour && one.colour != plain {
+			one.text = one.colour + one.text + reset
+		}
+		out.WriteString(one.text)
+	}
+	return out.String(), nil
+}
+
+// fit puts the parts below each other, in as many lines as there are. The tables
+// begin with a heading; the last one gets what the others leave.
+func (v View) fit(parts ...[]line) (all []line) {
+	left := v.Height
+	for i, part := range parts {
+		if len(part) == 0 {
+			continue
+		}
+		if i > 0 {
+			all, left = append(all, line{}), left-1
+		}
+		room := len(part)
+		if v.Height > 0 && i > 0 {
+			room = left
+			if i < len(parts)-1 {
+				room = max(left/3, 3)
+			}
+		}
+		if v.Height > 0 && len(part) > room {
+			more := fmt.Sprintf("... and %d more", len(part)-max(room-1, 1))
+			part = append(slices.Clone(part[:max(room-1, 1)]), line{text: more})
+			if i == len(parts)-1 {
+				part = part[:len(part)-1] // the oldest requests
+			}
+		}
+		all, left = append(all, part...), left-len(part)
+	}
+	if v.Height > 0 {
+		all = all[:min(len(all), v.Height)]
+	}
+	return all
+}
+
+func head(s *admin.Status) (all []line) {
+	say := func(colour, format string, values ...any) {
+		all = append(all, line{fmt.Sprintf(format, values...), colour})
+	}
 	environment := TermSafe(s.Environment)
 	if s.Production {
 		environment += " (PRODUCTION)"
 	}
-	line("monite-proxy %s  %s  %s  up %s\n", TermSafe(s.Version), environment, TermSafe(s.Upstream), ShortSeconds(s.Uptime))
+	say(bold, "monite-proxy %s  %s  %s  up %s", TermSafe(s.Version), environment, TermSafe(s.Upstream), ShortSeconds(s.Uptime))
 	if s.Ready {
-		line("ready")
+		say(green, "ready")
 	} else {
-		line("NOT READY: %s", TermSafe(strings.Join(s.Problems, "; ")))
+		say(red, "NOT READY: %s", TermSafe(strings.Join(s.Problems, "; ")))
+	}
+	if t := s.UpstreamTrouble; t != nil {
+		say(red, "UPSTREAM: %s; failed requests: %d in %s, the last %s ago", TermSafe(t.What), t.Requests, ShortSeconds(t.Since), ShortSeconds(t.Last))
 	}
 	if c := s.Credentials; c != nil && c.NewPair != "none" {
-		line("\nCREDENTIALS: %s", TermSafe(c.Summary))
+		text := "CREDENTIALS: " + TermSafe(c.Summary)
 		if c.Reason != "" {
-			line(" (%s, %d tries, next in %s)", TermSafe(c.Reason), c.Tries, ShortSeconds(c.RetryIn))
+			text += fmt.Sprintf(" (%s, %d tries, next in %s)", TermSafe(c.Reason), c.Tries, ShortSeconds(c.RetryIn))
 		}
+		say(red, "%s", text)
+	}
+	if s.UnknownWritesTotal > 0 {
+		say(red, "%d WRITES OF UNKNOWN OUTCOME: monite-proxy status -unknown lists them", s.UnknownWritesTotal)
+	}
+	if shared := s.Shared; shared != nil && shared.State != "unknown" {
+		colour, text := plain, "shared with other replicas: "+TermSafe(shared.State)
+		if shared.State != "up" {
+			colour, text = red, text+" ("+TermSafe(shared.LastError)+")"
+		}
+		say(colour, "%s", text)
 	}
 	t := s.Traffic
-	line("\n%d in flight; last %s: %d requests, %.2f/s, %.1f %% errors, p50 %s, p95 %s\n\n",
+	say(plain, "%d in flight; last %s: %d requests, %.2f/s, %.1f %% errors, p50 %s, p95 %s",
 		s.InFlight, ShortSeconds(t.Window), t.Requests, t.PerSecond, 100*t.ErrorRate, ShortSeconds(t.P50), ShortSeconds(t.P95))
+	return all
+}
 
-	table := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
-	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	row("IDENTITY", "USER", "STATE", "AGE", "REFRESH IN", "LEFT", "MINTS", "FAILED", "LAST ERROR")
+// table aligns the cells of rows, of which the first has the headings.
+type table struct {
+	out     strings.Builder
+	colours []string
+	cells   *tabwriter.Writer
+}
+
+func newTable(headings ...string) *table {
+	t := &table{}
+	t.cells = tabwriter.NewWriter(&t.out, 0, 8, 2, ' ', 0)
+	t.row(bold, headings...)
+	return t
+}
+
+func (t *table) row(colour string, cells ...string) {
+	t.colours = append(t.colours, colour)
+	_, _ = fmt.Fprintln(t.cells, strings.Join(cells, "\t"))
+}
+
+func (t *table) lines() (all []line) {
+	_ = t.cells.Flush()
+	for i, text := range strings.Split(strings.TrimSuffix(t.out.String(), "\n"), "\n") {
+		all = append(all, line{strings.TrimRight(text, " "), t.colours[i]})
+	}
+	return all
+}
+
+// tokenTable has one line for each cached grant.
+func tokenTable(s *admin.Status) []line {
+	t := newTable("TOKEN OF", "GRANT", "USER", "STATE", "AGE", "REFRESH IN", "LEFT", "MINTS", "FAILED", "LAST ERROR")
 	for _, one := range s.Identities {
-		name, age, refresh, left := one.GrantType, ShortSeconds(one.Age), ShortSeconds(one.RefreshIn), ShortSeconds(one.Left)
-		if one.Default {
-			name += " (default)"
-		}
+		age, refresh, left := ShortSeconds(one.Age), ShortSeconds(one.RefreshIn), ShortSeconds(one.Left)
 		if one.State == "missing" {
 			age, refresh, left = "-", "-", "-"
 		}
-		row(TermSafe(name), orDash(TermSafe(one.UserHash)), TermSafe(one.State), age, refresh, left, fmt.Sprint(one.Mints), fmt.Sprint(one.Failures), lastError(one.LastError))
-	}
-	_ = table.Flush()
-	if s.IdentitiesTruncated {
-		line("%d of %d identities: the default, those with trouble, and those used last\n", len(s.Identities), s.IdentitiesTotal)
-	}
-	namedTable(s.Named, line, row)
-	_ = table.Flush()
-	if s.UnknownWritesTotal > 0 {
-		line("\n%d WRITES OF UNKNOWN OUTCOME: monite-proxy status -unknown lists them\n", s.UnknownWritesTotal)
-	}
-	if len(s.Requests) > 0 {
-		line("\n")
-		row("TIME", "METHOD", "ROUTE", "STATUS", "ORIGIN", "UPSTREAM", "WAITED", "NOTES", "REQUEST ID")
-		for _, r := range s.Requests[:min(len(s.Requests), shownRequests)] {
-			row(r.At.Format("15:04:05"), TermSafe(r.Method), TermSafe(r.Route), fmt.Sprint(r.Status), TermSafe(r.Origin),
-				ShortSeconds(r.Upstream), ShortSeconds(r.TokenWait), orDash(TermSafe(notes(r))), TermSafe(r.RequestID))
+		colour := plain
+		if one.LastError != nil {
+			colour = red
 		}
-		_ = table.Flush()
+		t.row(colour, orDash(TermSafe(strings.Join(one.Names, ","))), TermSafe(one.GrantType), orDash(TermSafe(one.UserHash)), TermSafe(one.State), age, refresh, left,
+			fmt.Sprint(one.Mints), fmt.Sprint(one.Failures), lastError(one.LastError))
 	}
-	return strings.TrimRight(out.String(), "\n"), nil
+	all := t.lines()
+	if s.IdentitiesTruncated {
+		all = append(all, line{text: fmt.Sprintf("%d of %d cached grants: the default, those with trouble, and those used last", len(s.Identities), s.IdentitiesTotal)})
+	}
+	return all
+}
+
+// requestTable has one line for each of the last requests, the newest first.
+func requestTable(s *admin.Status, view View) []line {
+	if len(s.Requests) == 0 {
+		return nil
+	}
+	headings := []string{"TIME", "IDENTITY", "METHOD", "ROUTE", "STATUS", "UPSTREAM", "NOTES"}
+	roomy := view.Width == 0 || view.Width >= wide
+	if roomy {
+		headings = []string{"TIME", "IDENTITY", "METHOD", "ROUTE", "STATUS", "ORIGIN", "UPSTREAM", "WAITED", "NOTES", "REQUEST ID"}
+	}
+	t := newTable(headings...)
+	most := shownRequests
+	if view.Height > 0 {
+		most = view.Height
+	}
+	for _, r := range s.Requests[:min(len(s.Requests), most)] {
+		colour := plain
+		switch {
+		case r.Status >= 500 || r.Aborted:
+			colour = red
+		case r.Status >= 400:
+			colour = yellow
+		}
+		cells := []string{r.At.Format("15:04:05"), orDash(TermSafe(r.Identity)), TermSafe(r.Method), TermSafe(r.Route), fmt.Sprint(r.Status)}
+		if roomy {
+			cells = append(cells, TermSafe(r.Origin), ShortSeconds(r.Upstream), ShortSeconds(r.TokenWait), orDash(TermSafe(notes(r))), TermSafe(r.RequestID))
+		} else {
+			cells = append(cells, ShortSeconds(r.Upstream), orDash(TermSafe(notes(r))))
+		}
+		t.row(colour, cells...)
+	}
+	return t.lines()
 }
 
 // UnknownWrites turns the JSON of /status into the list of writes that upstream may
 // have executed.
-func UnknownWrites(text string) (string, error) {
+func UnknownWrites(text string, _ View) (string, error) {
 	var s admin.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return "", fmt.Errorf("what listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
@@ -105,15 +246,11 @@ func UnknownWrites(text string) (string, error) {
 }
 
 // namedTable shows the identities file.
-func namedTable(named *admin.NamedStatus, line func(string, ...any), row func(...string)) {
+func namedTable(named *admin.NamedStatus) []line {
 	if named == nil {
-		return
+		return nil
 	}
-	line("\n")
-	if named.Stale {
-		line("The identities file was changed and cannot be used: these are of before. The log has every mistake.\n")
-	}
-	row("NAMED", "GRANT", "USER", "ENTITY", "MAY CALL", "REQUESTS", "REACHED BY")
+	t := newTable("NAMED", "GRANT", "USER", "ENTITY", "MAY CALL", "REQUESTS", "REACHED BY")
 	for _, one := range named.All {
 		access := one.Access
 		if one.ReadOnly {
@@ -122,9 +259,14 @@ func namedTable(named *admin.NamedStatus, line func(string, ...any), row func(..
 		if one.AuditOnly {
 			access += ", on trial"
 		}
-		row(TermSafe(one.Name), TermSafe(one.GrantType), orDash(TermSafe(one.UserHash)), TermSafe(one.Entities), TermSafe(access), fmt.Sprint(one.Requests),
+		t.row(plain, TermSafe(one.Name), TermSafe(one.GrantType), orDash(TermSafe(one.UserHash)), TermSafe(one.Entities), TermSafe(access), fmt.Sprint(one.Requests),
 			orDash(TermSafe(strings.Join(one.Ways, "; "))))
 	}
+	all := t.lines()
+	if named.Stale {
+		all = append([]line{{"The identities file was changed and cannot be used: these are of before. The log has every mistake.", red}}, all...)
+	}
+	return all
 }
 
 func lastError(e *admin.ErrorStatus) string {
@@ -156,20 +298,17 @@ func notes(r admin.RequestStatus) string {
 	return strings.Join(all, ", ")
 }
 
-// ShortSeconds writes seconds as 1m23s, 4.1s, 12ms.
+// ShortSeconds writes seconds in three digits: 4.12ms, 45.6ms, 1.23s, 12.3s; from a
+// minute on as 1m23s.
 func ShortSeconds(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d.Abs() >= time.Minute:
-		d = d.Round(time.Second)
-	case d.Abs() >= time.Second:
-		d = d.Round(100 * time.Millisecond)
-	case d.Abs() >= 10*time.Millisecond:
-		d = d.Round(time.Millisecond)
-	default:
-		d = d.Round(100 * time.Microsecond)
+	digit := time.Second
+	if d.Abs() < time.Minute {
+		for digit = time.Nanosecond; d.Abs()/digit >= 1000; digit *= 10 {
+		}
+		digit = max(digit, time.Microsecond)
 	}
-	return d.String()
+	return d.Round(digit).String()
 }
 
 func orDash(text string) string {

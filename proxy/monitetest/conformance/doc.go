@@ -5,8 +5,8 @@
 // are skipped and say so.
 //
 // document_test.go finds and compiles the document. generate_test.go makes
-// requests of its schemas. walk_test.go calls all operations, mutate_test.go
-// breaks each request in every way the document forbids, and lists_test.go
-// tries every published filter and order. gotypes_test.go reads the demo with
-// the types of a generated Go client.
+// requests of its schemas, and app_test.go sends them. walk_test.go calls all
+// operations, mutate_test.go breaks each request in every way the document
+// forbids, and lists_test.go tries every published filter and order.
+// gotypes_test.go reads the demo with the types of a generated Go client.
 package conformance

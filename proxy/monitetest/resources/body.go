@@ -85,7 +85,7 @@ func (c *call) readJSON() ([]schema.Problem, error) {
 	}
 	value, err := schema.Decode(body)
 	if err != nil {
-		return []schema.Problem{{Loc: []any{"body"}, Msg: "the body is not JSON: " + err.Error(), Type: "value_error.jsondecode"}}, nil
+		return []schema.Problem{{Loc: []any{"body"}, Msg: "the body is not JSON: " + err.Error(), Type: "value_error.jsondecode"}}, nil //nolint:nilerr // the client is told
 	}
 	if d, ok := value.(Doc); ok {
 		c.body = d
@@ -97,7 +97,7 @@ func (c *call) readJSON() ([]schema.Problem, error) {
 func (c *call) readForm() ([]schema.Problem, error) {
 	mediaType, params, err := mime.ParseMediaType(c.ContentType)
 	if err != nil || mediaType != "multipart/form-data" || params["boundary"] == "" {
-		return c.Op.Body.Judge(Doc{}, "body"), nil
+		return c.Op.Body.Judge(Doc{}, "body"), nil //nolint:nilerr // the client is told what is missing
 	}
 	fields := Doc{}
 	parts := multipart.NewReader(io.LimitReader(c.Body, MaxBody), params["boundary"])

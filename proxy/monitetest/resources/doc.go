@@ -7,17 +7,17 @@
 // the document of the path (call.go), refuses ids that lead nowhere
 // (references.go, refusal.go), and then does what the operation says. Most
 // operations need no code of their own: place.go tells a collection from an
-// item and an action by the shape of the path, lists.go filters, sorts and
-// pages with the fields of fields.go, and the response is made of the state by
-// its schema.
+// item and an action by the shape of the path, views.go serves what is neither
+// collection nor item, lists.go filters, sorts and pages with the fields of
+// fields.go, and render.go makes the response of the state by its schema.
 //
 // # Behaviour
 //
 // A resource with rules has a file: payables.go with payable_lines.go and
-// ocr.go, purchasing.go, approvals.go, payments.go; receivables.go with
+// ocr.go, purchasing.go, approvals.go with scripts.go, payments.go; receivables.go with
 // pricing.go, numbers.go, receivable_life.go, mails.go and recurrences.go;
-// counterparts.go, entities.go, people.go, catalogue.go, mailboxes.go, financing.go,
-// templates.go, exports.go and analytics.go.
+// counterparts.go, entities.go, people.go, catalogue.go, templates.go and
+// reports.go.
 //
 // # What happens by itself
 //

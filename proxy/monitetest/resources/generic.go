@@ -1,14 +1,13 @@
 package resources
 
 import (
-	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
-	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
 )
 
 // handler does what an operation says. It returns the document, the row or
@@ -51,7 +50,7 @@ func (a *API) Do(r *Request) *Reply {
 	c := &call{Request: r, api: a, data: a.Store()}
 	value, err := c.do()
 	if err != nil {
-		refusal, ok := err.(*Refusal)
+		refusal, ok := errors.AsType[*Refusal](err)
 		if !ok {
 			panic(err)
 		}
@@ -85,55 +84,6 @@ func (c *call) do() (any, error) {
 func (c *call) onlyReads() bool {
 	last := c.template()[strings.LastIndexByte(c.template(), '/')+1:]
 	return c.reads() || c.Op.Method == http.MethodPost && slices.Contains([]string{"search", "preview", "verify"}, last)
-}
-
-// render makes the response from a handler's value.
-func (c *call) render(value any) *Reply {
-	reply := &Reply{}
-	if c.Op.Response == nil {
-		return reply
-	}
-	reply.ContentType = "application/json"
-	switch value := value.(type) {
-	case *page:
-		reply.Body = c.renderPage(value)
-	case *state.Row:
-		reply.Body = c.renderRow(c.Op.Response, value)
-	default:
-		reply.Body = c.renderValue(c.Op.Response, value)
-	}
-	return reply
-}
-
-func (c *call) renderValue(s *schema.Schema, value any) []byte {
-	if value == nil {
-		value = Doc{}
-	}
-	m := c.maker(text(object(value)["id"]) + c.id)
-	fitted, ok := m.Project(s, value)
-	if !ok {
-		fitted = m.Fill(s)
-	}
-	body, err := json.Marshal(fitted)
-	if err != nil {
-		panic("resources: response is not JSON: " + err.Error())
-	}
-	return body
-}
-
-// rendered is the JSON of a row by one schema.
-type rendered struct {
-	by   *schema.Schema
-	body []byte
-}
-
-func (c *call) renderRow(s *schema.Schema, row *state.Row) []byte {
-	if known, ok := row.Rendered.Load().(rendered); ok && known.by == s {
-		return known.body
-	}
-	body := c.renderValue(s, row.Doc)
-	row.Rendered.Store(rendered{s, body})
-	return body
 }
 
 // generic serves an operation from its shape alone: a path that ends in a
@@ -314,84 +264,4 @@ func (c *call) attach() (any, error) {
 		err = notFound(singular(c.parent))
 	}
 	return d, err
-}
-
-// other serves a view or setting, one document of its own, or an action.
-func (c *call) other() (any, error) {
-	settings := c.data.At(c.owner, "_views")
-	kept := settings.Get(c.path)
-	switch c.Op.Method {
-	case http.MethodGet:
-		return c.view(settings, kept), nil
-	case http.MethodDelete:
-		_, _ = settings.Remove(c.path, nil)
-		return Doc{}, nil
-	case http.MethodPut, http.MethodPatch:
-		d := maps.Clone(c.body)
-		if c.Op.Method == http.MethodPatch {
-			d = maps.Clone(c.view(settings, kept))
-			merge(d, c.body)
-		}
-		d["id"] = c.path
-		settings.Add(d)
-		return without(d, "id"), nil
-	}
-	return c.action()
-}
-
-// view is what was set, or else what the schema says by itself, with the
-// optional parts.
-func (c *call) view(settings *state.Collection, kept Doc) Doc {
-	if kept != nil {
-		return without(kept, "id")
-	}
-	m := c.maker(c.owner + c.path)
-	m.Full = true
-	made, _ := m.Fill(c.Op.Response).(Doc)
-	if made == nil {
-		made = Doc{}
-	}
-	d := maps.Clone(made)
-	d["id"] = c.path
-	settings.Add(d)
-	return made
-}
-
-// action is a POST that is not a creation: on a document it touches it, and by
-// itself it makes something that nobody keeps.
-func (c *call) action() (any, error) {
-	if c.id == "" {
-		d := maps.Clone(c.body)
-		c.stamp(d)
-		return d, nil
-	}
-	d, err := c.update(c.rows(), c.id, func(Doc) error { return nil })
-	if err != nil || d == nil {
-		return nil, notFound(singular(c.parent))
-	}
-	if strings.HasSuffix(c.path, "/make_default") {
-		c.makeDefault(c.rows(), c.id, d)
-		d = c.rows().Get(c.id)
-	}
-	shown := maps.Clone(d)
-	maps.Copy(shown, c.body)
-	shown["id"] = d["id"]
-	return shown, nil
-}
-
-// makeDefault takes the default from the others of the same kind.
-func (c *call) makeDefault(rows *state.Collection, id string, d Doc) {
-	for _, other := range rows.All() {
-		same := other["currency"] == d["currency"] && other["type"] == d["type"] && other["document_type"] == d["document_type"]
-		if other["id"] != id && (!same || other["is_default"] != true) {
-			continue
-		}
-		_, _ = c.update(rows, text(other["id"]), func(o Doc) error {
-			o["is_default"] = other["id"] == id
-			if _, is := o["is_default_for_currency"]; is {
-				o["is_default_for_currency"] = other["id"] == id
-			}
-			return nil
-		})
-	}
 }

@@ -14,8 +14,6 @@ import (
 type page struct {
 	rows           []*state.Row
 	next, previous string
-	// extra are further fields of the response.
-	extra Doc
 }
 
 // notFilters are the query parameters that do not choose rows.
@@ -45,8 +43,11 @@ func (c *call) pageBy(rows []*state.Row, query Doc) (*page, error) {
 		if len(filter.Values) == 0 {
 			continue
 		}
-		if _, isList := value.([]any); isList && filter.Operator == "" {
+		switch _, isList := value.([]any); {
+		case isList && filter.Operator == "":
 			filter.Operator = "in"
+		case name == "search_text":
+			filter.Operator = "icontains"
 		}
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *state.Row) bool {
 			values, known := c.fieldValues(k, r.Doc, filter.Field)
@@ -147,9 +148,6 @@ func (c *call) renderPage(p *page) []byte {
 	}
 	if p.previous != "" {
 		d["prev_pagination_token"] = p.previous
-	}
-	for name, value := range p.extra {
-		d[name] = value
 	}
 	frame := c.renderValue(c.Op.Response, d)
 	before, after, _ := bytes.Cut(frame, []byte(`"data":[]`))

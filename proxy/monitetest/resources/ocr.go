@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func (a *API) Receive(m Mail) (Doc, error) {
 }
 
 func (a *API) receive(entityID string, m Mail) Doc {
-	c := a.inside(entityID, "POST", "payables")
+	c := a.inside(entityID, "payables")
 	name := first(m.FileName, "bill.pdf")
 	if name == "" {
 		name = "bill.pdf"
@@ -75,10 +76,10 @@ func (a *API) receive(entityID string, m Mail) Doc {
 	return d
 }
 
-// inside is a call that nobody made: what the API does by itself.
-func (a *API) inside(entityID, method, template string) *call {
+// inside returns a call for what the API does by itself, such as reading mail.
+func (a *API) inside(entityID, template string) *call {
 	return &call{
-		Request: &Request{Op: a.places[template].methods[method], EntityID: entityID}, api: a, data: a.Store(),
+		Request: &Request{Op: a.places[template].methods[http.MethodPost], EntityID: entityID}, api: a, data: a.Store(),
 		owner: entityID, path: template, body: Doc{}, query: Doc{},
 	}
 }
@@ -91,7 +92,7 @@ func (a *API) recognise(entityID, id string, said Doc) {
 		return nil
 	})
 	a.agenda.add(a.now().Add(ocrTakes), func() {
-		c := a.inside(entityID, "POST", "payables")
+		c := a.inside(entityID, "payables")
 		read := a.reading(entityID, id)
 		maps.Copy(read, said)
 		d, _ := c.update(c.at("payables"), id, func(d Doc) error {
@@ -153,7 +154,7 @@ func uploadPayable(c *call) (any, error) {
 // createAt is create for another collection than that of the path.
 func (c *call) createAt(template string, fields Doc) (Doc, error) {
 	other := *c
-	inside := c.api.inside(c.EntityID, "POST", template)
+	inside := c.api.inside(c.EntityID, template)
 	other.Request, other.owner, other.path, other.chain, other.id = inside.Request, inside.owner, inside.path, nil, ""
 	other.EntityUserID = c.EntityUserID
 	return other.create(fields)

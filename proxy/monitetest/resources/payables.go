@@ -3,7 +3,6 @@ package resources
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -269,5 +268,3 @@ func payableTotals(c *call) (any, error) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
-func isAction(path, name string) bool { return strings.HasSuffix(path, "/"+name) }

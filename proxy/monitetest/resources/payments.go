@@ -22,6 +22,7 @@ func init() {
 		record + "mark_as_succeeded":                  moveRecord("succeeded", "created", "processing"),
 		"POST payment_links":                          func(c *call) (any, error) { return c.create(c.body) },
 		"POST payment_links/{payment_link_id}/expire": expireLink,
+		"POST financing_invoices":                     pushInvoices,
 		"POST batch_payments":                         func(c *call) (any, error) { return c.create(c.body) },
 		"GET payment_intents/{payment_intent_id}/history": func(c *call) (any, error) {
 			d := c.rows().Get(c.id)
@@ -195,4 +196,30 @@ func (c *call) settleBatch(id string) {
 	if d != nil {
 		c.event("batch_payment", "status_updated", d)
 	}
+}
+
+// pushInvoices offers documents for financing; they are then on the list.
+func pushInvoices(c *call) (any, error) {
+	var pushed []Doc
+	for i, sent := range list(c.body["invoices"]) {
+		id := text(sent["id"])
+		document := c.at("payables").Get(id)
+		if document == nil {
+			document = c.at("receivables").Get(id)
+		}
+		if document == nil {
+			return nil, c.unknown("invoice", id, "body", "invoices", i, "id")
+		}
+		d := without(document)
+		d["invoice_id"], d["type"] = id, sent["type"]
+		d["issue_date"] = first(document["issue_date"], document["issued_at"], c.api.today())
+		d["due_date"] = first(document["due_date"], c.api.today())
+		d["document_id"] = first(document["document_id"], "draft")
+		delete(d, "status")
+		pushed = append(pushed, c.complete(c.api.places["financing_invoices"].item, d))
+	}
+	for _, d := range pushed {
+		c.at("financing_invoices").Add(d)
+	}
+	return Doc{}, nil
 }

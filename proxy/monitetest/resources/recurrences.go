@@ -97,7 +97,7 @@ func (a *API) recur(entityID string, today time.Time) {
 }
 
 func (a *API) iterate(entityID string, recurrence Doc, n int) {
-	c := a.inside(entityID, "POST", "receivables")
+	c := a.inside(entityID, "receivables")
 	template := c.at("receivables").Get(text(recurrence["invoice_id"]))
 	if template == nil {
 		return

@@ -61,16 +61,16 @@ var seedStatuses = map[string][]string{
 
 // seedsOf makes one document, or one per status or object type.
 func seedsOf(item *schema.Schema, key state.Key, born time.Time) (rows []Doc) {
-	make1 := func(name string) Doc { return seedOf(item, key, demoID(key.Owner+key.Path+name), born) }
+	one := func(name string) Doc { return seedOf(item, key, demoID(key.Owner+key.Path+name), born) }
 	_, last, _ := cutLast(key.Path)
 	switch statuses := seedStatuses[key.Path]; {
 	case last == "processes":
-		d := make1("")
+		d := one("")
 		d["status"] = "running"
 		return []Doc{d}
 	case len(statuses) > 0:
 		for _, status := range statuses {
-			d := make1(status)
+			d := one(status)
 			d["status"] = status
 			if status == "draft" {
 				d["ocr_status"] = "processing"
@@ -80,20 +80,20 @@ func seedsOf(item *schema.Schema, key state.Key, born time.Time) (rows []Doc) {
 		return rows
 	case key.Path == "accounting_synced_records":
 		for _, kind := range item.Property("object_type").Schema.Enum {
-			d := make1(kind)
+			d := one(kind)
 			d["object_type"] = kind
 			rows = append(rows, d)
 		}
 		return rows
 	case key.Path == "comments":
 		for i := range 16 {
-			d := make1(fmt.Sprint(i))
+			d := one(fmt.Sprint(i))
 			d["object_type"], d["object_id"] = "payable", payableID(key.Owner, i)
 			rows = append(rows, d)
 		}
 		return rows
 	}
-	return []Doc{make1("")}
+	return []Doc{one("")}
 }
 
 // bare collections have demo data of their own, or grow by what happens.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,10 +46,8 @@ var usual = []string{
 func (m *Maker) text(s *Schema, name string) string {
 	if len(s.Enum) > 0 {
 		for _, value := range usual {
-			for _, member := range s.Enum {
-				if member == value {
-					return value
-				}
+			if slices.Contains(s.Enum, value) {
+				return value
 			}
 		}
 		return s.Enum[0]

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,12 +74,12 @@ func isURI(text string) bool {
 	return err == nil && u.Scheme != "" && u.Host != ""
 }
 
-var hostname = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$`)
+func isHostname(text string) bool {
+	return len(text) <= 253 && pattern(`^([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$`).MatchString(text)
+}
 
-func isHostname(text string) bool { return len(text) <= 253 && hostname.MatchString(text) }
-
-var color = regexp.MustCompile(`^(#?([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})|(rgb|hsl)a?\([0-9 ,.%]+\)|[a-zA-Z]{3,20})$`)
-
-func isColor(text string) bool { return color.MatchString(text) }
+func isColor(text string) bool {
+	return pattern(`^(#?([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})|(rgb|hsl)a?\([0-9 ,.%]+\)|[a-zA-Z]{3,20})$`).MatchString(text)
+}
 
 func sortedNames(fields Doc) []string { return slices.Sorted(maps.Keys(fields)) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -113,7 +114,7 @@ func problem(loc []any, msg, kind string) []Problem {
 	return []Problem{{append([]any{}, loc...), msg, kind}}
 }
 
-func under(loc []any, step any) []any { return append(loc[:len(loc):len(loc)], step) }
+func under(loc []any, step any) []any { return append(slices.Clip(loc), step) }
 
 // judgeAlternatives reports on the alternative that was probably meant: the
 // one with the right type and the right fixed values, then the one with the
@@ -220,10 +221,8 @@ func (s *Schema) judgeString(text string, loc []any) []Problem {
 }
 
 func (s *Schema) judgeEnum(text string, loc []any) []Problem {
-	for _, allowed := range s.Enum {
-		if text == allowed {
-			return nil
-		}
+	if slices.Contains(s.Enum, text) {
+		return nil
 	}
 	permitted := "'" + strings.Join(s.Enum, "', '") + "'"
 	if len(s.Enum) == 1 {

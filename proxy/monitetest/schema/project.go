@@ -158,7 +158,11 @@ func (m *Maker) item(i int) *Maker {
 // makes up the least.
 func (m *Maker) projectAlternatives(s *Schema, name string, value any) (best any, found bool) {
 	least := math.MaxInt
+	fields, _ := value.(Doc)
 	for _, alternative := range s.AnyOf {
+		if alternative.contradicts(fields) {
+			continue
+		}
 		fitted, ok := m.project(alternative, name, value)
 		if !ok {
 			continue
@@ -168,6 +172,21 @@ func (m *Maker) projectAlternatives(s *Schema, name string, value any) (best any
 		}
 	}
 	return best, found
+}
+
+// contradicts reports whether the fields say that they are of another
+// alternative: a quote is not an invoice.
+func (s *Schema) contradicts(fields Doc) bool {
+	for i := range s.Properties {
+		p := &s.Properties[i]
+		if len(p.Schema.Enum) != 1 {
+			continue
+		}
+		if said, is := fields[p.Name].(string); is && said != p.Schema.Enum[0] {
+			return true
+		}
+	}
+	return false
 }
 
 // lostFields counts what a projection left out or had to change.
