@@ -24,6 +24,7 @@ type accessLog struct {
 	// auditLog gets the lines of the writes; listener is named in them.
 	auditLog zerolog.Logger
 	listener string
+	refused  auditLimit
 	tracer   Tracer // nil: no traces
 }
 
@@ -76,7 +77,7 @@ func (c *call) tell() {
 	if c.log.observe != nil {
 		c.log.observe(&c.record)
 	}
-	if isWrite(c.in.Method) && !c.followed {
+	if c.audited() && !c.followed {
 		c.tellAudit()
 	}
 	level := level(&c.record)

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
@@ -14,6 +16,49 @@ const answered = "answered"
 
 // isWrite reports whether a method may change something; a made-up one may.
 func isWrite(method string) bool { return method != http.MethodGet && method != http.MethodHead }
+
+// maxRefusedLines is how many audit lines there are in a second for requests that did
+// not get past the door: nothing was done for them, and anybody can send them.
+const maxRefusedLines = 10
+
+// auditLimit counts those lines.
+type auditLimit struct {
+	mu      sync.Mutex // guards all below
+	second  int64      // since 1970
+	lines   int        // in that second
+	leftOut int        // since the last line
+}
+
+// allow reports whether there may be another line now, and how many there were not
+// since the last one.
+func (l *auditLimit) allow(now time.Time) (ok bool, leftOut int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if second := now.Unix(); second != l.second {
+		l.second, l.lines = second, 0
+	}
+	if l.lines++; l.lines > maxRefusedLines {
+		l.leftOut++
+		return false, 0
+	}
+	leftOut, l.leftOut = l.leftOut, 0
+	return true, leftOut
+}
+
+// audited reports whether the call gets an audit line.
+func (c *call) audited() bool {
+	if !isWrite(c.in.Method) || c.in.Method == "" { // of a head that is not HTTP
+		return false
+	}
+	if !c.atDoor {
+		return true
+	}
+	ok, leftOut := c.log.refused.allow(time.Now())
+	if leftOut > 0 {
+		c.log.auditLog.Info().Int("left_out", leftOut).Msg("audit lines of refused requests were left out")
+	}
+	return ok
+}
 
 // auditOutcome is what the audit line says of a write.
 func (c *call) auditOutcome() string {

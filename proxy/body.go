@@ -20,16 +20,18 @@ const progressTimeout = 60 * time.Second
 // wants.
 const maxDiscard = 64 << 20
 
-// requestBody is the body of one app request: either kept, and then it can be
-// sent again, or streamed, and then it cannot.
+// requestBody is the body of one app request: either kept, and then it can be sent
+// again, or streamed, and then it cannot.
 type requestBody struct {
 	kept   []byte
 	stream *streamedBody // nil if kept
 	length int64         // -1: not known
 }
 
-// openBody reads a body of known length that is small enough to be kept; a longer
-// one, or one of unknown length, streams.
+// openBody reads a body that is small enough to be kept; a longer one streams.
+// Of one of unknown length the first bytes are waited for, as many as would be kept:
+// that is how long a slow stream is delayed, and until then it takes up no place and
+// no connection of upstream.
 func (c *call) openBody() error {
 	in, config := c.in, &c.handler.config
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
@@ -37,6 +39,16 @@ func (c *call) openBody() error {
 	}
 	control := http.NewResponseController(c.w)
 	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: in.Context().Value(http.ServerContextKey) != nil}
+	if in.ContentLength < 0 && config.ReplayBodyBytes > 0 {
+		head, err := stream.look(int(config.ReplayBodyBytes) + 1)
+		if err != nil {
+			return bodyProblem(err, NotSent)
+		}
+		if stream.whole() && int64(len(head)) <= config.ReplayBodyBytes {
+			c.body = requestBody{kept: head, length: int64(len(head))}
+			return nil
+		}
+	}
 	if in.ContentLength < 0 || in.ContentLength > config.ReplayBodyBytes {
 		// Without this net/http reads the rest of the request before the first byte
 		// of a response that comes early.
@@ -44,8 +56,8 @@ func (c *call) openBody() error {
 		c.body = requestBody{stream: stream, length: in.ContentLength}
 		return nil
 	}
-	kept := make([]byte, in.ContentLength)
-	if _, err := io.ReadFull(stream, kept); err != nil {
+	kept, err := keep(stream, int(in.ContentLength))
+	if err != nil {
 		return bodyProblem(err, NotSent)
 	}
 	if !stream.done.Load() {
@@ -56,6 +68,24 @@ func (c *call) openBody() error {
 	return nil
 }
 
+// atOnce is up to how many bytes the room for a body is made before they are here.
+const atOnce = 8 << 10
+
+// keep reads a body of a known length.
+func keep(stream *streamedBody, length int) ([]byte, error) {
+	if length <= atOnce {
+		kept := make([]byte, length)
+		_, err := io.ReadFull(stream, kept)
+		return kept, err
+	}
+	kept, err := stream.look(length)
+	if err == nil && len(kept) < length {
+		err = io.ErrUnexpectedEOF
+	}
+	stream.ahead = nil
+	return kept, err
+}
+
 // look returns the length of the body, -1 where it is not known, and up to limit
 // bytes of its beginning, which are not taken: reader has them again.
 func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
@@ -64,7 +94,7 @@ func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
 	}
 	head, err = b.stream.look(limit)
 	if length = b.length; length < 0 && b.stream.whole() {
-		length = int64(len(head))
+		length = b.stream.read.Load()
 	}
 	return length, head, err
 }
@@ -138,12 +168,16 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	return s.read1(p)
 }
 
-// look reads ahead, to limit bytes or to the end.
+// look reads ahead, to limit bytes or to the end. What an earlier look has read is
+// not read again.
 func (s *streamedBody) look(limit int) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	head := make([]byte, 0, 4<<10)
+	head := s.ahead
 	for len(head) < limit {
+		if head == nil {
+			head = make([]byte, 0, min(limit, 4<<10))
+		}
 		if len(head) == cap(head) {
 			head = slices.Grow(head, min(len(head), limit-len(head)))
 		}
@@ -157,7 +191,7 @@ func (s *streamedBody) look(limit int) ([]byte, error) {
 		}
 	}
 	s.ahead = head
-	return head, nil
+	return head[:min(len(head), limit)], nil
 }
 
 // read1 reads once from the app. It is called with mu held.

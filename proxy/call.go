@@ -27,6 +27,7 @@ type call struct {
 	in      *http.Request // its context is this call
 
 	record Record // what is told afterwards
+	atDoor bool   // the guard, or the server, has not let it in
 
 	// Set by locate.
 	view       *identity.View // the policy that the request began with

@@ -315,7 +315,9 @@ func newCopied(response *http.Response, limit int) *copied {
 	k := &copied{ReadCloser: response.Body, status: response.StatusCode, limit: limit, fields: map[string][]string{}}
 	for _, name := range replayedFields {
 		if values := response.Header[name]; len(values) > 0 {
-			k.fields[name] = values
+			for _, value := range values { // not the head that they are cut out of
+				k.fields[name] = append(k.fields[name], strings.Clone(value))
+			}
 		}
 	}
 	switch {

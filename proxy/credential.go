@@ -1,16 +1,9 @@
 package proxy
 
 import (
-	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"context"
-	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -27,7 +20,8 @@ type TokenSource interface {
 
 // send sends out with a token. If upstream refuses the token, it sends out once
 // more with a new one, provided that the body can be sent again: a request whose
-// token was refused was not executed.
+// token was refused was not executed. Where that cannot be done the app gets
+// upstream's own response, and none about our trouble with tokens.
 //
 // Getting a token is a part of this step, and not a step before, because only here
 // is the response seen that asks for another one.
@@ -56,22 +50,32 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 	start = time.Now()
 	again, err := tokens.Token(out.Context(), grant)
 	c.waited(start, err)
-	if err != nil {
-		// Not upstream's 401: the app has no part in our token trouble.
+	if err != nil && c.Err() != nil {
 		_ = response.Body.Close()
 		c.rejected = true
 		return nil, err
 	}
-	if again.Equal(token) {
+	if err != nil || again.Equal(token) {
 		c.tokenRefused = true
 		return response, nil
 	}
-	_ = response.Body.Close()
+	return c.sendAgain(again, out, response, reason)
+}
+
+// sendAgain replays out with another token. refused is the response that asked for
+// it; the app gets that one if the replay does not leave.
+func (c *call) sendAgain(token secret.String, out *http.Request, refused *http.Response, reason string) (*http.Response, error) {
 	c.record.Replay = reason
 	// A copy: what was answered early may still be writing the first one.
 	out = out.WithContext(out.Context())
 	out.Header = maps.Clone(out.Header)
-	return c.sendWith(again, out)
+	response, err := c.sendWith(token, out)
+	if err != nil && c.Err() == nil && !c.unsure && !mayHaveActed(err) {
+		c.record.Replay, c.tokenRefused = "", true
+		return refused, nil
+	}
+	_ = refused.Body.Close()
+	return response, err
 }
 
 // sendWith sends out with one token, which it puts into it.
@@ -110,81 +114,4 @@ func dropEchoes(header http.Header, token secret.String) {
 			}
 		}
 	}
-}
-
-// maxPeek limits how much is read of a response that may say why it refuses.
-const maxPeek = 64 << 10
-
-// rejected says whether upstream refused the token, and how it said so: by a
-// 401, or in the older dialect by a 400 or 403 whose error.message says that
-// the token has expired. The body is put back.
-func rejected(response *http.Response) string {
-	switch response.StatusCode {
-	case http.StatusUnauthorized:
-		return "401"
-	case http.StatusBadRequest, http.StatusForbidden:
-	default:
-		return ""
-	}
-	if response.ContentLength > maxPeek || !strings.Contains(response.Header.Get("Content-Type"), "json") {
-		return ""
-	}
-	peeked, err := io.ReadAll(io.LimitReader(response.Body, maxPeek+1))
-	response.Body = &putBack{Reader: io.MultiReader(bytes.NewReader(peeked), failing{err}, response.Body), Closer: response.Body}
-	if err != nil || len(peeked) > maxPeek {
-		return ""
-	}
-	var said struct {
-		Error struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(decoded(response, peeked), &said) != nil ||
-		!strings.Contains(strings.ToLower(said.Error.Message), "expired") {
-		return ""
-	}
-	return "expired"
-}
-
-// decoded unpacks a copy, because the app may have asked for a packed response;
-// the response itself passes as it is.
-func decoded(response *http.Response, peeked []byte) []byte {
-	var unpacked io.Reader
-	var err error
-	switch strings.ToLower(response.Header.Get("Content-Encoding")) {
-	case "", "identity":
-		return peeked
-	case "gzip", "x-gzip":
-		unpacked, err = gzip.NewReader(bytes.NewReader(peeked))
-	case "deflate": // zlib's format (RFC 9110 section 8.4.1.2), or bare, as some send it
-		if unpacked, err = zlib.NewReader(bytes.NewReader(peeked)); err != nil {
-			unpacked, err = flate.NewReader(bytes.NewReader(peeked)), nil
-		}
-	default:
-		return nil
-	}
-	if err != nil {
-		return nil
-	}
-	plain, err := io.ReadAll(io.LimitReader(unpacked, maxPeek))
-	if err != nil {
-		return nil
-	}
-	return plain
-}
-
-// putBack is a body of which the beginning was read already.
-type putBack struct {
-	io.Reader
-	io.Closer
-}
-
-// failing ends the part that was read with the error that ended it.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
-	}
-	return 0, io.EOF
 }

@@ -8,8 +8,8 @@
 //	          accesslog.go    request id, span, and at the end one line; panics
 //	locate    handler.go      the policy, the path prefix of an identity, the route
 //	guard     guard.go        what may come in at all (target/), before anything is
-//	                          minted or sent; an offer to upgrade is ignored
-//	                          (upgrade.go)
+//	                          minted or sent; browser.go: no web page; an offer to
+//	                          upgrade is ignored
 //	route     handler.go      chi: /v1/ to forward, what is served here, a refusal
 //	identify  handler.go      whose token and which entity (identity/)
 //	openBody  body.go         kept for a replay if small, else streamed; and whether
@@ -17,8 +17,13 @@
 //	                          the rest of one that nobody wants)
 //	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
 //	                          the end: what became of it
-//	rewrite   rewrite.go      the Out request: delete first, then set
+//	place     places.go       one of MONITE_MAX_IN_FLIGHT, from the first byte that
+//	                          leaves
+//	rewrite   rewrite.go      the Out request: delete first, then set; coding.go:
+//	                          what we can unpack
 //	send      credential.go   token, attempt, at most one replay after a refusal
+//	                          (refusal.go: of the token, in upstream's words, see
+//	                          tokenwords.go; peek.go reads those)
 //	attempt   retry.go        at most one more try where nothing can happen twice;
 //	                          trip is the one call that sends, once pace.go says
 //	                          that Monite's limit allows it
@@ -26,10 +31,11 @@
 //	                          makes it; its bytes, and those of strict/, pass
 //	                          through socket/
 //	respond   response.go     upstream's response, streamed, with fields as upstream
-//	                          spells them (spelling.go)
+//	                          spells them (spelling.go); link.go: links lead here
 //	follow    follow.go       a write whose app does not wait any more is read to its end
 //	refuse    errors.go       the only map from an error or a refusal to a response
-//	                          (problems.go has their texts)
+//	                          (problems.go has their texts, advice.go hints that
+//	                          tell of the request)
 //	end       accesslog.go    the Record (record.go) is told to log, metrics, trace
 //
 // The two lines of the log are written from the table that documents them

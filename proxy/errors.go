@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
@@ -31,6 +30,8 @@ type problem struct {
 type failed struct {
 	*problem
 	outcome Outcome
+	// advice is the hint where one is known that fits this request better.
+	advice string
 	// retryAfter is rounded up to seconds. 0: no Retry-After.
 	retryAfter time.Duration
 	// earlier is the write that this one repeats; nil: it is none.
@@ -256,11 +257,16 @@ func (c *call) refuse(f *failed) {
 	}
 	var body problemBody
 	body.Error.Type, body.Error.Message, body.Error.Hint = f.kind, f.message, f.hint
+	if f.advice != "" && !saysExpired(f.advice) {
+		body.Error.Hint = f.advice
+	}
 	if f.outcome == Unknown {
 		body.Error.Hint += " " + hintUnknown
 	}
-	body.RequestID = record.RequestID
-	if earlier := f.earlier; earlier != nil && !strings.Contains(strings.ToLower(earlier.RequestID), "expired") {
+	if !saysExpired(record.RequestID) {
+		body.RequestID = record.RequestID
+	}
+	if earlier := f.earlier; earlier != nil && !saysExpired(earlier.RequestID) {
 		body.Error.Earlier = &earlierWrite{earlier.RequestID, earlier.Begun.UTC().Truncate(time.Millisecond), earlier.Status}
 	}
 	text, _ := json.Marshal(body)
@@ -270,6 +276,7 @@ func (c *call) refuse(f *failed) {
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
+	guardFromPages(header)
 	header.Set("Proxy-Status", "monite-proxy; error="+f.proxyStatus)
 	header.Set(headerOutcome, string(f.outcome))
 	if f.final() && isWrite(in.Method) {

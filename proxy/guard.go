@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
-	"time"
 	"unicode/utf8"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -35,16 +34,18 @@ type guard struct {
 // guard refuses the request, or counts it in: then it must leave.
 func (c *call) guard() *failed {
 	g := c.handler.guard
+	c.atDoor = true
 	problem := g.check(c.in, c.path)
 	if problem == nil && c.nearPrefix {
 		problem = &problemUnknownIdentity
 	}
 	if problem != nil {
-		return notSent(problem)
+		return c.refused(problem)
 	}
 	if failure := g.enter(); failure != nil {
 		return failure
 	}
+	c.atDoor = false
 	c.record.AppToken = g.wantsAppToken() // and has seen it
 	return nil
 }
@@ -53,7 +54,7 @@ func (c *call) guard() *failed {
 func (g *guard) enter() *failed {
 	if g.inFlight.Add(1) > g.maxInFlight {
 		g.inFlight.Add(-1)
-		return &failed{problem: &problemOverloaded, outcome: NotSent, retryAfter: time.Second}
+		return overloaded()
 	}
 	return nil
 }
@@ -64,7 +65,7 @@ func (g *guard) leave() { g.inFlight.Add(-1) }
 // the refusals: who asks, then what is asked.
 func (g *guard) check(in *http.Request, path string) *problem {
 	switch {
-	case fromBrowser(in): // before the method: a preflight learns that it is refused
+	case g.fromPage(in): // before the method: a preflight learns that it is refused
 		return &problemBrowser
 	case !methodAllowed(in.Method):
 		return &problemMethod
@@ -87,10 +88,8 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	return nil
 }
 
-// checkCaller is the part of check that knows nothing of what is asked. It takes an
-// offer to upgrade out of the request.
+// checkCaller is the part of check that knows nothing of what is asked.
 func (g *guard) checkCaller(in *http.Request, path string) *problem {
-	ignoreUpgradeOffer(in.Header)
 	switch {
 	case len(in.RequestURI) > maxTargetBytes:
 		return &problemTargetTooLong
@@ -98,9 +97,9 @@ func (g *guard) checkCaller(in *http.Request, path string) *problem {
 		return &problemHeaderTooLarge
 	case !target.OriginForm(in.RequestURI) || !target.SafePath(path):
 		return &problemTarget
-	case !g.hosts.Allow(in.Host, func() netip.Addr { return localAddr(in) }):
+	case !g.hostAllowed(in):
 		return &problemHost
-	case len(in.Header["Upgrade"]) > 0 || len(in.Header["Http2-Settings"]) > 0:
+	case wantsWebsocket(in.Header["Upgrade"]):
 		return &problemUpgrade
 	case !connectionOptionsAllowed(in.Header["Connection"]):
 		return &problemHeader
@@ -118,10 +117,22 @@ func methodAllowed(method string) bool {
 	return false
 }
 
-// methodLabel keeps made-up methods out of logs and metrics.
+// methodLabel keeps made-up methods out of logs and metrics. What it returns is not a
+// part of the request's head, which would stay in memory with it.
 func methodLabel(method string) string {
-	if methodAllowed(method) {
-		return method
+	switch method {
+	case http.MethodGet:
+		return http.MethodGet
+	case http.MethodHead:
+		return http.MethodHead
+	case http.MethodPost:
+		return http.MethodPost
+	case http.MethodPut:
+		return http.MethodPut
+	case http.MethodPatch:
+		return http.MethodPatch
+	case http.MethodDelete:
+		return http.MethodDelete
 	}
 	return "other"
 }
@@ -137,37 +148,9 @@ func headTooLarge(header http.Header) bool {
 	return fields > maxHeaderFields || bytes > maxHeaderBytes
 }
 
-// fromBrowser reports whether a web page sends the request: a page that somebody
-// looks at must not spend the company's money. Browsers mark what they send: by Origin, and by Sec-Fetch-Site with
-// everything that goes to a loopback address.
-//
-// Node's fetch sends a lone "Sec-Fetch-Mode: cors", and Node is not a browser; a
-// browser never sends it without Sec-Fetch-Site.
-func fromBrowser(in *http.Request) bool {
-	for name, values := range in.Header {
-		if !strings.HasPrefix(name, "Sec-Fetch-") {
-			continue
-		}
-		if name != "Sec-Fetch-Mode" || len(values) != 1 || values[0] != "cors" {
-			return true
-		}
-	}
-	origins := in.Header["Origin"]
-	if len(origins) == 0 {
-		return len(in.Header["Access-Control-Request-Method"]) > 0 ||
-			len(in.Header["Access-Control-Request-Private-Network"]) > 0
-	}
-	// Foreign is every origin but the proxy's own, under the name that Host says
-	// and that the Host check has seen.
-	scheme := "http://"
-	if in.TLS != nil {
-		scheme = "https://"
-	}
-	return len(origins) > 1 || !strings.EqualFold(origins[0], scheme+in.Host)
-}
-
 // connectionOptionsAllowed refuses options that name fields for the next hop to
-// remove (RFC 9110 section 7.6.1). Nobody may have ours removed.
+// remove (RFC 9110 section 7.6.1). Nobody may have ours removed. The fields of those
+// that it takes end here in any case.
 func connectionOptionsAllowed(values []string) bool {
 	for _, value := range values {
 		if value == "keep-alive" || value == "close" { // what nearly all send
@@ -182,12 +165,31 @@ func connectionOptionsAllowed(values []string) bool {
 			}
 			switch strings.ToLower(option) {
 			case "close", "keep-alive", "te", "":
+			case "upgrade", "http2-settings", "proxy-connection", "trailer", "trailers":
 			default:
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// wantsWebsocket reports whether an app asks for a websocket, without which it can
+// do nothing. Every other Upgrade is an offer that the receiver may ignore (RFC 9110
+// section 7.8): Apache HttpClient offers TLS with each request, the JDK's client and
+// curl offer h2c.
+func wantsWebsocket(offers []string) bool {
+	for _, value := range offers {
+		for offer := range strings.SplitSeq(value, ",") {
+			name, _, _ := strings.Cut(offer, "/") // the version of the protocol
+			name = strings.Trim(name, " \t")
+			// To EqualFold a long s is an s, but it has two bytes.
+			if len(name) == len("websocket") && strings.EqualFold(name, "websocket") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // wantsAppToken reports whether apps must show a token.
@@ -228,6 +230,15 @@ func isDate(text string) bool {
 		}
 	}
 	return true
+}
+
+// hostAllowed reports whether the Host of a request is one of ours. On a unix socket
+// any will do: no web page reaches one, and clients send a Host of their own making.
+func (g *guard) hostAllowed(in *http.Request) bool {
+	if _, isUnix := in.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); isUnix {
+		return true
+	}
+	return g.hosts.Allow(in.Host, func() netip.Addr { return localAddr(in) })
 }
 
 // localAddr is the address at which the app reached us; invalid on a unix socket.

@@ -55,8 +55,12 @@ func browserRows() []guardRow {
 		row(no, "HEAD", "/v1/payables", "Origin: https://evil.example"), row(no, "TRACE", "/v1/payables", "Origin: https://evil.example"),
 		row(no, "GET", "/v1/auth/token", "Sec-Fetch-Site: cross-site"),
 
-		pass(), pass("Sec-Fetch-Mode: cors"), pass("sec-fetch-mode: cors"), pass("Origin: http://localhost"), pass("Origin: HTTP://LOCALHOST"),
-		pass("User-Agent: Mozilla/5.0"), pass("Referer: http://x/"), pass("Accept: text/html"), pass("Sec-Purpose: x"),
+		get("Origin: http://localhost"), get("Origin: HTTP://LOCALHOST"),
+		get("Referer: http://evil.example/"), get("Referer: http://localhost:3000/page"), get("Referer: https://localhost/"), get("Referer: x"), get("Referer: http://localhost@evil.example/"),
+		get("Referer: http://localhost/", "Referer: http://evil.example/"), get("referer: http://evil.example:8080/v1/payables"),
+		get("Upgrade-Insecure-Requests: 1"), get("upgrade-insecure-requests:"), get("Sec-GPC: 1"), get("Sec-CH-UA: x"),
+		pass("Referer:"), pass("Referer: http://localhost/v1/x"), pass("Referer: http://LOCALHOST/"), pass("Referrer: http://evil.example/"),
+		pass(), pass("Sec-Fetch-Mode: cors"), pass("sec-fetch-mode: cors"), pass("User-Agent: Mozilla/5.0"), pass("Accept: text/html"), pass("Sec-Purpose: x"),
 	}
 }
 
@@ -94,22 +98,19 @@ func refusalRows() []guardRow {
 	for i := range same {
 		same[i] = "X-Same: 1"
 	}
-	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...),
-		row("proxy_header_too_large", "GET", "/v1/x", same...),
-		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)),
-		row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
-	for value, want := range map[string]string{"websocket": "proxy_upgrade_refused", "h2c, WebSocket": "proxy_upgrade_refused", "h2c": "",
-		"": "", "TLS/1.0": ""} {
-		rows = append(rows, row(want, "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row(want, "GET", "/v1/x", "Upgrade: "+value))
+	rows = append(rows, row("proxy_header_too_large", "GET", "/v1/x", many...), row("", "GET", "/v1/x", many[:maxHeaderFields]...), row("proxy_header_too_large", "GET", "/v1/x", same...),
+		row("proxy_header_too_large", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes)), row("", "GET", "/v1/x", "X-Big: "+strings.Repeat("b", maxHeaderBytes-100)))
+	for _, value := range []string{"websocket", "WebSocket", "h2c, websocket", "websocket/13", "TLS/1.2 ,\tWEBSOCKET , h2c"} {
+		rows = append(rows, row("proxy_upgrade_refused", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("proxy_upgrade_refused", "GET", "/v1/x", "Upgrade: h2c", "Upgrade: "+value))
+	}
+	for _, value := range []string{"h2c", "", "TLS/1.0", "TLS/1.2, HTTP/2.0", "h2c,", "websockets", "x-websocket", "web\u017focket"} {
+		rows = append(rows, row("", "GET", "/v1/x", "Connection: Upgrade", "Upgrade: "+value), row("", "GET", "/v1/x", "Upgrade: "+value))
 	}
 	rows = append(rows, row("", "GET", "/v1/x", "Connection: HTTP2-Settings", "HTTP2-Settings: AAMAAABk"))
-	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization",
-		"keep-alive,x", "upgrade, cookie", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
-		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value),
-			row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value),
-			row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
+	for _, value := range []string{"authorization", "x-monite-entity-id", "X-Monite-Version", "content-length", "host", "close, authorization", "keep-alive,x", "upgrade, authorization", "te;q=1", "close x", `"close"`, ",,cookie", "Transfer-Encoding", "\u212aeep-alive"} {
+		rows = append(rows, row("proxy_bad_header", "GET", "/v1/x", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: ", "Connection: "+value), row("proxy_bad_header", "GET", "/v1/x", "Connection: keep-alive", "Connection: "+value))
 	}
-	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive"} {
+	for _, value := range []string{"close", "keep-alive", "Keep-Alive", "TE", "te, close", " close ,\tte", "", ",", "CLOSE,,keep-alive", "upgrade", "Keep-Alive, Upgrade", "Upgrade, HTTP2-Settings", "Trailer", "Proxy-Connection, keep-alive", "TE, Trailers"} {
 		rows = append(rows, row("", "GET", "/v1/x", "Connection: "+value))
 	}
 	for _, value := range []string{"", "latest", "2024-5-25", "2024-05-25T00:00", "2024/05/25", "2024-05-25, 2024-01-31", "20240525",

@@ -42,7 +42,8 @@ type Config struct {
 	AppToken func() secret.String
 	// ReadOnly refuses all but GET and HEAD.
 	ReadOnly bool
-	// MaxInFlight requests, 503 above it. At least 1.
+	// MaxInFlight requests on their way to upstream, 503 above it. At least 1. A
+	// listener may have three quarters of them if there are several.
 	MaxInFlight int64
 	// MaxBodyBytes of a request, 413 above it. 0: no body at all.
 	MaxBodyBytes int64
@@ -86,8 +87,14 @@ type Handler struct {
 	followers *followers
 	policy    atomic.Pointer[identity.View]
 	handles   *identity.Handles // nil: off
+	places    places
+	codings   codings
 	draining  atomic.Bool
 }
+
+// waitingPerPlace bounds the requests that have no place yet, or need none, such as
+// those whose body is still coming in.
+const waitingPerPlace = 4
 
 // forwarded begins the paths that go to upstream. It is a pattern of the router,
 // which sees no more than this of them (routed).
@@ -106,12 +113,13 @@ func New(config Config) *Handler {
 			appToken:     config.AppToken,
 			readOnly:     config.ReadOnly,
 			maxBodyBytes: config.MaxBodyBytes,
-			maxInFlight:  config.MaxInFlight,
+			maxInFlight:  waitingPerPlace * config.MaxInFlight,
 			tokenHandles: config.HandleSecret != nil,
 		},
 		retry:     newRetry(config.Upstream),
 		pacer:     newPacer(config.MaxPerSecond, config.SharedPace),
 		followers: newFollowers(config.FollowFor, config.MaxInFlight),
+		places:    places{most: config.MaxInFlight},
 	}
 	h.SetPolicy(config.Policy)
 
@@ -182,7 +190,7 @@ func routed(path string) string {
 // forward is the walk from the identity to the response.
 func (c *call) forward() {
 	if problem := c.identify(); problem != nil {
-		c.refuse(notSent(problem))
+		c.refuse(c.refused(problem))
 		return
 	}
 	c.explain()
@@ -201,6 +209,12 @@ func (c *call) forward() {
 
 // pass is the part of the walk that sends.
 func (c *call) pass() {
+	alone := !c.view.HasListeners()
+	if !c.handler.places.take(c.arrival.Listener, alone) {
+		c.failSent(overloaded())
+		return
+	}
+	defer c.handler.places.leave(c.arrival.Listener, alone)
 	response, err := c.send(c.rewrite()) //nolint:bodyclose // respond closes it
 	c.record.RequestBytes = c.body.size()
 	if c.handler.draining.Load() { // since this request began
@@ -226,6 +240,7 @@ func (c *call) identify() *problem {
 	}
 	if named := resolved.Named; named != nil {
 		c.record.Identity = named.Name
+		c.identity = resolved
 		refusal = named.Refuses(c.in.Method, c.path, c.route)
 		if refusal == identity.Rule && named.AuditOnly {
 			c.record.Audited, refusal = refusalProblem(refusal).kind, identity.None
@@ -240,4 +255,4 @@ func (c *call) identify() *problem {
 }
 
 // refuseRoute refuses a path that is not forwarded.
-func (c *call) refuseRoute() { c.refuse(notSent(&problemNotForwarded)) }
+func (c *call) refuseRoute() { c.refuse(c.refused(&problemNotForwarded)) }

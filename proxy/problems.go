@@ -2,18 +2,18 @@ package proxy
 
 import "net/http"
 
-// hintUnknown follows the hint of every answer whose outcome is unknown.
+// hintUnknown follows the hint of every response whose outcome is unknown.
 const hintUnknown = "Upstream may have acted on this request: read the resource before sending it again."
 
 // The problems, by status. Types are fixed by contract: apps branch on them.
 var (
 	problemTarget = problem{http.StatusBadRequest, "proxy_bad_request_target",
-		"The request target is not one that can be forwarded safely.",
-		"Use an origin-form target such as /v1/payables, without empty, dot or doubly encoded segments, backslash, semicolon or fragment.",
+		"The request target cannot be forwarded safely: servers read it in different ways.",
+		"Send a path such as /v1/payables in visible ASCII, without empty or dot segments, backslash, semicolon, fragment or doubly encoded text.",
 		"http_request_error"}
 	problemHeader = problem{http.StatusBadRequest, "proxy_bad_header",
 		"A header field is repeated or has a value that cannot be forwarded.",
-		"Send X-Monite-Version once, as a date, and no Connection options but close, keep-alive and te.",
+		"Send X-Monite-Version once, as a date such as 2024-05-25, and do not name other fields in Connection.",
 		"http_request_error"}
 	problemKey = problem{http.StatusBadRequest, "proxy_bad_header",
 		"The Idempotency-Key is repeated, or is not a key.",
@@ -24,7 +24,7 @@ var (
 		"Send in it, once, the request id of the write that is to be sent again.",
 		"http_request_error"}
 	problemFraming = problem{http.StatusBadRequest, "proxy_bad_framing",
-		"The head of the request is not one that can be read in only one way.",
+		"The request head is ambiguous: it can be parsed in more than one way.",
 		"Send HTTP/1.1 with one Host, lines that end in CR LF, and one Content-Length or Transfer-Encoding: chunked. The proxy's log names the rule.",
 		"http_request_error"}
 	problemInvalidIdentity = problem{http.StatusBadRequest, "proxy_invalid_identity",
@@ -32,7 +32,7 @@ var (
 		"Send X-Monite-Entity-Id and X-Monite-Entity-User-Id as UUIDs, or leave them out for the configured default.",
 		"http_request_error"}
 	problemTokenRequest = problem{http.StatusBadRequest, "proxy_invalid_identity",
-		"The request for a token is not one that Monite documents.",
+		"The token request does not have the form that Monite documents.",
 		"Send JSON with grant_type client_credentials, or entity_user and the UUID of the user in entity_user_id.",
 		"http_request_error"}
 	problemDuplicateIdentity = problem{http.StatusBadRequest, "proxy_duplicate_identity",
@@ -40,56 +40,56 @@ var (
 		"Send each of X-Monite-Entity-Id, X-Monite-Entity-User-Id and X-Monite-Identity at most once, and nothing that contradicts the listener, path prefix or token handle.",
 		"http_request_error"}
 	problemBodyRead = problem{http.StatusBadRequest, "proxy_body_read",
-		"The request body could not be read to its end.",
-		"Check that the app sends the whole body, with a Content-Length that is true or well-formed chunks, and does not pause for a minute.",
+		"The request body ended early, stood still or is malformed.",
+		"Check that the app sends the whole body, with the right Content-Length or in well-formed chunks, and does not pause for a minute.",
 		"http_request_error"}
 	problemAppToken = problem{http.StatusUnauthorized, "proxy_app_token",
-		"The app token of the proxy is missing or wrong.",
-		"Send the value of MONITE_APP_TOKEN in X-Monite-Proxy-Token.",
+		"The app token is missing or wrong.",
+		"Send the value of MONITE_APP_TOKEN in the X-Monite-Proxy-Token header.",
 		"http_request_denied"}
 	problemEntity = problem{http.StatusForbidden, "proxy_entity_not_allowed",
-		"This entity is not one that the app may name.",
-		"The operator allows entities by MONITE_ENTITY_ID and MONITE_ALLOWED_ENTITY_IDS, or for a named identity in its file; an entity user that is configured with its entity is sent with no other.",
+		"The app may not act for the entity in X-Monite-Entity-Id.",
+		"Set MONITE_ENTITY_ID to this entity, or add it to MONITE_ALLOWED_ENTITY_IDS, a comma-separated list (* allows all), and restart the proxy; or do not send X-Monite-Entity-Id.",
 		"http_request_denied"}
 	problemEntityUser = problem{http.StatusForbidden, "proxy_entity_user_not_allowed",
-		"This entity user is not one that the app may act as.",
-		"The operator allows entity users by MONITE_ENTITY_USER_ID and MONITE_ALLOWED_ENTITY_USER_IDS; a named identity acts as its own user only.",
+		"The app may not act as this entity user.",
+		"Set MONITE_ENTITY_USER_ID to this user, or add it to MONITE_ALLOWED_ENTITY_USER_IDS, a comma-separated list (* allows all), and restart the proxy. A named identity acts only as its own user.",
 		"http_request_denied"}
 	problemBrowser = problem{http.StatusForbidden, "proxy_browser_refused",
 		"Requests from web pages are refused.",
-		"Call the proxy from the app's server, never from a browser.",
+		"Call the proxy from the app's server, never from a browser. If a server passes a browser's request on: either have it drop Origin, Referer, Sec-Fetch-* and the like, or set MONITE_APP_TOKEN and have it send that value in X-Monite-Proxy-Token.",
 		"http_request_denied"}
 	problemRoute = problem{http.StatusForbidden, "proxy_route_refused",
 		"This path is not forwarded.",
-		"Tokens are minted by the proxy: leave out the call to the token endpoint.",
+		"The proxy gets the tokens: leave out the call to the token endpoint. Or set MONITE_TOKEN_HANDLES=true, if the app's SDK insists on it.",
 		"http_request_denied"}
 	problemNotForwarded = problem{http.StatusForbidden, "proxy_route_refused",
-		"This path is not forwarded: it does not begin with /v1/.",
-		"The app's base URL ends in /v1, as in http://localhost:8080/v1.",
+		"This path is not forwarded, because it does not begin with /v1/.",
+		"Set the app's base URL to one that ends in /v1, such as http://localhost:8080/v1.",
 		"http_request_denied"}
 	problemRule = problem{http.StatusForbidden, "proxy_route_refused",
 		"The rules of this identity do not allow this request.",
-		"The operator says which methods and paths an identity may use by allow and deny in MONITE_IDENTITIES_FILE.",
+		"Change allow or deny of this identity in MONITE_IDENTITIES_FILE.",
 		"http_request_denied"}
 	problemReadOnly = problem{http.StatusForbidden, "proxy_read_only",
 		"The proxy is read-only.",
-		"Only GET and HEAD are forwarded while MONITE_READ_ONLY is true.",
+		"Only GET and HEAD are forwarded. Set MONITE_READ_ONLY=false and restart the proxy to allow writes.",
 		"http_request_denied"}
 	problemIdentityReadOnly = problem{http.StatusForbidden, "proxy_read_only",
 		"This identity is read-only.",
-		"The operator has set read_only for it in MONITE_IDENTITIES_FILE: only GET and HEAD are forwarded.",
+		"Only GET and HEAD are forwarded. Set read_only: false for this identity in MONITE_IDENTITIES_FILE to allow writes.",
 		"http_request_denied"}
 	problemUnknownIdentity = problem{http.StatusForbidden, "proxy_unknown_identity",
-		"The request names an identity that is not configured, or not for this way.",
-		"Check X-Monite-Identity and the path prefix, or have the operator configure the identity in MONITE_IDENTITIES_FILE.",
+		"The request names an identity that is not configured, or cannot be used on this listener.",
+		"Check the spelling in X-Monite-Identity and in the path prefix, or add the identity to MONITE_IDENTITIES_FILE.",
 		"http_request_denied"}
 	problemHandle = problem{http.StatusForbidden, "proxy_unknown_identity",
-		"The token in Authorization is a handle that stands for no identity now.",
-		"Ask POST /v1/auth/token for another one: this one was altered, or the client secret, the configured identities or MONITE_TOKEN_HANDLES have changed since.",
+		"The bearer token is not a token handle of this proxy, or no longer maps to an identity.",
+		"Get a handle with POST /v1/auth/token and send it as Authorization: Bearer, or send no Authorization at all. A handle stops working when it is altered, or when the client secret, the identities or MONITE_TOKEN_HANDLES change.",
 		"http_request_denied"}
 	problemGrant = problem{http.StatusForbidden, "proxy_unknown_identity",
-		"No identity with this grant_type can be had here.",
-		"Ask for the grant_type that the operator has configured for this listener, path prefix or name.",
+		"No identity with this grant_type is available on this listener.",
+		"Ask for the grant_type that is configured for this listener, path prefix or name.",
 		"http_request_denied"}
 	problemMethod = problem{http.StatusMethodNotAllowed, "proxy_method_refused",
 		"This method is not forwarded.",
@@ -118,7 +118,7 @@ var (
 		"http_request_denied"}
 	problemBodyTooLarge = problem{http.StatusRequestEntityTooLarge, "proxy_body_too_large",
 		"The request body is larger than the proxy forwards.",
-		"The limit is MONITE_MAX_BODY_BYTES.",
+		"Send less, or raise MONITE_MAX_BODY_BYTES and restart the proxy.",
 		"http_request_denied"}
 	problemTargetTooLong = problem{http.StatusRequestURITooLong, "proxy_target_too_long",
 		"The request target is longer than 16 KiB.",
@@ -130,64 +130,64 @@ var (
 		"http_request_error"}
 	problemHost = problem{http.StatusMisdirectedRequest, "proxy_host_not_allowed",
 		"The Host of the request is not a name of this proxy.",
-		"Call it as localhost or 127.0.0.1, or have the operator add the name to MONITE_ALLOWED_HOSTS.",
+		"Call the proxy as localhost or 127.0.0.1, or add the name to MONITE_ALLOWED_HOSTS and restart the proxy.",
 		"http_request_denied"}
 	problemHeaderTooLarge = problem{http.StatusRequestHeaderFieldsTooLarge, "proxy_header_too_large",
 		"The request header has more than 128 fields or more than 64 KiB.",
 		"Send fewer or shorter header fields.",
 		"http_request_denied"}
 	problemCoding = problem{http.StatusNotImplemented, "proxy_coding_refused",
-		"The transfer coding of the request is not understood.",
+		"The transfer coding of the request is not supported.",
 		"Send Transfer-Encoding: chunked, or a Content-Length.",
 		"http_request_error"}
 	problemVersion = problem{http.StatusHTTPVersionNotSupported, "proxy_version_refused",
-		"This version of HTTP is not spoken here.",
+		"This HTTP version is not supported.",
 		"Send HTTP/1.1.",
 		"http_request_error"}
 	problemUpgrade = problem{http.StatusNotImplemented, "proxy_upgrade_refused",
-		"Protocol upgrades are not forwarded.",
-		"Send plain HTTP/1.1 requests without an Upgrade field; some clients need HTTP/2 switched off for http:// URLs.",
+		"Websockets are not forwarded.",
+		"Send a plain HTTP/1.1 request without Upgrade: websocket. Monite's API has no websockets.",
 		"http_upgrade_failed"}
 
 	problemInternal = problem{http.StatusInternalServerError, "proxy_internal_error",
 		"The proxy failed on this request.",
-		"This is a fault of the proxy: its log has the details under this request id.",
+		"This is a fault of the proxy. Its log has the details under this request id.",
 		"proxy_internal_error"}
 	problemTokenRejected = problem{http.StatusBadGateway, "proxy_token_rejected",
-		"The token endpoint refused the partner credentials (grant client_credentials).",
-		"The operator should check the client id, the client secret and the environment.",
+		"The token endpoint refused the credentials (grant client_credentials).",
+		"Check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT: they must belong together.",
 		"destination_unavailable"}
 	problemUserTokenRejected = problem{http.StatusBadGateway, "proxy_token_rejected",
 		"The token endpoint refused a token for this entity user (grant entity_user).",
-		"The entity user may be unknown, deleted or of another environment; or the credentials are wrong.",
+		"Check that the entity user exists in this environment and is not deleted, and that MONITE_CLIENT_ID and MONITE_CLIENT_SECRET are right.",
 		"destination_unavailable"}
 	problemUpstreamUnreachable = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
 		"No connection to upstream could be made.",
-		"The request was not sent. The operator should check the network, MONITE_API_URL and the proxy's log.",
+		"The request was not sent. Check the network and MONITE_API_URL; the proxy's log names the cause.",
 		"destination_unavailable"}
 	problemUpstreamName = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
 		"The name of upstream could not be resolved.",
-		"The request was not sent. The operator should check DNS and MONITE_API_URL.",
+		"The request was not sent. Check DNS and MONITE_API_URL.",
 		"dns_error"}
 	problemUpstreamCertificate = problem{http.StatusBadGateway, "proxy_upstream_unreachable",
 		"Upstream's certificate is not trusted.",
-		"The request was not sent. The operator should check MONITE_API_URL and MONITE_CA_FILE.",
+		"The request was not sent. Check MONITE_API_URL; if something on the way re-encrypts TLS, put its CA certificate into MONITE_CA_FILE.",
 		"tls_certificate_error"}
 	problemUpstreamBroken = problem{http.StatusBadGateway, "proxy_upstream_broken",
-		"The connection to upstream broke before a complete answer.",
-		"The proxy's log has the cause.",
+		"The connection to upstream broke before the response was complete.",
+		"The proxy's log names the cause.",
 		"connection_terminated"}
 	problemTokenUnavailable = problem{http.StatusServiceUnavailable, "proxy_token_unavailable",
-		"There is no access token now, because the token endpoint gives none.",
-		"Try again after Retry-After; the proxy keeps trying. The admin listener's /readyz?verbose and the log name the cause.",
+		"No access token is available: the token endpoint is not issuing one.",
+		"Try again after Retry-After; the proxy keeps trying. /readyz?verbose on the admin listener and the log name the cause.",
 		"destination_unavailable"}
 	problemTokenPaced = problem{http.StatusServiceUnavailable, "proxy_token_unavailable",
-		"There is no access token now, because more of them are wanted than may be got in a second.",
-		"Try again after Retry-After. The operator sets the limit by MONITE_MAX_MINTS_PER_SECOND, within what Monite allows the client id.",
+		"No access token is available: the limit on token requests per second is reached.",
+		"Try again after Retry-After. MONITE_MAX_MINTS_PER_SECOND sets the limit; Monite's own limit for the client id is above it.",
 		"connection_limit_reached"}
 	problemOverloaded = problem{http.StatusServiceUnavailable, "proxy_overloaded",
 		"Too many requests are in flight.",
-		"Try again later, or raise MONITE_MAX_IN_FLIGHT.",
+		"Try again after Retry-After, or raise MONITE_MAX_IN_FLIGHT and restart the proxy.",
 		"connection_limit_reached"}
 	problemRateLimited = problem{http.StatusServiceUnavailable, "proxy_rate_limited",
 		"More requests are sent than MONITE_MAX_REQUESTS_PER_SECOND allows, or than Monite has left.",
@@ -202,7 +202,7 @@ var (
 		"Try again on a new connection.",
 		"destination_unavailable"}
 	problemUpstreamTimeout = problem{http.StatusGatewayTimeout, "proxy_upstream_timeout",
-		"Upstream did not answer in time.",
-		"The limit to the answer's head is MONITE_UPSTREAM_TIMEOUT.",
+		"Upstream did not respond in time.",
+		"Raise MONITE_UPSTREAM_TIMEOUT, the limit until the response begins, if upstream needs longer.",
 		"http_response_timeout"}
 )

@@ -48,8 +48,12 @@ func (c *call) respond(response *http.Response) {
 			}
 		}
 	}
+	if links := header["Link"]; len(links) > 0 {
+		c.pointBack(header, links)
+	}
 	if response.StatusCode != http.StatusNotModified { // that would change what the app has stored
 		guardFromCaches(header)
+		guardFromPages(header)
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
 	if closeAfter {

@@ -80,9 +80,9 @@ func TestWriteOnAConnectionThatEndsIsSentOnce(t *testing.T) {
 
 func TestStreamedReadIsNotRetried(t *testing.T) {
 	o := wiretest.Listen(t, nil, breaking(2, false))
-	r := newRig(t, o.URL)
+	r := newRig(t, o.URL, streaming)
 	a := r.dial()
-	a.Say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n1\r\nx\r\n0\r\n\r\n")
+	a.Say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nxxx\r\n0\r\n\r\n")
 	a.WantStatus("GET", 502)
 	if o.Heads.Load() != 1 {
 		t.Errorf("%d requests", o.Heads.Load())
@@ -194,9 +194,9 @@ func TestRetryThatIsNotSentLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// The first attempt may have been executed, the second is refused for its
-// token, and there is no other token: that is no "rejected".
-func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
+// The first attempt may have been executed, the second is refused for its token, and
+// there is no other token: nothing says "rejected".
+func TestRetryThatIsRejectedPassesAsUpstreamSaidIt(t *testing.T) {
 	t.Parallel()
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		if _, _, err := p.Request(); err == nil && p.Origin.Heads.Load() > 1 {
@@ -211,8 +211,8 @@ func TestRetryThatIsRejectedLeavesTheOutcomeUnknown(t *testing.T) {
 		return &tokencache.Error{Reason: tokencache.Unavailable, RetryAfter: time.Second, Cause: &tokencache.FetchError{Reason: tokencache.Unavailable}}
 	}
 	response, body := r.do("GET", "/v1/x", "")
-	if got := response.Header.Get("X-Monite-Proxy-Outcome"); response.StatusCode != 503 || got != string(Unknown) {
-		t.Errorf("answer = %d %s %s, want 503 and unknown", response.StatusCode, got, body)
+	if got := response.Header.Get("X-Monite-Proxy-Outcome"); response.StatusCode != 401 || got != "" {
+		t.Errorf("answer = %d %s %s, want 401", response.StatusCode, got, body)
 	}
 	if o.Heads.Load() != 2 {
 		t.Errorf("requests = %d, want 2", o.Heads.Load())

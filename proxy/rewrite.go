@@ -40,6 +40,7 @@ func (c *call) rewrite() *http.Request {
 			out.Header[name] = values
 		}
 	}
+	c.handler.codings.narrow(out.Header)
 	// No room behind a value: what is added to one must not run into the next.
 	ours := [...]string{c.identity.EntityID, config.APIVersion, c.record.RequestID}
 	if c.identity.EntityID != "" {
@@ -66,18 +67,29 @@ func refusedField(name string) bool {
 		// Credentials and identity: ours are set, or none.
 		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie",
 		identity.HeaderEntity, identity.HeaderUser, identity.HeaderName, "X-Request-Id",
+		// The entity of Monite's successor.
+		"X-Organization-Id", "X-Organizationid", "Organization-Id",
 		// What would tell upstream to take the request for another one.
 		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
-		"X-Rewrite-Url", "X-Envoy-Original-Path",
+		"X-Rewrite-Url",
 		"X-Http-Method", "X-Http-Method-Override", "X-Http-Path-Override", "X-Method-Override",
+		// What asks a hop on the way to repeat a request, to double it or to give it up.
+		"Grpc-Timeout", "Request-Timeout", "X-Request-Timeout", "X-Timeout", "X-Retry", "X-Retry-On", "X-Retries", "X-Max-Retries", "X-Hedge", "X-Mirror", "X-Shadow",
 		// Of browsers.
-		"Origin":
+		"Origin", "Upgrade-Insecure-Requests":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Forwarded-") ||
+	return ofMesh(name) ||
+		strings.HasPrefix(name, "X-Forwarded-") ||
 		strings.HasPrefix(name, "X-Original-") ||
 		strings.HasPrefix(name, "X-Monite-Proxy-") ||
 		strings.HasPrefix(name, "Sec-Fetch-") ||
 		strings.HasPrefix(name, "Access-Control-Request-") ||
 		twin && strings.HasPrefix(name, "X-Monite-")
+}
+
+// ofMesh reports whether a field commands the proxies of a service mesh: an Envoy or
+// a Linkerd at the egress would repeat writes, mirror them, or send them elsewhere.
+func ofMesh(name string) bool {
+	return strings.HasPrefix(name, "X-Envoy-") || strings.HasPrefix(name, "X-Istio-") || strings.HasPrefix(name, "X-Linkerd-") || strings.HasPrefix(name, "L5d-")
 }

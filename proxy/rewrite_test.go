@@ -11,20 +11,15 @@ import (
 
 // forwarding tells of a field of the app whether upstream gets it.
 var forwardedFields = []string{
-	"Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Content-Type", "Content-Encoding", "Content-Language", "Content-Md5",
-	"Digest", "If-Match", "If-None-Match", "If-Modified-Since", "Range", "Referer", "User-Agent", "Via", "Pragma",
-	"Idempotency-Key", "X-Idempotency-Key", "Traceparent", "Tracestate", "Baggage", "X-Custom", "X_custom", "X.Custom", "X-Custom-",
-	"X-Monite-Sdk-Version", "X_Monit", "X-Monitee", "Authorizations", "Content_type", "Date", "Warning", "X-Correlation-Id", "Prefer",
+	"Accept", "Accept-Language", "Cache-Control", "Content-Type", "Content-Encoding", "Content-Language", "Content-Md5", "Digest", "If-Match", "If-None-Match", "If-Modified-Since", "Range", "Referer", "User-Agent", "Via", "Pragma",
+	"Idempotency-Key", "X-Idempotency-Key", "Traceparent", "Tracestate", "Baggage", "X-Custom", "X_custom", "X.Custom", "X-Custom-", "X-Monite-Sdk-Version", "X_Monit", "X-Monitee", "Authorizations", "Content_type", "Date", "Warning", "X-Correlation-Id", "Prefer",
 }
 
 var keptFields = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect",
-	"Content-Length", "Host",
-	"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie", "Cookie2", "Proxy", "X-Forwarded", "X-Original-Path",
-	"X-Original-Proto", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
-	"X-Forwarded-Uri", "X-Forwarded-User", "X-Forwarded-Client-Cert",
-	"X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host", "X-Original-Url", "X-Original-Uri", "X-Original-Host",
-	"X-Original-Method", "X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect", "Content-Length", "Host",
+	"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Cookie", "Cookie2", "Proxy", "X-Forwarded", "X-Original-Path", "X-Original-Proto", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-User", "X-Forwarded-Client-Cert",
+	"X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host", "X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+	"X-Organization-Id", "X-Envoy-Retry-On", "X-Envoy-Max-Retries", "X-Envoy-Upstream-Rq-Timeout-Ms", "X-Envoy-Hedge-On-Per-Try-Timeout", "X-Envoy-Original-Path", "X-Istio-Attributes", "L5d-Retry-Http", "L5d-Dst-Override", "Grpc-Timeout", "X-Request-Timeout", "X-Mirror", "Upgrade-Insecure-Requests",
 	"X-Monite-Proxy-Token", "X-Monite-Proxy-Anything", "Origin", "Sec-Fetch-Mode", "Access-Control-Request-Method", "Access-Control-Request-Headers",
 	identity.HeaderEntity, identity.HeaderUser, identity.HeaderName, "X-Request-Id",
 }

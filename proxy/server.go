@@ -86,8 +86,9 @@ func (v *Vendor) refuseHead(w http.ResponseWriter, in *http.Request, why strict.
 // was refused.
 func (c *call) endRefused(why strict.Violation) {
 	defer c.end()
+	c.atDoor = true
 	c.record.Violation = why.String()
-	c.refuse(notSent(headProblem(c.in.Method, why)))
+	c.refuse(c.refused(headProblem(c.in.Method, why)))
 }
 
 // headProblem names what the guard would say if it had seen the request, and

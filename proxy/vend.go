@@ -77,10 +77,12 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
 	c := v.log.begin(nil, w, in)
 	defer c.end()
+	c.atDoor = true
 	if p := v.check(in); p != nil {
-		c.refuse(notSent(p))
+		c.refuse(c.refused(p))
 		return
 	}
+	c.atDoor = false
 	c.record.Route = tokenPath
 	if failure := v.guard.enter(); failure != nil {
 		c.refuse(failure)
@@ -94,7 +96,7 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 // listener does, up to what is asked.
 func (v *Vendor) check(in *http.Request) *problem {
 	path, _, _ := strings.Cut(in.RequestURI, "?")
-	if fromBrowser(in) {
+	if v.guard.fromPage(in) {
 		return &problemBrowser
 	}
 	if p := v.guard.checkCaller(in, path); p != nil {

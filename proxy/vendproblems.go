@@ -5,8 +5,8 @@ import "net/http"
 // The problems that only the vend listener has.
 var (
 	problemVendRequest = problem{http.StatusBadRequest, "proxy_token_request",
-		"This is not a token request that the vend listener answers.",
-		`Send {"grant_type":"entity_user","entity_user_id":"a UUID"} as JSON, without other fields than client_id and client_secret and without a header that names a user.`,
+		"The vend listener does not serve this form of token request.",
+		`Send {"grant_type":"entity_user","entity_user_id":"a UUID"} as JSON, with no other fields than client_id and client_secret, and with no header that names a user.`,
 		"http_request_error"}
 	problemVendUser = problem{http.StatusBadRequest, "proxy_invalid_identity",
 		"entity_user_id is not a UUID.",
@@ -17,11 +17,11 @@ var (
 		"Ask for the token of an entity user (grant entity_user), or send partner calls through the data listener.",
 		"http_request_denied"}
 	problemVendPath = problem{http.StatusNotFound, "proxy_not_found",
-		"The vend listener serves nothing here.",
-		"POST /v1/auth/token hands out tokens; API calls go to the data listener.",
+		"The vend listener does not serve this path.",
+		"Send POST /v1/auth/token to get a token, and API calls to the data listener.",
 		"http_request_denied"}
 	problemVendMethod = problem{http.StatusMethodNotAllowed, "proxy_method_refused",
-		"The vend listener takes POST alone.",
+		"The vend listener takes only POST.",
 		"Use POST /v1/auth/token.",
 		"http_request_denied"}
 	problemVendBody = problem{http.StatusRequestEntityTooLarge, "proxy_body_too_large",

@@ -106,7 +106,7 @@ func TestStalledAnswerIsCutVisibly(t *testing.T) {
 func TestStalledUploadIsTheAppsFault(t *testing.T) {
 	t.Parallel()
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request() })
-	r := newRig(t, o.URL, shortTimeouts)
+	r := newRig(t, o.URL, shortTimeouts, streaming)
 	a := r.dial()
 	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 	response, body := a.WantStatus("POST", http.StatusBadRequest)

@@ -68,7 +68,7 @@ func TestEarlyAnswerEndsTheConnectionOfAStalledUpload(t *testing.T) {
 				p.UntilCut()
 			}
 		})
-		r := newRig(t, o.URL)
+		r := newRig(t, o.URL, streaming)
 		a := r.dial()
 		_ = a.SetDeadline(time.Now().Add(readOnIdle + 2*time.Second))
 		if i%2 == 0 {
@@ -130,7 +130,7 @@ func TestOwnAnswerToAnUnfinishedUploadEndsTheConnection(t *testing.T) {
 			p.Cut(true)
 		}
 	})
-	r := newRig(t, o.URL)
+	r := newRig(t, o.URL, streaming)
 	a := r.dial()
 	a.Say(head("POST", "/v1/payables", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
 	if response, _ := a.WantStatus("POST", http.StatusBadGateway); !response.Close {

@@ -202,6 +202,9 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			e.lose(m)
 			continue
 		}
+		if token, ok := c.lastResort(e, now); ok {
+			return token, nil
+		}
 		if until, cause := c.blocked(e, now); cause != nil {
 			// No use in waiting: the refusal is for good, or the next try is too
 			// late, or this outage has already outlasted what a caller waits.
@@ -231,6 +234,9 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 		case errors.Is(err, ErrClosed), !ended && err != nil:
 			return secret.String{}, err
 		case !ended:
+			if m := e.lastResort(c.clock.now()); m != nil {
+				return m.token, nil
+			}
 			cause, until := &FetchError{Reason: TimedOut}, int64(0)
 			// Why it takes so long, if the try before this one has said so.
 			if f := e.failure.Load(); f != nil && f.err.Reason != Rejected {
@@ -239,6 +245,22 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			return secret.String{}, c.unavailable(e, cause, until, c.clock.now())
 		}
 	}
+}
+
+// lastResort returns a token that upstream refused once, where a mint has failed since
+// and so no other is to be had: the refusal may have been about something else, and
+// must not take a good token from everybody. Nobody waits for the next mint then; it
+// is started when it is due.
+func (c *Cache) lastResort(e *entry, now instant) (secret.String, bool) {
+	m := e.lastResort(now)
+	if m == nil || e.failure.Load() == nil {
+		return secret.String{}, false
+	}
+	if _, cause := c.blocked(e, now); cause == nil && c.begin() {
+		c.refresh(e)
+		c.mints.Done()
+	}
+	return m.token, true
 }
 
 // join waits for the mint of e that is under way, or starts it. ended is false if

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,10 +259,12 @@ func (s *endpoint) steady(t *testing.T, c *Cache, grant Grant, interval, length 
 // is seen after a suspend. No mint may be under way.
 func wallJumps(c *Cache, by time.Duration) {
 	for e := range c.table.all {
-		if m := e.current.Load(); m != nil {
-			shifted := *m
-			shifted.start.wall -= int64(by)
-			e.current.Store(&shifted)
+		for _, held := range [...]*atomic.Pointer[minted]{&e.current, &e.lost} {
+			if m := held.Load(); m != nil {
+				shifted := *m
+				shifted.start.wall -= int64(by)
+				held.Store(&shifted)
+			}
 		}
 	}
 }

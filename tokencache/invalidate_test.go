@@ -258,3 +258,80 @@ func TestRejectionDuringARefreshIsNoFurtherMint(t *testing.T) {
 		}
 	})
 }
+
+// A read-only identity can provoke a 401, and must not take the token from everybody
+// while there is no other: not for a moment, if the endpoint fails at once or hangs.
+func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
+	for name, fails := range map[string]error{
+		"unavailable": &FetchError{Reason: Unavailable}, "throttled": &FetchError{Reason: Throttled, RetryAfter: time.Minute}, "malformed": &FetchError{Reason: Malformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var down atomic.Bool
+				mints := atomic.Int64{}
+				c := open(t, Config{
+					Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) {
+						if down.Load() {
+							return Token{}, fails
+						}
+						return Token{AccessToken: secret.New(string(rune('a' + mints.Add(1)))), ExpiresIn: 30 * time.Minute}, nil
+					}),
+					HoldTimeout: 5 * time.Second,
+				})
+				old, err := c.Token(t.Context(), partner)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				down.Store(true)
+				c.Invalidate(partner, old)
+				for range 50 {
+					began := time.Now()
+					got, err := c.Token(t.Context(), partner)
+					if err != nil || !got.Equal(old) {
+						t.Fatalf("%v, want the refused token", err)
+					}
+					if waited := time.Since(began); waited > time.Second {
+						t.Fatalf("waited %v", waited)
+					}
+					time.Sleep(time.Second)
+				}
+				down.Store(false)
+				time.Sleep(2 * time.Minute)
+				_, _ = c.Token(t.Context(), partner)
+				time.Sleep(time.Second)
+				if got, err := c.Token(t.Context(), partner); err != nil || got.Equal(old) {
+					t.Errorf("%v; want another token once one can be had", err)
+				}
+				time.Sleep(time.Hour)
+				down.Store(true)
+				if _, err := c.Token(t.Context(), partner); err == nil {
+					t.Error("a token from before the last mint is given out")
+				}
+			})
+		})
+	}
+}
+
+// Where the endpoint refuses the grant as well, the token is as dead as upstream says.
+func TestRefusedTokenOfARefusedGrantIsNotGivenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refuses atomic.Bool
+		c := open(t, Config{
+			Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) {
+				if refuses.Load() {
+					return Token{}, &FetchError{Reason: Rejected}
+				}
+				return Token{AccessToken: secret.New("a"), ExpiresIn: 30 * time.Minute}, nil
+			}),
+			HoldTimeout: 5 * time.Second,
+		})
+		old, _ := c.Token(t.Context(), partner)
+		time.Sleep(time.Minute)
+		refuses.Store(true)
+		c.Invalidate(partner, old)
+		if _, err := c.Token(t.Context(), partner); err == nil {
+			t.Error("the token is given out")
+		}
+	})
+}

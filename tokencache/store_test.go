@@ -27,7 +27,10 @@ func (s *shelf) Ask(ctx context.Context, q Question) (Answer, error) {
 	n := len(s.asks)
 	s.asks, s.at = append(s.asks, q), append(s.at, time.Now())
 	s.mu.Unlock()
-	if err := sleep(ctx, s.takes); err != nil {
+	s.mu.Lock()
+	takes := s.takes
+	s.mu.Unlock()
+	if err := sleep(ctx, takes); err != nil {
 		return Answer{}, err
 	}
 	if s.answer != nil {
@@ -259,7 +262,9 @@ func TestAnsweredFlightIsPatientWithTheStore(t *testing.T) {
 		c := open(t, sharing(s, store))
 		s.get(t, c, partner) // heard
 		store.answer = func(n int, _ Question) (Answer, error) {
+			store.mu.Lock()
 			store.takes = 300 * ms
+			store.mu.Unlock()
 			if n == 1 {
 				return Answer{Kind: Busy, Wait: 100 * ms}, nil
 			}
@@ -388,6 +393,7 @@ func TestTokenOfAnotherIsTakenWhileAMintTakesLong(t *testing.T) {
 			t.Errorf("%v after %v, want the other's token after 3 s", err, took)
 		}
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if again, _ := c.Token(t.Context(), partner); !again.Equal(token) || len(minted) != 1 || minted[0].Err != nil {
 			t.Errorf("another token: %t, mints %+v", !again.Equal(token), minted)
 		}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -56,6 +57,19 @@ func (e *entry) lose(m *minted) {
 	if e.current.CompareAndSwap(m, nil) {
 		e.lost.Store(m)
 	}
+}
+
+// lastResort is the token that upstream refused, if it is not too old, and if the
+// token endpoint has not refused the grant as well. nil: there is none.
+func (e *entry) lastResort(now instant) *minted {
+	m := e.lost.Load()
+	if m == nil || m.state(now) == expired {
+		return nil
+	}
+	if f := e.failure.Load(); f != nil && f.err.Reason == Rejected {
+		return nil
+	}
+	return m
 }
 
 // usedGranularity keeps the hot path from writing a shared cache line at every hit.
@@ -117,6 +131,7 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 		if t.size >= limit && !t.evict() {
 			return nil
 		}
+		g.EntityUserID = strings.Clone(g.EntityUserID) // or it would keep the head of a request
 		e = &entry{grant: g, born: now.mono, key: strconv.Quote(string(g.Type)) + strconv.Quote(g.EntityUserID)}
 		e.lastUsed.Store(now.mono)
 		t.replace(g, e)

@@ -29,11 +29,10 @@ func TestCheckSeesWhoHasTheAddresses(t *testing.T) {
 		code        int
 		says        string
 	}{
-		"all free": {"127.0.0.1:0", "127.0.0.1:0", exitOK, "acts as the entity user aaaaaaaa-..., for the entity bbbbbbbb-..."},
-		"a stranger": {address(stranger), "127.0.0.1:1", exitUsage,
-			"MONITE_LISTEN_ADDR: want an address that is free: another program listens on " + address(stranger)},
-		"a stranger's admin": {"127.0.0.1:0", address(stranger), exitUsage, "MONITE_ADMIN_ADDR: want an address that is free"},
-		"a live socket":      {"unix:" + socket.Addr().String(), "127.0.0.1:1", exitUsage, "MONITE_LISTEN_ADDR: want an address that is free"},
+		"all free":           {"127.0.0.1:0", "127.0.0.1:0", exitOK, "acts as the entity user aaaaaaaa-..., for the entity bbbbbbbb-..."},
+		"a stranger":         {address(stranger), "127.0.0.1:1", exitOK, "warning: MONITE_LISTEN_ADDR: another program listens on " + address(stranger)},
+		"a stranger's admin": {"127.0.0.1:0", address(stranger), exitOK, "warning: MONITE_ADMIN_ADDR: another program"},
+		"a live socket":      {"unix:" + socket.Addr().String(), "127.0.0.1:1", exitOK, "warning: MONITE_LISTEN_ADDR: another program"},
 		"the sidecar itself": {"127.0.0.1:0", address(own), exitOK, "a monite-proxy runs here"},
 	} {
 		for variable, value := range map[string]string{

@@ -7,6 +7,7 @@ type Rules struct {
 	published []uint8          // by route: the methods that are permitted
 	other     uint8            // of unpublished paths
 	denied    map[string]uint8 // of unpublished paths under a resource: what is taken away again
+	deny      []Rule           // as they were given, for Denying
 }
 
 // Compile makes Rules of an allow and a deny list. Deny wins. A nil allow list
@@ -32,7 +33,7 @@ func Compile(allow, deny []Rule) *Rules {
 		}
 		return mask
 	}
-	rules := &Rules{published: make([]uint8, len(Published)), denied: map[string]uint8{}}
+	rules := &Rules{published: make([]uint8, len(Published)), denied: map[string]uint8{}, deny: deny}
 	for i, route := range Published {
 		rules.published[i] = permitted(func(r Rule) bool { return r.names(route) })
 	}
@@ -90,4 +91,20 @@ func (r *Rules) unpublished(path string) uint8 {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	second, _, _ := strings.Cut(rest, "/")
 	return mask &^ (r.denied[first] | r.denied[second])
+}
+
+// Denying returns the deny rule that refuses a request, as it was written. It is ""
+// if there is none: then no allow rule names the request. route is as for Permits.
+func (r *Rules) Denying(method, path string, route int) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+	for _, rule := range r.deny {
+		speaks := rule.target == everything || rule.target == unpublished || rule.target == first
+		if route != Other {
+			speaks = rule.names(Published[route])
+		}
+		if speaks && rule.mask()&bit(method) != 0 {
+			return rule.method + " " + rule.target
+		}
+	}
+	return ""
 }

@@ -86,6 +86,6 @@ func parent(from proxy.SpanStart) context.Context {
 		return ctx
 	}
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
-		"traceparent": from.Traceparent[0], "tracestate": strings.Join(from.Tracestate, ","),
+		"traceparent": from.Traceparent[0], "tracestate": strings.Clone(strings.Join(from.Tracestate, ",")), // without the head that it is cut out of
 	})
 }

@@ -30,8 +30,8 @@ type Selection struct {
 }
 
 const (
-	// handlePrefix tells a handle from the token of some other system, which is
-	// ignored. The digit is for another form to come.
+	// handlePrefix tells a handle from the token of some other system. The digit is
+	// for another form to come.
 	handlePrefix = "mph1_"
 	handleLabel  = "monite-proxy token handle 1"
 	nonceBytes   = 12
@@ -112,18 +112,17 @@ func (h *Handles) Make(s Selection) string {
 	return handlePrefix + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// Read returns what the Authorization of a request stands for. Whatever does
-// not look like a handle is ignored; what looks like one and is none is refused,
-// for the app expects to be somebody.
+// Read returns what the Authorization of a request stands for. With handles on,
+// whatever is not one is refused: the app expects to be somebody, and must not become
+// the default identity instead. With handles off, which is a nil h, all is ignored
+// but what looks like a handle.
 func (h *Handles) Read(authorization []string) (Selection, Refusal) {
 	found := ""
 	for _, value := range authorization {
 		scheme, text, _ := strings.Cut(value, " ")
 		text = strings.Trim(text, " ")
 		if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(text, handlePrefix) {
-			if strings.Contains(value, handlePrefix) {
-				// A handle in another place. To ignore it would be to let the app be the
-				// default identity, which it did not ask for.
+			if strings.Contains(value, handlePrefix) || h != nil && value != "" {
 				return Selection{}, Handle
 			}
 			continue

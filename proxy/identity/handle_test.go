@@ -39,14 +39,24 @@ func TestHandleSaysWhatItWasMadeFor(t *testing.T) {
 	}
 }
 
-func TestOtherTokensAreIgnored(t *testing.T) {
+// Whoever sends a token expects to be somebody, and must not become the default
+// identity; with handles off it is the placeholder of an SDK.
+func TestOtherTokensAreRefusedWhereHandlesAreOn(t *testing.T) {
 	h := handlesOf("client-secret")
-	for _, value := range []string{"", "Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"} {
-		if got, refusal := h.Read([]string{value}); got != (Selection{}) || refusal != None {
-			t.Errorf("read(%q) = %v, %v, want nothing", value, got, refusal)
+	var off *Handles
+	for _, value := range []string{"Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "x", "Negotiate"} {
+		if got, refusal := h.Read([]string{value}); got != (Selection{}) || refusal != Handle {
+			t.Errorf("read(%q) = %v, %v, want a refusal", value, got, refusal)
+		}
+		if got, refusal := off.Read([]string{value}); got != (Selection{}) || refusal != None {
+			t.Errorf("with Handles off: read(%q) = %v, %v, want nothing", value, got, refusal)
 		}
 	}
-	var off *Handles
+	for _, none := range [][]string{nil, {""}} {
+		if got, refusal := h.Read(none); got != (Selection{}) || refusal != None {
+			t.Errorf("read(%q) = %v, %v, want nothing", none, got, refusal)
+		}
+	}
 	if got, refusal := off.Read([]string{"Bearer " + h.Make(Selection{KindNamed, "billing"})}); got != (Selection{}) || refusal != Handle {
 		t.Errorf("with Handles off: %v, %v, want a refusal", got, refusal)
 	}
@@ -60,7 +70,7 @@ func TestOtherTokensAreIgnored(t *testing.T) {
 		}
 	}
 	text := h.Make(Selection{KindPartner, ""})
-	if _, refusal := h.Read([]string{"Bearer x", "Bearer " + text}); refusal != None {
+	if _, refusal := h.Read([]string{"Bearer x", "Bearer " + text}); refusal != Handle {
 		t.Errorf("beside another token: %v", refusal)
 	}
 	if _, refusal := h.Read([]string{"Bearer " + text, "Bearer " + h.Make(Selection{KindPartner, ""})}); refusal != Duplicate {

@@ -103,6 +103,9 @@ func NewView(policy Policy) *View {
 	return v
 }
 
+// HasListeners reports whether an identity has a listener of its own.
+func (v *View) HasListeners() bool { return len(v.byListener) > 0 }
+
 // Cut takes the prefix of an identity off a path, byte for byte. n is nil if
 // it has none. ok is false for a path that nearly has one: "/as/Billing/v1/x"
 // must not go out as the default identity.

@@ -83,6 +83,19 @@ func (v *View) Resolve(header http.Header, by Arrival) (Identity, Refusal) {
 	return identity, None
 }
 
+// Asked returns the identity that a refused request asks for, if it is a named one, and
+// whether its entity user is configured together with an entity. It is for hints.
+func (v *View) Asked(header http.Header, by Arrival) (named *Named, paired bool) {
+	named, _ = v.selectNamed(header, by)
+	grant := tokencache.Grant{}
+	if named != nil {
+		grant = named.Grant
+	} else {
+		grant, _ = v.selectUser(header, by.Handle)
+	}
+	return named, v.Pairs[grant.EntityUserID] != ""
+}
+
 // selectNamed returns the identity that listener, prefix, name and handle agree
 // on; nil: the default one.
 func (v *View) selectNamed(header http.Header, by Arrival) (*Named, Refusal) {

@@ -365,7 +365,7 @@ func (c *conn) refuse(h *head, why Violation) {
 	x := new(answer)
 	x.init(c, h)
 	in := &http.Request{
-		Method: h.method, URL: &h.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
+		Method: h.method, URL: &h.url, RequestURI: h.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 		Close: true, RemoteAddr: c.remote, TLS: c.tlsState,
 	}
 	handled := c.call(func() {

@@ -3,6 +3,7 @@ package writes
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -134,7 +135,7 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	fingerprint := w.Fingerprint()
 	c := &Claim{journal: j, name: fingerprint, record: Record{
 		Claim: NewID(), State: Pending, Keyed: keyed, Fingerprint: fingerprint,
-		RequestID: w.RequestID, Method: w.Method, Route: w.Route, RepeatOf: w.RepeatOf,
+		RequestID: strings.Clone(w.RequestID), Method: strings.Clone(w.Method), Route: w.Route, RepeatOf: strings.Clone(w.RepeatOf), // not the heads that they are cut out of
 		Lapse: j.config.Patience + lapseMargin, TTL: j.ttl(keyed), Begun: time.Now(),
 	}}
 	if keyed {

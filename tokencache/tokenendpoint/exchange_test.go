@@ -177,10 +177,10 @@ func TestRefusalThatIsNotMonitesIsNoVerdictOnTheCredentials(t *testing.T) {
 		{"text/plain", `{"error":{"message":"bad client"}}`, true},
 		{"application/json", `{"detail":[{"loc":["body"],"msg":"bad","type":"value_error"}]}`, true},
 		{"application/json", `{"detail":"Unauthorized"}`, true},
+		{"application/json", `{"error":"invalid_client","error_description":"no such client"}`, true},
 		{"text/html", "<html><title>403 Forbidden</title>" + canaryAnswer + "</html>", false},
 		{"application/json", "<html></html>", false},
-		{"text/html", "", false},
-		{"application/json", "", false},
+		{"application/json", "", false}, // but for a 401, which needs no body
 		{"application/json", "{}", false},
 		{"application/json", "[]", false},
 		{"application/json", "null", false},
@@ -195,15 +195,15 @@ func TestRefusalThatIsNotMonitesIsNoVerdictOnTheCredentials(t *testing.T) {
 			status.Store(code)
 			body.Store(tc.body)
 			contentType.Store(tc.contentType)
-			want := tokencache.Unavailable
-			if tc.monites {
+			want, monites := tokencache.Unavailable, tc.monites || tc.body == "" && code == 401
+			if monites {
 				want = tokencache.Rejected
 			}
 			err := failing(t, t.Context(), e)
 			if err.Reason != want || err.Status != int(code) {
 				t.Errorf("%d %.60q: %s, status %d, want %s", code, tc.body, err.Reason, err.Status, want)
 			}
-			if said := strings.Contains(err.Error(), "does not come from Monite's API"); said == tc.monites {
+			if said := strings.Contains(err.Error(), "does not come from Monite's API"); said == monites {
 				t.Errorf("%d %.60q: %q", code, tc.body, err)
 			}
 			if strings.Contains(err.Error(), canaryAnswer) {

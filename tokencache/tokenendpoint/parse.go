@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -28,13 +29,20 @@ const (
 // writes: it says nothing about the credentials, and may be gone the next time.
 var errNotMonite = errors.New("the response does not come from Monite's API")
 
+// oauthError is how RFC 6749 spells its error codes, such as invalid_client.
+var oauthError = regexp.MustCompile(`^[a-z_]+$`)
+
 // fromMonite reports whether a refusal is Monite's own. Its body is
-// {"error":{...}}, or {"detail":...} where the validation of the request failed.
-// Whatever else it says has no place in our errors.
+// {"error":{...}}, or {"detail":...} where the validation of the request failed;
+// {"error":"..."} is RFC 6749's (section 5.2), and a 401 needs no body. Whatever else
+// it says has no place in our errors.
 func fromMonite(response *http.Response) bool {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil || len(body) > maxAnswer {
 		return false
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return response.StatusCode == http.StatusUnauthorized
 	}
 	fields, err := objectFields(body)
 	if err != nil {
@@ -42,7 +50,9 @@ func fromMonite(response *http.Response) bool {
 	}
 	if raw, ok := fields["error"]; ok {
 		var of map[string]json.RawMessage
-		return json.Unmarshal(raw, &of) == nil && of["message"] != nil
+		var code string
+		return json.Unmarshal(raw, &of) == nil && of["message"] != nil ||
+			json.Unmarshal(raw, &code) == nil && oauthError.MatchString(code)
 	}
 	raw, ok := fields["detail"]
 	return ok && len(raw) > 0 && (raw[0] == '[' || raw[0] == '"')
