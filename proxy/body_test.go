@@ -45,10 +45,18 @@ func TestBrokenBodyOfTheAppIs400AndUpstreamSeesItIncomplete(t *testing.T) {
 	}{
 		{"short, kept", "Content-Length: 10", "abc", false}, {"nothing, kept", "Content-Length: 10", "", false},
 		{"short, streamed", "Content-Length: 100000", big, true}, {"nothing, streamed", "Content-Length: 100000", "", true},
-		{"chunks end early", "Transfer-Encoding: chunked", "3\r\nabc\r\n", false}, {"no chunk", "Transfer-Encoding: chunked", "", false}, {"chunk cut", "Transfer-Encoding: chunked", "5\r\nabc", false},
-		{"size that is none", "Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n", false}, {"negative size", "Transfer-Encoding: chunked", "-1\r\n", false}, {"huge size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\nx", false}, {"no CRLF after a chunk", "Transfer-Encoding: chunked", "3\r\nabcX\r\n0\r\n\r\n", false},
-		{"last chunk cut", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n", false}, {"broken trailer", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nno colon\r\n\r\n", false}, {"first chunk malformed", "Transfer-Encoding: chunked", "xyz\r\n", false},
-		{"chunks end early, streamed", "Transfer-Encoding: chunked", "11170\r\n" + big + "\r\n", true}, {"chunk cut, streamed", "Transfer-Encoding: chunked", "22222\r\n" + big, true}, {"no last chunk, streamed", "Transfer-Encoding: chunked", "11170\r\n" + big + "\r\nzz\r\n", true},
+		{"chunks end early", "Transfer-Encoding: chunked", "3\r\nabc\r\n", false}, {"no chunk", "Transfer-Encoding: chunked", "", false},
+		{"chunk cut", "Transfer-Encoding: chunked", "5\r\nabc", false},
+		{"size that is none", "Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n", false},
+		{"negative size", "Transfer-Encoding: chunked", "-1\r\n", false},
+		{"huge size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\nx", false},
+		{"no CRLF after a chunk", "Transfer-Encoding: chunked", "3\r\nabcX\r\n0\r\n\r\n", false},
+		{"last chunk cut", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n", false},
+		{"broken trailer", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nno colon\r\n\r\n", false},
+		{"first chunk malformed", "Transfer-Encoding: chunked", "xyz\r\n", false},
+		{"chunks end early, streamed", "Transfer-Encoding: chunked", "11170\r\n" + big + "\r\n", true},
+		{"chunk cut, streamed", "Transfer-Encoding: chunked", "22222\r\n" + big, true},
+		{"no last chunk, streamed", "Transfer-Encoding: chunked", "11170\r\n" + big + "\r\nzz\r\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, seen := recording(t)

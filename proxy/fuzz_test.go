@@ -281,7 +281,8 @@ func FuzzGuard(f *testing.F) {
 		}
 		for name, values := range in.Header {
 			switch looksLike(name) {
-			case "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "upgrade-insecure-requests", "origin", "access-control-request-method", "access-control-request-private-network":
+			case "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "upgrade-insecure-requests", "origin", "access-control-request-method",
+				"access-control-request-private-network":
 				if name == http.CanonicalHeaderKey(looksLike(name)) { // browsers do not spell otherwise
 					t.Errorf("%s: %q passes", name, values)
 				}

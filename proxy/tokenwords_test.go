@@ -15,16 +15,23 @@ import (
 )
 
 var aboutTheToken = []string{
-	"The token has been expired.", "The token has expired", "Token expired", "token is expired", "TOKEN HAS EXPIRED.", "Access token expired", "Your access token has expired. Please log in again.",
-	"The access token expired at 2024-05-25T10:00:00Z", "Expired token", "Invalid or expired token", "expired_token", "token_expired", "JWT expired", "Signature has expired", "Signature has expired.",
-	"Unauthorized: token expired", "Authentication failed: the bearer token has expired", "The provided token is expired", "Token has been expired or revoked.", "Token expired 5 minutes ago", "The token is invalid or expired",
+	"The token has been expired.", "The token has expired", "Token expired", "token is expired", "TOKEN HAS EXPIRED.", "Access token expired",
+	"Your access token has expired. Please log in again.",
+	"The access token expired at 2024-05-25T10:00:00Z", "Expired token", "Invalid or expired token", "expired_token", "token_expired",
+	"JWT expired", "Signature has expired", "Signature has expired.",
+	"Unauthorized: token expired", "Authentication failed: the bearer token has expired", "The provided token is expired",
+	"Token has been expired or revoked.", "Token expired 5 minutes ago", "The token is invalid or expired",
 	"Token has expired, please get a new one", "The authorization token has already expired.",
 }
 
 var aboutSomethingElse = []string{
-	"", "expired", "The financing offer has expired.", "The payment link has expired", "The invitation token has expired", "The onboarding link token has expired.", "The token of the invitation has expired", "Your card has expired. Ask for a new token.",
-	"Quote expired: token amount exceeded", "The payment token has expired", "Token for the payment link has expired", "The offer expired and the token is fine", "This token-based offer has expired", "The session for this offer expired", "unexpired token", "The token is wrong.",
-	"Expired card token", "The expired offer has no token", "Token expired for this payment link", "The mandate token expired", "Validity period expired", "The quote has expired; its token is gone",
+	"", "expired", "The financing offer has expired.", "The payment link has expired", "The invitation token has expired",
+	"The onboarding link token has expired.", "The token of the invitation has expired", "Your card has expired. Ask for a new token.",
+	"Quote expired: token amount exceeded", "The payment token has expired", "Token for the payment link has expired",
+	"The offer expired and the token is fine", "This token-based offer has expired", "The session for this offer expired", "unexpired token",
+	"The token is wrong.",
+	"Expired card token", "The expired offer has no token", "Token expired for this payment link", "The mandate token expired",
+	"Validity period expired", "The quote has expired; its token is gone",
 }
 
 func TestOnlyWordsAboutTheTokenSayThatItHasExpired(t *testing.T) {

@@ -98,7 +98,8 @@ func TestWhatUpstreamSees(t *testing.T) {
 			seen.Host != r.handler.config.Origin.Host {
 			t.Errorf("%s: %v, Host %s", seen.Target, seen.Header, seen.Host)
 		}
-		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "identity" || seen.Header.Get("X-Custom") != "kept" || len(seen.Header["User-Agent"]) > 0) {
+		if seen.Method == "GET" && (seen.Header.Get("Accept-Encoding") != "identity" || seen.Header.Get("X-Custom") != "kept" ||
+			len(seen.Header["User-Agent"]) > 0) {
 			t.Errorf("%s: %v", seen.Target, seen.Header)
 		}
 	}

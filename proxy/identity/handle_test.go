@@ -44,7 +44,8 @@ func TestHandleSaysWhatItWasMadeFor(t *testing.T) {
 func TestOtherTokensAreRefusedWhereHandlesAreOn(t *testing.T) {
 	h := handlesOf("client-secret")
 	var off *Handles
-	for _, value := range []string{"Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "x", "Negotiate"} {
+	for _, value := range []string{"Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x",
+		"x", "Negotiate"} {
 		if got, refusal := h.Read([]string{value}); got != (Selection{}) || refusal != Handle {
 			t.Errorf("read(%q) = %v, %v, want a refusal", value, got, refusal)
 		}

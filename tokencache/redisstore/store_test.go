@@ -213,10 +213,11 @@ func TestPoisonCostsOneMint(t *testing.T) {
 			}
 			s := storeOn(t, "unix:"+socket)
 			mints := 0
-			config := tokencache.Config{Store: s, HoldTimeout: 5 * time.Second, RefreshBefore: time.Minute, Fetcher: tokencache.FetcherFunc(func(context.Context, tokencache.Grant) (tokencache.Token, error) {
-				mints++
-				return tokenOf(s, fmt.Sprintf("fresh-%d", mints)), nil
-			})}
+			config := tokencache.Config{Store: s, HoldTimeout: 5 * time.Second, RefreshBefore: time.Minute,
+				Fetcher: tokencache.FetcherFunc(func(context.Context, tokencache.Grant) (tokencache.Token, error) {
+					mints++
+					return tokenOf(s, fmt.Sprintf("fresh-%d", mints)), nil
+				})}
 			began := time.Now()
 			if token, err := tokenFrom(t, config); err != nil || !token.Equal(secret.New("fresh-1")) || time.Since(began) > 1500*ms {
 				t.Fatalf("Token() = %v, and the token of one mint: %t", err, token.Equal(secret.New("fresh-1")))
