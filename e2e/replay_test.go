@@ -164,10 +164,11 @@ func TestTokenEndsUnderConcurrentReadsAndWrites(t *testing.T) {
 				mu.Lock()
 				writes[nonce] = true
 				mu.Unlock()
+				// The nonce in the target makes each write an intention of its own: equal ones wait for each other.
 				if caller%4 < 2 { // a POST without a body, as most that move money
-					return s.newRequest("POST", "/v1/receivables/"+monitetest.DemoReceivableID+"/clone", "", nonce)
+					return s.newRequest("POST", "/v1/receivables/"+monitetest.DemoReceivableID+"/clone?n="+nonce, "", nonce)
 				}
-				return s.newRequest("POST", "/v1/counterparts", newCounterpart, nonce)
+				return s.newRequest("POST", "/v1/counterparts?n="+nonce, newCounterpart, nonce)
 			})
 			poll(t, "traffic", func() bool { return load.calls() > callers })
 			dialect.end(sim)

@@ -28,7 +28,7 @@ import (
 var allProblems = []*problem{
 	&problemTarget, &problemHeader, &problemInvalidIdentity, &problemDuplicateIdentity, &problemBodyRead, &problemFraming, &problemExpectation, &problemCoding, &problemVersion, &problemAppToken, &problemEntity, &problemEntityUser, &problemBrowser, &problemRoute,
 	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost, &problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
-	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
+	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken, &problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemRateLimited, &problemDraining, &problemUpstreamTimeout,
 	&problemKey, &problemRepeatID, &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemResponseGone, &problemKeyReused, &problemKeyUnavailable,
 	&problemNotForwarded, &problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
 }
@@ -41,7 +41,8 @@ var contractTypes = map[string]int{
 	"proxy_token_rejected": 502, "proxy_upstream_unreachable": 502, "proxy_upstream_broken": 502, "proxy_token_unavailable": 503, "proxy_overloaded": 503, "proxy_draining": 503, "proxy_upstream_timeout": 504,
 	"proxy_repeat_refused": 409, "proxy_idempotency_in_progress": 409, "proxy_idempotency_answer_gone": 409, "proxy_idempotency_key_reused": 422, "proxy_idempotency_unavailable": 503,
 	"proxy_bad_header": 400, "proxy_internal_error": 500,
-	"proxy_bad_framing": 400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
+	"proxy_rate_limited": 503,
+	"proxy_bad_framing":  400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
 }
 
 // The error types of RFC 9209 section 2.3.
