@@ -91,7 +91,7 @@ func TestBadCredentialsKeepItRunningUntilTheFileIsRight(t *testing.T) {
 // once.
 func wantRefusedCredentials(t *testing.T, s *sidecar) {
 	t.Helper()
-	const check = "the token endpoint refused the client_credentials grant (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET"
+	const check = "the token endpoint refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET"
 	s.waitFor("the reason", func() bool { return strings.Contains(s.admin("GET", "/readyz?verbose").Body, check) })
 	if got := s.probe("/livez"); got != http.StatusOK {
 		t.Errorf("/livez = %d, want 200", got)
@@ -101,7 +101,7 @@ func wantRefusedCredentials(t *testing.T, s *sidecar) {
 			t.Errorf("%s = %d, want %d", path, got, want)
 		}
 	}
-	if !s.logged(`"level":"error"`, "refused the mint: check the credentials", `"status":401`, `"reason":"rejected"`) {
+	if !s.logged(`"level":"error"`, "mint failed: the token endpoint refused the client id and secret", `"status":401`, `"reason":"rejected"`) {
 		t.Error("the log does not say why")
 	}
 	begin := time.Now()
