@@ -67,6 +67,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_VEND_ADDR":                {":9000", "9000", "unix:x"},
 		"MONITE_MAX_MINTS_PER_SECOND":     {"0", "20/s"},
 		"MONITE_LISTENER":                 {"fast"},
+		"MONITE_KEEP_WARM":                {"10", "25h"},
 		"MONITE_AUDIT_LOG":                {"audit", "/no/such/place/audit", "/usr/bin"},
 		"MONITE_REDIS_URL":                {"localhost:6379", "redis://", "redis://x?db=1", "redis+sentinel://x"},
 		"MONITE_VEND_SOCKET_MODE":         {"0660", "rw"},
