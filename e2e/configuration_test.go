@@ -79,7 +79,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_REDIS_PASSWORD_FILE":      {none},
 		"MONITE_REDIS_URL_FILE":           {none},
 		"MONITE_REDIS_CA_FILE":            {none},
-		"MONITE_MAX_REQUESTS_PER_SECOND":  {"-1", "30"},
+		"MONITE_MAX_REQUESTS_PER_SECOND":  {"-1", "30/s"},
 		"MONITE_REPEAT_GUARD":             {"10", "25h"},
 		"MONITE_IDEMPOTENCY_TTL":          {"1d", "169h"},
 	}
