@@ -218,7 +218,7 @@ func TestUnknownCommandsAndSurplusArgumentsAreUsageErrors(t *testing.T) {
 	t.Parallel()
 	e := defaultEnv("http://127.0.0.1:1")
 	for _, arguments := range []string{
-		"nonsense", "Serve", "-port 1", "--version", "serve x", "check x", "shutdown now", "version x", "serve -h",
+		"nonsense", "Serve", "-port 1", "--versions", "serve x", "check x", "shutdown now", "version x", "serve -h",
 	} {
 		begin := time.Now()
 		code, output := runCommand(t, e, strings.Fields(arguments)...)
@@ -371,7 +371,8 @@ func TestSnippetsOfThePagesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, upstream := simulate(t, monitetest.Config{})
+	began, day := time.Now(), time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC) // before the days that the pages name
+	_, upstream := simulate(t, monitetest.Config{Now: func() time.Time { return day.Add(time.Since(began)) }})
 	at := freePort(t)
 	s := start(t, defaultEnv(upstream).with("MONITE_VEND_ADDR", at)).ready()
 	ran, skipped := 0, 0
@@ -385,7 +386,7 @@ func TestSnippetsOfThePagesRun(t *testing.T) {
 				checkYAML(t, b)
 			case b.language == "sh" || b.language == "bash":
 				for _, line := range strings.Split(b.text, "\n") {
-					if ranLine(t, s, at, b, strings.TrimSpace(line)) {
+					if ranLine(t, s, at, upstream, b, strings.TrimSpace(line)) {
 						ran++
 					}
 				}
@@ -422,7 +423,7 @@ var userID = "b5e1c0de-0001-4000-8000-0000000000a1"
 
 // ranLine runs one line of a block, or checks what it names; false: it is no
 // command.
-func ranLine(t *testing.T, s *sidecar, vend string, b block, line string) bool {
+func ranLine(t *testing.T, s *sidecar, vend, upstream string, b block, line string) bool {
 	t.Helper()
 	command, _, _ := strings.Cut(line, "   ") // what follows is for the reader
 	words := strings.Fields(command)
@@ -451,7 +452,7 @@ func ranLine(t *testing.T, s *sidecar, vend string, b block, line string) bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		text := strings.NewReplacer("curl ", "curl -fsS ", "http://localhost:8080", s.Data, "http://localhost:8081", s.Admin,
-			"http://localhost:8082", "http://"+vend, "<uuid>", userID, "bin/", binaries+"/").Replace(command)
+			"http://localhost:8082", "http://"+vend, "localhost:8090", strings.TrimPrefix(upstream, "http://"), "<uuid>", userID, "bin/", binaries+"/").Replace(command)
 		sh := exec.CommandContext(ctx, "sh", "-c", text)
 		sh.Env = defaultEnv("").with("MONITE_API_URL", "", "MONITE_LISTEN_ADDR", "", "MONITE_ADMIN_ADDR", strings.TrimPrefix(s.Admin, "http://")).list()
 		if out, err := sh.CombinedOutput(); err != nil {

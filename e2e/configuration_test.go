@@ -73,6 +73,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_VEND_ADDR":               {":9000", "9000", "unix:x"},
 		"MONITE_MAX_MINTS_PER_SECOND":    {"0", "20/s"},
 		"MONITE_LISTENER":                {"fast"},
+		"MONITE_KEEP_WARM":               {"10", "25h"},
 		"MONITE_AUDIT_LOG":               {"audit", "/no/such/place/audit", "/usr/bin"},
 		"MONITE_REDIS_URL":               {"localhost:6379", "redis://", "redis://x?db=1", "redis+sentinel://x"},
 		"MONITE_VEND_SOCKET_MODE":        {"0660", "rw"},
@@ -84,7 +85,7 @@ func wrongValues(t *testing.T) map[string][]string {
 		"MONITE_REDIS_PASSWORD_FILE":     {none},
 		"MONITE_REDIS_URL_FILE":          {none},
 		"MONITE_REDIS_CA_FILE":           {none},
-		"MONITE_MAX_REQUESTS_PER_SECOND": {"-1", "30"},
+		"MONITE_MAX_REQUESTS_PER_SECOND": {"-1", "30/s"},
 		"MONITE_REPEAT_GUARD":            {"10", "25h"},
 		"MONITE_IDEMPOTENCY_TTL":         {"1d", "169h"},
 	}
@@ -317,7 +318,7 @@ func TestBadCredentialsKeepItRunningUntilTheFileIsRight(t *testing.T) {
 // once.
 func wantRefusedCredentials(t *testing.T, s *sidecar) {
 	t.Helper()
-	const check = "the token endpoint refused the client_credentials grant (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET"
+	const check = "the token endpoint refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET"
 	s.waitFor("the reason", func() bool { return strings.Contains(s.admin("GET", "/readyz?verbose").Body, check) })
 	if got := s.probe("/livez"); got != http.StatusOK {
 		t.Errorf("/livez = %d, want 200", got)
@@ -327,7 +328,7 @@ func wantRefusedCredentials(t *testing.T, s *sidecar) {
 			t.Errorf("%s = %d, want %d", path, got, want)
 		}
 	}
-	if !s.logged(`"level":"error"`, "refused the mint: check the credentials", `"status":401`, `"reason":"rejected"`) {
+	if !s.logged(`"level":"error"`, "mint failed: the token endpoint refused the client id and secret", `"status":401`, `"reason":"rejected"`) {
 		t.Error("the log does not say why")
 	}
 	begin := time.Now()

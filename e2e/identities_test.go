@@ -237,7 +237,7 @@ main GET /open/v1/payables/x | | cc/- /v1/payables/x
 main GET /open/v1/payables/X | | cc/- /v1/payables/X
 main GET /open/v1/nothing | | 403 route_refused
 main GET /open/payables | | 403 route_refused
-main GET /openx/v1/payables | | cc/E1 /openx/v1/payables
+main GET /openx/v1/payables | | 403 route_refused
 main GET /as/shop/v1/payables | | cc/- /v1/payables
 main GET /as/shop/v1/payables | E=E2 | cc/E2 /v1/payables
 main GET /as/shop/v1/payables | E=E3 | 403 entity_not_allowed
@@ -305,9 +305,9 @@ main GET /v1/payables | H=U3 U=U2 | 400 duplicate_identity
 main GET /v1/payables | H=U2 | U2/E2 /v1/payables
 main GET /v1/payables | H=U2 E=E1 | 403 entity_not_allowed
 main GET /v1/payables | Authorization=Bearer~mph1_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA | 403 unknown_identity
-main GET /v1/payables | Authorization=Bearer~made-up | cc/E1 /v1/payables
-main GET /as/billing/v1/payables | Authorization=Bearer~made-up | U1/E1 /v1/payables
-main GET /v1/payables | Authorization=Basic~YTpi | cc/E1 /v1/payables
+main GET /v1/payables | Authorization=Bearer~made-up | 403 unknown_identity
+main GET /as/billing/v1/payables | Authorization=Bearer~made-up | 403 unknown_identity
+main GET /v1/payables | Authorization=Basic~YTpi | 403 unknown_identity
 `
 
 // sendRow sends what no Go client would: targets as they stand.

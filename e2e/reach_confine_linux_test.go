@@ -71,7 +71,7 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 		"MONITE_CA_FILE", upstreamCA.file, "MONITE_UPSTREAM_CERT_FILE", upstreamCert, "MONITE_UPSTREAM_KEY_FILE", upstreamKey,
 		"MONITE_LISTEN_ADDR", "unix:"+data)
 	s := start(t, e)
-	s.waitFor("a refused mint", func() bool { return strings.Contains(s.log.String(), "refused the mint") })
+	s.waitFor("a refused mint", func() bool { return strings.Contains(s.log.String(), "mint failed") })
 
 	// The kubelet's swap; seen by the watcher.
 	mountSecret(t, secrets, "..2026_02", monitetest.DemoClientSecret)

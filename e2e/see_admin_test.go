@@ -56,8 +56,9 @@ func TestAdminEndpointsAndMethods(t *testing.T) {
 	}
 	// Nothing of it is on the data listener.
 	for _, path := range []string{"/livez", "/metrics", "/status"} {
-		if a := s.mustCall("GET", path, ""); a.Body != `{"data":[]}` {
-			t.Errorf("GET %s on the data listener did not go upstream: %d %s", path, a.Status, a.Body)
+		a := s.mustCall("GET", path, "")
+		if a.Status != http.StatusForbidden || !strings.Contains(a.Body, `"type":"proxy_route_refused"`) || !strings.Contains(a.Body, "ends in /v1") {
+			t.Errorf("GET %s on the data listener = %d %s, want 403 proxy_route_refused and a hint", path, a.Status, a.Body)
 		}
 	}
 	if got := s.admin("GET", "/readyz?verbose").Body; got != "[+] configuration ok\n[+] listener ok\n[+] token ok\n[+] not draining ok\nok\n" {

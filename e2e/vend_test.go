@@ -108,7 +108,7 @@ func TestVendRefusesWhatItMustNotGive(t *testing.T) {
 		{"partner", s.vendRaw("POST", "/v1/auth/token", `{"grant_type":"client_credentials"}`, app, "app-token"), 403, "proxy_grant_refused"},
 		{"a user who is not allowed", s.vend(monitetest.DemoViewerUserID, app, "app-token"), 403, "proxy_entity_user_not_allowed"},
 		{"no app token", s.vend(monitetest.DemoEntityUserID), 401, "proxy_app_token"},
-		{"a page", s.vend(monitetest.DemoEntityUserID, app, "app-token", "Origin", "https://evil.example"), 403, "proxy_browser_refused"},
+		{"a page, which cannot know the app token", s.vend(monitetest.DemoEntityUserID, "Origin", "https://evil.example"), 403, "proxy_browser_refused"},
 		{"an API call", s.vendRaw("GET", "/v1/entities", "", app, "app-token"), 404, "proxy_not_found"},
 		{"GET", s.vendRaw("GET", "/v1/auth/token", "", app, "app-token"), 405, "proxy_method_refused"},
 		{"the data listener", s.mustCall("POST", "/v1/auth/token", `{"grant_type":"entity_user"}`, app, "app-token"), 403, "proxy_route_refused"},

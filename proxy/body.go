@@ -183,7 +183,7 @@ func (s *streamedBody) look(limit int) ([]byte, error) {
 		}
 		n, err := s.read1(head[len(head):min(cap(head), limit)])
 		head = head[:len(head)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -66,7 +67,7 @@ func foreignReferer(values []string, in *http.Request) bool {
 // holds too. Cross-Origin-Resource-Policy has one value, and two would be none.
 func guardFromPages(header http.Header) {
 	if own := header["Content-Security-Policy"]; len(own) > 0 {
-		header["Content-Security-Policy"] = append(own[:len(own):len(own)], sandbox[0])
+		header["Content-Security-Policy"] = append(slices.Clip(own), sandbox[0])
 	} else {
 		header["Content-Security-Policy"] = sandbox
 	}

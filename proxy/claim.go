@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -283,9 +284,7 @@ func (c *call) deliver(claim *writes.Claim, failed bool) {
 // respondAgain responds with what was kept of an earlier response.
 func (c *call) respondAgain(kept *writes.Response) {
 	response := &http.Response{StatusCode: kept.Status, Header: http.Header{}, Body: http.NoBody, ContentLength: int64(len(kept.Body))}
-	for name, values := range kept.Fields {
-		response.Header[name] = values
-	}
+	maps.Copy(response.Header, kept.Fields)
 	if len(kept.Body) > 0 {
 		response.Body = io.NopCloser(bytes.NewReader(kept.Body))
 	}

@@ -57,7 +57,7 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 	}
 	if err != nil || again.Equal(token) {
 		c.tokenRefused = true
-		return response, nil
+		return response, nil //nolint:nilerr // without a successor the response of upstream stands
 	}
 	return c.sendAgain(again, out, response, reason)
 }

@@ -34,7 +34,7 @@ var allProblems = []*problem{
 	&problemReadOnly, &problemUnknownIdentity, &problemMethod, &problemBodyTooLarge, &problemTargetTooLong, &problemHost,
 	&problemHeaderTooLarge, &problemUpgrade, &problemInternal, &problemTokenRejected,
 	&problemUserTokenRejected, &problemUpstreamUnreachable, &problemUpstreamName, &problemUpstreamCertificate, &problemUpstreamBroken,
-	&problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemDraining, &problemUpstreamTimeout,
+	&problemTokenUnavailable, &problemTokenPaced, &problemOverloaded, &problemRateLimited, &problemDraining, &problemUpstreamTimeout,
 	&problemKey, &problemRepeatID, &problemRepeat, &problemRepeatInProgress, &problemKeyInProgress, &problemResponseGone, &problemKeyReused,
 	&problemKeyUnavailable,
 	&problemNotForwarded, &problemRule, &problemIdentityReadOnly, &problemHandle, &problemGrant, &problemTokenRequest,
@@ -52,7 +52,8 @@ var contractTypes = map[string]int{
 	"proxy_repeat_refused": 409, "proxy_idempotency_in_progress": 409, "proxy_idempotency_answer_gone": 409,
 	"proxy_idempotency_key_reused": 422, "proxy_idempotency_unavailable": 503,
 	"proxy_bad_header": 400, "proxy_internal_error": 500,
-	"proxy_bad_framing": 400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
+	"proxy_rate_limited": 503,
+	"proxy_bad_framing":  400, "proxy_expectation_refused": 417, "proxy_coding_refused": 501, "proxy_version_refused": 505,
 }
 
 // The error types of RFC 9209 section 2.3.
@@ -145,7 +146,7 @@ func TestClassify(t *testing.T) {
 		{send(upstream.OpTLS, not, false, errors.New("handshake failure")), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpProxy, not, false, errors.New("407")), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpRequest, not, false, errors.New("field")), sent, &problemUpstreamUnreachable, NotSent, ""},
-		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), sent, &problemOverloaded, NotSent, "1"},
+		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), sent, &problemOverloaded, &problemRateLimited, NotSent, "1"},
 		{send(upstream.OpWrite, not, false, reset), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpWrite, unknown, false, reset), sent, &problemUpstreamBroken, Unknown, ""},
 		{send(upstream.OpWrite, unknown, true, os.ErrDeadlineExceeded), sent, &problemUpstreamTimeout, Unknown, ""},
@@ -157,7 +158,7 @@ func TestClassify(t *testing.T) {
 		// The second attempt never left: the first was refused, nothing happened.
 		{send(upstream.OpDial, not, false, refusedDial), replayed, &problemUpstreamUnreachable, Rejected, ""},
 		{send(upstream.OpRead, unknown, false, reset), replayed, &problemUpstreamBroken, Unknown, ""},
-		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), replayed, &problemOverloaded, Rejected, "1"},
+		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), replayed, &problemOverloaded, &problemRateLimited, Rejected, "1"},
 		{errors.New("panic"), call{}, &problemInternal, NotSent, ""}, {errors.New("panic"), sent, &problemInternal, Unknown, ""},
 		{context.DeadlineExceeded, call{}, &problemInternal, NotSent, ""},
 		{&failed{problem: &problemBodyTooLarge, outcome: Unknown}, sent, &problemBodyTooLarge, Unknown, ""},

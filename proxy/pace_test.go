@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,24 +21,25 @@ func monite(status int, fields ...string) *http.Response {
 func TestRequestsArePacedAndRefusedAfterASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer(20, nil)
-		began, refused, last := time.Now(), 0, time.Duration(0)
-		for range 60 { // at once: two go, twenty wait up to a second, the others are refused
+		began := time.Now()
+		var refused, last atomic.Int64 // last in nanoseconds after began
+		for range 60 {                 // at once: two go, twenty wait up to a second, the others are refused
 			go func() {
 				err := p.wait(t.Context())
 				if failed, ok := errors.AsType[*failed](err); ok {
-					refused++
+					refused.Add(1)
 					if failed.problem != &problemRateLimited || failed.outcome != NotSent || failed.retryAfter <= time.Second {
 						t.Errorf("refused with %+v", failed)
 					}
 					return
 				}
-				last = time.Since(began)
+				last.Store(int64(time.Since(began)))
 			}()
 			synctest.Wait()
 		}
 		time.Sleep(2 * time.Second)
-		if refused != 38 || last != time.Second {
-			t.Errorf("%d of 60 are refused, the last goes after %v, want 38 and 1s", refused, last)
+		if refused.Load() != 38 || last.Load() != int64(time.Second) {
+			t.Errorf("%d of 60 are refused, the last goes after %v, want 38 and 1s", refused.Load(), time.Duration(last.Load()))
 		}
 	})
 }

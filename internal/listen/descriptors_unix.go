@@ -11,5 +11,5 @@ func descriptors() int {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return fewDescriptors
 	}
-	return int(min(uint64(limit.Cur), manyDescriptors))
+	return int(min(uint64(limit.Cur), manyDescriptors)) //nolint:unconvert // FreeBSD has a signed one
 }

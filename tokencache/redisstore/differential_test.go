@@ -235,7 +235,7 @@ func (d *differential) settle(seen []any, within float64) (differs string) {
 			}
 			h.value = value
 		// A record holds the moment at which it lapses.
-		case i == 6 && len(value) > headLen && len(h.value) >= headLen && value[:33] == h.value[:33]:
+		case i == 6 && len(value) >= headLen && len(h.value) >= headLen && value[:33] == h.value[:33]:
 			h.value = value
 		case value != h.value[:min(len(h.value), 101)]:
 			return fmt.Sprintf("%s: memory holds %q, Redis %q", key, h.value, value)

@@ -331,8 +331,14 @@ var situations = []struct {
 		time.Sleep(20 * time.Second)
 		return f.measure()
 		// The budget of those who have lost their patience; and a mint that begins then may
-		// take longer than what is left of the hold.
-	}, func(n int) (int, int) { return 8 + 4*20, 1 + n/100 }},
+		// take longer than what is left of the hold. Where the budget is enough for all,
+		// that is so for each of them, and not only until the first has a token for all.
+	}, func(n int) (int, int) {
+		if n <= 8+4*20 {
+			return n, n / 3
+		}
+		return 8 + 4*20, 1 + n/100
+	}},
 	{"endpoint answers 503 for 20 min over the tokens' end", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(18 * time.Minute)
