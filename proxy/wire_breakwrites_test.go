@@ -43,3 +43,24 @@ func TestLengthOfABodyDoesNotDependOnHowItArrives(t *testing.T) {
 
 // noDeadlines is a response writer of which only the deadlines are used.
 type noDeadlines struct{ http.ResponseWriter }
+
+// What is said of a write is what docs/errors.md says; of a read nothing is.
+func TestOutcomeOfEachStatusOfUpstream(t *testing.T) {
+	for status := range 600 {
+		unknown := status == 500 || status == 502 || status == 504 || status >= 520 && status <= 527
+		certain := status < 500 || status == 501 || status == 503 || status == 505
+		if doubt := verdictOn(status) == doubtful; unknown && !doubt || certain && doubt {
+			t.Errorf("%d: in doubt is %v", status, doubt)
+		}
+	}
+}
+
+func TestReplayedResponseSaysItsLength(t *testing.T) {
+	r, f := newRepeatRig(t)
+	first, _ := r.do("POST", "/v1/payables", "{}", headerKey, "k")
+	again, _ := r.do("POST", "/v1/payables", "{}", headerKey, "k")
+	if again.Header.Get(headerReplayed) != "true" || again.ContentLength != first.ContentLength || first.ContentLength <= 0 {
+		t.Errorf("the length is %d, was %d: %v", again.ContentLength, first.ContentLength, again.Header)
+	}
+	f.wants(t, 1)
+}

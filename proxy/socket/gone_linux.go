@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,8 +45,10 @@ func Gone(nc net.Conn) bool {
 			gone = err == nil && n > 0 && look[0].Revents&unix.POLLERR != 0
 			return
 		}
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) //nolint:gosec // a descriptor
-		if err == nil {
+		var info unix.TCPInfo
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // as package unix does
+		if errno == 0 {
 			gone = info.State == tcpClose || info.State == tcpCloseWait && (info.Unacked > 0 || info.Notsent_bytes > 0)
 		}
 	})
