@@ -1,18 +1,13 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // tlsFiles are the files of a data listener.
@@ -88,26 +83,10 @@ func TestRemoteListenerSaysWhatStillGuardsIt(t *testing.T) {
 	}
 }
 
-// pair writes a certificate and its key, and returns the certificate's DER.
-func pair(t *testing.T, certFile, keyFile string) []byte {
+// pair writes a certificate and its key.
+func pair(t *testing.T, certFile, keyFile string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<60))
-	template := &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	writeFile(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	return der
+	wiretest.WritePair(t, certFile, keyFile, wiretest.SelfSigned())
 }
 
 func TestNoClientCertificateByDefault(t *testing.T) {

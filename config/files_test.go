@@ -1,44 +1,21 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-// certificate returns a self-signed root in PEM.
-func certificate(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a test root"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
 func TestCAFileIsAddedToTheRoots(t *testing.T) {
-	text := certificate(t)
+	text := string(wiretest.NewAuthority().PEM())
 	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), "a comment\n"+text)
 	cfg := mustLoad(t, map[string]string{"MONITE_CA_FILE": path})
 	block, _ := pem.Decode([]byte(text))
@@ -170,14 +147,16 @@ func TestUnreadableSecretFileIsAMistake(t *testing.T) {
 // missing.
 func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 	dir := t.TempDir()
-	good := certificate(t)
+	good := string(wiretest.NewAuthority().PEM())
 	tests := []struct{ name, path, want string }{
 		{"missing", filepath.Join(dir, "none"), "no such file or directory"},
 		{"directory", dir, "it is a directory"},
 		{"empty", writeFile(t, filepath.Join(dir, "empty"), ""), "it is empty"},
 		{"text", writeFile(t, filepath.Join(dir, "text"), "hello\n"), "no certificate is in it"},
-		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "no certificate is in it, but a PRIVATE KEY"},
-		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "certificate 2 in it is broken or cut off"},
+		{"key only", writeFile(t, filepath.Join(dir, "key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+			"no certificate is in it, but a PRIVATE KEY"},
+		{"broken second", writeFile(t, filepath.Join(dir, "broken"), good+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+			"certificate 2 in it is broken or cut off"},
 		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "certificate 2 in it is broken or cut off"},
 	}
 	for _, tc := range tests {

@@ -99,7 +99,8 @@ func TestIdentityHasWhatTheFileSays(t *testing.T) {
 	if !anyEntity.AllowedEntityIDs.Any() || anyEntity.EntityID != "" || len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "line 6") {
 		t.Errorf("any = %+v, warnings %q", anyEntity, cfg.Warnings)
 	}
-	if shop.EntityID != "" || !shop.AllowedEntityIDs.Contains("aaaaaaaa-0000-4000-8000-00000000000f") || !shop.ReadOnly || shop.APIVersion != "2023-09-01" {
+	if shop.EntityID != "" || !shop.AllowedEntityIDs.Contains("aaaaaaaa-0000-4000-8000-00000000000f") || !shop.ReadOnly ||
+		shop.APIVersion != "2023-09-01" {
 		t.Errorf("shop = %+v", shop)
 	}
 	// A list of one leaves no choice.
@@ -143,7 +144,8 @@ func TestFileAndEnvironmentAgreeOnPairs(t *testing.T) {
 
 // Those of the file come with those of the variables.
 func TestIdentitiesFileIsJudgedTogetherWithTheEnvironment(t *testing.T) {
-	_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": "testdata/identities/bad/flag-yes.yaml", "MONITE_READ_ONLY": "x", "MONITE_ENTITY_ID": "y"})
+	_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": "testdata/identities/bad/flag-yes.yaml", "MONITE_READ_ONLY": "x",
+		"MONITE_ENTITY_ID": "y"})
 	if got := lines(err); len(got) != 3 {
 		t.Errorf("mistakes %q, want three", got)
 	}
@@ -154,7 +156,8 @@ func TestIdentitiesFileThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(large, make([]byte, maxIdentitiesFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is a directory)", large: "(it is larger than 1 MiB)"} {
+	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is a directory)",
+		large: "(it is larger than 1 MiB)"} {
 		_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path})
 		if got := lines(err); len(got) != 1 || got[0] != "MONITE_IDENTITIES_FILE: want the path of a YAML file with named identities "+want {
 			t.Errorf("%s: mistakes %q, want %q", path, got, want)
@@ -167,9 +170,13 @@ func TestMistakesOfIdentitiesFileHoldNoValue(t *testing.T) {
 	const canary = "canary-5f3a"
 	path := filepath.Join(t.TempDir(), "identities.yaml")
 	for _, text := range []string{
-		canary, "identities: " + canary, "identities:\n  - " + canary, canary + ": x", "identities:\n  - " + canary + ": x\n", "identities: [" + canary, "\t" + canary, "identities: !" + canary + " x", "identities: *" + canary, "? " + canary + "\n: &" + canary + " x\n" + canary + ": y",
-		"identities:\n  - name: " + canary + "_\n    grant_type: " + canary + "\n    entity_id: " + canary + "\n    entity_user_id: " + canary + "\n    allowed_entity_ids: [" + canary + "]\n    api_version: " + canary + "\n    path_prefix: " + canary +
-			"\n    listen_addr: " + canary + "\n    socket_mode: " + canary + "\n    by_name: " + canary + "\n    allow: [" + canary + ", GET " + canary + "]\n    " + canary + ": " + canary + "\n",
+		canary, "identities: " + canary, "identities:\n  - " + canary, canary + ": x", "identities:\n  - " + canary + ": x\n",
+		"identities: [" + canary, "\t" + canary, "identities: !" + canary + " x", "identities: *" + canary,
+		"? " + canary + "\n: &" + canary + " x\n" + canary + ": y",
+		"identities:\n  - name: " + canary + "_\n    grant_type: " + canary + "\n    entity_id: " + canary + "\n    entity_user_id: " + canary +
+			"\n    allowed_entity_ids: [" + canary + "]\n    api_version: " + canary + "\n    path_prefix: " + canary +
+			"\n    listen_addr: " + canary + "\n    socket_mode: " + canary + "\n    by_name: " + canary + "\n    allow: [" + canary + ", GET " +
+			canary + "]\n    " + canary + ": " + canary + "\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -194,7 +201,8 @@ func FuzzIdentitiesFile(f *testing.F) {
 			return
 		}
 		for _, i := range read.All {
-			if !identityName().MatchString(i.Name) || i.PathPrefix != "" && i.PathPrefix[0] != '/' || (i.GrantType == "entity_user") != (i.EntityUserID != "") {
+			if !identityName().MatchString(i.Name) || i.PathPrefix != "" && i.PathPrefix[0] != '/' ||
+				(i.GrantType == "entity_user") != (i.EntityUserID != "") {
 				t.Errorf("%q is accepted as %+v", text, i)
 			}
 		}

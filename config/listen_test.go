@@ -38,7 +38,8 @@ func TestListenAddressSaysWhoReachesIt(t *testing.T) {
 		}
 		network, dial := l.DialAddress()
 		if l.Loopback() != tc.loopback || l.AllInterfaces() != tc.all || dial != tc.dial || network != l.Network {
-			t.Errorf("%s: loopback %v, all %v, dial %s %s, want %v, %v, %s", tc.text, l.Loopback(), l.AllInterfaces(), network, dial, tc.loopback, tc.all, tc.dial)
+			t.Errorf("%s: loopback %v, all %v, dial %s %s, want %v, %v, %s", tc.text, l.Loopback(), l.AllInterfaces(), network, dial, tc.loopback,
+				tc.all, tc.dial)
 		}
 	}
 }
@@ -183,7 +184,8 @@ func TestAllowedPeerUIDs(t *testing.T) {
 // Who relies on the list must not find out later that a port has no users.
 func TestAllowedPeerUIDsNeedASocket(t *testing.T) {
 	_, err := load(t, map[string]string{"MONITE_ALLOWED_PEER_UIDS": "1000"})
-	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR (MONITE_LISTEN_ADDR is not a unix socket)"}
+	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR " +
+		"(MONITE_LISTEN_ADDR is not a unix socket)"}
 	if diff := cmp.Diff(want, lines(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -222,7 +224,8 @@ func TestPlacesAreLookedAtAndNothingIsOpened(t *testing.T) {
 	}
 	identities := writeFile(t, filepath.Join(directory, "identities"),
 		"identities:\n- name: billing\n  grant_type: client_credentials\n  listen_addr: unix:"+directory+"/none/b.sock\n")
-	got := lines(mustLoad(t, map[string]string{"MONITE_IDENTITIES_FILE": identities, "MONITE_LISTEN_ADDR": "unix:" + directory + "/none/a.sock"}).CheckPlaces())
+	got := lines(mustLoad(t, map[string]string{"MONITE_IDENTITIES_FILE": identities,
+		"MONITE_LISTEN_ADDR": "unix:" + directory + "/none/a.sock"}).CheckPlaces())
 	if want := []string{
 		"MONITE_IDENTITIES_FILE: want a listen_addr of billing in a folder that exists: make the folder first",
 		"MONITE_LISTEN_ADDR: want an address in a folder that exists: make the folder first",

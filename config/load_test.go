@@ -27,8 +27,9 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"MONITE_ALLOW_REMOTE": "false", "MONITE_ADMIN_ADDR": "localhost:8081", "MONITE_READ_ONLY": "false",
 		"MONITE_PROXY_FROM_ENV": "false", "MONITE_TOKEN_TIMEOUT": "10s", "MONITE_REFRESH_BEFORE": "5m",
 		"MONITE_HOLD_TIMEOUT": "5s", "MONITE_MAX_IDENTITIES": "1024", "MONITE_MAX_IN_FLIGHT": "512", "MONITE_MAX_MINTS_PER_SECOND": "20",
-		"MONITE_VEND_SOCKET_MODE": "0600", "MONITE_REPEAT_GUARD": "10m", "MONITE_IDEMPOTENCY_TTL": "24h", "MONITE_REDIS_TIMEOUT": "50ms", "MONITE_MAX_REQUESTS_PER_SECOND": "0",
-		"MONITE_MAX_BODY_BYTES": "33554432", "MONITE_REPLAY_BODY_BYTES": "65536", "MONITE_UPSTREAM_TIMEOUT": "1m", "MONITE_KEEP_WARM": "10m",
+		"MONITE_VEND_SOCKET_MODE": "0600", "MONITE_REPEAT_GUARD": "10m", "MONITE_IDEMPOTENCY_TTL": "24h", "MONITE_REDIS_TIMEOUT": "50ms",
+		"MONITE_MAX_REQUESTS_PER_SECOND": "0",
+		"MONITE_MAX_BODY_BYTES":          "33554432", "MONITE_REPLAY_BODY_BYTES": "65536", "MONITE_UPSTREAM_TIMEOUT": "1m", "MONITE_KEEP_WARM": "10m",
 		"MONITE_SHUTDOWN_DELAY": "0s", "MONITE_DRAIN_TIMEOUT": "25s", "MONITE_QUIT_ENDPOINT": "false",
 		"MONITE_LOG_LEVEL": "info", "MONITE_LOG_FORMAT": "json", "MONITE_STATUS_PAGE": "true", "MONITE_TOKEN_HANDLES": "false",
 		"MONITE_SOCKET_MODE": "0600", "MONITE_CONFINE": "auto",
@@ -55,8 +56,10 @@ func TestEveryVariableReachesTheConfig(t *testing.T) {
 		"MONITE_MAX_IN_FLIGHT": "2", "MONITE_MAX_BODY_BYTES": "3", "MONITE_REPLAY_BODY_BYTES": "0",
 		"MONITE_UPSTREAM_TIMEOUT": "1h", "MONITE_KEEP_WARM": "0", "MONITE_SHUTDOWN_DELAY": "1s", "MONITE_DRAIN_TIMEOUT": "0s",
 		"MONITE_QUIT_ENDPOINT": "true", "MONITE_LOG_LEVEL": "trace", "MONITE_LOG_FORMAT": "console",
-		"MONITE_STATUS_PAGE": "false", "MONITE_LISTENER": "std", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require", "MONITE_VEND_ADDR": "unix:/run/vend.sock", "MONITE_MAX_MINTS_PER_SECOND": "7",
-		"MONITE_REPEAT_GUARD": "0", "MONITE_IDEMPOTENCY_TTL": "168h", "MONITE_VEND_SOCKET_MODE": "0660", "MONITE_VEND_ALLOWED_PEER_UIDS": "7,5", "MONITE_VEND_APP_TOKEN": "vend-token",
+		"MONITE_STATUS_PAGE": "false", "MONITE_LISTENER": "std", "MONITE_SOCKET_MODE": "0660", "MONITE_CONFINE": "require",
+		"MONITE_VEND_ADDR": "unix:/run/vend.sock", "MONITE_MAX_MINTS_PER_SECOND": "7",
+		"MONITE_REPEAT_GUARD": "0", "MONITE_IDEMPOTENCY_TTL": "168h", "MONITE_VEND_SOCKET_MODE": "0660", "MONITE_VEND_ALLOWED_PEER_UIDS": "7,5",
+		"MONITE_VEND_APP_TOKEN": "vend-token",
 	})
 	cfg, err := Load()
 	if err != nil {
@@ -149,11 +152,13 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		case "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_PROTOCOL":
 			continue // the one of traces counts
 		}
-		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == redisCAFile || v.name == "MONITE_IDENTITIES_FILE" || strings.HasPrefix(v.name, "MONITE_UPSTREAM_") || strings.HasPrefix(v.name, "MONITE_TLS_") {
+		if !strings.HasSuffix(v.name, "_FILE") || v.name == "MONITE_CA_FILE" || v.name == redisCAFile || v.name == "MONITE_IDENTITIES_FILE" ||
+			strings.HasPrefix(v.name, "MONITE_UPSTREAM_") || strings.HasPrefix(v.name, "MONITE_TLS_") {
 			want = append(want, v.name)
 		}
 	}
-	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE", "MONITE_APP_TOKEN_FILE", "MONITE_VEND_APP_TOKEN_FILE", redisURL + "_FILE", redisPassword + "_FILE"} {
+	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE", "MONITE_APP_TOKEN_FILE", "MONITE_VEND_APP_TOKEN_FILE",
+		redisURL + "_FILE", redisPassword + "_FILE"} {
 		delete(pairs, name)
 	}
 	want = append(want, "MONITE_ADMIN_ADDRR")
@@ -182,7 +187,8 @@ func TestSecretsLeaveTheEnvironment(t *testing.T) {
 		{"MONITE_APP_TOKEN": "token", "MONITE_LOG_LEVEL": "bad"},
 	} {
 		_, _ = load(t, pairs)
-		for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN", "MONITE_VEND_APP_TOKEN", "MONITE_REDIS_URL", "MONITE_REDIS_PASSWORD", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN", "MONITE_VEND_APP_TOKEN", "MONITE_REDIS_URL",
+			"MONITE_REDIS_PASSWORD", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
 			if _, set := os.LookupEnv(name); set {
 				t.Errorf("%s is still set", name)
 			}
@@ -191,7 +197,8 @@ func TestSecretsLeaveTheEnvironment(t *testing.T) {
 }
 
 func TestSecretsAreNotCopiedAsPlainText(t *testing.T) {
-	environ(t, map[string]string{"MONITE_APP_TOKEN": "CANARY", "MONITE_CLIENT_ID": "CANARY", "MONITE_CLIENT_SECRET": "CANARY", "MONITE_LOG_LEVEL": "info"})
+	environ(t, map[string]string{"MONITE_APP_TOKEN": "CANARY", "MONITE_CLIENT_ID": "CANARY", "MONITE_CLIENT_SECRET": "CANARY",
+		"MONITE_LOG_LEVEL": "info"})
 	want := map[string]string{"MONITE_APP_TOKEN": "set", "MONITE_CLIENT_ID": "set", "MONITE_CLIENT_SECRET": "set", "MONITE_LOG_LEVEL": "info"}
 	if diff := cmp.Diff(want, ownVariables()); diff != "" {
 		t.Errorf("ownVariables() (-want +got):\n%s", diff)

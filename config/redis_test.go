@@ -24,9 +24,12 @@ func TestRedisURLSaysWhereTheStoreIs(t *testing.T) {
 		{"REDISS://me:p%20w@a,b:7/", Redis{Addresses: []string{"a:6379", "b:7"}, TLS: true}, "me", "p w", "rediss://a:6379,b:7/0"},
 		{"valkey://cache/1", Redis{Addresses: []string{"cache:6379"}, Database: 1}, "", "", "valkey://cache:6379/1"},
 		{"valkeys://cache", Redis{Addresses: []string{"cache:6379"}, TLS: true}, "", "", "valkeys://cache:6379/0"},
-		{"redis://[::1]:6380,[2001:db8::1]", Redis{Addresses: []string{"[::1]:6380", "[2001:db8::1]:6379"}}, "", "", "redis://[::1]:6380,[2001:db8::1]:6379/0"},
-		{"redis+sentinel://s1,s2:1/mymaster", Redis{Addresses: []string{"s1:26379", "s2:1"}, Master: "mymaster"}, "", "", "redis+sentinel://s1:26379,s2:1/mymaster/0"},
-		{"rediss+sentinel://u:p@s1/mymaster/2", Redis{Addresses: []string{"s1:26379"}, Master: "mymaster", TLS: true, Database: 2}, "u", "p", "rediss+sentinel://s1:26379/mymaster/2"},
+		{"redis://[::1]:6380,[2001:db8::1]", Redis{Addresses: []string{"[::1]:6380", "[2001:db8::1]:6379"}}, "", "",
+			"redis://[::1]:6380,[2001:db8::1]:6379/0"},
+		{"redis+sentinel://s1,s2:1/mymaster", Redis{Addresses: []string{"s1:26379", "s2:1"}, Master: "mymaster"}, "", "",
+			"redis+sentinel://s1:26379,s2:1/mymaster/0"},
+		{"rediss+sentinel://u:p@s1/mymaster/2", Redis{Addresses: []string{"s1:26379"}, Master: "mymaster", TLS: true, Database: 2}, "u", "p",
+			"rediss+sentinel://s1:26379/mymaster/2"},
 		{"unix:/run/redis.sock", Redis{Network: "unix", Addresses: []string{"/run/redis.sock"}}, "", "", "unix:/run/redis.sock"},
 	} {
 		cfg, err := load(t, map[string]string{"MONITE_REDIS_URL": tc.url, "MONITE_REDIS_TIMEOUT": "20ms"})
@@ -42,7 +45,8 @@ func TestRedisURLSaysWhereTheStoreIs(t *testing.T) {
 		if tc.want.Network == "" {
 			tc.want.Network = "tcp"
 		}
-		if diff := cmp.Diff([]any{tc.want.Network, tc.want.Addresses, tc.want.Master, tc.want.Database, tc.want.TLS}, []any{got.Network, got.Addresses, got.Master, got.Database, got.TLS}); diff != "" {
+		if diff := cmp.Diff([]any{tc.want.Network, tc.want.Addresses, tc.want.Master, tc.want.Database, tc.want.TLS},
+			[]any{got.Network, got.Addresses, got.Master, got.Database, got.TLS}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.url, diff)
 		}
 	}

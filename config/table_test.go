@@ -55,12 +55,13 @@ func TestUsageFitsATerminal(t *testing.T) {
 
 func TestVariableOrTopicIsExplained(t *testing.T) {
 	for word, want := range map[string]string{
-		"MONITE_TOKEN_TIMEOUT": "MONITE_TOKEN_TIMEOUT\n  meaning  limit for one token request\n  default  10s\n  accepts  a duration from 50ms to 5m, such as 10s\n",
-		"token_timeout":        "MONITE_TOKEN_TIMEOUT\n  meaning",
-		"monite_app_token":     "MONITE_APP_TOKEN\n",
-		"OTEL_SERVICE_NAME":    "OTEL_SERVICE_NAME\n",
-		"vend":                 "MONITE_VEND_ADDR\n",
-		"Admin":                "MONITE_ADMIN_ADDR\n",
+		"MONITE_TOKEN_TIMEOUT": "MONITE_TOKEN_TIMEOUT\n  meaning  limit for one token request\n  default  10s\n" +
+			"  accepts  a duration from 50ms to 5m, such as 10s\n",
+		"token_timeout":     "MONITE_TOKEN_TIMEOUT\n  meaning",
+		"monite_app_token":  "MONITE_APP_TOKEN\n",
+		"OTEL_SERVICE_NAME": "OTEL_SERVICE_NAME\n",
+		"vend":              "MONITE_VEND_ADDR\n",
+		"Admin":             "MONITE_ADMIN_ADDR\n",
 	} {
 		if got, ok := Explain(word); !ok || !strings.HasPrefix(got, want) {
 			t.Errorf("Explain(%q) = %q, %v, want %q", word, got, ok, want)

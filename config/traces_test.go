@@ -1,25 +1,21 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestTracesAreOffUnlessAnEndpointIsSet(t *testing.T) {
 	for name, pairs := range map[string]map[string]string{
-		"nothing":                 {},
-		"only the rest":           {"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "xray", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/missing", "OTEL_SERVICE_NAME": "x"},
+		"nothing": {},
+		"only the rest": {"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "xray",
+			"OTEL_EXPORTER_OTLP_CERTIFICATE": "/missing", "OTEL_SERVICE_NAME": "x"},
 		"disabled":                {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
 		"no exporter":             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"},
 		"disabled, and bad":       {"OTEL_EXPORTER_OTLP_ENDPOINT": "@@", "OTEL_SDK_DISABLED": "true"},
@@ -42,13 +38,15 @@ func TestTracesFromTheVariables(t *testing.T) {
 			"https://c.example/otlp/v1/traces 10s monite-proxy [] parentbased_always_on 1 2048 512 5s []"},
 		"that of traces is whole": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "@@", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c.example/own"},
 			"https://c.example/own 10s monite-proxy [] parentbased_always_on 1 2048 512 5s []"},
-		"everything": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_EXPORTER_OTLP_HEADERS": "a=1", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "b=2,c=3",
-			"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2000", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
+		"everything": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_EXPORTER_OTLP_HEADERS": "a=1",
+			"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "b=2,c=3",
+			"OTEL_EXPORTER_OTLP_TIMEOUT":        "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2000", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
 			"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
 			"OTEL_RESOURCE_ATTRIBUTES": "service.name=other, k8s.pod.name=a%2Cb", "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25",
 			"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5", "OTEL_BSP_SCHEDULE_DELAY": "100"},
 			"http://localhost:4318/v1/traces 1.5s other [{service.name other} {k8s.pod.name a,b}] traceidratio 0.25 10 5 100ms [b=2 c=3]"},
-		"a name of its own": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost", "OTEL_SERVICE_NAME": "billing", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"},
+		"a name of its own": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost", "OTEL_SERVICE_NAME": "billing",
+			"OTEL_RESOURCE_ATTRIBUTES": "service.name=other"},
 			"http://localhost/v1/traces 10s billing [{service.name other}] parentbased_always_on 1 2048 512 5s []"},
 	} {
 		got := mustLoad(t, tc.pairs).Traces
@@ -56,7 +54,8 @@ func TestTracesFromTheVariables(t *testing.T) {
 		for _, f := range got.Headers {
 			fields = append(fields, f.Name+"="+f.Value.Reveal())
 		}
-		text := fmt.Sprint(got.Endpoint, got.Timeout, " ", got.ServiceName, " ", got.Attributes, " ", got.Sampler, " ", got.Ratio, " ", got.QueueSize, " ", got.BatchSize, " ", got.BatchDelay, " ", fields)
+		text := fmt.Sprint(got.Endpoint, got.Timeout, " ", got.ServiceName, " ", got.Attributes, " ", got.Sampler, " ", got.Ratio, " ",
+			got.QueueSize, " ", got.BatchSize, " ", got.BatchDelay, " ", fields)
 		text = strings.Replace(text, got.Endpoint.String(), got.Endpoint.String()+" ", 1)
 		if diff := cmp.Diff(tc.want, strings.ReplaceAll(text, "  ", " ")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -81,7 +80,8 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 		}
 	}
 	for _, ratio := range []string{"-0.1", "1.1", "NaN", "half"} {
-		_, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
+		_, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+			"OTEL_TRACES_SAMPLER_ARG": ratio})
 		if got := lines(err); len(got) != 1 || !strings.HasPrefix(got[0], "OTEL_TRACES_SAMPLER_ARG: ") {
 			t.Errorf("ratio %s: %q, want one mistake", ratio, got)
 		}
@@ -89,7 +89,8 @@ func TestBadTraceVariablesAreMistakes(t *testing.T) {
 }
 
 func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
-	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/CANARY", "OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
+	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/CANARY",
+		"OTEL_RESOURCE_ATTRIBUTES": "team=CANARY", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=CANARY"})
 	text := fmt.Sprintf("%+v %+v %#v", cfg.Redacted(), cfg.Traces.Headers, cfg.Warnings)
 	if strings.Contains(text, "CANARY") {
 		t.Errorf("shown: %s", around(text, "CANARY"))
@@ -103,16 +104,7 @@ func TestTraceSettingsShowNoValueOfAnAttributeOrHeader(t *testing.T) {
 }
 
 func TestCollectorHasRootsOfItsOwn(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(wiretest.NewAuthority().PEM()))
 	cfg := mustLoad(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector", "OTEL_EXPORTER_OTLP_CERTIFICATE": path})
 	if cfg.Traces.RootCAs == nil || cfg.RootCAs != nil {
 		t.Errorf("roots of the collector %v, of upstream %v: want only the former", cfg.Traces.RootCAs, cfg.RootCAs)

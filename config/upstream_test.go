@@ -30,7 +30,8 @@ func TestProxyThatCannotBeParsedIsAMistake(t *testing.T) {
 			t.Setenv(name, tc.value)
 			_, err := load(t, map[string]string{"MONITE_PROXY_FROM_ENV": "true"})
 			got := lines(err)
-			if len(got) != 1 || !strings.HasPrefix(got[0], name+": want ") || !strings.HasSuffix(got[0], tc.want) || len(tc.value) > 9 && strings.Contains(got[0], tc.value) {
+			if len(got) != 1 || !strings.HasPrefix(got[0], name+": want ") || !strings.HasSuffix(got[0], tc.want) || len(tc.value) > 9 &&
+				strings.Contains(got[0], tc.value) {
 				t.Errorf("%s=%q: mistakes %q, want one that ends in %q", name, tc.value, got, tc.want)
 			}
 			if _, err := load(t, map[string]string{"MONITE_PROXY_FROM_ENV": "false"}); err != nil {

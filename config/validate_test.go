@@ -31,13 +31,16 @@ func TestVariablesHaveToAgree(t *testing.T) {
 		{"two random ports", map[string]string{"MONITE_LISTEN_ADDR": "127.0.0.1:0", "MONITE_ADMIN_ADDR": "127.0.0.1:0"}, nil},
 		{"one socket for both", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_ADMIN_ADDR": "unix:/run/./a.sock"},
 			[]string{"MONITE_ADMIN_ADDR: want another address than that of MONITE_LISTEN_ADDR"}},
-		{"vend inside a remote data listener", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8090", "MONITE_VEND_ADDR": "127.0.0.1:8090"},
+		{"vend inside a remote data listener", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":8090",
+			"MONITE_VEND_ADDR": "127.0.0.1:8090"},
 			[]string{"MONITE_VEND_ADDR: want another address than those of MONITE_LISTEN_ADDR and MONITE_ADMIN_ADDR"}},
 		{"vend that is allowed to be remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":8090"}, nil},
 		{"settings of a vend listener that is not there", map[string]string{"MONITE_VEND_SOCKET_MODE": "0660", "MONITE_VEND_APP_TOKEN": "x"},
-			[]string{"MONITE_VEND_SOCKET_MODE: want MONITE_VEND_ADDR with it, which is not set", "MONITE_VEND_APP_TOKEN: want MONITE_VEND_ADDR with it, which is not set"}},
+			[]string{"MONITE_VEND_SOCKET_MODE: want MONITE_VEND_ADDR with it, which is not set",
+				"MONITE_VEND_APP_TOKEN: want MONITE_VEND_ADDR with it, which is not set"}},
 		{"peers of a vend port", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_VEND_ALLOWED_PEER_UIDS": "1"},
-			[]string{"MONITE_VEND_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_VEND_ADDR (MONITE_VEND_ADDR is not a unix socket)"}},
+			[]string{"MONITE_VEND_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_VEND_ADDR " +
+				"(MONITE_VEND_ADDR is not a unix socket)"}},
 		{"IPv4 and IPv6 apart", map[string]string{"MONITE_LISTEN_ADDR": "[::1]:8080", "MONITE_ADMIN_ADDR": "0.0.0.0:8080"}, nil},
 	}
 	for _, tc := range tests {
@@ -49,7 +52,8 @@ func TestVariablesHaveToAgree(t *testing.T) {
 }
 
 func TestVendListenerInheritsWhatNarrowsAndNotWhatWidens(t *testing.T) {
-	wide := map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666", "MONITE_ALLOWED_PEER_UIDS": "5", "MONITE_APP_TOKEN": "of-the-data-listener", "MONITE_VEND_ADDR": "unix:/run/v.sock"}
+	wide := map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666", "MONITE_ALLOWED_PEER_UIDS": "5",
+		"MONITE_APP_TOKEN": "of-the-data-listener", "MONITE_VEND_ADDR": "unix:/run/v.sock"}
 	cfg := mustLoad(t, wide)
 	if cfg.VendSocketMode != 0o600 || !slices.Equal(cfg.VendAllowedPeerUIDs, []uint32{5}) || cfg.VendAppToken().Reveal() != "of-the-data-listener" {
 		t.Errorf("mode %o, peers %v, token %q", cfg.VendSocketMode, cfg.VendAllowedPeerUIDs, cfg.VendAppToken().Reveal())
@@ -116,7 +120,8 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		{"any user", map[string]string{"MONITE_ALLOWED_ENTITY_USER_IDS": "*"}, []string{"MONITE_ALLOWED_ENTITY_USER_IDS is *"}},
 		{"remote", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1"},
 			[]string{"MONITE_ALLOW_REMOTE: the data listener is open to other hosts, and without MONITE_APP_TOKEN"}},
-		{"remote with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1", "MONITE_APP_TOKEN": "long-enough-to-last"},
+		{"remote with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": "10.0.0.1:1",
+			"MONITE_APP_TOKEN": "long-enough-to-last"},
 			[]string{"MONITE_ALLOW_REMOTE: the data listener is open to other hosts; MONITE_APP_TOKEN travels"}},
 		{"all interfaces", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_LISTEN_ADDR": ":1"},
 			[]string{"MONITE_ALLOW_REMOTE", "MONITE_ALLOWED_HOSTS is empty"}},
@@ -124,8 +129,10 @@ func TestDangersAreSaidAloud(t *testing.T) {
 			[]string{"MONITE_ALLOW_REMOTE"}},
 		{"a token that can be guessed", map[string]string{"MONITE_APP_TOKEN": "fifteen-letters"}, []string{"MONITE_APP_TOKEN"}},
 		{"a token that cannot", map[string]string{"MONITE_APP_TOKEN": "sixteen--letters"}, nil},
-		{"a socket for everybody", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666"}, []string{"MONITE_SOCKET_MODE"}},
-		{"a socket for everybody with a list", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666", "MONITE_ALLOWED_PEER_UIDS": "1"}, nil},
+		{"a socket for everybody", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666"},
+			[]string{"MONITE_SOCKET_MODE"}},
+		{"a socket for everybody with a list", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0666",
+			"MONITE_ALLOWED_PEER_UIDS": "1"}, nil},
 		{"a socket for a group", map[string]string{"MONITE_LISTEN_ADDR": "unix:/run/a.sock", "MONITE_SOCKET_MODE": "0660"}, nil},
 		{"plaintext", map[string]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM": "true", "MONITE_API_URL": "http://sim:1"},
 			[]string{"MONITE_ALLOW_PLAINTEXT_UPSTREAM"}},
@@ -133,15 +140,19 @@ func TestDangersAreSaidAloud(t *testing.T) {
 		{"vend for nobody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9"}, []string{"MONITE_VEND_ADDR is set and no entity user is allowed"}},
 		{"vend for anybody", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_ALLOWED_ENTITY_USER_IDS": "*"},
 			[]string{"MONITE_ALLOWED_ENTITY_USER_IDS is *", "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*"}},
-		{"a vend socket for everybody", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA, "MONITE_VEND_SOCKET_MODE": "0666"},
+		{"a vend socket for everybody", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA,
+			"MONITE_VEND_SOCKET_MODE": "0666"},
 			[]string{"MONITE_VEND_SOCKET_MODE"}},
-		{"a vend token that can be guessed", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA, "MONITE_VEND_APP_TOKEN": "short"},
+		{"a vend token that can be guessed", map[string]string{"MONITE_VEND_ADDR": "unix:/run/v.sock", "MONITE_ALLOWED_ENTITY_USER_IDS": idA,
+			"MONITE_VEND_APP_TOKEN": "short"},
 			[]string{"MONITE_VEND_APP_TOKEN"}},
-		{"remote vend with a token of its own", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA, "MONITE_VEND_APP_TOKEN": "long-enough-to-last"},
+		{"remote vend with a token of its own", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9",
+			"MONITE_ENTITY_USER_ID": idA, "MONITE_VEND_APP_TOKEN": "long-enough-to-last"},
 			[]string{"MONITE_VEND_ADDR is open to other hosts; access tokens"}},
 		{"remote vend", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA},
 			[]string{"MONITE_VEND_ADDR is open to other hosts, and without MONITE_APP_TOKEN"}},
-		{"remote vend with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA, "MONITE_APP_TOKEN": "long-enough-to-last"},
+		{"remote vend with a token", map[string]string{"MONITE_ALLOW_REMOTE": "true", "MONITE_VEND_ADDR": ":9", "MONITE_ENTITY_USER_ID": idA,
+			"MONITE_APP_TOKEN": "long-enough-to-last"},
 			[]string{"MONITE_VEND_ADDR is open to other hosts; access tokens and MONITE_APP_TOKEN"}},
 		{"plaintext on loopback", map[string]string{"MONITE_API_URL": "http://localhost:1"}, nil},
 	}
@@ -158,7 +169,8 @@ func TestDangersAreSaidAloud(t *testing.T) {
 }
 
 func TestAllowListHoldsTheDefaultAndComparesAnyCase(t *testing.T) {
-	cfg := mustLoad(t, map[string]string{"MONITE_ENTITY_ID": idA, "MONITE_ALLOWED_ENTITY_IDS": strings.ToUpper(idB), "MONITE_ALLOWED_ENTITY_USER_IDS": "*"})
+	cfg := mustLoad(t, map[string]string{"MONITE_ENTITY_ID": idA, "MONITE_ALLOWED_ENTITY_IDS": strings.ToUpper(idB),
+		"MONITE_ALLOWED_ENTITY_USER_IDS": "*"})
 	tests := []struct {
 		name string
 		list AllowList

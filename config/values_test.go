@@ -52,8 +52,10 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_API_URL", "https://аpi.monite.com", "...(it has a space or a byte that is not printable ASCII in it)"}, // a Cyrillic а
 	{"MONITE_API_URL", "http://api.monite.com", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
 	{"MONITE_API_URL", "http://10.0.0.1", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
-	{"MONITE_API_URL", "http://localhost.evil.example", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
-	{"MONITE_API_URL", "http://127.0.0.1.evil.example", "an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
+	{"MONITE_API_URL", "http://localhost.evil.example",
+		"an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
+	{"MONITE_API_URL", "http://127.0.0.1.evil.example",
+		"an https:// origin: http:// is only for loopback, or with MONITE_ALLOW_PLAINTEXT_UPSTREAM=true"},
 
 	{"MONITE_API_URL", "https://api.tesouro.com", "...other paths and other names of header fields"},
 	{"MONITE_API_URL", "https://api.sandbox.tesouro.com/v1", "...other paths and other names of header fields"},
@@ -133,7 +135,8 @@ var badValues = []struct{ name, value, want string }{
 	{"MONITE_LOG_FORMAT", "text", "json or console"},
 	{"MONITE_AUDIT_LOG", "audit.log", "the absolute path of a file, in a directory that exists (it is not an absolute path)"},
 	{"MONITE_AUDIT_LOG", "/tmp/../etc/audit", "the absolute path of a file, in a directory that exists (it is not an absolute path)"},
-	{"MONITE_AUDIT_LOG", "/no/such/place/audit", "the absolute path of a file, in a directory that exists (its directory does not exist, or is the root)"},
+	{"MONITE_AUDIT_LOG", "/no/such/place/audit",
+		"the absolute path of a file, in a directory that exists (its directory does not exist, or is the root)"},
 	{"MONITE_AUDIT_LOG", "/audit", "the absolute path of a file, in a directory that exists (its directory does not exist, or is the root)"},
 	{"MONITE_AUDIT_LOG", "/usr/bin", "the absolute path of a file, in a directory that exists (it is a directory)"},
 
@@ -196,7 +199,8 @@ var goodValues = []struct{ name, value, want string }{
 	{"MONITE_ADMIN_ADDR", ":8081", ":8081"},
 	{"MONITE_ADMIN_ADDR", "[::1]:8082", "[::1]:8082"},
 	{"MONITE_ADMIN_ADDR", "10.1.2.3:8080", "10.1.2.3:8080"},
-	{"MONITE_ALLOWED_HOSTS", "App.Example.COM.:8080, my_app ,10.0.0.1:80,[2001:DB8:0::1]:80,::ffff:10.0.0.2,app.example.com", "app.example.com,my_app,10.0.0.1,2001:db8::1,10.0.0.2"},
+	{"MONITE_ALLOWED_HOSTS", "App.Example.COM.:8080, my_app ,10.0.0.1:80,[2001:DB8:0::1]:80,::ffff:10.0.0.2,app.example.com",
+		"app.example.com,my_app,10.0.0.1,2001:db8::1,10.0.0.2"},
 	{"MONITE_READ_ONLY", "1", "true"},
 	{"MONITE_TOKEN_HANDLES", "1", "true"},
 	{"MONITE_LISTENER", "std", "std"},

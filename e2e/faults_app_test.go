@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 var errAppGone = errors.New("the app went away before the answer")
@@ -54,7 +56,7 @@ func faultsAppGone(r *faultRun) {
 	for _, end := range []string{"fin", "rst"} {
 		leave := func(conn net.Conn) time.Time {
 			if end == "rst" {
-				resetOnClose(conn)
+				wiretest.ResetOnClose(conn)
 			}
 			_ = conn.Close()
 			return time.Now()
@@ -166,6 +168,13 @@ func countClosed(conns []net.Conn) (closed int) {
 }
 
 func faultsSlowApps(r *faultRun) {
+	faultsSlowHeads(r)
+	faultsSlowBodies(r)
+	faultsSlowReads(r)
+	faultsLongConnections(r)
+}
+
+func faultsSlowHeads(r *faultRun) {
 	for _, name := range []string{"slowloris", "silent"} {
 		r.cell(inUsual, name+"/GET", func(c *faultCell) {
 			const n = 100
@@ -201,6 +210,9 @@ func faultsSlowApps(r *faultRun) {
 			c.flat(16 << 20)
 		})
 	}
+}
+
+func faultsSlowBodies(r *faultRun) {
 	for _, shape := range []faultShape{shapeBody, shapeStream} {
 		r.cell(inUsual, "slow_body/"+shape.name, func(c *faultCell) {
 			o := c.origin(nil)
@@ -241,6 +253,9 @@ func faultsSlowApps(r *faultRun) {
 			c.backToBaseline(2 * time.Second)
 		})
 	}
+}
+
+func faultsSlowReads(r *faultRun) {
 	r.each(inUsual, "slow_read", shapesShort, func(c *faultCell, shape faultShape) {
 		const size = 4 << 20
 		o := c.origin(nil)
@@ -289,6 +304,11 @@ func faultsSlowApps(r *faultRun) {
 		_ = conn.Close()
 		c.backToBaseline(2 * time.Second)
 	})
+}
+
+// faultsLongConnections has connections that carry more than one request, or
+// only one direction to the end.
+func faultsLongConnections(r *faultRun) {
 	// An app that closes its sending side may be gone, or may wait: it gets the
 	// whole answer or none, never an empty success.
 	r.each(inUsual, "half_close", shapesOfAll, func(c *faultCell, shape faultShape) {

@@ -4,10 +4,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -15,10 +21,10 @@ import (
 // and black holes are filters on the relay's sockets, so they meet what the
 // sidecar sends; what it receives is held back instead.
 func faultsNetwork(r *faultRun) {
-	link := func(c *faultCell) (*faultOrigin, *faultRelay) {
+	link := func(c *faultCell) (*faultOrigin, *wiretest.Relay) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(quickEnv(l.url()))
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(quickEnv(l.URL()))
 		return o, l
 	}
 	lengths := map[time.Duration]faultWhen{time.Second: inUsual, 3 * time.Second: inUsual, 30 * time.Second: inFull}
@@ -28,18 +34,18 @@ func faultsNetwork(r *faultRun) {
 				_, l := link(c)
 				c.served(c.do(shape))
 				c.takeBaseline()
-				filter := dropAll
+				filter := wiretest.DropAll
 				if name == "stalled" {
 					filter = nil
 				}
-				if !l.part(filter) {
+				if !l.Part(filter) {
 					c.Skip("no socket filters here")
 				}
 				for began := time.Now(); time.Since(began) < length; {
 					// 504 with the limit of 500 ms; in a black hole a dial takes longer.
 					c.want(c.do(shape), timedOut+" | "+unreachable, 1, 0, 1)
 				}
-				l.heal()
+				l.Heal()
 				c.recovers(2*time.Second, shape)
 				c.backToBaseline(2 * time.Second)
 			})
@@ -47,20 +53,20 @@ func faultsNetwork(r *faultRun) {
 		// Requests wait the partition out if they may.
 		r.each(when, fmt.Sprintf("waited_out_%v", length), shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			l := newRelay(c.T, o.url())
-			c.start(defaultEnv(l.url()))
+			l := wiretest.NewRelay(c.T, o.url())
+			c.start(defaultEnv(l.URL()))
 			c.served(c.do(shape))
-			l.part(nil)
-			time.AfterFunc(length, l.heal)
+			l.Part(nil)
+			time.AfterFunc(length, l.Heal)
 			c.served(c.do(shape))
 		})
 	}
 	r.each(inUsual, "loss_30_percent", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
 		c.served(c.do(shape))
-		if !l.lossy(dropThirty) {
+		if !l.Lossy(wiretest.DropThirty) {
 			c.Skip("no socket filters here, and no netem: loss cannot be made")
 		}
 		answered, slowest := 0, time.Duration(0)
@@ -76,12 +82,12 @@ func faultsNetwork(r *faultRun) {
 			c.Error("nothing was answered")
 		}
 		c.figure("%d requests were answered, the slowest after %v", answered, slowest)
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inShort, "mtu_black_hole", shapesOfAll, func(c *faultCell, shape faultShape) {
 		_, l := link(c)
-		if !l.lossy(dropLarge) {
+		if !l.Lossy(wiretest.DropLarge) {
 			c.Skip("no socket filters here")
 		}
 		said, executed := "200", 1
@@ -90,38 +96,38 @@ func faultsNetwork(r *faultRun) {
 		}
 		one := c.do(shape)
 		c.want(one, said, 1, executed, executed)
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "latency_2s", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(0, time.Second) // each way
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(0, time.Second) // each way
 		one := c.do(shape)
 		c.served(one)
 		if one.took < 1900*time.Millisecond {
 			c.Errorf("it took %v: there was no latency", one.took)
 		}
-		l.heal()
+		l.Heal()
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "1KiB_per_second", shapesShort, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(1024, 0)
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(1024, 0)
 		c.served(c.do(shape))
 		c.served(c.do(shape))
-		l.heal()
+		l.Heal()
 		c.recovers(time.Second, shape)
 	})
 	// 70 KB at 1 KiB/s: more than the limit of a minute, and it moves all the time.
 	r.cell(inFull, "1KiB_per_second/POST_stream", func(c *faultCell) {
 		o := c.origin(nil)
-		l := newRelay(c.T, o.url())
-		c.start(defaultEnv(l.url()))
-		l.slow(1024, 0)
+		l := wiretest.NewRelay(c.T, o.url())
+		c.start(defaultEnv(l.URL()))
+		l.Slow(1024, 0)
 		began := time.Now()
 		one := c.do(shapeStream)
 		c.figure("%s after %v", one, time.Since(began))
@@ -133,14 +139,13 @@ func faultsNetwork(r *faultRun) {
 			o := c.origin(nil)
 			_, port, _ := net.SplitHostPort(o.addr)
 			if name == "black_hole" {
-				if !filterSocket(holdPort(c, "[::1]:"+port), dropAll) {
+				if !wiretest.FilterSocket(holdPort(c, "[::1]:"+port), wiretest.DropAll) {
 					c.Skip("no socket filters here")
 				}
 			}
-			names := newNames(c.T)
-			names.set("api.monite.test", "", "127.0.0.1")
-			names.setIPv6("api.monite.test", "::1")
-			c.s = names.start(c.T, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			names := newNameServer(c.T, "")
+			names.Lead("127.0.0.1", "::1")
+			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 			for range 3 {
 				one := c.do(shape)
 				c.served(one)
@@ -162,12 +167,12 @@ func faultsMove(r *faultRun) {
 	}
 	r.each(inShort, "old_one_closes", shapesOfAll, func(c *faultCell, shape faultShape) {
 		old, next := both(c)
-		l := newRelay(c.T, old.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, old.url())
+		c.start(defaultEnv(l.URL()))
 		for _, place := range []*faultOrigin{next, old, next} {
 			c.served(c.do(shape))
-			l.moveTo(place.url())
-			l.cut()
+			l.MoveTo(place.url())
+			l.Cut()
 			one := c.do(shape)
 			c.served(one)
 			if _, executed := place.count(one.nonce); executed != 1 {
@@ -178,8 +183,8 @@ func faultsMove(r *faultRun) {
 	// A rolling deploy: the old one says Connection: close, and ends.
 	r.each(inUsual, "rolling_under_load", shapesShort, func(c *faultCell, shape faultShape) {
 		old, next := both(c)
-		l := newRelay(c.T, old.url())
-		c.start(defaultEnv(l.url()))
+		l := wiretest.NewRelay(c.T, old.url())
+		c.start(defaultEnv(l.URL()))
 		old.behave(nil, func(x *faultExchange) bool {
 			return x.execute() && x.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 11\r\n\r\n"+faultAnswer) && x.fin()
 		})
@@ -187,7 +192,7 @@ func faultsMove(r *faultRun) {
 		atOnce(8, func(worker int) {
 			for i := range 40 {
 				if worker == 0 && i == 20 {
-					l.moveTo(next.url())
+					l.MoveTo(next.url())
 					moved.Store(true)
 				}
 				c.served(c.do(shape))
@@ -229,11 +234,11 @@ func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
 	_, port, _ := net.SplitHostPort(old.addr)
 	next.stop()
 	next.listen("127.0.0.2:" + port)
-	names := newNames(c.T)
-	names.set("api.monite.test", "", "127.0.0.1")
-	c.s = names.start(c.T, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+	names := newNameServer(c.T, "")
+	c.s = startAsking(c.T, names, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
 	c.served(c.do(shape))
-	names.set("api.monite.test", "", "127.0.0.2")
+	names.Lead("127.0.0.2", "")
+	time.Sleep(1100 * time.Millisecond) // what was found just now is used for a second
 }
 
 // bothLedgers adds up.
@@ -260,7 +265,7 @@ func faultsTwoSidecars(r *faultRun) {
 		}
 		c.wantNoRevocation(sim)
 	})
-	r.each(inUsual, "rolling_restart", shapesShort, func(c *faultCell, shape faultShape) {
+	r.each(inShort, "rolling_restart", shapesShort, func(c *faultCell, shape faultShape) {
 		sim, url := c.simulate(monitetest.Config{})
 		pair := []*sidecar{start(c.T, defaultEnv(url)).ready(), start(c.T, defaultEnv(url)).ready()}
 		for i := range 4 {
@@ -289,10 +294,162 @@ func (c *faultCell) wantNoRevocation(sim *monitetest.Simulator) {
 
 // holdPort keeps an address from being used by others.
 func holdPort(c *faultCell, addr string) net.Listener {
-	listener, err := listenPlain(addr)
+	listener, err := wiretest.ListenPlain(addr)
 	if err != nil {
 		c.Skip("cannot listen on ", addr, ": ", err)
 	}
 	c.Cleanup(func() { _ = listener.Close() })
 	return listener
+}
+
+// newNameServer is one of those in the sidecar's resolv.conf. It knows one name,
+// api.monite.test at 127.0.0.1, and has one trouble.
+func newNameServer(t *testing.T, trouble string) *wiretest.Names {
+	t.Helper()
+	names := wiretest.NewNames(t, "api.monite.test", "127.0.0.1")
+	names.Trouble(trouble)
+	return names
+}
+
+// ownEtc makes a directory that the sidecar sees as /etc.
+func ownEtc(t *testing.T, more string, servers ...*wiretest.Names) string {
+	t.Helper()
+	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
+		t.Skip("NOT TESTED: only root with unshare -m can give the sidecar name servers of its own")
+	}
+	etc := t.TempDir()
+	writeFile(t, filepath.Join(etc, "hosts"), "127.0.0.1 localhost\n")
+	writeFile(t, filepath.Join(etc, "resolv.conf"), resolvConf(more, servers...))
+	return etc
+}
+
+func resolvConf(more string, servers ...*wiretest.Names) string {
+	text := more
+	for _, server := range servers {
+		text += "nameserver " + server.Address + "\n"
+	}
+	return text
+}
+
+func startIn(t *testing.T, etc string, e env) *sidecar {
+	t.Helper()
+	return startUnder(t, e, "unshare", "-m", "sh", "-c", `mount --bind "$1" /etc && shift && exec "$@"`, "sh", etc)
+}
+
+// startAsking starts a sidecar that asks this name server alone.
+func startAsking(t *testing.T, names *wiretest.Names, e env) *sidecar {
+	t.Helper()
+	return startIn(t, ownEtc(t, "options timeout:1 attempts:1\n", names), e)
+}
+
+func TestNameServersInTroubleAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		troubles []string // of each name server
+		conf     string
+		within   time.Duration
+	}{
+		{"silent, then good", []string{"silent", ""}, "", 7 * time.Second},
+		{"two silent, then good", []string{"silent", "silent", ""}, "", 13 * time.Second},
+		{"slow", []string{"slow"}, "", 4 * time.Second},
+		{"lossy", []string{"lossy"}, "", 7 * time.Second},
+		{"two lossy", []string{"lossy", "lossy"}, "", 13 * time.Second},
+		{"AAAA silent", []string{"AAAA silent"}, "", 2 * time.Second},
+		{"AAAA silent on all of three", []string{"AAAA silent", "AAAA silent", "AAAA silent"}, "", 2 * time.Second},
+		{"FORMERR, then good", []string{"FORMERR", ""}, "", 2 * time.Second},
+		{"SERVFAIL, then good", []string{"SERVFAIL", ""}, "", 2 * time.Second},
+		{"truncated", []string{"truncated"}, "", 2 * time.Second},
+		{"a search list that is silent", []string{"search silent"}, "search a.corp.test b.corp.test\noptions ndots:5\n", 2 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var servers []*wiretest.Names
+			for _, trouble := range tc.troubles {
+				servers = append(servers, newNameServer(t, trouble))
+			}
+			etc := ownEtc(t, tc.conf, servers...)
+			o := newOrigin(t, nil)
+			began := time.Now()
+			s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			if took := time.Since(began); took > tc.within {
+				t.Errorf("ready after %v, want %v", took, tc.within)
+			}
+			o.cut(false)
+			if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
+				t.Errorf("status = %d, want 200: %s", a.Status, a.Body)
+			}
+		})
+	}
+}
+
+func TestNameServersThatComeIntoTroubleLater(t *testing.T) {
+	t.Parallel()
+	for _, trouble := range []string{"silent", "slow", "lossy", "NXDOMAIN", "SERVFAIL", "FORMERR", "AAAA silent"} {
+		t.Run(trouble, func(t *testing.T) {
+			t.Parallel()
+			first, second := newNameServer(t, ""), newNameServer(t, "")
+			etc := ownEtc(t, "", first, second)
+			o := newOrigin(t, nil)
+			s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			s.mustCall("GET", "/v1/entities", "")
+			time.Sleep(time.Second) // what was found just now would be used
+			first.Trouble(trouble)
+			second.Trouble(trouble)
+			for _, method := range []string{"GET", "POST"} {
+				o.cut(false)
+				began := time.Now()
+				if a := s.mustCall(method, "/v1/entities", ""); a.Status != http.StatusOK || time.Since(began) > time.Second {
+					t.Errorf("%s: %d after %v: %s", method, a.Status, time.Since(began), a.Body)
+				}
+			}
+			if said := strings.Contains(s.log.String(), "the addresses of an earlier lookup are used"); said != (trouble != "AAAA silent") {
+				t.Errorf("said in the log: %v", said)
+			}
+		})
+	}
+}
+
+func TestFORMERRIsNamedWithItsRemedy(t *testing.T) {
+	t.Parallel()
+	etc := ownEtc(t, "", newNameServer(t, "FORMERR"))
+	o := newOrigin(t, nil)
+	e := defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")
+	s := startIn(t, etc, e)
+	s.waitFor("the remedy in the log", func() bool { return strings.Contains(s.log.String(), "GODEBUG=netedns0=0") })
+	startIn(t, etc, e.with("GODEBUG", "netedns0=0")).ready()
+}
+
+// A VPN client puts a link in the place of resolv.conf. Landlock does not let us
+// follow it: we go on with the name servers that we know, and say why.
+func TestResolvConfBecomesALink(t *testing.T) {
+	t.Parallel()
+	needConfinement(t)
+	server := newNameServer(t, "")
+	etc, elsewhere := ownEtc(t, "", server), t.TempDir()
+	o := newOrigin(t, nil)
+	s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE", "require")).ready()
+	s.mustCall("GET", "/v1/entities", "")
+	writeFile(t, filepath.Join(elsewhere, "resolv.conf"), resolvConf("", server))
+	link := filepath.Join(etc, "link")
+	if err := os.Symlink(filepath.Join(elsewhere, "resolv.conf"), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link, filepath.Join(etc, "resolv.conf")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5100 * time.Millisecond) // package net looks at it every 5 s
+	call := func() {
+		t.Helper()
+		o.cut(false)
+		began := time.Now()
+		if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK || time.Since(began) > time.Second {
+			t.Errorf("%d after %v: %s", a.Status, time.Since(began), a.Body)
+		}
+	}
+	call()
+	time.Sleep(1100 * time.Millisecond)
+	server.Trouble("SERVFAIL")
+	call()
+	s.waitFor("the cause in the log", func() bool { return strings.Contains(s.log.String(), "Landlock") })
 }

@@ -2,22 +2,20 @@ package e2e
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // faultOrigin is an upstream on bare connections: it can do to them what no
@@ -100,7 +98,7 @@ func (o *faultOrigin) url() string {
 // sockets take no filter.
 func (o *faultOrigin) listen(addr string) {
 	o.t.Helper()
-	listener, err := listenPlain(addr)
+	listener, err := wiretest.ListenPlain(addr)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -125,21 +123,17 @@ func (o *faultOrigin) stop() {
 	_ = o.listener.Close()
 }
 
-// delivery is how long the kernel of a busy machine may take to show a FIN or RST
-// to the other end. A request that leaves before is lost, and nobody can know.
-const delivery = 100 * time.Millisecond
-
 // cut closes all connections, and waits until the other ends know.
 func (o *faultOrigin) cut(reset bool) {
 	o.mu.Lock()
 	for conn := range o.conns {
 		if reset {
-			resetOnClose(conn)
+			wiretest.ResetOnClose(conn)
 		}
 		_ = conn.Close()
 	}
 	o.mu.Unlock()
-	time.Sleep(delivery)
+	time.Sleep(wiretest.Delivery)
 }
 
 // behave changes what is done from now on; nil leaves it as it is.
@@ -243,14 +237,8 @@ func (x *faultExchange) say(text string) bool {
 
 // reset ends the connection with RST, when the socket is closed.
 func (x *faultExchange) reset() bool {
-	resetOnClose(x.socket)
+	wiretest.ResetOnClose(x.socket)
 	return false
-}
-
-func resetOnClose(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
 }
 
 // fin ends the connection in good order: closing with unread bytes would be a
@@ -300,62 +288,44 @@ func tokenAnswer(fields string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 }
 
-// faultCA signs certificates.
+// faultCA is an authority with a file.
 type faultCA struct {
+	*wiretest.Authority
 	t    *testing.T
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
 	file string // PEM, for MONITE_CA_FILE
 }
 
 func newCA(t *testing.T) *faultCA {
 	t.Helper()
-	ca := &faultCA{t: t, file: filepath.Join(t.TempDir(), "ca.pem")}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "fault matrix"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	var der []byte
-	ca.key, der = ca.sign(template, template, nil)
-	var err error
-	if ca.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, ca.file, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	ca := &faultCA{wiretest.NewAuthority(), t, filepath.Join(t.TempDir(), "ca.pem")}
+	writeFile(t, ca.file, string(ca.PEM()))
 	return ca
-}
-
-func (ca *faultCA) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		ca.t.Fatal(err)
-	}
-	if by == nil {
-		by = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		ca.t.Fatal(err)
-	}
-	return key, der
 }
 
 // server is the configuration of a server under a name, whose certificate ends
 // at a time.
 func (ca *faultCA) server(name string, until time.Time) *tls.Config {
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	key, der := ca.sign(template, ca.cert, ca.key)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return ca.Server(func(c *x509.Certificate) {
+		c.DNSNames, c.NotBefore, c.NotAfter = []string{name}, time.Now().Add(-24*time.Hour), until
+	})
 }
 
-// selfSigned is signed by nobody.
-func (ca *faultCA) selfSigned(name string) *tls.Config {
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(3), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+// issue writes a certificate for localhost, for servers or clients, and its key.
+func (ca *faultCA) issue(certFile, keyFile string, serial int64, usage x509.ExtKeyUsage) tls.Certificate {
+	ca.t.Helper()
+	issued := ca.Issue(func(c *x509.Certificate) {
+		c.SerialNumber, c.ExtKeyUsage = big.NewInt(serial), []x509.ExtKeyUsage{usage}
+	})
+	put(ca.t, certFile, wiretest.CertPEM(issued))
+	put(ca.t, keyFile, wiretest.KeyPEM(issued))
+	return issued
+}
+
+// put replaces a file by rename, as those do that renew certificates.
+func put(t *testing.T, path string, content []byte) {
+	t.Helper()
+	writeFile(t, path+".new", string(content))
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
 	}
-	key, der := ca.sign(template, template, nil)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }

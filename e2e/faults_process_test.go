@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -16,22 +17,27 @@ import (
 // jumps of the clock are tests of tokencache in synctest bubbles. A suspend is
 // SIGSTOP, which lets the wall clock and the monotonic one run on.
 func faultsSuspend(r *faultRun) {
-	for name, lifetime := range map[string]time.Duration{"token_lives": time.Hour, "token_expires_meanwhile": 3 * time.Second} {
-		when := inUsual
-		r.each(when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
-			sim, url := c.simulate(monitetest.Config{TokenLifetime: lifetime})
+	for name, suspend := range map[string]struct {
+		when             faultWhen
+		lifetime, asleep time.Duration
+	}{
+		"token_lives":             {inShort, time.Hour, time.Second},
+		"token_expires_meanwhile": {inUsual, 3 * time.Second, 3500 * time.Millisecond},
+	} {
+		r.each(suspend.when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
+			sim, url := c.simulate(monitetest.Config{TokenLifetime: suspend.lifetime})
 			c.start(defaultEnv(url))
 			c.served(c.do(shape))
 			for range 2 {
 				c.s.signal(syscall.SIGSTOP)
 				go func() {
-					time.Sleep(3500 * time.Millisecond)
+					time.Sleep(suspend.asleep)
 					_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
 				}()
 				atOnce(5, func(int) { c.served(c.do(shape)) }) // sent in its sleep
 				c.served(c.do(shape))
 			}
-			if stats := sim.Stats(); stats.Mints > 4 || lifetime > time.Minute && stats.Mints > 1 {
+			if stats := sim.Stats(); stats.Mints > 4 || suspend.lifetime > time.Minute && stats.Mints > 1 {
 				c.Errorf("mints = %d", stats.Mints)
 			}
 		})
@@ -180,9 +186,9 @@ func faultsSIGTERM(r *faultRun) {
 		c.want(<-under, "abort", 1, 1, 1)
 		c.ends(1, 2*time.Second)
 	})
-	r.each(inUsual, "twice", shapesOfAll, func(c *faultCell, shape faultShape) {
+	r.each(inShort, "twice", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
+		c.start(defaultEnv(o.url()).with("MONITE_SHUTDOWN_DELAY", "10s"))
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
 		under := c.inTheBackground(o, shape)
 		c.s.signal(syscall.SIGTERM)
@@ -190,11 +196,14 @@ func faultsSIGTERM(r *faultRun) {
 		c.s.signal(syscall.SIGTERM)
 		c.ends(1, time.Second)
 		c.want(<-under, "abort", 1, 1, 1)
+		if !c.s.logged("second signal") {
+			c.Error("the log does not say why")
+		}
 	})
 	r.cell(inUsual, "during_start", func(c *faultCell) {
 		o := newOrigin(c.T, nil)
 		for i := range 20 {
-			s := startWriting(c.T, defaultEnv(o.url()), &logBuffer{})
+			s := startWriting(c.T, defaultEnv(o.url()), &wiretest.Buffer{})
 			time.Sleep(time.Duration(i) * time.Millisecond)
 			s.signal(syscall.SIGTERM)
 			// Before the first instructions the kernel ends it.
@@ -203,7 +212,15 @@ func faultsSIGTERM(r *faultRun) {
 			}
 		}
 	})
-	r.each(inUsual, "during_mint", shapesShort, func(c *faultCell, shape faultShape) {
+	r.cell(inShort, "idle_during_mint", func(c *faultCell) {
+		o := newOrigin(c.T, nil)
+		o.mintsBy((*faultExchange).hang)
+		c.s = start(c.T, defaultEnv(o.url()))
+		c.s.waitFor("the mint", func() bool { return o.mintsSoFar() == 1 })
+		c.s.signal(syscall.SIGTERM)
+		c.ends(0, 2*time.Second)
+	})
+	r.each(inShort, "during_mint", shapesShort, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
 		o.mintsBy((*faultExchange).hang)
 		c.s = start(c.T, defaultEnv(o.url()).with("MONITE_HOLD_TIMEOUT", "500ms"))

@@ -1,10 +1,11 @@
 package e2e
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -13,13 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -27,6 +29,11 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		// Most tests wait for a process, a lifetime or a grace time.
+		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "monite-proxy-e2e-")
 		if err != nil {
@@ -50,39 +57,35 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// envInt is the size of a loop: what a variable says, or the usual one.
+func envInt(t *testing.T, name string, usual int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("%s = %q, want a number from 1", name, text)
+	}
+	return n
+}
+
 // sidecar is a running monite-proxy.
 type sidecar struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	log   *logBuffer
+	log   *wiretest.Buffer
 	Data  string // http://127.0.0.1:port
 	Admin string
 	ended chan struct{}
 	state *os.ProcessState // after ended
 }
 
-// logBuffer keeps what the process writes.
-type logBuffer struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // tail is the log, or the end of a long one.
-func (b *logBuffer) tail() string {
+func tail(log *wiretest.Buffer) string {
 	const most = 256 << 10
-	text := b.String()
+	text := log.String()
 	if len(text) <= most {
 		return text
 	}
@@ -148,7 +151,7 @@ func start(t *testing.T, e env, args ...string) *sidecar {
 // the end of the test if it still runs.
 func launch(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, cmd: cmd, log: &logBuffer{}, ended: make(chan struct{})}
+	s := &sidecar{t: t, cmd: cmd, log: &wiretest.Buffer{}, ended: make(chan struct{})}
 	if out == nil {
 		out = s.log
 	}
@@ -165,7 +168,7 @@ func launch(t *testing.T, e env, cmd *exec.Cmd, out io.Writer) *sidecar {
 		_ = cmd.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("log of %v:\n%s", cmd.Args, s.log.tail())
+			t.Logf("log of %v:\n%s", cmd.Args, tail(s.log))
 		}
 	})
 	return s
@@ -199,7 +202,7 @@ func (s *sidecar) logField(name string) string {
 // ends before.
 func (s *sidecar) waitFor(what string, done func() bool) {
 	s.t.Helper()
-	poll(s.t, what, func() bool {
+	wiretest.Eventually(s.t, what, func() bool {
 		if done() {
 			return true
 		}
@@ -213,18 +216,6 @@ func (s *sidecar) waitFor(what string, done func() bool) {
 		}
 		return false
 	})
-}
-
-// poll asks every 2 ms for up to 15 s.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting for %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 // ready waits until /readyz says yes.
@@ -406,4 +397,199 @@ func (s *sidecar) requestLines() (lines []requestLine) {
 		}
 	}
 	return lines
+}
+
+// script serves an upstream of the test's own: what the simulator does not do.
+// A nil mint hands out tokens that live for half an hour.
+func script(t *testing.T, mint, api http.HandlerFunc) (url string) {
+	t.Helper()
+	if mint == nil {
+		mint = mintToken("scripted-token", 1800)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/auth/token" {
+			api(w, r)
+			return
+		}
+		// Without reading it the server does not notice that the client leaves.
+		_, _ = io.Copy(io.Discard, r.Body)
+		mint(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func mintToken(token string, lifetime int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":%d,"token_type":"Bearer"}`, token, lifetime)
+	}
+}
+
+// mintNever hangs until the sidecar goes away.
+func mintNever(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func answerOK(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) }
+
+// answerSlowly takes longer than a drain takes to find no connection open.
+func answerSlowly(w http.ResponseWriter, r *http.Request) {
+	<-time.After(20 * time.Millisecond)
+	answerOK(w, r)
+}
+
+// problemOf reads the envelope of an answer made by the proxy.
+func problemOf(t *testing.T, a answer) (kind, message, hint string) {
+	t.Helper()
+	var envelope struct {
+		Error struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+			Hint    string `json:"hint"`
+		} `json:"error"`
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(a.Body), &envelope); err != nil {
+		t.Fatalf("the answer is not JSON: %v\n%d %s", err, a.Status, a.Body)
+	}
+	if id := a.Header.Get("X-Request-Id"); envelope.RequestID == "" || envelope.RequestID != id {
+		t.Errorf("request_id = %q, want that of the header, %q", envelope.RequestID, id)
+	}
+	return envelope.Error.Type, envelope.Error.Message, envelope.Error.Hint
+}
+
+// dial opens one connection to the data listener.
+func (s *sidecar) dial() net.Conn {
+	s.t.Helper()
+	network, address := "tcp", strings.TrimPrefix(s.Data, "http://")
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return conn
+}
+
+// freeze stops the process and returns when none of its threads runs any more.
+func (s *sidecar) freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	s.waitFor("all threads to stop", func() bool {
+		states, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+		for _, path := range states {
+			text, readErr := os.ReadFile(path)
+			if _, state, _ := strings.Cut(string(text), ") "); readErr != nil || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return err == nil
+	})
+}
+
+// refusesConnections reports whether nobody listens on the address any more. A
+// connection that was begun just before the end is refused a second later.
+func refusesConnections(address string) bool {
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(address, "http://"), 5*time.Second)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err != nil
+}
+
+// sendGet sends a GET that leaves the connection open, unlike call.
+func sendGet(conn net.Conn, path string) {
+	_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+}
+
+// readAnswer reads one whole answer to a GET from a connection.
+func readAnswer(conn net.Conn) (answer, error) {
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.Close { // ReadResponse has taken the field away
+		response.Header.Set("Connection", "close")
+	}
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(text)}, err
+}
+
+// admin sends one request to the admin listener.
+func (s *sidecar) admin(method, path string, pairs ...string) answer {
+	s.t.Helper()
+	a, err := request(context.Background(), method, s.Admin+path, "", pairs...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// outcome is how one request in the background ended.
+type outcome struct {
+	answer answer
+	err    error
+}
+
+// inBackground sends requests at the same time, each on a connection that could
+// serve another one; each ends in the channel.
+func (s *sidecar) inBackground(n int, path string) <-chan outcome {
+	s.t.Helper()
+	ended := make(chan outcome, n)
+	for range n {
+		conn := s.dial()
+		go func() {
+			sendGet(conn, path)
+			a, err := readAnswer(conn)
+			ended <- outcome{a, err}
+		}()
+	}
+	return ended
+}
+
+// logged reports whether a line of the log holds all the texts.
+func (s *sidecar) logged(texts ...string) bool {
+	// Lines are gathered for a moment before they are written.
+	for end := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if s.loggedNow(texts...) {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
+
+func (s *sidecar) loggedNow(texts ...string) bool {
+next:
+	for line := range strings.Lines(s.log.String()) {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue next
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// startWriting starts the sidecar with what is given as its stdout and stderr
+// and does not wait for the listeners.
+func startWriting(t *testing.T, e env, out io.Writer) *sidecar {
+	t.Helper()
+	return launch(t, e, exec.Command(filepath.Join(binaries, "monite-proxy")), out)
+}
+
+// onWrite calls a function before each write.
+type onWrite struct {
+	io.Writer
+	do func(text string)
+}
+
+func (w onWrite) Write(p []byte) (int, error) {
+	w.do(string(p))
+	return w.Writer.Write(p)
 }

@@ -19,13 +19,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
 // The ids of these tests, by the short names that their rows use.
 var shortIDs = map[string]string{
-	"E1": "e1e1e1e1-0000-4000-8000-000000000001", "E2": "e2e2e2e2-0000-4000-8000-000000000002", "E3": "e3e3e3e3-0000-4000-8000-000000000003", "E9": "e9e9e9e9-0000-4000-8000-000000000009",
-	"U1": "a1a1a1a1-0000-4000-8000-000000000001", "U2": "a2a2a2a2-0000-4000-8000-000000000002", "U3": "a3a3a3a3-0000-4000-8000-000000000003", "U9": "a9a9a9a9-0000-4000-8000-000000000009",
+	"E1": "e1e1e1e1-0000-4000-8000-000000000001", "E2": "e2e2e2e2-0000-4000-8000-000000000002", "E3": "e3e3e3e3-0000-4000-8000-000000000003",
+	"E9": "e9e9e9e9-0000-4000-8000-000000000009",
+	"U1": "a1a1a1a1-0000-4000-8000-000000000001", "U2": "a2a2a2a2-0000-4000-8000-000000000002", "U3": "a3a3a3a3-0000-4000-8000-000000000003",
+	"U9": "a9a9a9a9-0000-4000-8000-000000000009",
 }
 
 var shortID = regexp.MustCompile(`\b[EU][1-9]\b`)
@@ -504,7 +507,8 @@ func TestCheckPrintsIdentitiesWithoutIDs(t *testing.T) {
 	}
 	for _, want := range []string{
 		"5 named identities", "listener 127.0.0.1:8099; path prefix /as/billing; X-Monite-Identity: billing", "listener unix:" + socket + " (mode 0600)",
-		"deny         DELETE *, * receivables", "read only    GET and HEAD", "any that the app names", "version      2023-06-04", "allow        GET payables",
+		"deny         DELETE *, * receivables", "read only    GET and HEAD", "any that the app names", "version      2023-06-04",
+		"allow        GET payables",
 	} {
 		if !strings.Contains(output, want) {
 			t.Errorf("check does not say %q:\n%s", want, output)
@@ -545,7 +549,8 @@ func TestBadIdentitiesFileEndsTheStartWithEveryMistake(t *testing.T) {
 func TestEnvironmentIsNamedAndNotMixedUp(t *testing.T) {
 	t.Parallel()
 	e := defaultEnv("https://api.monite.com").with("MONITE_ENVIRONMENT", "sandbox")
-	if code, output := runCommand(t, e); code != 2 || !strings.Contains(output, "MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to") {
+	if code, output := runCommand(t, e); code != 2 ||
+		!strings.Contains(output, "MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to") {
 		t.Errorf("sandbox with the host of eu: exit code = %d\n%s", code, output)
 	}
 	s := start(t, defaultEnv("http://127.0.0.1:1").with("MONITE_ENVIRONMENT", "eu")) // an address that is nobody's
@@ -589,7 +594,7 @@ func TestOwnListenerDrains(t *testing.T) {
 			}()
 			<-began
 			end(s, path)
-			poll(t, "the listener to close", func() bool { return refusesConnections(port) })
+			wiretest.Eventually(t, "the listener to close", func() bool { return refusesConnections(port) })
 			close(release)
 			if o := <-ended; o.err != nil || o.answer.Status != 200 {
 				t.Errorf("the request under way: %d %s, %v", o.answer.Status, o.answer.Body, o.err)
@@ -641,7 +646,8 @@ func TestBadReloadKeepsEverything(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	free := freePort(t)
-	more := good + "  - {name: b, grant_type: client_credentials, listen_addr: \"" + free + "\"}\n  - {name: c, grant_type: client_credentials, listen_addr: \"" + fmt.Sprint(taken.Addr()) + "\"}\n"
+	more := good + "  - {name: b, grant_type: client_credentials, listen_addr: \"" + free +
+		"\"}\n  - {name: c, grant_type: client_credentials, listen_addr: \"" + fmt.Sprint(taken.Addr()) + "\"}\n"
 	more = strings.Replace(more, "path_prefix: /as/a", "path_prefix: /as/other", 1)
 	writeFile(t, path, more)
 	s.waitFor("the second failure", func() bool { return failed() == 2 })

@@ -35,7 +35,7 @@ func TestLedgerNoWriteIsExecutedTwice(t *testing.T) {
 	sweep.run(s)
 	s.signal(syscall.SIGTERM)
 	s.exitCode(40 * time.Second)
-	s.log.shorten(2 << 10) // what is printed if the test fails
+	s.log.Shorten(2 << 10) // what is printed if the test fails
 	sweep.settle()
 	sweep.print(time.Since(began))
 	sweep.verdict()
@@ -64,18 +64,6 @@ type ledgerSweep struct {
 
 // settled is the ledger at the end.
 type settled struct{ never, once, more, safeNever, safeOnce, safeTwice int }
-
-func envInt(t *testing.T, name string, otherwise int64) int64 {
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
 
 func newLedgerSweep(t *testing.T, workers int) *ledgerSweep {
 	sw := &ledgerSweep{
@@ -146,21 +134,12 @@ func (sw *ledgerSweep) run(s *sidecar) {
 				}
 				w.strike(point)
 				if n%512 == 0 {
-					s.log.shorten(256 << 10)
+					s.log.Shorten(256 << 10)
 				}
 			}
 		})
 	}
 	all.Wait()
-}
-
-// shorten keeps the end of a long log.
-func (b *logBuffer) shorten(keep int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := b.text.Len(); n > 2*keep {
-		b.text.Next(n - keep)
-	}
 }
 
 func (sw *ledgerSweep) violation(kind, format string, args ...any) {

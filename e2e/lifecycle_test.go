@@ -1,14 +1,18 @@
 package e2e
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -119,55 +123,12 @@ func TestPortIsFreeAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A stopped process must find its connections and its token where it left them.
-func TestFrozenProcessGoesOn(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url)).ready()
-	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	get := func() {
-		t.Helper()
-		response, err := client.Get(s.Data + "/v1/entities")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("answer = %d", response.StatusCode)
-		}
-	}
-	get()
-	s.freeze()
-	during := s.inBackground(3, "/v1/entities")
-	<-time.After(2 * time.Second)
-	select {
-	case o := <-during:
-		t.Fatalf("answered while stopped: %d %v", o.answer.Status, o.err)
-	default:
-	}
-	s.signal(syscall.SIGCONT)
-	for range 3 {
-		if o := <-during; o.err != nil || o.answer.Status != http.StatusOK {
-			t.Errorf("a request sent meanwhile = %d, %v", o.answer.Status, o.err)
-		}
-	}
-	get()
-	if got := sim.Stats().Mints; got != 1 {
-		t.Errorf("mints = %d, want 1", got)
-	}
-	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-}
-
 // By default SIGHUP ends a process. Here it reads files again, from the first moment
 // to the last.
 func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)
-	log, started := &logBuffer{}, make(chan *sidecar, 1)
+	log, started := &wiretest.Buffer{}, make(chan *sidecar, 1)
 	hangUp := onWrite{log, func(string) { // each line, the very first and the very last
 		s := <-started
 		_ = s.cmd.Process.Signal(syscall.SIGHUP)
@@ -193,5 +154,222 @@ func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	}
 	if !s.logged("secret files read again") {
 		t.Errorf("nothing was read again:\n%s", log)
+	}
+}
+
+// gated is an upstream whose /v1/slow sends nothing, and whose /v1/stream sends
+// half of its answer, until the gate opens.
+func gated(t *testing.T) (url string, arrived chan string, gate chan struct{}) {
+	t.Helper()
+	arrived, gate = make(chan string, 16), make(chan struct{})
+	url = script(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		wait := func() {
+			arrived <- r.URL.Path
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+			}
+		}
+		switch r.URL.Path {
+		case "/v1/slow":
+			wait()
+		case "/v1/stream":
+			_, _ = io.WriteString(w, "first half, ")
+			_ = http.NewResponseController(w).Flush()
+			wait()
+		}
+		_, _ = io.WriteString(w, "all of it")
+	})
+	return url, arrived, gate
+}
+
+// slowAndStreaming has one request of each kind under way.
+func (s *sidecar) slowAndStreaming(arrived <-chan string) (slow, stream <-chan outcome) {
+	slow, stream = s.inBackground(1, "/v1/slow"), s.inBackground(1, "/v1/stream")
+	<-arrived
+	<-arrived
+	return slow, stream
+}
+
+func TestSignalsDrainWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			url, arrived, gate := gated(t)
+			s := start(t, defaultEnv(url)).ready()
+			slow, stream := s.slowAndStreaming(arrived)
+			s.signal(sig)
+			s.waitFor("a closed data listener", func() bool { return refusesConnections(s.Data) })
+			if a := s.admin("GET", "/readyz?verbose"); a.Status != 503 || !strings.Contains(a.Body, "[-] not draining: the process was asked to stop") {
+				t.Errorf("/readyz while draining = %d %s", a.Status, a.Body)
+			}
+			if got := s.probe("/livez"); got != http.StatusOK {
+				t.Errorf("/livez while draining = %d, want 200", got)
+			}
+			close(gate)
+			if o := <-slow; o.err != nil || o.answer.Body != "all of it" {
+				t.Errorf("the slow request = %+v, want all of it", o)
+			}
+			if o := <-stream; o.err != nil || o.answer.Body != "first half, all of it" {
+				t.Errorf("the streaming request = %+v, want all of it", o)
+			}
+			if code := s.exitCode(5 * time.Second); code != 0 {
+				t.Errorf("exit code = %d, want 0", code)
+			}
+			if !s.logged(`"message":"draining"`, `"signal":"`+sig.String()+`"`) || !s.logged(`"message":"stopped"`, `"exit_code":0`) {
+				t.Error("the log does not tell of the drain")
+			}
+		})
+	}
+}
+
+// Or the app sends its next request on a connection that is closed just then.
+func TestAnswersUnderWayAtTheSignalEndTheirConnection(t *testing.T) {
+	t.Parallel()
+	url, arrived, gate := gated(t)
+	s := start(t, defaultEnv(url)).ready()
+	slow, _ := s.slowAndStreaming(arrived)
+	s.signal(syscall.SIGTERM)
+	s.waitFor("the drain", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	close(gate)
+	if o := <-slow; o.err != nil || o.answer.Header.Get("Connection") != "close" {
+		t.Errorf("the slow request = %+v, want Connection: close", o)
+	}
+}
+
+func TestShutdownDelayGoesOnServing(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url).with("MONITE_SHUTDOWN_DELAY", "1s")).ready()
+	idle := s.dial() // open since before the signal
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	s.waitFor("not ready", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	if took := time.Since(begin); took > 500*time.Millisecond {
+		t.Errorf("not ready only after %v", took)
+	}
+	for range 3 {
+		o := <-s.inBackground(1, "/v1/entities")
+		if o.err != nil || o.answer.Status != http.StatusOK || o.answer.Header.Get("Connection") != "close" {
+			t.Errorf("during the delay: %+v, want 200 and Connection: close", o)
+		}
+	}
+	sendGet(idle, "/v1/entities")
+	if a, err := readAnswer(idle); err != nil || a.Status != http.StatusOK {
+		t.Errorf("on a connection from before: %d, %v", a.Status, err)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if took := time.Since(begin); took < time.Second || took > 4*time.Second {
+		t.Errorf("ended after %v, want a little more than the delay of 1 s", took)
+	}
+}
+
+func TestDrainTimeoutCutsVisibly(t *testing.T) {
+	t.Parallel()
+	url, arrived, _ := gated(t)
+	s := start(t, defaultEnv(url).with("MONITE_DRAIN_TIMEOUT", "300ms")).ready()
+	slow, stream := s.slowAndStreaming(arrived)
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	if o := <-slow; o.err == nil {
+		t.Errorf("the slow request = %+v, want an error", o.answer)
+	}
+	if o := <-stream; o.err == nil || o.answer.Body != "first half, " {
+		t.Errorf("the streaming request = %+v, want an error after its first half", o)
+	}
+	if code := s.exitCode(5 * time.Second); code != 1 {
+		t.Errorf("exit code = %d, want 1", code)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("ended after %v", took)
+	}
+	if !s.logged("drain timed out", `"requests":2`) || !s.logged(`"message":"stopped"`, `"exit_code":1`) {
+		t.Error("the log does not tell of the cut")
+	}
+}
+
+// The token comes while the sidecar drains: the early request still gets its
+// answer.
+func TestSIGTERMBeforeTheFirstToken(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(time.Second), Times: 1})
+	s := start(t, defaultEnv(url))
+	early := s.inBackground(1, "/v1/entities")
+	s.waitFor("the request", func() bool {
+		return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_in_flight_requests 1")
+	})
+	s.signal(syscall.SIGTERM)
+	if o := <-early; o.err != nil || o.answer.Status != http.StatusOK {
+		t.Errorf("the early request = %+v, want 200", o)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+}
+
+// What the kernel has accepted counts as accepted: the app sees an open
+// connection and has sent its request.
+func TestSIGTERMAnswersWhatWaitsInTheKernelsQueue(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerSlowly)
+	for name, listen := range map[string]string{
+		"port":   "127.0.0.1:0",
+		"socket": "unix:" + filepath.Join(shortDir(t), "data.sock"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, connections := range []int{1, 1, 1, 20} {
+				// One processor, as in a container with a limit of one: the goroutine that
+				// stops is not overtaken by the one that accepts.
+				s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", listen, "GOMAXPROCS", "1")).ready()
+				s.freeze()
+				waiting := s.inBackground(connections, "/v1/entities")
+				s.signal(syscall.SIGTERM)
+				s.signal(syscall.SIGCONT)
+				for range connections {
+					if o := <-waiting; o.err != nil || o.answer.Status != http.StatusOK {
+						t.Errorf("one of %d connections: %d, %v", connections, o.answer.Status, o.err)
+					}
+				}
+				if code := s.exitCode(5 * time.Second); code != 0 {
+					t.Errorf("exit code = %d, want 0", code)
+				}
+			}
+		})
+	}
+}
+
+// Idle connections do not hold up the end: they are closed after a grace time,
+// in which a request on one is still answered.
+func TestIdleConnectionsHaveAGraceTime(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url)).ready()
+	idle, used := s.dial(), s.dial()
+	for _, conn := range []net.Conn{idle, used} {
+		sendGet(conn, "/v1/entities")
+		if a, err := readAnswer(conn); err != nil || a.Status != http.StatusOK {
+			t.Fatalf("%d, %v", a.Status, err)
+		}
+	}
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	s.waitFor("the drain", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
+	sendGet(used, "/v1/entities")
+	if a, err := readAnswer(used); err != nil || a.Status != http.StatusOK || a.Header.Get("Connection") != "close" {
+		t.Errorf("in the grace time: %d, %v, Connection %q", a.Status, err, a.Header.Get("Connection"))
+	}
+	if _, err := bufio.NewReader(idle).ReadByte(); err != io.EOF {
+		t.Errorf("the idle connection ends with %v, want EOF", err)
+	}
+	if code := s.exitCode(5 * time.Second); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("ended after %v", took)
 	}
 }

@@ -3,14 +3,11 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,38 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
-
-// issue writes a certificate for localhost, for servers or clients, and its key.
-func (ca *faultCA) issue(certFile, keyFile string, serial int64, usage x509.ExtKeyUsage) tls.Certificate {
-	ca.t.Helper()
-	key, der := ca.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{usage},
-	}, ca.cert, ca.key)
-	put(ca.t, certFile, &pem.Block{Type: "CERTIFICATE", Bytes: der})
-	put(ca.t, keyFile, &pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8(ca.t, key)})
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func pkcs8(t *testing.T, key *ecdsa.PrivateKey) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
-}
-
-// put replaces a file by rename, as those do who renew certificates.
-func put(t *testing.T, path string, block *pem.Block) {
-	t.Helper()
-	writeFile(t, path+".new", string(pem.EncodeToMemory(block)))
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // tlsReach is a sidecar whose data listener speaks TLS.
 type tlsReach struct {
@@ -71,7 +39,7 @@ func startTLS(t *testing.T, e env, clientCA *faultCA) *tlsReach {
 	e = e.with("MONITE_TLS_CERT_FILE", r.cert, "MONITE_TLS_KEY_FILE", r.key)
 	if clientCA != nil {
 		r.file = filepath.Join(directory, "clients.pem")
-		put(t, r.file, &pem.Block{Type: "CERTIFICATE", Bytes: clientCA.cert.Raw})
+		put(t, r.file, clientCA.PEM())
 		e["MONITE_TLS_CLIENT_CA_FILE"] = r.file
 	}
 	r.sidecar = start(t, e).ready() // the admin listener stays plain
@@ -80,9 +48,7 @@ func startTLS(t *testing.T, e env, clientCA *faultCA) *tlsReach {
 
 // client is the configuration of an app.
 func (r *tlsReach) client(certificates ...tls.Certificate) *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(r.ca.cert)
-	return &tls.Config{RootCAs: pool, Certificates: certificates, MinVersion: tls.VersionTLS10}
+	return &tls.Config{RootCAs: r.ca.Pool(), Certificates: certificates, MinVersion: tls.VersionTLS10}
 }
 
 // get sends one request on a connection of its own, and returns the serial
@@ -185,7 +151,7 @@ func TestAppsNeedACertificateOfTheClientCA(t *testing.T) {
 	}
 	check("without the CA file")
 	// The other CA takes over: now its clients are the good ones.
-	put(t, r.file, &pem.Block{Type: "CERTIFICATE", Bytes: other.cert.Raw})
+	put(t, r.file, other.PEM())
 	good, foreign = foreign, good
 	check("after the change of the CA")
 	r.waitFor("the line about the change", func() bool { return strings.Contains(r.log.String(), "TLS files of the data listener changed") })
@@ -239,7 +205,7 @@ func TestCertificateRotatesUnderLoad(t *testing.T) {
 			break
 		}
 		after := sent.Load() + 8
-		poll(t, "requests between two rotations", func() bool { return sent.Load() >= after || t.Failed() })
+		wiretest.Eventually(t, "requests between two rotations", func() bool { return sent.Load() >= after || t.Failed() })
 	}
 	stop.Store(true)
 	load.Wait()

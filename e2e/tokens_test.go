@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -167,8 +168,8 @@ func (c *crowd) receive(round string) {
 // have expired; half of them as the partner, half as an entity user. The token
 // endpoint answers only when all are waiting.
 func TestCrowdCausesOneMintPerGrant(t *testing.T) {
-	n := sized(2000, 10000)
-	lifetime := sized(4*time.Second, 12*time.Second)
+	n := sized(1000, 10000)
+	lifetime := sized(3*time.Second, 12*time.Second)
 	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
 	release := gate.hold()
 	t.Cleanup(func() { release() })
@@ -201,7 +202,7 @@ func TestCrowdCausesOneMintPerGrant(t *testing.T) {
 		}
 		if i == 0 {
 			release = gate.hold()
-			poll(t, "the tokens to expire", func() bool { return sim.Stats().LiveTokens == 0 })
+			wiretest.Eventually(t, "the tokens to expire", func() bool { return sim.Stats().LiveTokens == 0 })
 		}
 	}
 	t.Logf("sidecar: peak resident memory %d MiB", s.peakMemory()>>20)
@@ -215,7 +216,7 @@ func TestStreamOfCallersOverExpiry(t *testing.T) {
 	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime, Latency: 20 * time.Millisecond})
 	s := start(t, defaultEnv(url).with("MONITE_REFRESH_BEFORE", "0s")).ready()
 	load := s.steady(50, 0, nil)
-	poll(t, "two more mints", func() bool { return sim.Stats().Mints >= 3 })
+	wiretest.Eventually(t, "two more mints", func() bool { return sim.Stats().Mints >= 3 })
 	seen := load.stop()
 	seen.wantNoFailure(t)
 	if got := sim.Stats().Mints; got != 3 {
@@ -258,7 +259,7 @@ func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
 			faults[i].Effect, outage, seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
 	}
 	for i, s := range sidecars {
-		poll(t, "service after the end of the first token", func() bool {
+		wiretest.Eventually(t, "service after the end of the first token", func() bool {
 			a := s.mustCall("GET", "/v1/entities", "")
 			return a.Status == http.StatusOK && sims[i].Stats().Mints >= 2
 		})
@@ -395,7 +396,7 @@ func TestSteadyCallerNeverWaitsForRefresh(t *testing.T) {
 	s := start(t, defaultEnv(url)).ready()
 	before := len(s.requestLines())
 	load := s.steady(4, 10*time.Millisecond, nil)
-	poll(t, "three refreshes", func() bool { return sim.Stats().Mints >= 4 })
+	wiretest.Eventually(t, "three refreshes", func() bool { return sim.Stats().Mints >= 4 })
 	seen := load.stop()
 
 	seen.wantNoFailure(t)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -27,7 +28,8 @@ func (s *sidecar) vend(userID string, pairs ...string) answer {
 
 func (s *sidecar) vendRaw(method, path, body string, pairs ...string) answer {
 	s.t.Helper()
-	a, err := request(context.Background(), method, "http://"+s.vendAddress()+path, body, append([]string{"Content-Type", "application/json"}, pairs...)...)
+	a, err := request(context.Background(), method, "http://"+s.vendAddress()+path, body,
+		append([]string{"Content-Type", "application/json"}, pairs...)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -159,7 +161,7 @@ func TestVendNeverGivesATokenThatIsAboutToEnd(t *testing.T) {
 		t.Error("a revoked token was given away")
 	}
 	sim.SetTokenEndpointDown(true)
-	poll(t, "the last token to end", func() bool {
+	wiretest.Eventually(t, "the last token to end", func() bool {
 		a := s.vend(monitetest.DemoEntityUserID)
 		if a.Status == http.StatusOK {
 			token, _ := vended(t, a)

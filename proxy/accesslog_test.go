@@ -6,17 +6,21 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -29,13 +33,15 @@ var logFields = func() (names []string) {
 	return append(names, "panic", "stack")
 }()
 
-var nasty = []string{"a\nb", "a\r\n{\"level\":\"fatal\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\x00", "\x7f", `"},{"x":"`, `\n`, "\xff\xfe", strings.Repeat("x", 5000), "<script>", "%0a%1b", "\u202eevil", "\ufeff"}
+var nasty = []string{"a\nb", "a\r\n{\"level\":\"fatal\"}", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\u2028x\u2029", "\x00", "\x7f",
+	`"},{"x":"`, `\n`, "\xff\xfe", strings.Repeat("x", 5000), "<script>", "%0a%1b", "\u202eevil", "\ufeff"}
 
 // What came in over the wire cannot say these; what calls the handler could.
 func TestEveryLineOfTheLogIsOneJSONObject(t *testing.T) {
-	var log lockedBuffer
+	var log wiretest.Buffer
 	config := Config{
-		Origin: &url.URL{Scheme: "http", Host: "x"}, Tokens: &tokenBook{}, APIVersion: "2024-05-25", MaxInFlight: 10, MaxBodyBytes: 100, Policy: policies["open"], Log: zerolog.New(&log).Level(zerolog.TraceLevel),
+		Origin: &url.URL{Scheme: "http", Host: "x"}, Tokens: &tokenBook{}, APIVersion: "2024-05-25", MaxInFlight: 10, MaxBodyBytes: 100,
+		Policy: policies["open"], Log: zerolog.New(&log).Level(zerolog.TraceLevel),
 		Upstream: tripFunc(func(out *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{"X-Request-Id": out.Header["X-Theirs"]}, Body: http.NoBody}, nil
 		}),
@@ -44,9 +50,13 @@ func TestEveryLineOfTheLogIsOneJSONObject(t *testing.T) {
 	requests := 0
 	for _, text := range nasty {
 		for _, change := range []func(*http.Request){
-			func(in *http.Request) { in.RequestURI = "/v1/" + text }, func(in *http.Request) { in.RequestURI = "/v1/x?" + text }, func(in *http.Request) { in.Method = text }, func(in *http.Request) { in.Host = text },
-			func(in *http.Request) { in.Header["X-Request-Id"] = []string{text} }, func(in *http.Request) { in.Header["X-Theirs"] = []string{text} }, func(in *http.Request) { in.Header[text] = []string{text} },
-			func(in *http.Request) { in.Header[identity.HeaderEntity] = []string{text} }, func(in *http.Request) { in.Header["Origin"] = []string{text} }, func(in *http.Request) { in.Header["Connection"] = []string{text} }, func(in *http.Request) { in.Header["X-Monite-Version"] = []string{text} },
+			func(in *http.Request) { in.RequestURI = "/v1/" + text }, func(in *http.Request) { in.RequestURI = "/v1/x?" + text },
+			func(in *http.Request) { in.Method = text }, func(in *http.Request) { in.Host = text },
+			func(in *http.Request) { in.Header["X-Request-Id"] = []string{text} }, func(in *http.Request) { in.Header["X-Theirs"] = []string{text} },
+			func(in *http.Request) { in.Header[text] = []string{text} },
+			func(in *http.Request) { in.Header[identity.HeaderEntity] = []string{text} },
+			func(in *http.Request) { in.Header["Origin"] = []string{text} }, func(in *http.Request) { in.Header["Connection"] = []string{text} },
+			func(in *http.Request) { in.Header["X-Monite-Version"] = []string{text} },
 			func(in *http.Request) { in.URL = &url.URL{Path: "/" + text}; in.RequestURI = text },
 		} {
 			in := httptest.NewRequest("GET", "/v1/payables", nil)
@@ -98,7 +108,9 @@ func checkLines(t *testing.T, log string) (requests int) {
 // spellings are the ways in which a value could have got out.
 func spellings(canary string) []string {
 	half := canary[:len(canary)/2]
-	return []string{canary, half, base64.StdEncoding.EncodeToString([]byte(canary)), base64.RawURLEncoding.EncodeToString([]byte(canary)), hex.EncodeToString([]byte(canary)), strings.ToUpper(hex.EncodeToString([]byte(canary))), url.QueryEscape(canary), url.PathEscape(canary), strings.ToUpper(canary)}
+	return []string{canary, half, base64.StdEncoding.EncodeToString([]byte(canary)), base64.RawURLEncoding.EncodeToString([]byte(canary)),
+		hex.EncodeToString([]byte(canary)), strings.ToUpper(hex.EncodeToString([]byte(canary))), url.QueryEscape(canary), url.PathEscape(canary),
+		strings.ToUpper(canary)}
 }
 
 type canaryTokens struct {
@@ -117,11 +129,12 @@ func (c *canaryTokens) Token(ctx context.Context, grant tokencache.Grant) (secre
 // token is in the log, nor in an answer of ours.
 func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 	canaries := map[string]string{
-		"token": "c4n4ry/token+value==", "query": "c4n4ryquery&=", "path": "c4n4rypath", "header": "c4n4ryheader", "body": "c4n4rybody", "answer": "c4n4ryanswer", "app token": "c4n4ryapptoken", "cookie": "c4n4rycookie", "host": "c4n4ryhost",
+		"token": "c4n4ry/token+value==", "query": "c4n4ryquery&=", "path": "c4n4rypath", "header": "c4n4ryheader", "body": "c4n4rybody",
+		"answer": "c4n4ryanswer", "app token": "c4n4ryapptoken", "cookie": "c4n4rycookie", "host": "c4n4ryhost",
 	}
-	o := listen(t, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, _, err := p.request()
+			in, _, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -129,26 +142,28 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 			case strings.HasSuffix(in.URL.Path, "/broken"):
 				return
 			case strings.HasSuffix(in.URL.Path, "/garbage"):
-				p.say("HTTP/1.1 200 OK\r\nBroken " + canaries["answer"] + in.Header.Get("Authorization") + "\r\n\r\n")
+				p.Say("HTTP/1.1 200 OK\r\nBroken " + canaries["answer"] + in.Header.Get("Authorization") + "\r\n\r\n")
 				return
 			case strings.HasSuffix(in.URL.Path, "/cut"):
-				p.say("HTTP/1.1 200 OK\r\nX-A: " + canaries["answer"] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + canaries["answer"] + "\r\n")
+				p.Say("HTTP/1.1 200 OK\r\nX-A: " + canaries["answer"] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + canaries["answer"] + "\r\n")
 				return
 			case strings.HasSuffix(in.URL.Path, "/slow"):
-				p.untilCut()
+				p.UntilCut()
 				return
 			case strings.HasSuffix(in.URL.Path, "/401"):
-				p.say(answer(401, "application/json", `{"error":{"message":"`+canaries["answer"]+in.Header.Get("Authorization")+`"}}`))
+				p.Say(answer(401, "application/json", `{"error":{"message":"`+canaries["answer"]+in.Header.Get("Authorization")+`"}}`))
 			default:
-				p.say(answer(200, "a/b", canaries["answer"]))
+				p.Say(answer(200, "a/b", canaries["answer"]))
 			}
 		}
 	})
-	r := newRig(t, o.url, shortTimeouts)
+	r := newRig(t, o.URL, shortTimeouts)
 	r.handler.config.Tokens = &canaryTokens{text: canaries["token"]}
 	var ours strings.Builder
 	for _, end := range []string{"good", "broken", "garbage", "cut", "slow", "401", "..", "auth", "%zz", "a;b"} {
-		for _, fields := range [][]string{nil, {"Origin: " + canaries["header"]}, {"Connection: " + canaries["header"]}, {"X-Monite-Version: " + canaries["header"]}, {identity.HeaderEntity + ": " + canaries["header"]}, {"X-Request-Id: " + canaries["header"] + " x"}, {"Transfer-Encoding: chunked"}, {"Upgrade: " + canaries["header"]}} {
+		for _, fields := range [][]string{nil, {"Origin: " + canaries["header"]}, {"Connection: " + canaries["header"]},
+			{"X-Monite-Version: " + canaries["header"]}, {identity.HeaderEntity + ": " + canaries["header"]},
+			{"X-Request-Id: " + canaries["header"] + " x"}, {"Transfer-Encoding: chunked"}, {"Upgrade: " + canaries["header"]}} {
 			if end == "slow" && fields != nil {
 				continue
 			}
@@ -159,8 +174,10 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 				fields = append(fields, "Content-Length: 10")
 			}
 			a := r.dial()
-			a.say(head("POST", "/v1/payables/"+canaries["path"]+"/"+end+"?q="+url.QueryEscape(canaries["query"])+"&"+canaries["query"], append(fields, "X-H: "+canaries["header"], "Cookie: "+canaries["cookie"], "Authorization: Bearer "+canaries["header"], "X-Monite-Proxy-Token: "+canaries["app token"])...) + "\r\n" + body)
-			response, text, err := a.answer("POST")
+			a.Say(head("POST", "/v1/payables/"+canaries["path"]+"/"+end+"?q="+url.QueryEscape(canaries["query"])+"&"+canaries["query"],
+				append(fields, "X-H: "+canaries["header"], "Cookie: "+canaries["cookie"], "Authorization: Bearer "+canaries["header"],
+					"X-Monite-Proxy-Token: "+canaries["app token"])...) + "\r\n" + body)
+			response, text, err := a.Response("POST")
 			if err == nil && response.Header.Get("Proxy-Status") != "" {
 				ours.WriteString(text)
 				_ = response.Header.Write(&ours)
@@ -168,12 +185,13 @@ func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
 			_ = a.Close()
 		}
 	}
-	for _, raw := range []string{"GARBAGE " + canaries["header"] + "\r\n\r\n", "GET /" + canaries["path"] + " HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: " + canaries["host"] + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nbad " + canaries["header"] + "\r\n\r\n"} {
+	for _, raw := range []string{"GARBAGE " + canaries["header"] + "\r\n\r\n", "GET /" + canaries["path"] + " HTTP/9.9\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: " + canaries["host"] + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nbad " + canaries["header"] + "\r\n\r\n"} {
 		a := r.dial()
-		a.say(raw)
-		_, _ = io.ReadAll(a.br)
+		a.Say(raw)
+		_, _ = io.ReadAll(a.Reader)
 	}
-	eventually(t, "every request has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
+	wiretest.Eventually(t, "every request has ended", func() bool { return r.handler.InFlight() == 0 && r.open.Load() == 0 })
 	log := r.log.String()
 	if checkLines(t, log) < 60 {
 		t.Errorf("too few lines: %s", log)
@@ -201,14 +219,17 @@ func TestLevelOfALine(t *testing.T) {
 		record Record
 		want   zerolog.Level
 	}{
-		{Record{Status: 200, Origin: OriginUpstream}, zerolog.InfoLevel}, {Record{Status: 404, Origin: OriginUpstream}, zerolog.InfoLevel}, {Record{Status: 500, Origin: OriginUpstream}, zerolog.WarnLevel}, {Record{Status: 200, Origin: OriginUpstream, Aborted: true}, zerolog.WarnLevel},
-		{Record{Status: 403, Origin: OriginProxy}, zerolog.InfoLevel}, {Record{Status: 502, Origin: OriginProxy}, zerolog.ErrorLevel}, {Record{Status: statusClientGone, Origin: OriginProxy}, zerolog.DebugLevel},
+		{Record{Status: 200, Origin: OriginUpstream}, zerolog.InfoLevel}, {Record{Status: 404, Origin: OriginUpstream}, zerolog.InfoLevel},
+		{Record{Status: 500, Origin: OriginUpstream}, zerolog.WarnLevel}, {Record{Status: 200, Origin: OriginUpstream, Aborted: true}, zerolog.WarnLevel},
+		{Record{Status: 403, Origin: OriginProxy}, zerolog.InfoLevel}, {Record{Status: 502, Origin: OriginProxy}, zerolog.ErrorLevel},
+		{Record{Status: statusClientGone, Origin: OriginProxy}, zerolog.DebugLevel},
 	} {
 		if got := level(&c.record); got != c.want {
 			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
 		}
-		var log lockedBuffer
-		told := &call{Context: t.Context(), log: &accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)}, in: httptest.NewRequest("GET", "/", nil), record: c.record}
+		var log wiretest.Buffer
+		told := &call{Context: t.Context(), log: &accessLog{log: zerolog.New(&log).Level(zerolog.WarnLevel)},
+			in: httptest.NewRequest("GET", "/", nil), record: c.record}
 		told.tell()
 		if got := log.String() != ""; got != (c.want >= zerolog.WarnLevel) {
 			t.Errorf("%+v at warn: %q", c.record, log.String())
@@ -235,6 +256,62 @@ func TestLevelOfEveryProblem(t *testing.T) {
 		}
 		if got := level(&Record{Status: p.status, Origin: OriginProxy, ErrorType: p.kind, Outcome: NotSent}); got != want {
 			t.Errorf("a line of %d %s has level %v, want %v", p.status, p.kind, got, want)
+		}
+	}
+}
+
+// fullRecord has something to say in every field.
+func fullRecord(t *testing.T) Record {
+	record := Record{}
+	fields := reflect.ValueOf(&record).Elem()
+	for i := range fields.NumField() {
+		switch field := fields.Field(i); field.Interface().(type) {
+		case string, Outcome:
+			field.SetString("x")
+		case bool:
+			field.SetBool(true)
+		case int, int64, time.Duration:
+			field.SetInt(1)
+		case time.Time:
+			field.Set(reflect.ValueOf(time.Now()))
+		default:
+			// A Record is kept in the history: it must not hold on to anything.
+			if name := fields.Type().Field(i).Name; name != "Err" {
+				t.Errorf("Record.%s is a %s: not plain", name, field.Type())
+			}
+		}
+	}
+	record.Err = errors.New("x")
+	return record
+}
+
+// A field of the table that says nothing when there is something to say is a field
+// that somebody searches in vain.
+func TestLineHasTheFieldsOfTheTable(t *testing.T) {
+	var log, audit strings.Builder
+	c := &call{
+		Context: t.Context(), record: fullRecord(t), in: httptest.NewRequest("POST", "/v1/x", nil),
+		identity: identity.Identity{Grant: asUserB, EntityID: entityB},
+		log: &accessLog{log: zerolog.New(&log).With().Timestamp().Logger(), auditLog: zerolog.New(&audit).With().Timestamp().Logger(),
+			listener: "here"},
+	}
+	c.tell()
+	for line, text := range map[string]string{"request": log.String(), "audit": audit.String()} {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got["message"] != line {
+			t.Fatalf("%s: %v %q", line, err, text)
+		}
+		for _, field := range LogFields {
+			if field.In != line && field.In != "both" || field.Name == "peer_uid" { // that is known of a unix socket alone
+				continue
+			}
+			if _, written := got[field.Name]; !written {
+				t.Errorf("%s: no %s in %s", line, field.Name, text)
+			}
+			delete(got, field.Name)
+		}
+		for name := range got {
+			t.Errorf("%s: %s is not in the table", line, name)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -37,7 +38,7 @@ func auditLines(t *testing.T, text string) (lines []map[string]any) {
 }
 
 // newAuditRig has an upstream that answers as the path says, and an audit log.
-func newAuditRig(t *testing.T, changes ...func(*Config, *upstream.Transport)) (*rig, *lockedBuffer) {
+func newAuditRig(t *testing.T, changes ...func(*Config, *upstream.Transport)) (*rig, *wiretest.Buffer) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		_, _ = io.Copy(io.Discard, in.Body)
@@ -49,7 +50,7 @@ func newAuditRig(t *testing.T, changes ...func(*Config, *upstream.Transport)) (*
 	}))
 	t.Cleanup(server.Close)
 	origin, _ := url.Parse(server.URL)
-	audit := &lockedBuffer{}
+	audit := &wiretest.Buffer{}
 	change := func(c *Config, _ *upstream.Transport) {
 		c.Audit, c.Listener = zerolog.New(audit), "127.0.0.1:8080"
 	}
@@ -64,15 +65,17 @@ func TestEveryWriteHasAnAuditLineAndNoReadHasOne(t *testing.T) {
 	r.do("POST", "/v1/payables/11111111-0000-4000-8000-000000000001/cancel", "")
 	r.do("DELETE", "/v1/payables/11111111-0000-4000-8000-000000000001", "", identity.HeaderEntity, userB) // not allowed
 	r.do("BREW", "/v1/coffee", "")
-	eventually(t, "four lines", func() bool { return strings.Count(audit.String(), "\n") >= 4 })
+	wiretest.Eventually(t, "four lines", func() bool { return strings.Count(audit.String(), "\n") >= 4 })
 	lines := auditLines(t, audit.String())
 	if len(lines) != 4 {
 		t.Fatalf("audit lines = %d, want 4:\n%s", len(lines), audit)
 	}
 	for i, want := range []map[string]any{
-		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user", "entity_user_hash": ids.Hash(userA), "entity_hash": ids.Hash(entityB),
+		{"request_id": "from-the-app", "listener": "127.0.0.1:8080", "app_token": false, "grant_type": "entity_user",
+			"entity_user_hash": ids.Hash(userA), "entity_hash": ids.Hash(entityB),
 			"method": "POST", "route": "/v1/payables", "status": 201.0, "origin": "upstream", "outcome": "answered", "upstream_request_id": "from-upstream"},
-		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown", "error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": ids.Hash(entityA)},
+		{"method": "POST", "route": "/v1/payables/{payable_id}/cancel", "status": 502.0, "origin": "proxy", "outcome": "unknown",
+			"error_type": "proxy_upstream_broken", "grant_type": "client_credentials", "entity_hash": ids.Hash(entityA)},
 		{"method": "DELETE", "status": 403.0, "outcome": "not_sent", "error_type": "proxy_entity_not_allowed"},
 		{"method": "other", "status": 405.0, "outcome": "not_sent", "route": "other"},
 	} {
@@ -100,7 +103,7 @@ func TestAuditSaysWhetherTheAppShowedItsToken(t *testing.T) {
 	})
 	r.do("POST", "/v1/payables", "", "X-Monite-Proxy-Token", "app-token")
 	r.do("POST", "/v1/payables", "", "X-Monite-Proxy-Token", "another")
-	eventually(t, "two lines", func() bool { return strings.Count(audit.String(), "\n") >= 2 })
+	wiretest.Eventually(t, "two lines", func() bool { return strings.Count(audit.String(), "\n") >= 2 })
 	lines := auditLines(t, audit.String())
 	if lines[0]["app_token"] != true || lines[1]["app_token"] != false {
 		t.Errorf("app_token = %v, %v, want true, false", lines[0]["app_token"], lines[1]["app_token"])
@@ -128,7 +131,7 @@ func TestAuditNamesTheUserBehindAUnixSocket(t *testing.T) {
 	defer conn.Close()
 	_, _ = io.WriteString(conn, "POST /v1/payables HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	_, _ = io.ReadAll(conn)
-	eventually(t, "a line", func() bool { return strings.Count(audit.String(), "\n") >= 1 })
+	wiretest.Eventually(t, "a line", func() bool { return strings.Count(audit.String(), "\n") >= 1 })
 	if got := auditLines(t, audit.String())[0]["peer_uid"]; got != float64(os.Getuid()) {
 		t.Errorf("peer_uid = %v, want %d", got, os.Getuid())
 	}

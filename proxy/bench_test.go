@@ -10,15 +10,18 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 func BenchmarkGuardAndResolve(b *testing.B) {
 	for name, fields := range map[string][]string{
-		"bare":   {"Accept: application/json"},
-		"usual":  {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", identity.HeaderEntity + ": " + entityA, "Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
-		"a user": {"Accept: application/json", "User-Agent: axios/1.7", identity.HeaderUser + ": " + userA, identity.HeaderEntity + ": " + entityA, "Connection: keep-alive"},
+		"bare": {"Accept: application/json"},
+		"usual": {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", identity.HeaderEntity + ": " + entityA,
+			"Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
+		"a user": {"Accept: application/json", "User-Agent: axios/1.7", identity.HeaderUser + ": " + userA,
+			identity.HeaderEntity + ": " + entityA, "Connection: keep-alive"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(get("/v1/payables/"+entityA+"/approve_payment_operation?limit=5", fields...))))
@@ -44,16 +47,19 @@ func BenchmarkGuardAndResolve(b *testing.B) {
 // upstream are in it and do as little as they can.
 func BenchmarkHandler(b *testing.B) {
 	for name, c := range map[string]struct{ request, answer string }{
-		"GET":                    {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
-		"POST 1 KiB":             {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
-		"POST 1 KiB, remembered": {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"), answer(201, "application/json", strings.Repeat("x", 1000))},
-		"GET, remembered":        {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
-		"GET chunked":            {get("/v1/payables"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"},
-		"refused":                {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
+		"GET": {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
+		"POST 1 KiB": {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"),
+			answer(201, "application/json", strings.Repeat("x", 1000))},
+		"POST 1 KiB, remembered": {post("/v1/payables", strings.Repeat("x", 1024), "Content-Type: application/json"),
+			answer(201, "application/json", strings.Repeat("x", 1000))},
+		"GET, remembered": {get("/v1/payables/"+entityA, "Accept: application/json"), answer(200, "application/json", strings.Repeat("x", 1000))},
+		"GET chunked": {get("/v1/payables"),
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"},
+		"refused": {"GET /v1//x HTTP/1.1\r\nHost: localhost\r\n\r\n", ""},
 	} {
 		b.Run(name, func(b *testing.B) {
-			o := listen(b, answering(c.answer))
-			r := newRig(b, o.url, func(c *Config, tr *upstream.Transport) {
+			o := wiretest.Listen(b, nil, wiretest.Answering(c.answer))
+			r := newRig(b, o.URL, func(c *Config, tr *upstream.Transport) {
 				c.Observe, c.Log = nil, zerolog.New(io.Discard)
 				if strings.HasSuffix(name, "remembered") {
 					remembering()(c, tr)

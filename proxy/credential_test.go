@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +10,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
@@ -24,7 +30,7 @@ import (
 // keeper is an upstream that accepts tokens by their number, and remembers what
 // it was sent.
 type keeper struct {
-	*origin
+	*wiretest.Origin
 	mu     sync.Mutex // guards seen
 	seen   []string   // "token body"
 	refuse func(token string) string
@@ -32,9 +38,9 @@ type keeper struct {
 
 func newKeeper(t testing.TB, refuse func(token string) string) *keeper {
 	k := &keeper{refuse: refuse}
-	k.origin = listen(t, func(p *peer) {
+	k.Origin = wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			in, body, err := p.request()
+			in, body, err := p.Request()
 			if err != nil {
 				return
 			}
@@ -43,9 +49,9 @@ func newKeeper(t testing.TB, refuse func(token string) string) *keeper {
 			k.seen = append(k.seen, strings.TrimSpace(token+" "+body))
 			k.mu.Unlock()
 			if says := k.refuse(token); says != "" {
-				p.say(says)
+				p.Say(says)
 			} else {
-				p.say(answer(200, "a/b", "done"))
+				p.Say(answer(200, "a/b", "done"))
 			}
 		}
 	})
@@ -70,8 +76,10 @@ func refusing(says string, tokens ...string) func(string) string {
 }
 
 var refusals = map[string]string{
-	"401": answer(401, "application/json", `{"error":{"message":"no"}}`), "400": answer(400, "application/json", expiredText), "403": answer(403, "application/json", expiredText),
-	"401 chunked": "HTTP/1.1 401 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "401 and close": "HTTP/1.1 401 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+	"401": answer(401, "application/json", `{"error":{"message":"no"}}`), "400": answer(400, "application/json", expiredText),
+	"403":           answer(403, "application/json", expiredText),
+	"401 chunked":   "HTTP/1.1 401 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+	"401 and close": "HTTP/1.1 401 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 }
 
 func TestReplayOnceAfterARefusedToken(t *testing.T) {
@@ -83,7 +91,7 @@ func TestReplayOnceAfterARefusedToken(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s %s %d", name, method, len(body)), func(t *testing.T) {
 					k := newKeeper(t, refusing(says, firstToken))
-					r := newRig(t, k.url)
+					r := newRig(t, k.URL)
 					response, text := r.do(method, "/v1/x", body)
 					if response.StatusCode != 200 || text != "done" {
 						t.Errorf("answer = %d %q", response.StatusCode, text)
@@ -107,8 +115,9 @@ func TestReplayOnceAfterARefusedToken(t *testing.T) {
 func TestSecondRefusalPasses(t *testing.T) {
 	for name, says := range refusals {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
-		if response, body := r.do("POST", "/v1/x", "{}"); fmt.Sprint(response.StatusCode) != name[:3] || !strings.Contains(says, body) || response.Header.Get("Proxy-Status") != "" {
+		r := newRig(t, k.URL)
+		if response, body := r.do("POST", "/v1/x", "{}"); fmt.Sprint(response.StatusCode) != name[:3] || !strings.Contains(says, body) ||
+			response.Header.Get("Proxy-Status") != "" {
 			t.Errorf("%s: answer = %d %q", name, response.StatusCode, body)
 		}
 		if got := k.requests(); len(got) != 2 {
@@ -119,11 +128,12 @@ func TestSecondRefusalPasses(t *testing.T) {
 
 func TestPlainRefusalIsNotReplayed(t *testing.T) {
 	for _, says := range []string{
-		answer(400, "application/json", `{"error":{"message":"bad"}}`), answer(403, "application/json", `{"error":{"message":"no"}}`), answer(400, "text/plain", expiredText), answer(404, "application/json", expiredText),
+		answer(400, "application/json", `{"error":{"message":"bad"}}`), answer(403, "application/json", `{"error":{"message":"no"}}`),
+		answer(400, "text/plain", expiredText), answer(404, "application/json", expiredText),
 		answer(500, "application/json", expiredText), answer(429, "application/json", expiredText), answer(409, "application/json", expiredText),
 	} {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		if _, body := r.do("POST", "/v1/x", "{}"); !strings.HasSuffix(says, body) {
 			t.Errorf("body = %q, want the end of %q", body, says)
 		}
@@ -136,17 +146,17 @@ func TestPlainRefusalIsNotReplayed(t *testing.T) {
 // A streamed body cannot be sent again; but the next request has a new token.
 func TestStreamedBodyIsNotReplayed(t *testing.T) {
 	k := newKeeper(t, refusing(refusals["401"], firstToken))
-	r := newRig(t, k.url, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 10 })
+	r := newRig(t, k.URL, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 10 })
 	a := r.dial()
-	a.say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\nb\r\nabcabcabcab\r\n0\r\n\r\n")
-	if _, body := a.want("POST", 401); !strings.Contains(body, "no") {
+	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\nb\r\nabcabcabcab\r\n0\r\n\r\n")
+	if _, body := a.WantStatus("POST", 401); !strings.Contains(body, "no") {
 		t.Errorf("body = %q", body)
 	}
 	if _, minted, invalidated := r.tokens.counts(); minted != 1 || invalidated != 1 {
 		t.Errorf("minted %d, invalidated %d", minted, invalidated)
 	}
-	a.say(post("/v1/x", strings.Repeat("x", 11)))
-	a.want("POST", 200)
+	a.Say(post("/v1/x", strings.Repeat("x", 11)))
+	a.WantStatus("POST", 200)
 	if got, want := k.requests(), []string{firstToken + " abcabcabcab", secondToken + " xxxxxxxxxxx"}; !slices.Equal(got, want) {
 		t.Errorf("upstream saw %q, want %q", got, want)
 	}
@@ -156,7 +166,7 @@ func TestStreamedBodyIsNotReplayed(t *testing.T) {
 func TestRefusalOfAYoungTokenPasses(t *testing.T) {
 	for name, says := range refusals {
 		k := newKeeper(t, func(string) string { return says })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		r.tokens.young = true
 		if response, body := r.do("POST", "/v1/x", "{}"); fmt.Sprint(response.StatusCode) != name[:3] || !strings.Contains(says, body) {
 			t.Errorf("%s: answer = %d %q", name, response.StatusCode, body)
@@ -174,11 +184,13 @@ func TestTokenTroubleIsSaid(t *testing.T) {
 		err  error
 		want *problem
 	}{
-		{&tokencache.Error{GrantType: tokencache.ClientCredentials, Reason: tokencache.Rejected}, &problemTokenRejected}, {&tokencache.Error{GrantType: tokencache.EntityUser, Reason: tokencache.Rejected}, &problemUserTokenRejected},
-		{&tokencache.Error{Reason: tokencache.Unavailable, RetryAfter: 1}, &problemTokenUnavailable}, {tokencache.ErrClosed, &problemDraining}, {errors.New("canary"), &problemInternal},
+		{&tokencache.Error{GrantType: tokencache.ClientCredentials, Reason: tokencache.Rejected}, &problemTokenRejected},
+		{&tokencache.Error{GrantType: tokencache.EntityUser, Reason: tokencache.Rejected}, &problemUserTokenRejected},
+		{&tokencache.Error{Reason: tokencache.Unavailable, RetryAfter: 1}, &problemTokenUnavailable}, {tokencache.ErrClosed, &problemDraining},
+		{errors.New("canary"), &problemInternal},
 	} {
 		k := newKeeper(t, refusing(refusals["401"], firstToken))
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		r.tokens.fail = func(int) error { return c.err }
 		response, body := r.do("POST", "/v1/x", "{}")
 		checkOurs(t, response, body, c.want, NotSent, "")
@@ -190,18 +202,18 @@ func TestTokenTroubleIsSaid(t *testing.T) {
 
 // The second attempt breaks: upstream may have acted on it.
 func TestBrokenReplayIsUnknown(t *testing.T) {
-	o := listen(t, func(p *peer) {
-		if _, _, err := p.request(); err != nil {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, _, err := p.Request(); err != nil {
 			return
 		}
-		p.say(refusals["401"])
-		_, _, _ = p.request()
+		p.Say(refusals["401"])
+		_, _, _ = p.Request()
 	})
-	r := newRig(t, o.url)
+	r := newRig(t, o.URL)
 	response, body := r.do("POST", "/v1/x", "{}")
 	checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
-	if o.complete.Load() != 2 {
-		t.Errorf("%d requests", o.complete.Load())
+	if o.Complete.Load() != 2 {
+		t.Errorf("%d requests", o.Complete.Load())
 	}
 }
 
@@ -225,7 +237,7 @@ func TestEntityUserNeverFallsBackToThePartner(t *testing.T) {
 		},
 	} {
 		k := newKeeper(t, func(string) string { return refusals["401"] })
-		r := newRig(t, k.url)
+		r := newRig(t, k.URL)
 		change(r.tokens)
 		for _, method := range []string{"GET", "POST"} {
 			r.do(method, "/v1/x", "", identity.HeaderUser, userA)
@@ -289,16 +301,22 @@ func TestBodiesOfAnswersAreClosedOnEveryPath(t *testing.T) {
 		change func(*tokenBook)
 		given  int
 	}{
-		"good": {func(string) string { return "" }, func(*tokenBook) {}, 1}, "replayed": {refusing(refusals["401"], firstToken), func(*tokenBook) {}, 2}, "replayed, dialect": {refusing(refusals["400"], firstToken), func(*tokenBook) {}, 2}, "twice refused": {func(string) string { return refusals["401"] }, func(*tokenBook) {}, 2},
-		"young": {func(string) string { return refusals["403"] }, func(b *tokenBook) { b.young = true }, 1}, "token trouble": {func(string) string { return refusals["401"] }, func(b *tokenBook) { b.fail = trouble }, 1}, "plain 400": {func(string) string { return answer(400, "application/json", "{}") }, func(*tokenBook) {}, 1},
-		"cut": {func(string) string { return "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nabc" }, func(*tokenBook) {}, 1}, "cut refusal": {func(string) string {
+		"good":              {func(string) string { return "" }, func(*tokenBook) {}, 1},
+		"replayed":          {refusing(refusals["401"], firstToken), func(*tokenBook) {}, 2},
+		"replayed, dialect": {refusing(refusals["400"], firstToken), func(*tokenBook) {}, 2},
+		"twice refused":     {func(string) string { return refusals["401"] }, func(*tokenBook) {}, 2},
+		"young":             {func(string) string { return refusals["403"] }, func(b *tokenBook) { b.young = true }, 1},
+		"token trouble":     {func(string) string { return refusals["401"] }, func(b *tokenBook) { b.fail = trouble }, 1},
+		"plain 400":         {func(string) string { return answer(400, "application/json", "{}") }, func(*tokenBook) {}, 1},
+		"cut":               {func(string) string { return "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nabc" }, func(*tokenBook) {}, 1},
+		"cut refusal": {func(string) string {
 			return "HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\nabc"
 		}, func(*tokenBook) {}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKeeper(t, c.refuse)
 			var counter *countingTrip
-			r := newRig(t, k.url, func(c *Config, tr *upstream.Transport) {
+			r := newRig(t, k.URL, func(c *Config, tr *upstream.Transport) {
 				counter = &countingTrip{RoundTripper: tr}
 				c.Upstream = counter
 				if strings.HasPrefix(name, "cut") {
@@ -307,10 +325,10 @@ func TestBodiesOfAnswersAreClosedOnEveryPath(t *testing.T) {
 			})
 			c.change(r.tokens)
 			a := r.dial()
-			a.say(post("/v1/x", "{}"))
-			_, _, _ = a.answer("POST")
+			a.Say(post("/v1/x", "{}"))
+			_, _, _ = a.Response("POST")
 			_ = r.record()
-			eventually(t, "every body closed", func() bool {
+			wiretest.Eventually(t, "every body closed", func() bool {
 				counter.mu.Lock()
 				defer counter.mu.Unlock()
 				return counter.given == c.given && counter.closed == c.given
@@ -359,9 +377,176 @@ func newTestCall(tokens TokenSource, next http.RoundTripper) *call {
 	h := &Handler{config: testConfig(), retry: newRetry(next)}
 	h.config.Tokens = tokens
 	in := &http.Request{Method: "GET", RequestURI: "/v1/x", Header: http.Header{}}
-	return &call{Context: context.Background(), handler: h, log: &h.log, w: httptest.NewRecorder(), in: in, path: "/v1/x", identity: identity.Identity{Grant: partner}}
+	return &call{Context: context.Background(), handler: h, log: &h.log, w: httptest.NewRecorder(), in: in, path: "/v1/x",
+		identity: identity.Identity{Grant: partner}}
 }
 
 func testConfig() Config {
 	return Config{Origin: &url.URL{Scheme: "https", Host: "api.monite.com"}, APIVersion: "2024-05-25"}
+}
+
+// The token endpoint is reached by an upstream.Transport too. How that broke
+// says nothing of the app's request, which was never sent.
+func TestBrokenTokenEndpointIsNoBrokenUpstream(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []upstream.Error{
+		{Op: upstream.OpRead, Outcome: upstream.Unknown, Err: syscall.ECONNRESET},
+		{Op: upstream.OpRead, Outcome: upstream.Unknown, Timeout: true, Err: errors.New("slow")},
+		{Op: upstream.OpConnLimit, Outcome: upstream.NotSent, Err: errors.New("busy")},
+		{Op: upstream.OpDial, Outcome: upstream.NotSent, Err: syscall.ECONNREFUSED},
+	} {
+		noToken := &tokencache.Error{
+			GrantType: tokencache.ClientCredentials, Reason: tokencache.Unavailable, RetryAfter: 2 * time.Second,
+			Cause: &tokencache.FetchError{Reason: tokencache.Unavailable, Err: &broken},
+		}
+		f := new(call).classify(noToken)
+		if f.problem != &problemTokenUnavailable || f.outcome != NotSent || f.retryAfter != 2*time.Second {
+			t.Errorf("%v: %s, outcome %s, retry after %v", noToken, f.kind, f.outcome, f.retryAfter)
+		}
+	}
+}
+
+func gzipped(text string) string {
+	var buf bytes.Buffer
+	w := gzip.NewWriter(&buf)
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return buf.String()
+}
+
+const expiredText = `{"error":{"message":"The token has been expired."}}`
+
+var rejectedRows = []struct {
+	name        string
+	status      int
+	contentType string
+	encoding    string
+	body        string
+	noLength    bool
+	want        string
+}{
+	{name: "401", status: 401, body: "x", want: "401"}, {name: "401 without body", status: 401, want: "401"},
+	{name: "401 HTML", status: 401, contentType: "text/html", body: "<p>", want: "401"},
+	{name: "400 expired", status: 400, contentType: "application/json", body: expiredText, want: "expired"},
+	{name: "403 expired", status: 403, contentType: "application/json", body: expiredText, want: "expired"},
+	{name: "upper case", status: 400, contentType: "application/json",
+		body: strings.ToUpper(`{"x":1}`)[:0] + `{"error":{"message":"TOKEN EXPIRED"}}`, want: "expired"},
+	{name: "mixed case", status: 403, contentType: "application/json", body: `{"error":{"message":"Token Has Expired"}}`, want: "expired"},
+	{name: "charset", status: 400, contentType: "application/json; charset=utf-8", body: expiredText, want: "expired"},
+	{name: "problem+json", status: 400, contentType: "application/problem+json", body: expiredText, want: "expired"},
+	{name: "no length", status: 400, contentType: "application/json", body: expiredText, noLength: true, want: "expired"},
+	{name: "gzip", status: 400, contentType: "application/json", encoding: "gzip", body: gzipped(expiredText), want: "expired"},
+	{name: "GZIP, no length", status: 403, contentType: "application/json", encoding: "GZIP", body: gzipped(expiredText), noLength: true,
+		want: "expired"},
+	{name: "plain 400", status: 400, contentType: "application/json", body: `{"error":{"message":"Bad Request"}}`},
+	{name: "plain 403", status: 403, contentType: "application/json", body: `{"error":{"message":"Forbidden"}}`},
+	{name: "404 expired", status: 404, contentType: "application/json", body: expiredText},
+	{name: "409 expired", status: 409, contentType: "application/json", body: expiredText},
+	{name: "422 expired", status: 422, contentType: "application/json", body: expiredText},
+	{name: "200 expired", status: 200, contentType: "application/json", body: expiredText},
+	{name: "500 expired", status: 500, contentType: "application/json", body: expiredText},
+	{name: "not JSON by type", status: 400, contentType: "text/plain", body: expiredText}, {name: "no type", status: 400, body: expiredText},
+	{name: "not JSON by text", status: 400, contentType: "application/json", body: "expired"},
+	{name: "JSON cut", status: 400, contentType: "application/json", body: expiredText[:40]},
+	{name: "elsewhere in the body", status: 400, contentType: "application/json",
+		body: `{"error":{"message":"no","type":"expired"},"message":"expired"}`},
+	{name: "message no string", status: 400, contentType: "application/json", body: `{"error":{"message":["expired"]}}`},
+	{name: "error a string", status: 400, contentType: "application/json", body: `{"error":"expired"}`},
+	{name: "array", status: 400, contentType: "application/json", body: `["expired"]`},
+	{name: "empty", status: 400, contentType: "application/json"}, {name: "null", status: 400, contentType: "application/json", body: "null"},
+	{name: "huge", status: 400, contentType: "application/json", body: expiredText + strings.Repeat(" ", maxPeek)},
+	{name: "huge, no length", status: 400, contentType: "application/json", body: expiredText + strings.Repeat(" ", maxPeek), noLength: true},
+	{name: "largest", status: 400, contentType: "application/json", body: expiredText + strings.Repeat(" ", maxPeek-len(expiredText)),
+		want: "expired"}, {name: "largest, no length", status: 400, contentType: "application/json",
+		body: expiredText + strings.Repeat(" ", maxPeek-len(expiredText)), noLength: true, want: "expired"},
+	{name: "gzip bomb", status: 400, contentType: "application/json", encoding: "gzip",
+		body: gzipped(strings.Repeat(" ", 10<<20) + expiredText)},
+	{name: "gzip that is none", status: 400, contentType: "application/json", encoding: "gzip", body: expiredText},
+	{name: "gzip cut", status: 400, contentType: "application/json", encoding: "gzip", body: gzipped(expiredText)[:30]},
+	{name: "br", status: 400, contentType: "application/json", encoding: "br", body: "\x0b\x02\x80"},
+}
+
+// Whatever is found, the app gets the body whole, and it is closed once.
+func TestRejectedKnowsARefusedToken(t *testing.T) {
+	for _, c := range rejectedRows {
+		closes := 0
+		response := &http.Response{StatusCode: c.status, Header: http.Header{}, ContentLength: int64(len(c.body)),
+			Body: &countingBody{Reader: iotest.OneByteReader(strings.NewReader(c.body)), closes: &closes}}
+		if len(c.body) > 1000 {
+			response.Body = &countingBody{Reader: strings.NewReader(c.body), closes: &closes}
+		}
+		if c.noLength {
+			response.ContentLength = -1
+		}
+		if c.contentType != "" {
+			response.Header.Set("Content-Type", c.contentType)
+		}
+		if c.encoding != "" {
+			response.Header.Set("Content-Encoding", c.encoding)
+		}
+		if got := rejected(response); got != c.want {
+			t.Errorf("%s: rejected = %q, want %q", c.name, got, c.want)
+		}
+		body, err := io.ReadAll(response.Body)
+		if string(body) != c.body || err != nil {
+			t.Errorf("%s: %d bytes are left, %v, want %d", c.name, len(body), err, len(c.body))
+		}
+		if _ = response.Body.Close(); closes != 1 {
+			t.Errorf("%s: closed %d times", c.name, closes)
+		}
+	}
+	t.Logf("%d rows", len(rejectedRows))
+}
+
+type countingBody struct {
+	io.Reader
+	closes *int
+}
+
+func (b *countingBody) Close() error { *b.closes++; return nil }
+
+// A body that breaks while it is looked at breaks for the app too.
+func TestRejectedPutsTheErrorBack(t *testing.T) {
+	broken := errors.New("broken")
+	response := &http.Response{StatusCode: 400, ContentLength: -1, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(io.MultiReader(strings.NewReader(expiredText), iotest.ErrReader(broken)))}
+	if got := rejected(response); got != "" {
+		t.Errorf("rejected = %q", got)
+	}
+	if body, err := io.ReadAll(response.Body); string(body) != expiredText || !errors.Is(err, broken) {
+		t.Errorf("body = %q, %v", body, err)
+	}
+}
+
+// What is looked into is unpacked up to a limit, whatever it would become.
+func TestPackedBombIsUnpackedUpToALimit(t *testing.T) {
+	var packed bytes.Buffer
+	zip, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	block := make([]byte, 1<<20)
+	for packed.Len() < maxPeek-4<<10 {
+		_, _ = zip.Write(block)
+		_ = zip.Flush()
+	}
+	_ = zip.Close()
+	if packed.Len() > maxPeek {
+		t.Fatalf("the bomb is %d bytes: too large to be looked into", packed.Len())
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 5 {
+		response := &http.Response{
+			StatusCode: 400, ContentLength: int64(packed.Len()), Body: io.NopCloser(bytes.NewReader(packed.Bytes())),
+			Header: http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}},
+		}
+		if got := rejected(response); got != "" {
+			t.Errorf("rejected = %q", got)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(body, packed.Bytes()) {
+			t.Errorf("the answer came out as %d bytes, %v", len(body), err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / 5; each > 2<<20 {
+		t.Errorf("%d KiB for one answer of %d KiB", each>>10, packed.Len()>>10)
+	}
 }

@@ -75,7 +75,8 @@ func TestExplainTellsTheWayOfARequestAndNoID(t *testing.T) {
 	}{
 		{"/v1/payables", "identity=default; grant=client_credentials; entity=default; token=minted; replay=none; retried=false", nil},
 		{"/v1/payables", "identity=default; grant=client_credentials; entity=default; token=cached; replay=none; retried=false", nil},
-		{"/v1/payables", "identity=header; grant=entity_user; entity=header; token=minted; replay=none; retried=false", []string{identity.HeaderUser, userA, identity.HeaderEntity, entityB}},
+		{"/v1/payables", "identity=header; grant=entity_user; entity=header; token=minted; replay=none; retried=false",
+			[]string{identity.HeaderUser, userA, identity.HeaderEntity, entityB}},
 		{"/v1/refused", "identity=default; grant=client_credentials; entity=default; token=cached; replay=401; retried=false", nil},
 		{"/v1/payables", "", []string{identity.HeaderEntity, "not-an-id"}}, // refused before there was a way
 	} {

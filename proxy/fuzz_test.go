@@ -3,17 +3,27 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/target/targettest"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // looksLike is the name for which a CGI-like upstream takes a field: the oracle
@@ -30,8 +40,10 @@ func looksLike(name string) string {
 
 var (
 	neverForwarded = []string{
-		"connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "expect", "content-length", "host",
-		"proxy-authorization", "proxy-authenticate", "cookie", "cookie2", "x-monite-entity-user-id", "x-monite-identity", "forwarded", "proxy", "remote-user", "x-real-ip", "x-rewrite-url",
+		"connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "expect",
+		"content-length", "host",
+		"proxy-authorization", "proxy-authenticate", "cookie", "cookie2", "x-monite-entity-user-id", "x-monite-identity", "forwarded", "proxy",
+		"remote-user", "x-real-ip", "x-rewrite-url",
 		"x-http-method", "x-http-method-override", "x-method-override", "origin",
 	}
 	neverForwardedPrefixes = []string{"x-forwarded-", "x-original-", "x-monite-proxy-", "sec-fetch-", "access-control-request-"}
@@ -59,7 +71,8 @@ func FuzzHeaderSanitiser(f *testing.F) {
 			f.Add(twin + ": a\r\n" + name + ": b\r\n")
 		}
 	}
-	for _, name := range []string{"Authorization-", "Authorization_", "Authorization.", "authorization~", "X~monite~version", "X-Monite-Entity-Id-", "Host_", "Trailer.", "Content_Length"} {
+	for _, name := range []string{"Authorization-", "Authorization_", "Authorization.", "authorization~", "X~monite~version",
+		"X-Monite-Entity-Id-", "Host_", "Trailer.", "Content_Length"} {
 		f.Add(name + ": a\n")
 	}
 	f.Fuzz(func(t *testing.T, block string) {
@@ -79,7 +92,8 @@ func FuzzHeaderSanitiser(f *testing.F) {
 		for name, values := range sent.Header {
 			plain := looksLike(name)
 			seen[plain] += len(values)
-			if slices.Contains(neverForwarded, plain) || slices.ContainsFunc(neverForwardedPrefixes, func(p string) bool { return strings.HasPrefix(plain, p) }) {
+			if slices.Contains(neverForwarded, plain) ||
+				slices.ContainsFunc(neverForwardedPrefixes, func(p string) bool { return strings.HasPrefix(plain, p) }) {
 				t.Errorf("%q reaches upstream as %q", name, plain)
 			}
 		}
@@ -88,7 +102,8 @@ func FuzzHeaderSanitiser(f *testing.F) {
 				t.Errorf("%s goes out %d times: %q", name, seen[name], sent.Header)
 			}
 		}
-		if sent.Header.Get("Authorization") != "Bearer "+tokenText(partner, 1) || sent.Header.Get(identity.HeaderEntity) != entityA || len(sent.Trailer) > 0 {
+		if sent.Header.Get("Authorization") != "Bearer "+tokenText(partner, 1) || sent.Header.Get(identity.HeaderEntity) != entityA ||
+			len(sent.Trailer) > 0 {
 			t.Errorf("credentials %q", sent.Header)
 		}
 		if len(in.Header) != given {
@@ -144,9 +159,12 @@ var visible = func() string {
 // reference is left alone.
 func FuzzLocation(f *testing.F) {
 	for _, reference := range []string{
-		"https://api.monite.com/v1/x", "http://api.monite.com/v1/x?a=%zz;b#c", "https://API.Monite.com:443/", "//api.monite.com/v1/x", "https://user:pw@api.monite.com/v1/x", "https://api.monite.com", "https://api.monite.com?a=b", "https://api.monite.com#x",
-		"https://api.monite.com//evil.example/x", `https://api.monite.com/\evil.example`, "https://api.monite.com/\t/evil.example", "/v1/x", "x/y", "", "https://evil.example/v1/x", "https://api.monite.com@evil.example/", "https://api.monite.com.evil.example/",
-		`https:\\api.monite.com\v1`, "///api.monite.com", "https:api.monite.com/x", "https://api.monite.com:8443/v1/x", "http://[::1", "https://api.monite.com/%2f/evil", "https://api.monite.com/.//evil.example",
+		"https://api.monite.com/v1/x", "http://api.monite.com/v1/x?a=%zz;b#c", "https://API.Monite.com:443/", "//api.monite.com/v1/x",
+		"https://user:pw@api.monite.com/v1/x", "https://api.monite.com", "https://api.monite.com?a=b", "https://api.monite.com#x",
+		"https://api.monite.com//evil.example/x", `https://api.monite.com/\evil.example`, "https://api.monite.com/\t/evil.example", "/v1/x",
+		"x/y", "", "https://evil.example/v1/x", "https://api.monite.com@evil.example/", "https://api.monite.com.evil.example/",
+		`https:\\api.monite.com\v1`, "///api.monite.com", "https:api.monite.com/x", "https://api.monite.com:8443/v1/x", "http://[::1",
+		"https://api.monite.com/%2f/evil", "https://api.monite.com/.//evil.example",
 	} {
 		f.Add(reference)
 	}
@@ -178,7 +196,8 @@ func FuzzLocation(f *testing.F) {
 // No Connection option that is accepted can have anything removed, and no answer
 // loses what describes it.
 func FuzzConnectionOptions(f *testing.F) {
-	for _, value := range []string{"", "close", "keep-alive", "te, close", "authorization", "close, authorization", ",,cookie", "te;q=1", `"close"`, "close x", "Content-Length, X-A", "\x0bclose", "close\x00", "\u212aeep-alive", "content-type,close"} {
+	for _, value := range []string{"", "close", "keep-alive", "te, close", "authorization", "close, authorization", ",,cookie", "te;q=1",
+		`"close"`, "close x", "Content-Length, X-A", "\x0bclose", "close\x00", "\u212aeep-alive", "content-type,close"} {
 		f.Add(value, "close")
 		f.Add("", value)
 	}
@@ -262,7 +281,8 @@ func FuzzGuard(f *testing.F) {
 		}
 		for name, values := range in.Header {
 			switch looksLike(name) {
-			case "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "upgrade-insecure-requests", "origin", "access-control-request-method", "access-control-request-private-network":
+			case "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "upgrade-insecure-requests", "origin", "access-control-request-method",
+				"access-control-request-private-network":
 				if name == http.CanonicalHeaderKey(looksLike(name)) { // browsers do not spell otherwise
 					t.Errorf("%s: %q passes", name, values)
 				}
@@ -322,3 +342,150 @@ func FuzzConnectionHead(f *testing.F) {
 		}
 	})
 }
+
+// scripted is the real server and handler over connections in memory whose whole
+// input is known: no sockets, no waiting, so that a fuzz target gets through.
+type scripted struct {
+	pipes *wiretest.Pipes
+	open  atomic.Int64
+}
+
+// sentUp is one request as upstream saw it.
+type sentUp struct {
+	method, target        string
+	authorization, entity int
+	whole                 bool
+}
+
+func newScripted(t testing.TB) *scripted {
+	s := &scripted{pipes: wiretest.NewPipes()}
+	server := NewServer(New(Config{
+		Origin: &url.URL{Scheme: "http", Host: "upstream.test"}, Tokens: &tokenBook{}, Upstream: tripFunc(s.answer), APIVersion: "2024-05-25",
+		Policy:      policies["allow"],
+		MaxInFlight: 1000, MaxBodyBytes: 1 << 20, ReplayBodyBytes: 1 << 10, Log: zerolog.Nop(),
+	}), "", nil)
+	server.ErrorLog = nil
+	inner := server.ConnContext
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(inner(ctx, conn), scriptedKey{}, conn)
+	}
+	server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed:
+			s.open.Add(-1)
+		}
+	}
+	var done sync.WaitGroup
+	done.Go(func() { _ = server.Serve(s.pipes) })
+	t.Cleanup(func() {
+		wiretest.Eventually(t, "every connection has ended", func() bool { return s.open.Load() == 0 })
+		_ = server.Close()
+		done.Wait()
+	})
+	return s
+}
+
+type scriptedKey struct{}
+
+// answer is upstream: it reads the body and says 200.
+func (s *scripted) answer(out *http.Request) (*http.Response, error) {
+	conn := out.Context().Value(scriptedKey{}).(*scriptedConn)
+	target := out.URL.Opaque
+	if out.URL.ForceQuery || out.URL.RawQuery != "" {
+		target += "?" + out.URL.RawQuery
+	}
+	_, err := io.Copy(io.Discard, out.Body)
+	conn.mu.Lock()
+	conn.upstream = append(conn.upstream, sentUp{out.Method, target, len(out.Header["Authorization"]), len(out.Header[identity.HeaderEntity]),
+		err == nil})
+	conn.mu.Unlock()
+	if err != nil {
+		return nil, &upstream.Error{Op: upstream.OpBody, Outcome: upstream.Unknown, Err: err}
+	}
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: 0, Header: http.Header{"Content-Length": {"0"}}, Body: http.NoBody}, nil
+}
+
+// serve plays raw, and returns when the server has ended the connection.
+func (s *scripted) serve(raw string) *scriptedConn {
+	conn := &scriptedConn{in: raw, done: make(chan struct{})}
+	conn.woken.L = &conn.mu
+	_ = s.pipes.Offer(conn)
+	<-conn.done
+	return conn
+}
+
+// scriptedConn is an app that has said all it will ever say.
+type scriptedConn struct {
+	mu       sync.Mutex // guards all below
+	woken    sync.Cond
+	in       string
+	out      strings.Builder
+	upstream []sentUp
+	late     bool // the read deadline has passed
+	closed   bool
+	once     sync.Once
+	done     chan struct{} // closed when nothing more will be written
+}
+
+// Read gives the end when there is no more, but to the one-byte read by which
+// net/http watches for an app that leaves: the app is there and silent.
+func (c *scriptedConn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(p) == 1 && c.in == "" && !c.late && !c.closed {
+		c.woken.Wait()
+	}
+	switch {
+	case c.closed:
+		return 0, net.ErrClosed
+	case c.late:
+		return 0, os.ErrDeadlineExceeded
+	case c.in == "":
+		return 0, io.EOF
+	}
+	n := copy(p, c.in)
+	c.in = c.in[n:]
+	return n, nil
+}
+
+func (c *scriptedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	return c.out.Write(p)
+}
+
+// CloseWrite is what net/http does half a second before Close.
+func (c *scriptedConn) CloseWrite() error { c.once.Do(func() { close(c.done) }); return nil }
+
+func (c *scriptedConn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.woken.Broadcast()
+	return c.CloseWrite()
+}
+
+func (c *scriptedConn) answers() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.String()
+}
+
+// SetReadDeadline knows two: already past, and never.
+func (c *scriptedConn) SetReadDeadline(at time.Time) error {
+	c.mu.Lock()
+	c.late = !at.IsZero() && at.Before(time.Now())
+	c.mu.Unlock()
+	c.woken.Broadcast()
+	return nil
+}
+
+func (c *scriptedConn) SetDeadline(at time.Time) error { return c.SetReadDeadline(at) }
+func (*scriptedConn) SetWriteDeadline(time.Time) error { return nil }
+func (*scriptedConn) LocalAddr() net.Addr              { return &net.UnixAddr{Name: "scripted"} }
+func (*scriptedConn) RemoteAddr() net.Addr             { return &net.UnixAddr{Name: "app"} }

@@ -20,15 +20,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for what must happen at once.
-const patience = 10 * time.Second
 
 const (
 	entityA = "11111111-aaaa-4aaa-8aaa-111111111111"
@@ -95,23 +93,6 @@ func (b *tokenBook) counts() (asked, minted, invalidated int) {
 	return len(b.asked), b.minted, b.invalidated
 }
 
-type lockedBuffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // rig is the real server, handler and transport around an upstream.
 type rig struct {
 	t         testing.TB
@@ -120,7 +101,7 @@ type rig struct {
 	url       string
 	tokens    *tokenBook
 	transport *upstream.Transport
-	log       *lockedBuffer // what the handler and the server log, at trace level
+	log       *wiretest.Buffer // what the handler and the server log, at trace level
 	records   chan Record
 	client    *http.Client
 	open      atomic.Int64 // the app's connections
@@ -156,12 +137,13 @@ func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Confi
 	}
 	r := &rig{
 		t: t, addr: listener.Addr().String(), url: "http://" + listener.Addr().String(),
-		tokens: &tokenBook{}, log: &lockedBuffer{}, records: make(chan Record, 4096),
+		tokens: &tokenBook{}, log: &wiretest.Buffer{}, records: make(chan Record, 4096),
 		transport: &upstream.Transport{Origin: origin},
 	}
 	config := Config{
 		Origin: origin, Tokens: r.tokens, Upstream: r.transport, APIVersion: "2024-05-25",
-		Policy:      identity.Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA, Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
+		Policy: identity.Policy{Default: tokencache.Grant{Type: tokencache.ClientCredentials}, EntityID: entityA,
+			Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true}},
 		MaxInFlight: 512, MaxBodyBytes: 32 << 20, ReplayBodyBytes: 64 << 10,
 		Log:     zerolog.New(r.log).Level(zerolog.TraceLevel),
 		Observe: func(record *Record) { r.records <- *record },
@@ -179,7 +161,8 @@ func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Confi
 		}
 	})
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256}
-	r.client = &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.client = &http.Client{Transport: transport, Timeout: wiretest.Patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var done sync.WaitGroup
 	done.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {
@@ -197,7 +180,7 @@ func (r *rig) record() Record {
 	select {
 	case record := <-r.records:
 		return record
-	case <-time.After(patience):
+	case <-time.After(wiretest.Patience):
 		r.t.Fatal("no request ended")
 		return Record{}
 	}
@@ -225,21 +208,6 @@ func (r *rig) do(method, target, body string, fields ...string) (*http.Response,
 	return response, string(text)
 }
 
-// eventually waits for what another goroutine does soon.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	timeout := time.After(patience)
-	for !ok() {
-		select {
-		case <-ticker.C:
-		case <-timeout:
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 // proxyGoroutines counts the goroutines that are at work in upstream or in a
 // connection of the app, the servers' own accept loops aside.
 func proxyGoroutines() int {
@@ -247,7 +215,8 @@ func proxyGoroutines() int {
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	n := 0
 	for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
-		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) || bytes.Contains(stack, []byte("proxy/strict.(*conn).serve")) {
+		if bytes.Contains(stack, []byte("proxy/upstream.")) || bytes.Contains(stack, []byte("net/http.(*conn).serve")) ||
+			bytes.Contains(stack, []byte("proxy/strict.(*conn).serve")) {
 			n++
 		}
 	}
@@ -256,3 +225,13 @@ func proxyGoroutines() int {
 
 // quietGoroutines is the count before a test begins.
 func quietGoroutines() int { return proxyGoroutines() }
+
+const okEmpty = wiretest.OKEmpty
+
+var get, head, post = wiretest.Get, wiretest.Head, wiretest.Post
+
+func answer(status int, contentType, body string) string {
+	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", status, contentType, len(body), body)
+}
+
+func (r *rig) dial() *wiretest.App { return wiretest.Dial(r.t, "tcp", r.addr) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
@@ -21,7 +22,7 @@ import (
 // remembering puts a journal behind the handler.
 func remembering(changes ...func(*writes.Config)) func(*Config, *upstream.Transport) {
 	return func(c *Config, _ *upstream.Transport) {
-		config := writes.Config{Guard: 10 * time.Minute, KeyTTL: 24 * time.Hour, Patience: patience}
+		config := writes.Config{Guard: 10 * time.Minute, KeyTTL: 24 * time.Hour, Patience: wiretest.Patience}
 		for _, change := range changes {
 			change(&config)
 		}
@@ -32,16 +33,16 @@ func remembering(changes ...func(*writes.Config)) func(*Config, *upstream.Transp
 // fates is an upstream that counts what it executes, and then does what it is told.
 type fates struct {
 	mu       sync.Mutex // guards next
-	next     []func(*peer)
+	next     []func(*wiretest.Peer)
 	executed atomic.Int64
 	// overrides counts requests with a field that is the proxy's.
 	overrides atomic.Int64
 }
 
 // script executes each whole write and meets the next fate; a good one if there is none.
-func (f *fates) script(p *peer) {
+func (f *fates) script(p *wiretest.Peer) {
 	for {
-		in, _, err := p.request()
+		in, _, err := p.Request()
 		if err != nil {
 			return
 		}
@@ -49,12 +50,12 @@ func (f *fates) script(p *peer) {
 			f.overrides.Add(1)
 		}
 		if !isWrite(in.Method) {
-			p.say(answer(200, "application/json", `{"status":"read"}`))
+			p.Say(answer(200, "application/json", `{"status":"read"}`))
 			continue
 		}
 		n := f.executed.Add(1)
 		f.mu.Lock()
-		fate := func(p *peer) { p.say(created(n)) }
+		fate := func(p *wiretest.Peer) { p.Say(created(n)) }
 		if len(f.next) > 0 {
 			fate, f.next = f.next[0], f.next[1:]
 		}
@@ -65,26 +66,27 @@ func (f *fates) script(p *peer) {
 
 func created(n int64) string {
 	body := fmt.Sprintf(`{"n":%d}`, n)
-	return fmt.Sprintf("HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nLocation: /v1/payables/%d\r\nEtag: \"%d\"\r\nX-Request-Id: up-%d\r\nX-Other: %d\r\nContent-Length: %d\r\n\r\n%s", n, n, n, n, len(body), body)
+	return fmt.Sprintf("HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nLocation: /v1/payables/%d\r\nEtag: \"%d\"\r\n"+
+		"X-Request-Id: up-%d\r\nX-Other: %d\r\nContent-Length: %d\r\n\r\n%s", n, n, n, n, len(body), body)
 }
 
-func (f *fates) meet(all ...func(*peer)) {
+func (f *fates) meet(all ...func(*wiretest.Peer)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next = append(f.next, all...)
 }
 
-func breaks(p *peer) { p.cut(true) }
+func breaks(p *wiretest.Peer) { p.Cut(true) }
 
-func says(status int) func(*peer) {
-	return func(p *peer) { p.say(answer(status, "application/json", "{}")) }
+func says(status int) func(*wiretest.Peer) {
+	return func(p *wiretest.Peer) { p.Say(answer(status, "application/json", "{}")) }
 }
 
 // onCue answers once it is told to.
-func onCue(cue <-chan struct{}) func(*peer) {
-	return func(p *peer) {
+func onCue(cue <-chan struct{}) func(*wiretest.Peer) {
+	return func(p *wiretest.Peer) {
 		<-cue
-		p.say(created(99))
+		p.Say(created(99))
 	}
 }
 
@@ -95,8 +97,8 @@ const approvePath = payablePath + "/approve_payment_operation"
 func newRepeatRig(t testing.TB, changes ...func(*Config, *upstream.Transport)) (*rig, *fates) {
 	t.Helper()
 	f := &fates{}
-	o := listen(t, f.script)
-	r := newRig(t, o.url, append([]func(*Config, *upstream.Transport){remembering()}, changes...)...)
+	o := wiretest.Listen(t, nil, f.script)
+	r := newRig(t, o.URL, append([]func(*Config, *upstream.Transport){remembering()}, changes...)...)
 	t.Cleanup(func() {
 		if n := r.handler.config.Journal.Stats().Records; n > 1000 {
 			t.Errorf("%d records", n)
@@ -134,8 +136,10 @@ func TestWriteThatBrokeIsNotSentAgain(t *testing.T) {
 	for range 3 {
 		response, body := r.do("POST", approvePath, "")
 		p := problemIn(t, body)
-		if response.StatusCode != 409 || p.Error.Type != "proxy_repeat_refused" || p.Error.Earlier == nil || p.Error.Earlier.RequestID != "first" || p.Error.Earlier.At.IsZero() ||
-			response.Header.Get(headerOutcome) != "unknown" || response.Header.Get(headerRetry) != "false" || response.Header.Get("Retry-After") != "" || response.Close {
+		if response.StatusCode != 409 || p.Error.Type != "proxy_repeat_refused" || p.Error.Earlier == nil ||
+			p.Error.Earlier.RequestID != "first" || p.Error.Earlier.At.IsZero() ||
+			response.Header.Get(headerOutcome) != "unknown" || response.Header.Get(headerRetry) != "false" ||
+			response.Header.Get("Retry-After") != "" || response.Close {
 			t.Errorf("%d %v %s", response.StatusCode, response.Header, body)
 		}
 	}
@@ -150,7 +154,8 @@ func TestWhatUpstreamSaysOfAWrite(t *testing.T) {
 	for status, want := range map[int]struct{ repeat, outcome string }{
 		200: {"sent", ""}, 201: {"sent", ""}, 400: {"sent", ""}, 403: {"sent", ""}, 404: {"sent", ""}, 409: {"sent", ""}, 422: {"sent", ""},
 		401: {"sent", ""}, 429: {"sent", ""}, 501: {"sent", ""}, 503: {"sent", ""},
-		500: {"refused", "unknown"}, 502: {"refused", "unknown"}, 504: {"refused", "unknown"}, 520: {"refused", "unknown"}, 524: {"refused", "unknown"}, 527: {"refused", "unknown"},
+		500: {"refused", "unknown"}, 502: {"refused", "unknown"}, 504: {"refused", "unknown"}, 520: {"refused", "unknown"},
+		524: {"refused", "unknown"}, 527: {"refused", "unknown"},
 	} {
 		r, f := newRepeatRig(t)
 		f.meet(says(status), says(status)) // a 401 is replayed with another token
@@ -190,9 +195,11 @@ func TestKeyedWriteGetsTheSameResponseAgain(t *testing.T) {
 	f.wants(t, 1)
 	r.do("POST", "/v1/payables", "{}", headerKey, `"k2"`)
 	f.wants(t, 2)
-	for name, change := range map[string][3]string{"body": {"POST", "/v1/payables", "{ }"}, "target": {"POST", "/v1/payables?x", "{}"}, "method": {"PATCH", "/v1/payables", "{}"}} {
+	for name, change := range map[string][3]string{"body": {"POST", "/v1/payables", "{ }"}, "target": {"POST", "/v1/payables?x", "{}"},
+		"method": {"PATCH", "/v1/payables", "{}"}} {
 		response, text := r.do(change[0], change[1], change[2], headerKey, "k1")
-		if response.StatusCode != 422 || problemIn(t, text).Error.Type != "proxy_idempotency_key_reused" || response.Header.Get(headerOutcome) != "not_sent" {
+		if response.StatusCode != 422 || problemIn(t, text).Error.Type != "proxy_idempotency_key_reused" ||
+			response.Header.Get(headerOutcome) != "not_sent" {
 			t.Errorf("another %s: %d %s", name, response.StatusCode, text)
 		}
 	}
@@ -278,26 +285,26 @@ func TestEqualWritesThatAreMeantAreSent(t *testing.T) {
 func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 	for _, fields := range [][]string{{}, {headerKey + ": k"}} {
 		cue := make(chan struct{})
-		audit := &lockedBuffer{}
+		audit := &wiretest.Buffer{}
 		r, f := newRepeatRig(t, func(c *Config, _ *upstream.Transport) { c.Audit = zerolog.New(audit) })
 		release := sync.OnceFunc(func() { close(cue) })
 		t.Cleanup(release)
 		f.meet(onCue(cue))
 		a := r.dial()
-		a.say(head("POST", approvePath, append(fields, "X-Request-Id: first", "Content-Length: 0")...) + "\r\n")
-		eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
+		a.Say(head("POST", approvePath, append(fields, "X-Request-Id: first", "Content-Length: 0")...) + "\r\n")
+		wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
 		_ = a.Close()
-		eventually(t, "the write is followed", func() bool { return r.handler.Followed() == 1 })
+		wiretest.Eventually(t, "the write is followed", func() bool { return r.handler.Followed() == 1 })
 
 		b := r.dial()
-		b.say(head("POST", approvePath, append(fields, "Content-Length: 0")...) + "\r\n")
+		b.Say(head("POST", approvePath, append(fields, "Content-Length: 0")...) + "\r\n")
 		time.AfterFunc(50*time.Millisecond, release)
-		response, text := b.want("POST", 201)
+		response, text := b.WantStatus("POST", 201)
 		if text != `{"n":99}` || response.Header.Get(headerReplayed) != "true" {
 			t.Errorf("%v %q", response.Header, text)
 		}
 		f.wants(t, 1)
-		eventually(t, "both audit lines are written", func() bool { return strings.Count(audit.String(), "\n") == 2 })
+		wiretest.Eventually(t, "both audit lines are written", func() bool { return strings.Count(audit.String(), "\n") == 2 })
 		lines := auditLines(t, audit.String())
 		if lines[0]["request_id"] != "first" {
 			lines[0], lines[1] = lines[1], lines[0]
@@ -313,7 +320,7 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 
 func TestWriteThatTookTooLongIsFollowed(t *testing.T) {
 	cue := make(chan struct{})
-	audit := &lockedBuffer{}
+	audit := &wiretest.Buffer{}
 	r, f := newRepeatRig(t, func(c *Config, tr *upstream.Transport) {
 		c.Audit, tr.ResponseHeaderTimeout = zerolog.New(audit), 100*time.Millisecond
 	})
@@ -335,7 +342,7 @@ func TestWriteThatTookTooLongIsFollowed(t *testing.T) {
 func TestFollowedWriteMayBreakAndIsUnknown(t *testing.T) {
 	cue := make(chan struct{})
 	r, f := newRepeatRig(t, func(_ *Config, tr *upstream.Transport) { tr.ResponseHeaderTimeout = 100 * time.Millisecond })
-	f.meet(func(p *peer) { <-cue; p.cut(true) })
+	f.meet(func(p *wiretest.Peer) { <-cue; p.Cut(true) })
 	r.do("POST", approvePath, "")
 	close(cue)
 	if response, _ := r.do("POST", approvePath, ""); response.StatusCode != 409 {
@@ -346,10 +353,14 @@ func TestFollowedWriteMayBreakAndIsUnknown(t *testing.T) {
 
 // The app has closed with the response unread, or before it came.
 func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
-	for name, leave := range map[string]func(a *app, cue chan struct{}){
-		"unread":      func(a *app, cue chan struct{}) { close(cue); _, _ = a.Read(make([]byte, 1)); _ = a.Close() },
-		"before":      func(a *app, cue chan struct{}) { _ = a.Close(); close(cue) },
-		"long before": func(a *app, cue chan struct{}) { _ = a.Close(); time.Sleep(200 * time.Millisecond); close(cue) },
+	for name, leave := range map[string]func(a *wiretest.App, cue chan struct{}){
+		"unread": func(a *wiretest.App, cue chan struct{}) { close(cue); _, _ = a.Read(make([]byte, 1)); _ = a.Close() },
+		"before": func(a *wiretest.App, cue chan struct{}) { _ = a.Close(); close(cue) },
+		"long before": func(a *wiretest.App, cue chan struct{}) {
+			_ = a.Close()
+			time.Sleep(200 * time.Millisecond)
+			close(cue)
+		},
 	} {
 		if name == "unread" && os.Getenv("MONITE_LISTENER") == "std" {
 			continue // net/http does not tell how a connection ended
@@ -359,12 +370,12 @@ func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
 			r, f := newRepeatRig(t)
 			f.meet(onCue(cue))
 			a := r.dial()
-			a.say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
-			eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
+			a.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
+			wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
 			leave(a, cue)
 			b := r.dial()
-			b.say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
-			response, text := b.want("POST", 201)
+			b.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
+			response, text := b.WantStatus("POST", 201)
 			if text != `{"n":99}` || f.executed.Load() != 1 {
 				t.Fatalf("%s, %d: %v %q, executed %d times", name, i, response.Header, text, f.executed.Load())
 			}
@@ -378,7 +389,7 @@ func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
 func TestLargeResponseIsNotKept(t *testing.T) {
 	large := answer(201, "text/plain", strings.Repeat("x", 300<<10))
 	r, f := newRepeatRig(t)
-	f.meet(func(p *peer) { p.say(large) })
+	f.meet(func(p *wiretest.Peer) { p.Say(large) })
 	r.do("POST", "/v1/payables", "{}", headerKey, "k")
 	response, text := r.do("POST", "/v1/payables", "{}", headerKey, "k")
 	if p := problemIn(t, text); response.StatusCode != 409 || p.Error.Type != "proxy_idempotency_answer_gone" || p.Error.Earlier.Status != 201 {
@@ -391,7 +402,7 @@ func TestBodyCutByTheAppLeavesNoRecord(t *testing.T) {
 	r, f := newRepeatRig(t, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = 10 })
 	body := strings.Repeat("x", 200<<10)
 	a := r.dial()
-	a.say(head("POST", "/v1/files", fmt.Sprintf("Content-Length: %d", len(body))) + "\r\n" + body[:100<<10])
+	a.Say(head("POST", "/v1/files", fmt.Sprintf("Content-Length: %d", len(body))) + "\r\n" + body[:100<<10])
 	time.Sleep(50 * time.Millisecond)
 	_ = a.Close()
 	r.record()
@@ -458,10 +469,10 @@ func TestFollowingIsFinishedBeforeTheEnd(t *testing.T) {
 	r, f := newRepeatRig(t)
 	f.meet(onCue(cue))
 	a := r.dial()
-	a.say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
-	eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
+	a.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
+	wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
 	_ = a.Close()
-	eventually(t, "the write is followed", func() bool { return r.handler.Followed() == 1 })
+	wiretest.Eventually(t, "the write is followed", func() bool { return r.handler.Followed() == 1 })
 	time.AfterFunc(50*time.Millisecond, func() { close(cue) })
 	if !r.handler.FinishFollowing(t.Context()) {
 		t.Error("a write was cut off")

@@ -68,8 +68,11 @@ func TestTraceTellsOfWaitsAndAttempts(t *testing.T) {
 		slow bool
 		want string
 	}{
-		"a token that is there": {false, `begin POST parent ["app"]; attempt POST 0; attempt ended 401 ""; attempt POST 1; attempt ended 200 ""; end 200 ""`},
-		"a token to wait for":   {true, `begin POST parent ["app"]; waited, failed false; attempt POST 0; attempt ended 401 ""; waited, failed false; attempt POST 1; attempt ended 200 ""; end 200 ""`},
+		"a token that is there": {false,
+			`begin POST parent ["app"]; attempt POST 0; attempt ended 401 ""; attempt POST 1; attempt ended 200 ""; end 200 ""`},
+		"a token to wait for": {true,
+			`begin POST parent ["app"]; waited, failed false; attempt POST 0; attempt ended 401 ""; ` +
+				`waited, failed false; attempt POST 1; attempt ended 200 ""; end 200 ""`},
 	} {
 		var sent []string
 		d := &diary{}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -18,8 +19,8 @@ func withPeople(c *Config, _ *upstream.Transport) {
 }
 
 func TestTokenRequestIsAnsweredHere(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	r := newRig(t, o.url, withPeople)
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.URL, withPeople)
 	body := `{"grant_type":"entity_user","entity_user_id":"` + userB + `","client_id":"canary-id","client_secret":"canary-secret"}`
 	response, text := r.do("POST", "/as/billing/v1/auth/token", body, "Content-Type", "application/json", "X-Monite-Version", "2024-05-25")
 	var got struct {
@@ -27,7 +28,8 @@ func TestTokenRequestIsAnsweredHere(t *testing.T) {
 		ExpiresIn   int    `json:"expires_in"`
 		TokenType   string `json:"token_type"`
 	}
-	if err := json.Unmarshal([]byte(text), &got); err != nil || response.StatusCode != 200 || got.ExpiresIn != 86400 || got.TokenType != "Bearer" || response.Header.Get("Cache-Control") != "no-store" {
+	if err := json.Unmarshal([]byte(text), &got); err != nil || response.StatusCode != 200 || got.ExpiresIn != 86400 ||
+		got.TokenType != "Bearer" || response.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("answer %d %s, %v", response.StatusCode, text, err)
 	}
 	if record := r.record(); record.Origin != OriginProxy || record.Sent || record.Route != "/v1/auth/token" {
@@ -54,9 +56,9 @@ func TestTokenRequestIsAnsweredHere(t *testing.T) {
 }
 
 func TestTokenRequestsThatAreRefused(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	on := newRig(t, o.url, withPeople)
-	off := newRig(t, o.url, func(c *Config, _ *upstream.Transport) { c.Policy = people() })
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	on := newRig(t, o.URL, withPeople)
+	off := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.Policy = people() })
 	good := `{"grant_type":"client_credentials","client_id":"x","client_secret":"y"}`
 	for _, c := range []struct {
 		rig                  *rig
@@ -64,9 +66,15 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 		want                 string
 	}{
 		{off, "POST", "/v1/auth/token", good, "proxy_route_refused"}, {off, "POST", "/shop/v1/auth/token", good, "proxy_route_refused"},
-		{on, "GET", "/v1/auth/token", "", "proxy_route_refused"}, {on, "POST", "/v1/auth/token/", good, "proxy_route_refused"}, {on, "POST", "/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/Auth/token", good, "proxy_route_refused"}, {on, "POST", "/shop/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/%61uth/token", good, "proxy_route_refused"},
+		{on, "GET", "/v1/auth/token", "", "proxy_route_refused"}, {on, "POST", "/v1/auth/token/", good, "proxy_route_refused"},
+		{on, "POST", "/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/Auth/token", good, "proxy_route_refused"},
+		{on, "POST", "/shop/v1/auth/revoke", good, "proxy_route_refused"}, {on, "POST", "/v1/%61uth/token", good, "proxy_route_refused"},
 		{on, "POST", "/shop/auth/token", good, "proxy_route_refused"}, {on, "POST", "/as/Billing/v1/auth/token", good, "proxy_route_refused"},
-		{on, "POST", "/v1/auth/token", "", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "{", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", `[]`, "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", `{"grant_type":1}`, "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", good + strings.Repeat(" ", maxTokenRequest), "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "grant_type=client_credentials", "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", "", "proxy_invalid_identity"}, {on, "POST", "/v1/auth/token", "{", "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", `[]`, "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", `{"grant_type":1}`, "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", good + strings.Repeat(" ", maxTokenRequest), "proxy_invalid_identity"},
+		{on, "POST", "/v1/auth/token", "grant_type=client_credentials", "proxy_invalid_identity"},
 	} {
 		response, text := c.rig.do(c.method, c.target, c.body)
 		if !strings.Contains(text, `"`+c.want+`"`) || response.StatusCode/100 != 4 {
@@ -82,8 +90,8 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 // otherwise than we do: a check of the first of two users, or of the names as they
 // are documented, must hold here too.
 func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
-	r := newRig(t, o.url, withPeople)
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
+	r := newRig(t, o.URL, withPeople)
 	const user, credentials = `"entity_user_id":"` + userA + `"`, `"client_id":"x","client_secret":"y"`
 	for body, want := range map[string]int{
 		`{"grant_type":"entity_user",` + user + `,` + credentials + `}`:                    200, // @monite/sdk-api's documentation
@@ -114,17 +122,20 @@ func TestTokenRequestIsReadInOnlyOneWay(t *testing.T) {
 
 // Rules on trial let pass and tell.
 func TestAuditOnlyLetsPassAndTells(t *testing.T) {
-	o := listen(t, answering(answer(200, "application/json", `{}`)))
+	o := wiretest.Listen(t, nil, wiretest.Answering(answer(200, "application/json", `{}`)))
 	for _, audit := range []bool{true, false} {
-		r := newRig(t, o.url, func(c *Config, _ *upstream.Transport) {
-			c.Policy.Named = []identity.Named{{Name: "a", Grant: partner, ByName: true, Rules: denyPayables(t), AuditOnly: audit}, {Name: "b", Grant: partner, ByName: true, ReadOnly: true, Rules: denyPayables(t), AuditOnly: true}}
+		r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
+			c.Policy.Named = []identity.Named{{Name: "a", Grant: partner, ByName: true, Rules: denyPayables(t), AuditOnly: audit},
+				{Name: "b", Grant: partner, ByName: true, ReadOnly: true, Rules: denyPayables(t), AuditOnly: true}}
 		})
 		response, text := r.do("GET", "/v1/payables", "", identity.HeaderName, "a")
 		record := r.record()
-		if audit && (response.StatusCode != 200 || record.Audited != "proxy_route_refused" || !strings.Contains(r.log.String(), `"would_refuse":"proxy_route_refused"`)) {
+		if audit && (response.StatusCode != 200 || record.Audited != "proxy_route_refused" ||
+			!strings.Contains(r.log.String(), `"would_refuse":"proxy_route_refused"`)) {
 			t.Errorf("on trial: %d, record %+v", response.StatusCode, record)
 		}
-		if response, text := r.do("POST", "/v1/payables", "", identity.HeaderName, "b"); response.StatusCode != 403 || !strings.Contains(text, "proxy_read_only") {
+		if response, text := r.do("POST", "/v1/payables", "", identity.HeaderName, "b"); response.StatusCode != 403 ||
+			!strings.Contains(text, "proxy_read_only") {
 			t.Errorf("read_only is not on trial: %d %s", response.StatusCode, text)
 		}
 		if !audit && (response.StatusCode != 403 || !strings.Contains(text, "proxy_route_refused") || record.Audited != "" || record.Sent) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -36,8 +37,9 @@ func (b *vendBook) Lasting(_ context.Context, grant tokencache.Grant, wish time.
 
 // vendOnce sends one request to a Vendor that allows userA.
 func vendOnce(book *vendBook, change func(*VendConfig), in *http.Request) (answer *httptest.ResponseRecorder, log string) {
-	var lines lockedBuffer
-	config := VendConfig{Tokens: book, Users: idSet{userA: true}, MaxInFlight: 4, Log: zerolog.New(&lines), Audit: zerolog.New(&lines), Listener: "127.0.0.1:8082"}
+	var lines wiretest.Buffer
+	config := VendConfig{Tokens: book, Users: idSet{userA: true}, MaxInFlight: 4, Log: zerolog.New(&lines), Audit: zerolog.New(&lines),
+		Listener: "127.0.0.1:8082"}
 	if change != nil {
 		change(&config)
 	}
@@ -73,7 +75,8 @@ func TestVendedTokenHasMonitesShape(t *testing.T) {
 			t.Errorf("%s: %d %s", name, answer.Code, answer.Body)
 		}
 		h := answer.Header()
-		if h.Get("Cache-Control") != "no-store" || h.Get("Pragma") != "no-cache" || h.Get("Content-Type") != "application/json" || h.Get("X-Request-Id") != "r-1" {
+		if h.Get("Cache-Control") != "no-store" || h.Get("Pragma") != "no-cache" || h.Get("Content-Type") != "application/json" ||
+			h.Get("X-Request-Id") != "r-1" {
 			t.Errorf("%s: header %v", name, h)
 		}
 		if book.wished < 10*time.Minute {
@@ -106,7 +109,8 @@ func wantAudit(t *testing.T, log string) {
 			continue
 		}
 		handed++
-		if fields["grant_type"] != "entity_user" || fields["message"] != "token handed out" || fields["expires_in_s"] != 1799.0 || fields["request_id"] != "r-1" {
+		if fields["grant_type"] != "entity_user" || fields["message"] != "token handed out" || fields["expires_in_s"] != 1799.0 ||
+			fields["request_id"] != "r-1" {
 			t.Errorf("audit line %s", line)
 		}
 	}
@@ -229,7 +233,8 @@ func TestVendProblemsKeepTheRules(t *testing.T) {
 
 // Whatever the body: at most the token of an allowed user comes out.
 func FuzzVendRequest(f *testing.F) {
-	for _, body := range []string{askForA, `{"grant_type":"client_credentials"}`, `{"a":`, `[]`, ``, `{"grant_type":"entity_user","entity_user_id":"` + userB + `"}`,
+	for _, body := range []string{askForA, `{"grant_type":"client_credentials"}`, `{"a":`, `[]`, ``,
+		`{"grant_type":"entity_user","entity_user_id":"` + userB + `"}`,
 		`{"grant_type":"entity_user","entity_user_id":"` + userB + `","entity_user_id":"` + userA + `"}`, "{\"grant_type\":\"entity_user\"}\x00"} {
 		f.Add(body)
 	}

@@ -24,14 +24,17 @@ func TestPauseAfterFailures(t *testing.T) {
 		{"twentieth", FetchError{Reason: Unavailable}, 20, 375 * ms, 750 * ms, 15 * time.Second, 30 * time.Second},
 		{"a reason nobody knows", FetchError{Reason: "odd"}, 1, 125 * ms, 250 * ms, 125 * ms, 250 * ms},
 		{"throttled, no Retry-After", FetchError{Reason: Throttled}, 1, time.Second, time.Second, time.Second, time.Second},
-		{"throttled for 7 s", FetchError{Reason: Throttled, RetryAfter: 7 * time.Second}, 1, 7 * time.Second, 7 * time.Second, 7 * time.Second, 7 * time.Second},
-		{"503 with 20 s", FetchError{Reason: Unavailable, RetryAfter: 20 * time.Second}, 1, 20 * time.Second, 20 * time.Second, 20 * time.Second, 20 * time.Second},
+		{"throttled for 7 s", FetchError{Reason: Throttled, RetryAfter: 7 * time.Second}, 1, 7 * time.Second, 7 * time.Second, 7 * time.Second,
+			7 * time.Second},
+		{"503 with 20 s", FetchError{Reason: Unavailable, RetryAfter: 20 * time.Second}, 1, 20 * time.Second, 20 * time.Second, 20 * time.Second,
+			20 * time.Second},
 		{"503 with an hour is capped", FetchError{Reason: Unavailable, RetryAfter: time.Hour}, 9, time.Minute, time.Minute, time.Minute, time.Minute},
 		{"negative Retry-After is none", FetchError{Reason: Unavailable, RetryAfter: -time.Hour}, 1, 125 * ms, 250 * ms, 125 * ms, 250 * ms},
 		{"refused", FetchError{Reason: Rejected}, 1, 5 * time.Second, 6250 * ms, 5 * time.Second, 6250 * ms},
 		{"refused twice", FetchError{Reason: Rejected}, 2, 10 * time.Second, 12500 * ms, 10 * time.Second, 12500 * ms},
 		{"refused for long", FetchError{Reason: Rejected}, 20, 20 * time.Second, 30 * time.Second, 20 * time.Second, 30 * time.Second},
-		{"refused with Retry-After", FetchError{Reason: Rejected, RetryAfter: 45 * time.Second}, 1, 45 * time.Second, 45 * time.Second, 45 * time.Second, 45 * time.Second},
+		{"refused with Retry-After", FetchError{Reason: Rejected, RetryAfter: 45 * time.Second}, 1, 45 * time.Second, 45 * time.Second,
+			45 * time.Second, 45 * time.Second},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

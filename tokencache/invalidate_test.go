@@ -263,7 +263,8 @@ func TestRejectionDuringARefreshIsNoFurtherMint(t *testing.T) {
 // while there is no other: not for a moment, if the endpoint fails at once or hangs.
 func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
 	for name, fails := range map[string]error{
-		"unavailable": &FetchError{Reason: Unavailable}, "throttled": &FetchError{Reason: Throttled, RetryAfter: time.Minute}, "malformed": &FetchError{Reason: Malformed},
+		"unavailable": &FetchError{Reason: Unavailable}, "throttled": &FetchError{Reason: Throttled, RetryAfter: time.Minute},
+		"malformed": &FetchError{Reason: Malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -51,7 +51,8 @@ func TestAnyHistory(t *testing.T) {
 			h := &history{
 				t: t, random: rand.New(rand.NewPCG(seed, uint64(n))), s: newEndpoint(100*ms, 30*time.Minute),
 				grants: []Grant{partner, user(1), user(2), user(3), user(4), user(5)},
-				bornAt: map[secret.String]time.Duration{}, revoked: map[secret.String]time.Time{}, served: map[Grant]secret.String{}, newest: map[Grant]secret.String{},
+				bornAt: map[secret.String]time.Duration{}, revoked: map[secret.String]time.Time{}, served: map[Grant]secret.String{},
+				newest: map[Grant]secret.String{},
 			}
 			config := settings(FetcherFunc(h.fetch))
 			config.MaxMints, config.Warm = 4, []Grant{partner}

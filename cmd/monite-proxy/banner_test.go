@@ -18,7 +18,8 @@ func TestBannerNamesWhatWasOpened(t *testing.T) {
 	defer s.closeListeners()
 	shown := s.banner()
 	for _, want := range []string{
-		"apps call          http://" + s.data.listener.Addr().String() + "/v1,", "curl -sS http://" + s.data.listener.Addr().String() + "/v1/entity_users/me",
+		"apps call          http://" + s.data.listener.Addr().String() + "/v1,",
+		"curl -sS http://" + s.data.listener.Addr().String() + "/v1/entity_users/me",
 		"as the entity user aaaaaaaa-..., and names no entity", "http://" + s.admin.listener.Addr().String() + "/\n",
 		"MONITE_ADMIN_ADDR=" + s.admin.listener.Addr().String() + " monite-proxy status -watch", "monite-proxy doctor",
 	} {

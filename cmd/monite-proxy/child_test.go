@@ -64,7 +64,8 @@ func runs(t *testing.T, environment []string, args ...string) *exec.Cmd {
 	upstream := httptest.NewServer(monitetest.New(monitetest.Config{}))
 	t.Cleanup(upstream.Close)
 	cmd := exec.Command(os.Args[0], append([]string{"run", "-timeout", "20s", "--"}, args...)...)
-	cmd.Env = append(os.Environ(), "PROXY_TEST_PART=proxy", "MONITE_CLIENT_ID="+monitetest.DemoClientID, "MONITE_CLIENT_SECRET="+monitetest.DemoClientSecret,
+	cmd.Env = append(os.Environ(), "PROXY_TEST_PART=proxy", "MONITE_CLIENT_ID="+monitetest.DemoClientID,
+		"MONITE_CLIENT_SECRET="+monitetest.DemoClientSecret,
 		"MONITE_API_URL="+upstream.URL)
 	cmd.Env = append(cmd.Env, environment...)
 	return cmd
@@ -87,12 +88,14 @@ func TestRunGivesTheCommandTheSidecarAndNoCredentials(t *testing.T) {
 		}
 		return file
 	}
-	cmd := runs(t, []string{"MONITE_CLIENT_SECRET=", "MONITE_CLIENT_SECRET_FILE=" + write("secret", monitetest.DemoClientSecret), "MONITE_APP_TOKEN=0123456789abcdef", "NOTIFY_SOCKET=",
+	cmd := runs(t, []string{"MONITE_CLIENT_SECRET=", "MONITE_CLIENT_SECRET_FILE=" + write("secret", monitetest.DemoClientSecret),
+		"MONITE_APP_TOKEN=0123456789abcdef", "NOTIFY_SOCKET=",
 		"MONITE_ENTITY_ID=" + monitetest.DemoEntityID, "HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=intern"},
 		"sh", "-c", `env; curl -sS -o /dev/null -w 'status=%{http_code}\n' -H "X-Monite-Proxy-Token: $MONITE_APP_TOKEN" "$MONITE_API_URL/payables"`)
 	stdout, stderr, code := output(t, cmd)
 	lines := strings.Split(stdout, "\n")
-	for _, want := range []string{"status=200", "MONITE_APP_TOKEN=0123456789abcdef", "NO_PROXY=intern,localhost,127.0.0.1,::1", "MONITE_ENTITY_ID=" + monitetest.DemoEntityID} {
+	for _, want := range []string{"status=200", "MONITE_APP_TOKEN=0123456789abcdef", "NO_PROXY=intern,localhost,127.0.0.1,::1",
+		"MONITE_ENTITY_ID=" + monitetest.DemoEntityID} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("the command lacks %s", want)
 		}
@@ -113,18 +116,20 @@ func TestRunEndsWithTheCodeOfTheCommand(t *testing.T) {
 		code              int
 		says              string
 	}{
-		"success":            {nil, []string{"true"}, 0, ""},
-		"failure":            {nil, []string{"sh", "-c", "exit 42"}, 42, ""},
-		"killed":             {nil, []string{"sh", "-c", "kill -9 $$"}, 137, ""},
-		"terminated":         {nil, []string{"sh", "-c", "kill -TERM $$"}, 143, ""},
-		"not found":          {nil, []string{"no-such-command"}, 127, "no-such-command"},
-		"not executable":     {nil, []string{"/dev/null"}, 126, "/dev/null"},
-		"no command":         {nil, nil, 2, "want a command"},
-		"bad configuration":  {[]string{"MONITE_ENTITY_ID=mine"}, []string{"echo", "started"}, 2, "MONITE_ENTITY_ID"},
-		"a socket":           {[]string{"MONITE_LISTEN_ADDR=unix:/tmp/x.sock"}, []string{"echo", "started"}, 2, "cannot name a unix socket"},
-		"port in use":        {[]string{"MONITE_LISTEN_ADDR=" + taken(t)}, []string{"echo", "started"}, 1, "another program has this port"},
-		"wrong secret":       {[]string{"MONITE_CLIENT_SECRET=00000000-0000-4000-8000-000000000000"}, []string{"echo", "started"}, 1, "was not started: the token endpoint refused"},
-		"upstream not there": {[]string{"MONITE_API_URL=http://127.0.0.1:1", "MONITE_LOG_LEVEL=error"}, []string{"echo", "started"}, 1, "not ready after 20s"},
+		"success":           {nil, []string{"true"}, 0, ""},
+		"failure":           {nil, []string{"sh", "-c", "exit 42"}, 42, ""},
+		"killed":            {nil, []string{"sh", "-c", "kill -9 $$"}, 137, ""},
+		"terminated":        {nil, []string{"sh", "-c", "kill -TERM $$"}, 143, ""},
+		"not found":         {nil, []string{"no-such-command"}, 127, "no-such-command"},
+		"not executable":    {nil, []string{"/dev/null"}, 126, "/dev/null"},
+		"no command":        {nil, nil, 2, "want a command"},
+		"bad configuration": {[]string{"MONITE_ENTITY_ID=mine"}, []string{"echo", "started"}, 2, "MONITE_ENTITY_ID"},
+		"a socket":          {[]string{"MONITE_LISTEN_ADDR=unix:/tmp/x.sock"}, []string{"echo", "started"}, 2, "cannot name a unix socket"},
+		"port in use":       {[]string{"MONITE_LISTEN_ADDR=" + taken(t)}, []string{"echo", "started"}, 1, "another program has this port"},
+		"wrong secret": {[]string{"MONITE_CLIENT_SECRET=00000000-0000-4000-8000-000000000000"}, []string{"echo", "started"}, 1,
+			"was not started: the token endpoint refused"},
+		"upstream not there": {[]string{"MONITE_API_URL=http://127.0.0.1:1", "MONITE_LOG_LEVEL=error"}, []string{"echo", "started"}, 1,
+			"not ready after 20s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

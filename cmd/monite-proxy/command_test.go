@@ -11,9 +11,11 @@ func TestVersionAndHelpAreFoundByEveryUsualSpelling(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"version"}, "monite-proxy "}, {[]string{"--version"}, "monite-proxy "}, {[]string{"-version"}, "monite-proxy "}, {[]string{"-v"}, "monite-proxy "},
+		{[]string{"version"}, "monite-proxy "}, {[]string{"--version"}, "monite-proxy "}, {[]string{"-version"}, "monite-proxy "},
+		{[]string{"-v"}, "monite-proxy "},
 		{[]string{"help"}, "Usage: monite-proxy [command]"}, {[]string{"--help"}, "MONITE_CLIENT_ID"}, {[]string{"-h"}, "run "},
-		{[]string{"help", "run"}, "no credentials\n"}, {[]string{"help", "MONITE_ENTITY_ID"}, "default"}, {[]string{"help", "tokens"}, "MONITE_TOKEN_TIMEOUT"},
+		{[]string{"help", "run"}, "no credentials\n"}, {[]string{"help", "MONITE_ENTITY_ID"}, "default"},
+		{[]string{"help", "tokens"}, "MONITE_TOKEN_TIMEOUT"},
 	} {
 		var out strings.Builder
 		if code := command(c.args, &out, io.Discard); code != exitOK || !strings.Contains(out.String(), c.says) {

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/internal/listen"
 	"github.com/monite-proxy/monite-proxy/internal/named"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // failing is a server that serves nobody and fails when it may.
@@ -54,7 +54,8 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 	s, file, socket := newTestSidecar(t)
 	var more strings.Builder
 	for _, name := range []string{"a", "b", "c", "d"} {
-		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket), name) + "\"}\n")
+		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket),
+			name) + "\"}\n")
 	}
 	if err := os.WriteFile(file, []byte("identities:\n"+more.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 			first.Wait() // they have left as many failures as there is room for
 		}}
 	}
-	within(t, 30*time.Second, "the end", func() {
+	wiretest.Returns(t, "the end", func() {
 		if code := s.run(make(chan os.Signal), make(chan os.Signal)); code != exitFailure {
 			t.Errorf("exit code = %d, want %d", code, exitFailure)
 		}

@@ -53,17 +53,6 @@ func newTestSidecar(t *testing.T, more ...string) (s *sidecar, file, socket stri
 	return s, file, socket
 }
 
-func within(t *testing.T, limit time.Duration, what string, do func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); do() }()
-	select {
-	case <-done:
-	case <-time.After(limit):
-		t.Fatal(what + " has not returned")
-	}
-}
-
 // The files may hold anything before a mint has proven it.
 func TestHandlesOutliveSecretsThatAreNotProven(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")

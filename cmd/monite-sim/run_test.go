@@ -149,7 +149,8 @@ func TestCommandIsPointedAtTheSimulator(t *testing.T) {
 		"-listen", "127.0.0.1:0", "-client-secret", "other", "--", "sh", "-c", print)
 	lines := strings.Split(got.stdout, "\n")
 	want := []string{monitetest.DemoClientID, "other", "", "mine", "some", "*"}
-	if len(lines) < 8 || !slices.Equal(lines[1:7], want) || !strings.Contains(lines[0], lines[7]+",") || !strings.HasPrefix(lines[7], "http://127.0.0.1:") {
+	if len(lines) < 8 || !slices.Equal(lines[1:7], want) || !strings.Contains(lines[0], lines[7]+",") ||
+		!strings.HasPrefix(lines[7], "http://127.0.0.1:") {
 		t.Errorf("output = %q, want the address and %q", lines, want)
 	}
 }

@@ -86,7 +86,8 @@ func table(t *testing.T) []client {
 		{"PHP curl", works("php", "-r", "curl_init();"), program(nil, "php", "programs/client.php", "BASE", "OPERATION")},
 	}
 	for _, library := range []string{"urllib", "requests", "httpx", "aiohttp"} {
-		all = append(all, client{"Python " + library, works("/usr/bin/python3", "-c", "import urllib.request, "+strings.Replace(library, "urllib", "urllib.error", 1)),
+		all = append(all, client{"Python " + library,
+			works("/usr/bin/python3", "-c", "import urllib.request, "+strings.Replace(library, "urllib", "urllib.error", 1)),
 			program(nil, "/usr/bin/python3", "programs/client.py", "BASE", "OPERATION", library)})
 	}
 	for _, library := range []string{"fetch", "http"} {
@@ -150,8 +151,10 @@ func javaClients(t *testing.T) (all []client) {
 	}{
 		{"JDK HttpClient", "Client", "jdk", nil},
 		{"JDK HttpURLConnection", "Client", "urlconnection", nil},
-		{"Apache HttpClient 5", "Apache", "Apache", []string{jars + "httpclient5.jar", jars + "httpcore5.jar", jars + "httpcore5-h2.jar", jars + "slf4j-api.jar"}},
-		{"Apache HttpClient 4", "Apache4", "Apache4", []string{jars + "httpclient.jar", jars + "httpcore.jar", jars + "commons-logging.jar", jars + "commons-codec.jar"}},
+		{"Apache HttpClient 5", "Apache", "Apache",
+			[]string{jars + "httpclient5.jar", jars + "httpcore5.jar", jars + "httpcore5-h2.jar", jars + "slf4j-api.jar"}},
+		{"Apache HttpClient 4", "Apache4", "Apache4",
+			[]string{jars + "httpclient.jar", jars + "httpcore.jar", jars + "commons-logging.jar", jars + "commons-codec.jar"}},
 		{"OkHttp", "Ok", "Ok", []string{jars + "okhttp.jar", jars + "okio.jar"}},
 	} {
 		path, ok := compile(c.class, c.jars...)

@@ -1,4 +1,4 @@
-// What e2e/sdk_test.go passes to the scripts, and what they share.
+// What e2e/clients_test.go passes to the scripts, and what they share.
 import { setTimeout as pause } from "node:timers/promises";
 
 export const proxy = process.env.PROXY_URL; // of the sidecar, without /v1

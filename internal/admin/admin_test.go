@@ -133,7 +133,8 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 	}
 	reasons := map[*tokencache.FetchError]string{
 		nil: "waiting for the first token",
-		{Reason: tokencache.Rejected, Status: 401}:                       "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
+		{Reason: tokencache.Rejected,
+			Status: 401}: "refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET and MONITE_ENVIRONMENT\n",
 		{Reason: tokencache.Throttled}:                                   "429",
 		{Reason: tokencache.Malformed}:                                   "is not a token",
 		{Reason: tokencache.Unavailable, Status: 503}:                    "Monite itself is in trouble: the token endpoint responds with status 503",
@@ -210,14 +211,17 @@ func TestStatusListsTheThousandThatMatter(t *testing.T) {
 	h, tokens, _ := newTestHandler(nil)
 	tokens.all[0].Idle, tokens.all[1].Idle = time.Hour, time.Hour // the default; one in trouble
 	for i := range 100_000 {
-		tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh", Idle: time.Duration(100_000-i) * time.Millisecond})
+		tokens.all = append(tokens.all,
+			tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh",
+				Idle: time.Duration(100_000-i) * time.Millisecond})
 	}
 	_, body := ask(h, "GET", "/status", "localhost")
 	var got Status
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Identities) != 1000 || len(body) > 1<<20 || !strings.Contains(body, `"identities_total": 100002,`) || !strings.Contains(body, `"identities_truncated": true,`) {
+	if len(got.Identities) != 1000 || len(body) > 1<<20 || !strings.Contains(body, `"identities_total": 100002,`) ||
+		!strings.Contains(body, `"identities_truncated": true,`) {
 		t.Errorf("%d identities of %d, truncated: %t, in %d bytes", len(got.Identities), got.IdentitiesTotal, got.IdentitiesTruncated, len(body))
 	}
 	listed := map[string]bool{}
@@ -229,7 +233,8 @@ func TestStatusListsTheThousandThatMatter(t *testing.T) {
 			t.Errorf("%q is listed: %t", id, !want)
 		}
 	}
-	if _, page := ask(h, "GET", "/", "localhost"); !strings.Contains(page, "60 of 100002:") || !strings.Contains(page, "1000 of them as JSON") || !strings.Contains(page, "<dd>100002</dd>") {
+	if _, page := ask(h, "GET", "/", "localhost"); !strings.Contains(page, "60 of 100002:") ||
+		!strings.Contains(page, "1000 of them as JSON") || !strings.Contains(page, "<dd>100002</dd>") {
 		t.Error("the page does not say how many there are")
 	}
 }
@@ -284,7 +289,8 @@ func TestMetricsHaveTheirContractNames(t *testing.T) {
 
 func TestWritesAndUnknownPathsAreRefused(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
-	for path, want := range map[string]int{"/livez": 405, "/metrics": 405, "/status": 405, "/v1/payables": 404, "/debug/pprof/": 404, "/debug/vars": 404} {
+	for path, want := range map[string]int{"/livez": 405, "/metrics": 405, "/status": 405, "/v1/payables": 404, "/debug/pprof/": 404,
+		"/debug/vars": 404} {
 		if got, _ := ask(h, "POST", path, "localhost"); got != want {
 			t.Errorf("POST %s = %d, want %d", path, got, want)
 		}

@@ -14,13 +14,15 @@ import (
 func TestSeriesAreAsManyAfterAHundredThousandPaths(t *testing.T) {
 	m := newTestMetrics()
 	shapes := []string{
-		"/v1/payables/%d", "/v1/payables/%d/approve_payment_operation", "/v1/nothing/%d", "/%d", "/v1/receivables/%d/line_items", "/v1/entities/%d/bank_accounts/%[1]d", "/v1/entity_users/%d?x=%[1]d",
+		"/v1/payables/%d", "/v1/payables/%d/approve_payment_operation", "/v1/nothing/%d", "/%d", "/v1/receivables/%d/line_items",
+		"/v1/entities/%d/bank_accounts/%[1]d", "/v1/entity_users/%d?x=%[1]d",
 		"/v1/p%dayables", "/v1/payables/%d\n", "/v1/payables/%d\u2028", "//%d", "", "*", "http://evil.example/%d", "/v1/payables/{payable_id}%d",
 	}
 	observe := func(i int) {
 		path := fmt.Sprintf(shapes[i%len(shapes)], i)
 		m.ObserveRequest(&proxy.Record{
-			Route: routes.Template(routes.Find(path)), Method: "GET", Status: 200 + 200*(i%2), Origin: proxy.OriginUpstream, Duration: time.Millisecond, Sent: true, GrantType: "client_credentials",
+			Route: routes.Template(routes.Find(path)), Method: "GET", Status: 200 + 200*(i%2), Origin: proxy.OriginUpstream,
+			Duration: time.Millisecond, Sent: true, GrantType: "client_credentials",
 			RequestID: fmt.Sprint("id-", i), UpstreamRequestID: fmt.Sprint("up-", i),
 		})
 	}

@@ -165,9 +165,11 @@ func BenchmarkHistoryTraffic(b *testing.B) {
 }
 
 func TestStatusNamesWhoActed(t *testing.T) {
-	named := &NamedStatus{All: []NamedIdentity{{Name: "billing", GrantType: "client_credentials"}, {Name: "other", GrantType: "entity_user", UserHash: "aa11"}}}
+	named := &NamedStatus{All: []NamedIdentity{{Name: "billing", GrantType: "client_credentials"},
+		{Name: "other", GrantType: "entity_user", UserHash: "aa11"}}}
 	h, _, _ := newTestHandler(func(c *Config) { c.Named = func() *NamedStatus { return named } })
-	for _, r := range []*proxy.Record{{RequestID: "by default", GrantType: "client_credentials"}, {RequestID: "by name", GrantType: "entity_user", Identity: "billing"}, {RequestID: "refused"}} {
+	for _, r := range []*proxy.Record{{RequestID: "by default", GrantType: "client_credentials"},
+		{RequestID: "by name", GrantType: "entity_user", Identity: "billing"}, {RequestID: "refused"}} {
 		r.Start = time.Now()
 		h.config.History.ObserveRequest(r)
 	}

@@ -15,13 +15,15 @@ import (
 func TestHistogramsAreClassicAndNative(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
 	m := h.config.Metrics
-	m.ObserveRequest(&proxy.Record{Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials", Sent: true, Duration: 120 * time.Millisecond, UpstreamTime: 100 * time.Millisecond})
+	m.ObserveRequest(&proxy.Record{Method: "GET", Route: "/v1/payables", Status: 200, Origin: "upstream", GrantType: "client_credentials",
+		Sent: true, Duration: 120 * time.Millisecond, UpstreamTime: 100 * time.Millisecond})
 	m.ObserveMint(tokencache.Mint{Grant: tokencache.Grant{Type: tokencache.ClientCredentials}, Duration: 300 * time.Millisecond})
 	families, err := m.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"monite_proxy_mint_duration_seconds", "monite_proxy_request_duration_seconds", "monite_proxy_token_wait_seconds", "monite_proxy_upstream_duration_seconds"}
+	want := []string{"monite_proxy_mint_duration_seconds", "monite_proxy_request_duration_seconds", "monite_proxy_token_wait_seconds",
+		"monite_proxy_upstream_duration_seconds"}
 	var got []string
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
@@ -53,10 +55,12 @@ func TestHistogramsAreClassicAndNative(t *testing.T) {
 func TestSeriesDoNotGrowWithAHundredThousandPaths(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
 	m := h.config.Metrics
-	shapes := []string{"/v1/payables/%08x-0000-4000-8000-000000000000", "/v1/nothing/%x", "/%x", "/v1/receivables/%x/pay", "/v1/entities/%x/documents/%x"}
+	shapes := []string{"/v1/payables/%08x-0000-4000-8000-000000000000", "/v1/nothing/%x", "/%x", "/v1/receivables/%x/pay",
+		"/v1/entities/%x/documents/%x"}
 	observe := func(i int) {
 		path := strings.ReplaceAll(shapes[i%len(shapes)], "%08x", "%[1]x")
-		m.ObserveRequest(&proxy.Record{Method: "GET", Route: routes.Template(routes.Find(fmt.Sprintf(strings.ReplaceAll(path, "%x", "%[1]x"), i))), Status: 200, Origin: "upstream", Sent: true})
+		m.ObserveRequest(&proxy.Record{Method: "GET",
+			Route: routes.Template(routes.Find(fmt.Sprintf(strings.ReplaceAll(path, "%x", "%[1]x"), i))), Status: 200, Origin: "upstream", Sent: true})
 	}
 	series := func() int {
 		_, body := ask(h, "GET", "/metrics", "localhost")

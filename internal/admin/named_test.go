@@ -13,8 +13,10 @@ func withNamed(stale bool) func(*Config) {
 	return func(c *Config) {
 		c.Named = func() *NamedStatus {
 			return &NamedStatus{Stale: stale, All: []NamedIdentity{
-				{Name: "billing", GrantType: "entity_user", UserHash: "0a1b2c3d4e5f", Entities: "f0e1d2c3b4a5", Ways: []string{"path prefix /as/billing", "X-Monite-Identity: billing"}, Rules: 3, Access: "2 allowed, 1 denied"},
-				{Name: "reports", GrantType: "client_credentials", Entities: "none", Ways: []string{"listener unix:/run/r.sock (mode 0660)"}, Access: "everything", ReadOnly: true},
+				{Name: "billing", GrantType: "entity_user", UserHash: "0a1b2c3d4e5f", Entities: "f0e1d2c3b4a5",
+					Ways: []string{"path prefix /as/billing", "X-Monite-Identity: billing"}, Rules: 3, Access: "2 allowed, 1 denied"},
+				{Name: "reports", GrantType: "client_credentials", Entities: "none", Ways: []string{"listener unix:/run/r.sock (mode 0660)"},
+					Access: "everything", ReadOnly: true},
 			}}
 		}
 	}
@@ -64,7 +66,8 @@ func TestPageShowsNamedIdentities(t *testing.T) {
 	h, _, _ := newTestHandler(withNamed(true))
 	h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), Identity: "reports", Status: 200})
 	_, body := ask(h, "GET", "/", "localhost")
-	for _, want := range []string{"Named identities", "cannot be used", "billing", "0a1b2c3d4e5f", "f0e1d2c3b4a5", "path prefix /as/billing", "X-Monite-Identity: billing",
+	for _, want := range []string{"Named identities", "cannot be used", "billing", "0a1b2c3d4e5f", "f0e1d2c3b4a5", "path prefix /as/billing",
+		"X-Monite-Identity: billing",
 		"2 allowed, 1 denied", "read only", `<td class="n">1</td>`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -82,10 +85,12 @@ func TestPageShowsNamedIdentities(t *testing.T) {
 func TestPageShowsWhichCredentialsAreLive(t *testing.T) {
 	status := CredentialsStatus{Summary: "the pair of the configuration is live", Live: "aaaabbbbcccc", NewPair: "none"}
 	h, _, _ := newTestHandler(func(c *Config) { c.Credentials = func() CredentialsStatus { return status } })
-	if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, status.Summary) || !strings.Contains(body, "aaaabbbbcccc") || strings.Contains(body, "credentials problem") {
+	if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, status.Summary) || !strings.Contains(body, "aaaabbbbcccc") ||
+		strings.Contains(body, "credentials problem") {
 		t.Error("the page does not show the live pair, or calls it a problem")
 	}
-	status = CredentialsStatus{Summary: "old pair live, new pair refused", Live: "aaaabbbbcccc", NewPair: "refused", New: "ddddeeeeffff", Tries: 4, Reason: "rejected", RetryIn: 12}
+	status = CredentialsStatus{Summary: "old pair live, new pair refused", Live: "aaaabbbbcccc", NewPair: "refused", New: "ddddeeeeffff",
+		Tries: 4, Reason: "rejected", RetryIn: 12}
 	_, body := ask(h, "GET", "/", "localhost")
 	for _, want := range []string{"credentials problem", status.Summary, "rejected, 4 tries, next in 12.0 s", "ddddeeeeffff"} {
 		if !strings.Contains(body, want) {

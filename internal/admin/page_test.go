@@ -41,7 +41,8 @@ func TestPageEscapesWhatComesFromApps(t *testing.T) {
 		}
 	})
 	for _, id := range nastyIDs {
-		h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), RequestID: id, Method: id, Route: id, Origin: id, ErrorType: id, Outcome: proxy.Outcome(id), Replay: id, Status: 200})
+		h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), RequestID: id, Method: id, Route: id, Origin: id, ErrorType: id,
+			Outcome: proxy.Outcome(id), Replay: id, Status: 200})
 	}
 	code, body := ask(h, "GET", "/", "localhost")
 	if code != 200 {
@@ -71,10 +72,13 @@ func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 	h, _, health := newTestHandler(func(c *Config) {
 		c.Settings = []Setting{{"MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"}, {"MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default"}}
 	})
-	h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), Duration: time.Millisecond, RequestID: "id-1", Method: "POST", Route: "/v1/payables/{payable_id}/cancel",
-		Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: proxy.Unknown, GrantType: "client_credentials", TokenWait: 3 * time.Millisecond,
-		Sent: true, UpstreamTime: 45 * time.Millisecond, Replay: "401", Retried: true})
-	h.config.History.ObserveMint(tokencache.Mint{Grant: tokencache.Grant{Type: tokencache.ClientCredentials}, Duration: 123 * time.Millisecond, ExpiresIn: 30 * time.Minute})
+	h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), Duration: time.Millisecond, RequestID: "id-1", Method: "POST",
+		Route:  "/v1/payables/{payable_id}/cancel",
+		Status: 502, Origin: "proxy", ErrorType: "proxy_upstream_broken", Outcome: proxy.Unknown, GrantType: "client_credentials",
+		TokenWait: 3 * time.Millisecond,
+		Sent:      true, UpstreamTime: 45 * time.Millisecond, Replay: "401", Retried: true})
+	h.config.History.ObserveMint(tokencache.Mint{Grant: tokencache.Grant{Type: tokencache.ClientCredentials}, Duration: 123 * time.Millisecond,
+		ExpiresIn: 30 * time.Minute})
 	health.Draining.Store(true)
 	_, body := ask(h, "GET", "/", "localhost")
 	for _, want := range []string{
@@ -94,7 +98,8 @@ func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 }
 
 func TestProductionIsMarkedAndSandboxIsNot(t *testing.T) {
-	for environment, want := range map[string]string{"sandbox": "environment sandbox", "eu": "environment production", "us": "environment production", "custom": "environment custom"} {
+	for environment, want := range map[string]string{"sandbox": "environment sandbox", "eu": "environment production",
+		"us": "environment production", "custom": "environment custom"} {
 		h, _, _ := newTestHandler(func(c *Config) { c.Environment, c.Production = environment, strings.Contains(want, "production") })
 		if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, `class="`+want+`"`) {
 			t.Errorf("%s: no class %q", environment, want)
@@ -140,7 +145,8 @@ func TestWithoutStatusPageThereIsNone(t *testing.T) {
 func TestPageIsOnlyForItsOwnOrigin(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
 	for _, path := range []string{"/", "/events"} {
-		for _, pairs := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
+		for _, pairs := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"},
+			{"Origin", "null"}} {
 			if code, _ := ask(h, "GET", path, "localhost", pairs...); code != 403 {
 				t.Errorf("GET %s with %v = %d, want 403", path, pairs, code)
 			}
@@ -154,7 +160,9 @@ func TestPageIsOnlyForItsOwnOrigin(t *testing.T) {
 func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
 	h, tokens, _ := newTestHandler(nil)
 	for i := range 998 {
-		tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh", Idle: time.Duration(998-i) * time.Minute})
+		tokens.all = append(tokens.all,
+			tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: fmt.Sprint("user", i)}, State: "fresh",
+				Idle: time.Duration(998-i) * time.Minute})
 	}
 	_, body := ask(h, "GET", "/", "localhost")
 	if got := strings.Count(body, "<article"); got != shownIdentities {
@@ -168,7 +176,8 @@ func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
 	if !strings.Contains(body, "60 of 1000:") || !strings.Contains(body, `class="tag">default`) {
 		t.Error("the page does not say how many there are, or lacks the default")
 	}
-	if s := h.current(); len(s.Identities) != 1000 || s.IdentitiesTotal != 1000 || s.IdentitiesTruncated || !strings.Contains(body, "All of them as JSON") {
+	if s := h.current(); len(s.Identities) != 1000 || s.IdentitiesTotal != 1000 || s.IdentitiesTruncated ||
+		!strings.Contains(body, "All of them as JSON") {
 		t.Errorf("the JSON has %d of %d, truncated: %t", len(s.Identities), s.IdentitiesTotal, s.IdentitiesTruncated)
 	}
 	tokens.all = append(tokens.all, tokencache.Status{Grant: tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: "one more"}})
@@ -180,7 +189,8 @@ func TestPageShowsTheIdentitiesThatMatterOfMany(t *testing.T) {
 func TestRefreshButtonOfThePageLeadsBackToIt(t *testing.T) {
 	h, tokens, _ := newTestHandler(nil)
 	in := httptest.NewRequest("POST", "http://localhost/tokens/refresh", nil)
-	for name, value := range map[string]string{"Accept": "text/html,application/xhtml+xml", "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"} {
+	for name, value := range map[string]string{"Accept": "text/html,application/xhtml+xml", "Origin": "http://localhost",
+		"Sec-Fetch-Site": "same-origin"} {
 		in.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
@@ -354,7 +364,8 @@ func TestEventsOfAReaderThatDoesNotReadEnd(t *testing.T) {
 }
 
 func TestTimesAreWrittenForPeople(t *testing.T) {
-	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.40 ms", 0.0041: "4.10 ms", 0.34: "340 ms", 2.34: "2.34 s", 42.9: "42.9 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.00 s"} {
+	for seconds, want := range map[float64]string{0: "0 s", 0.0004: "0.40 ms", 0.0041: "4.10 ms", 0.34: "340 ms", 2.34: "2.34 s",
+		42.9: "42.9 s", 245: "4 m 5 s", 11400: "3 h 10 m", 187200: "2 d 4 h", -3: "-3.00 s"} {
 		if got := shortTime(seconds); got != want {
 			t.Errorf("shortTime(%v) = %q, want %q", seconds, got, want)
 		}

@@ -31,10 +31,12 @@ func TestUnknownWritesAreShownAndForgotten(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &status); err != nil {
 		t.Fatal(err)
 	}
-	if len(status.UnknownWrites) != 2 || status.UnknownWritesTotal != 2 || status.FollowedWrites != 3 || status.UnknownWrites[1].RequestID != "first" || status.UnknownWrites[1].Status != 502 {
+	if len(status.UnknownWrites) != 2 || status.UnknownWritesTotal != 2 || status.FollowedWrites != 3 ||
+		status.UnknownWrites[1].RequestID != "first" || status.UnknownWrites[1].Status != 502 {
 		t.Errorf("status has %+v", status.UnknownWrites)
 	}
-	if _, page := ask(h, "GET", "/", "localhost"); !strings.Contains(page, "/writes/a%2fb%3fc/forget") && !strings.Contains(page, "/writes/a%2Fb%3Fc/forget") {
+	if _, page := ask(h, "GET", "/", "localhost"); !strings.Contains(page, "/writes/a%2fb%3fc/forget") &&
+		!strings.Contains(page, "/writes/a%2Fb%3Fc/forget") {
 		t.Error("the page has no button for a write")
 	}
 	for _, one := range []struct {
@@ -72,7 +74,8 @@ func TestForgettingIsRefusedToOtherOrigins(t *testing.T) {
 func TestRepeatsAreCounted(t *testing.T) {
 	m := newTestMetrics()
 	for _, r := range []proxy.Record{
-		{Repeat: "sent"}, {Repeat: "refused"}, {Repeat: "in_progress", Waited: true}, {Repeat: "gone"}, {Repeat: "replayed"}, {Repeat: "overridden"}, {Repeat: "sent", Waited: true},
+		{Repeat: "sent"}, {Repeat: "refused"}, {Repeat: "in_progress", Waited: true}, {Repeat: "gone"}, {Repeat: "replayed"},
+		{Repeat: "overridden"}, {Repeat: "sent", Waited: true},
 		{Keyed: true, Repeat: "sent"}, {Keyed: true, Repeat: "reused", Waited: true},
 	} {
 		m.ObserveRequest(&r)
@@ -90,7 +93,8 @@ func TestRepeatsAreCounted(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"monite_proxy_repeats_total refused": 3, "monite_proxy_repeats_total replayed": 1, "monite_proxy_repeats_total overridden": 1, "monite_proxy_repeats_total waited": 2,
+		"monite_proxy_repeats_total refused": 3, "monite_proxy_repeats_total replayed": 1, "monite_proxy_repeats_total overridden": 1,
+		"monite_proxy_repeats_total waited":   2,
 		"monite_proxy_idempotency_total sent": 1, "monite_proxy_idempotency_total reused": 1, "monite_proxy_idempotency_total gone": 0,
 	} {
 		if value, there := got[name]; !there || value != want {

@@ -75,7 +75,8 @@ func TestReasonIsTheTrueOne(t *testing.T) {
 		"cut in the base64": {first + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 2 in it is broken or cut off"},
 		"openssl -trustout": {strings.ReplaceAll(first, " CERTIFICATE", " TRUSTED CERTIFICATE"), "no certificate is in it, but a TRUSTED CERTIFICATE"},
 		"bytes in the type": {"-----BEGIN \x1b[31m-----\nAAAA\n-----END \x1b[31m-----\n", "no certificate is in it"},
-		"a long name":       {"-----BEGIN " + strings.Repeat("A", 60) + "-----\nAAAA\n-----END " + strings.Repeat("A", 60) + "-----\n", "no certificate is in it"},
+		"a long name": {"-----BEGIN " + strings.Repeat("A", 60) + "-----\nAAAA\n-----END " + strings.Repeat("A", 60) + "-----\n",
+			"no certificate is in it"},
 	} {
 		err := addCertificates(x509.NewCertPool(), []byte(tc.text))
 		if err == nil || err.Error() != tc.want {

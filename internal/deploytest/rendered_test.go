@@ -130,7 +130,8 @@ func TestGatewayRules(t *testing.T) {
 		t.Errorf("problems = %q, want none", got)
 	}
 	for _, b := range []struct{ old, new, want string }{
-		{"{name: MONITE_APP_TOKEN_FILE, value: /etc/monite/app_token}", "{name: MONITE_READ_ONLY, value: \"true\"}", "a gateway without MONITE_APP_TOKEN_FILE"},
+		{"{name: MONITE_APP_TOKEN_FILE, value: /etc/monite/app_token}", "{name: MONITE_READ_ONLY, value: \"true\"}",
+			"a gateway without MONITE_APP_TOKEN_FILE"},
 		{"{name: MONITE_ALLOWED_HOSTS, value: gateway}", "{name: MONITE_READ_ONLY, value: \"true\"}", "a gateway without MONITE_ALLOWED_HOSTS"},
 		{"{name: MONITE_SHUTDOWN_DELAY, value: 5s}", "{name: MONITE_READ_ONLY, value: \"true\"}", "ends before the nodes know it"},
 		{"{name: MONITE_SHUTDOWN_DELAY, value: 5s}", "{name: MONITE_SHUTDOWN_DELAY, value: 31s}", "grace period 1m0s is too short"},

@@ -2,16 +2,10 @@ package doctor
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +18,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -104,7 +99,8 @@ func (slowError) Temporary() bool { return true }
 var patients = map[string]patient{
 	"healthy": {},
 	"healthy with entity and users": {
-		environment: set("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID+","+monitetest.DemoViewerUserID)},
+		environment: set("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS",
+			monitetest.DemoEntityUserID+","+monitetest.DemoViewerUserID)},
 	"healthy with a user as the default": {
 		environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID)},
 
@@ -120,9 +116,11 @@ var patients = map[string]patient{
 		want: "credentials", says: []string{"status 403", "known but not allowed"}},
 	"deleted entity user": {environment: set("MONITE_ENTITY_USER_ID", unknownUser, "MONITE_GRANT_TYPE", "entity_user"),
 		want: "entity user", says: []string{"00000000-...", "the entity user is unknown, was deleted", "the credentials are good"}},
-	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
-		want: "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
-	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
+	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID),
+		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
+		want:   "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
+	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID",
+		monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
 		want: "entity user", says: []string{"may not even read its own role"}},
 	"entity of another partner": {environment: set("MONITE_ENTITY_ID", "00000000-0000-4000-8000-000000000000"),
 		want: "entity", says: []string{"not one of this partner", "MONITE_ENTITY_ID"}},
@@ -136,8 +134,9 @@ var patients = map[string]patient{
 		want: "api", says: []string{"status 503", "in trouble"}},
 	"token endpoint is down": {faults: []monitetest.Fault{{Path: "token", Status: 503}},
 		want: "credentials", says: []string{"status 503", "is down"}},
-	"token endpoint hangs": {environment: set("MONITE_TOKEN_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
-		want: "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
+	"token endpoint hangs": {environment: set("MONITE_TOKEN_TIMEOUT", "200ms"),
+		faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
+		want:   "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
 	"API hangs": {environment: set("MONITE_UPSTREAM_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Effect: monitetest.EffectHang}},
 		want: "api", says: []string{"no response in time"}},
 	"token is no token": {faults: []monitetest.Fault{{Path: "token", Status: 200, Body: `{"hello":"world"}`}},
@@ -185,7 +184,8 @@ var patients = map[string]patient{
 		}
 	}, want: "tcp", says: []string{"refused", "nothing listens there"}},
 	"authority not trusted": {untrusted: true,
-		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority", "give the authority's certificate in MONITE_CA_FILE"}},
+		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority",
+			"give the authority's certificate in MONITE_CA_FILE"}},
 	"wrong CA file": {environment: set("MONITE_CA_FILE", "other"),
 		want: "tls", says: []string{"MONITE_CA_FILE does not hold the right authority"}},
 	"certificate for another name": {certificate: func(c *x509.Certificate) { c.DNSNames = []string{"www.hotel.example"} },
@@ -216,28 +216,16 @@ var patients = map[string]patient{
 // authority signs one certificate for testHost.
 func authority(t *testing.T, change func(*x509.Certificate)) (tls.Certificate, string) {
 	t.Helper()
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority", Organization: []string{"Test Authority"}},
-		NotBefore: time.Now().Add(-100 * time.Hour), NotAfter: time.Now().Add(10000 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
-	if err != nil {
+	ca, file := wiretest.NewAuthority(), filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, DNSNames: []string{testHost, "api.monite.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if change != nil {
-		change(leaf)
-	}
-	leafKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, &leafKey.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}, file
+	return ca.Issue(func(leaf *x509.Certificate) {
+		leaf.DNSNames, leaf.IPAddresses = []string{testHost, "api.monite.com"}, nil
+		if change != nil {
+			change(leaf)
+		}
+	}), file
 }
 
 // admit starts what the patient calls and returns an examination of it.
@@ -277,7 +265,8 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		}
 		environment[name] = value
 	}
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "GODEBUG"} {
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
+		"GODEBUG"} {
 		t.Setenv(name, "")
 	}
 	for name, value := range environment {
@@ -364,7 +353,8 @@ func TestDoctorNamesTheTrueCause(t *testing.T) {
 					t.Errorf("the report lacks %q", want)
 				}
 			}
-			for _, secret := range []string{monitetest.DemoClientSecret, monitetest.DemoClientID, "dead", monitetest.DemoEntityUserID, monitetest.DemoEntityID, "secret-session", "hotel</h1>", "Bearer"} {
+			for _, secret := range []string{monitetest.DemoClientSecret, monitetest.DemoClientID, "dead", monitetest.DemoEntityUserID,
+				monitetest.DemoEntityID, "secret-session", "hotel</h1>", "Bearer"} {
 				if strings.Contains(text, secret) {
 					t.Errorf("the report holds %q", secret)
 				}
@@ -388,7 +378,8 @@ func TestDoctorNamesTheTrueCause(t *testing.T) {
 func TestDoctorTriesEveryNamedIdentity(t *testing.T) {
 	found := admit(t, "healthy with entity and users").run(t.Context())
 	text := found.Text()
-	for _, want := range []string{"entity b5e1c0de-... exists", `role "`, "a partner token was minted", "is accepted", "agrees with upstream's", "days left", "these credentials belong to the sandbox", "no problem found"} {
+	for _, want := range []string{"entity b5e1c0de-... exists", `role "`, "a partner token was minted", "is accepted",
+		"agrees with upstream's", "days left", "these credentials belong to the sandbox", "no problem found"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q", want)
 		}

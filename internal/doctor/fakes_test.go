@@ -96,7 +96,8 @@ func respond(query []byte, behaviour string) []byte {
 	_ = b.Question(question)
 	_ = b.StartAnswers()
 	if answers {
-		_ = b.AResource(dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: 60}, dnsmessage.AResource{A: [4]byte{203, 0, 113, 7}})
+		_ = b.AResource(dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: 60},
+			dnsmessage.AResource{A: [4]byte{203, 0, 113, 7}})
 	}
 	response, _ := b.Finish()
 	return response

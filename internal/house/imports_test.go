@@ -15,8 +15,10 @@ const module = "github.com/monite-proxy/monite-proxy"
 // allowed says which packages of ours a package may import. Imports point down.
 var allowed = map[string][]string{
 	"cmd/monite-proxy": {
-		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "proxy/writes", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint",
-		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named", "internal/trace",
+		"config", "config/secret", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream", "proxy/writes", "tokencache",
+		"tokencache/redisstore", "tokencache/tokenendpoint",
+		"internal/admin", "internal/admin/client", "internal/confine", "internal/doctor", "internal/listen", "internal/logs", "internal/named",
+		"internal/trace",
 	},
 	"cmd/monite-sim": {"proxy/monitetest"},                                                                     // a product of its own
 	"config":         {"config/secret", "internal/certs", "internal/files", "internal/ids", "internal/routes"}, // rules name published paths
@@ -60,10 +62,12 @@ var allowed = map[string][]string{
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
 	"internal/logs":  {"config"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor":    {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream", "tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
+	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/ids", "proxy", "proxy/identity", "proxy/upstream",
+		"tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
 	"internal/confine":   {},                          // is told what may be done, not why
 	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
 	"internal/routes":    {},                          // a table
+	"internal/wiretest":  {},                          // the ends of a wire, for anybody's tests
 	"internal/house":     {},
 	"e2e":                {}, // from outside
 }

@@ -182,7 +182,8 @@ var (
 func metricTable(t *testing.T) string {
 	m := admin.NewMetrics()
 	none := func() int64 { return 0 }
-	m.Register(admin.Sources{Tokens: noTokens{}, InFlight: none, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none, DroppedSpans: none, MadeAhead: func() (a, b, c uint64) { return 0, 0, 0 },
+	m.Register(admin.Sources{Tokens: noTokens{}, InFlight: none, DroppedLines: none, DroppedAuditLines: none, RefusedPeers: none,
+		DroppedSpans: none, MadeAhead: func() (a, b, c uint64) { return 0, 0, 0 },
 		RateLimitRemaining: func() (int64, bool) { return 0, false }, Writes: noWrites{}, Followed: none,
 		NewPair: func() bool { return false }, Identities: func() int { return 0 }})
 	m.NewShared(func() admin.SharedStatus { return admin.SharedStatus{} })

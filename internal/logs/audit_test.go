@@ -110,7 +110,8 @@ func TestLogTellsOfAnAuditFileThatCannotBeWritten(t *testing.T) {
 	}
 	a.Log.Info().Msg("audit")
 	a.Close()
-	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") || strings.Count(got, "\n") != 1 || a.Dropped() != 1 {
+	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") ||
+		strings.Count(got, "\n") != 1 || a.Dropped() != 1 {
 		t.Errorf("log = %q, dropped %d", got, a.Dropped())
 	}
 }

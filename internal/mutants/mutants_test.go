@@ -154,13 +154,15 @@ func TestMutantsAreCaught(t *testing.T) {
 // build that is not one proves nothing, nor does a test that hangs.
 func build(t *testing.T, m mutant) string {
 	at := overlay(t, m)
-	command := exec.Command("go", "test", "-overlay", at, "-vet=off", "-count=1", "-timeout=60s", "-run", "^("+strings.Join(m.tests, "|")+")$", "./"+m.pkg)
+	command := exec.Command("go", "test", "-overlay", at, "-vet=off", "-count=1", "-timeout=60s", "-run", "^("+strings.Join(m.tests, "|")+")$",
+		"./"+m.pkg)
 	command.Dir = root
 	// A listener that refuses more by itself would hide what the steps behind it
 	// no longer do.
 	command.Env = append(os.Environ(), "MONITE_LISTENER=std")
 	out, err := command.CombinedOutput()
-	if text := string(out); err == nil || strings.Contains(text, "build failed") || strings.Contains(text, "setup failed") || strings.Contains(text, "no tests to run") || strings.Contains(text, "panic: test timed out") {
+	if text := string(out); err == nil || strings.Contains(text, "build failed") || strings.Contains(text, "setup failed") ||
+		strings.Contains(text, "no tests to run") || strings.Contains(text, "panic: test timed out") {
 		t.Fatalf("no failure of a test (%v):\n%s", err, tail(text))
 	}
 	return string(out)

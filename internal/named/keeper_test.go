@@ -16,6 +16,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 )
 
@@ -57,17 +58,6 @@ func newTestKeeper(t *testing.T, newServer func(key string) listen.Server) (k *K
 	return k, file, socket
 }
 
-func within(t *testing.T, limit time.Duration, what string, do func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); do() }()
-	select {
-	case <-done:
-	case <-time.After(limit):
-		t.Fatal(what + " has not returned")
-	}
-}
-
 // A SIGHUP during the start is read before the listeners are served. Nobody calls
 // Accept on a removed listener then, and nobody will.
 func TestReloadBeforeListenersAreServed(t *testing.T) {
@@ -75,7 +65,7 @@ func TestReloadBeforeListenersAreServed(t *testing.T) {
 	if err := os.WriteFile(file, []byte("identities: []"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 10*time.Second, "reload", func() {
+	wiretest.Returns(t, "reload", func() {
 		if !k.Reload() {
 			t.Error("the change was not taken over")
 		}
@@ -83,7 +73,7 @@ func TestReloadBeforeListenersAreServed(t *testing.T) {
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the socket of the removed listener is still there")
 	}
-	within(t, 10*time.Second, "the end", func() {
+	wiretest.Returns(t, "the end", func() {
 		k.Serve(make(chan error, 1))
 		k.Stop()
 		k.Shutdown(context.Background())
@@ -123,7 +113,7 @@ func TestDrainWaitsForRequestsOfRemovedListeners(t *testing.T) {
 		t.Fatal("the change was not taken over")
 	}
 	time.AfterFunc(300*time.Millisecond, func() { close(finish) })
-	within(t, 10*time.Second, "the drain", func() {
+	wiretest.Returns(t, "the drain", func() {
 		k.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -161,7 +151,7 @@ func TestDrainCutsOffRequestsOfRemovedListenersAtItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.Reload()
-	within(t, 10*time.Second, "the drain", func() {
+	wiretest.Returns(t, "the drain", func() {
 		k.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
@@ -187,7 +177,8 @@ func withPort(t *testing.T) (k *Keeper, port string, write func(identities ...st
 	t.Helper()
 	t.Setenv("MONITE_ALLOW_REMOTE", "true")
 	k, file, _ := newTestKeeper(t, func(key string) listen.Server {
-		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
+		return &http.Server{ReadHeaderTimeout: time.Second,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, key) })}
 	})
 	write = func(identities ...string) {
 		t.Helper()

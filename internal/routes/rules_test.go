@@ -27,8 +27,10 @@ func parse(t testing.TB, lines string) (rules []Rule) {
 // Each row: allow, deny, then requests that pass and requests that do not.
 var ruleRows = []struct{ allow, deny, pass, refused string }{
 	{"", "", "GET /v1/payables, DELETE /v1/payables/" + id + ", POST /v1/nothing, GET /", "TRACE /v1/payables, get /v1/payables"},
-	{"GET payables", "", "GET /v1/payables, HEAD /v1/payables, GET /v1/payables/" + id + ", GET /v1/payables/" + id + "/history, GET /v1/payables/, GET /v1/Payables, GET /v1/payables/" + strings.ToUpper(id),
-		"POST /v1/payables, DELETE /v1/payables/" + id + ", GET /v1/receivables, GET /v1/nothing, GET /v1/payables/" + id + "/nothing, GET /, GET /v1, GET /v1/payables_x, GET /v1/analytics/payables, GET /v1/payable"},
+	{"GET payables", "", "GET /v1/payables, HEAD /v1/payables, GET /v1/payables/" + id + ", GET /v1/payables/" + id +
+		"/history, GET /v1/payables/, GET /v1/Payables, GET /v1/payables/" + strings.ToUpper(id),
+		"POST /v1/payables, DELETE /v1/payables/" + id + ", GET /v1/receivables, GET /v1/nothing, GET /v1/payables/" + id +
+			"/nothing, GET /, GET /v1, GET /v1/payables_x, GET /v1/analytics/payables, GET /v1/payable"},
 	{"HEAD payables", "", "HEAD /v1/payables", "GET /v1/payables"},
 	{"* *", "", "GET /v1/payables, POST /v1/nothing",
 		"GET /v1/pay%C3%A1bles, GET /v1/payables/Stra%C3%9Fe, GET /v1/%e2%84%aa, GET /v1/payables/%ff"},
@@ -38,17 +40,27 @@ var ruleRows = []struct{ allow, deny, pass, refused string }{
 		"GET /v1/receivables, PATCH /v1/receivables/" + id + ", POST /v1/payables/" + id + "/approve_payment_operation",
 		"DELETE /v1/receivables/" + id + ", POST /v1/payables, POST /v1/payables/" + id + "/cancel, GET /v1/payables/" + id + "/approve_payment_operation"},
 	{"", "* payables", "GET /v1/receivables, GET /v1/nothing, GET /v1/payables_x, GET /v1/analytics/payables, GET /v1/accounting/payables",
-		"GET /v1/payables, POST /v1/payables/, GET /v1/PAYABLES, GET /v1/%70ayables, GET /v1/%50AYABLES/, GET /v1/payables%20, GET /v1/payables+, GET /v1/payables., GET /V1/payables, GET /payables, GET /v2/payables, " +
-			"DELETE /v1/payables/" + id + ", GET /v1/payables/" + id + "/nothing, GET /v1/payables/x/y/z, GET /%76%31/payables, GET /v1/payables/%41, GET /v1/payables/analytics"},
-	{"", "GET payables", "POST /v1/payables, DELETE /v1/payables/" + id, "GET /v1/payables, HEAD /v1/payables, HEAD /v1/Payables, GET /v1/payables/x/nothing"},
+		"GET /v1/payables, POST /v1/payables/, GET /v1/PAYABLES, GET /v1/%70ayables, GET /v1/%50AYABLES/, GET /v1/payables%20, " +
+			"GET /v1/payables+, GET /v1/payables., GET /V1/payables, GET /payables, GET /v2/payables, " +
+			"DELETE /v1/payables/" + id + ", GET /v1/payables/" + id +
+			"/nothing, GET /v1/payables/x/y/z, GET /%76%31/payables, GET /v1/payables/%41, GET /v1/payables/analytics"},
+	{"", "GET payables", "POST /v1/payables, DELETE /v1/payables/" + id,
+		"GET /v1/payables, HEAD /v1/payables, HEAD /v1/Payables, GET /v1/payables/x/nothing"},
 	{"", "HEAD payables", "GET /v1/payables", "HEAD /v1/payables"},
-	{"", "POST /v1/payables/{payable_id}/approve_payment_operation", "POST /v1/payables/" + id + "/cancel, POST /v1/payables, GET /v1/payables/" + id + "/approve_payment_operation",
-		"POST /v1/payables/" + id + "/approve_payment_operation, POST /v1/payables/" + id + "/approve_payment_operation/, POST /v1/payables/" + id + "/Approve_Payment_Operation, POST /v1/payables/X/%61pprove_payment_operation, " +
-			"POST /v1/payables/a.b/approve_payment_operation, POST /V1/payables/x/approve_payment_operation%20, POST /v1/payables/x/approve_p%C3%A1yment_operation, POST /v1/payables/x/appro%CC%81ve_payment_operation"},
-	{"", "GET /v1/payables/analytics", "GET /v1/payables/x, GET /v1/payables", "GET /v1/payables/analytics, GET /v1/payables/Analytics, GET /v1/payables/analytics/, HEAD /v1/payables/%61nalytics"},
-	{"", "GET /v1/payables/{payable_id}", "GET /v1/payables/analytics, GET /v1/payables", "GET /v1/payables/x, GET /v1/payables/Analytics, GET /v1/payables/%61nalytics"},
-	{"", "* other", "GET /v1/payables, GET /v1/payables/, GET /v1/payables/" + strings.ToUpper(id) + ", GET /v1/payables/%41+b., GET /v1/payables/X/history/",
-		"GET /v1/nothing, GET /, GET /v1, GET /v1/payables/x/y/z, POST /payables, GET /v1/Payables, GET /V1/payables, GET /v1/PAYABLES/, GET /v1/%70ayables, GET /v1/payables., GET /v1/payables/x/History, GET /v1/payables/x/hist%C3%B3ry"},
+	{"", "POST /v1/payables/{payable_id}/approve_payment_operation",
+		"POST /v1/payables/" + id + "/cancel, POST /v1/payables, GET /v1/payables/" + id + "/approve_payment_operation",
+		"POST /v1/payables/" + id + "/approve_payment_operation, POST /v1/payables/" + id + "/approve_payment_operation/, POST /v1/payables/" +
+			id + "/Approve_Payment_Operation, POST /v1/payables/X/%61pprove_payment_operation, " +
+			"POST /v1/payables/a.b/approve_payment_operation, POST /V1/payables/x/approve_payment_operation%20, " +
+			"POST /v1/payables/x/approve_p%C3%A1yment_operation, POST /v1/payables/x/appro%CC%81ve_payment_operation"},
+	{"", "GET /v1/payables/analytics", "GET /v1/payables/x, GET /v1/payables",
+		"GET /v1/payables/analytics, GET /v1/payables/Analytics, GET /v1/payables/analytics/, HEAD /v1/payables/%61nalytics"},
+	{"", "GET /v1/payables/{payable_id}", "GET /v1/payables/analytics, GET /v1/payables",
+		"GET /v1/payables/x, GET /v1/payables/Analytics, GET /v1/payables/%61nalytics"},
+	{"", "* other", "GET /v1/payables, GET /v1/payables/, GET /v1/payables/" + strings.ToUpper(id) +
+		", GET /v1/payables/%41+b., GET /v1/payables/X/history/",
+		"GET /v1/nothing, GET /, GET /v1, GET /v1/payables/x/y/z, POST /payables, GET /v1/Payables, GET /V1/payables, GET /v1/PAYABLES/, " +
+			"GET /v1/%70ayables, GET /v1/payables., GET /v1/payables/x/History, GET /v1/payables/x/hist%C3%B3ry"},
 	{"", "POST other", "GET /v1/Payables, POST /v1/payables/", "POST /v1/Payables, POST /v1/nothing"},
 	{"* payables", "* other", "GET /v1/payables/, POST /v1/payables", "GET /v1/Payables, GET /v1/receivables"},
 	{"GET payables", "* payables", "", "GET /v1/payables, POST /v1/payables, GET /v1/receivables"},
@@ -77,9 +89,11 @@ func TestRules(t *testing.T) {
 
 func TestRulesThatAreRefused(t *testing.T) {
 	for text, want := range map[string]error{
-		"": ErrForm, "GET": ErrForm, "GET ": ErrForm, " payables": ErrMethod, "GET  payables": ErrForm, "GET payables ": ErrForm, "GET\tpayables": ErrForm, "GET payables receivables": ErrForm,
+		"": ErrForm, "GET": ErrForm, "GET ": ErrForm, " payables": ErrMethod, "GET  payables": ErrForm, "GET payables ": ErrForm,
+		"GET\tpayables": ErrForm, "GET payables receivables": ErrForm,
 		"get payables": ErrMethod, "OPTIONS payables": ErrMethod, "** payables": ErrMethod, "GET,POST payables": ErrMethod,
-		"GET payable": ErrTarget, "GET Payables": ErrTarget, "GET /v1/payables/{id}": ErrTarget, "GET /payables": ErrTarget, "GET /v1/payables/": ErrTarget, "GET **": ErrTarget, "GET {payable_id}": ErrTarget, "GET Other": ErrTarget,
+		"GET payable": ErrTarget, "GET Payables": ErrTarget, "GET /v1/payables/{id}": ErrTarget, "GET /payables": ErrTarget,
+		"GET /v1/payables/": ErrTarget, "GET **": ErrTarget, "GET {payable_id}": ErrTarget, "GET Other": ErrTarget,
 	} {
 		if _, err := ParseRule(text); !errors.Is(err, want) {
 			t.Errorf("ParseRule(%q) = %v, want %v", text, err, want)
@@ -127,7 +141,8 @@ func FuzzDenyHoldsInEverySpelling(f *testing.F) {
 
 func BenchmarkPermits(b *testing.B) {
 	rules := Compile(parse(b, "GET payables, * receivables, POST /v1/payables/{payable_id}/approve_payment_operation"), parse(b, "DELETE *"))
-	for name, path := range map[string]string{"plain": "/v1/payables/" + id + "/approve_payment_operation", "odd": "/v1/payables/" + strings.ToUpper(id) + "/approve_payment_operation"} {
+	for name, path := range map[string]string{"plain": "/v1/payables/" + id + "/approve_payment_operation",
+		"odd": "/v1/payables/" + strings.ToUpper(id) + "/approve_payment_operation"} {
 		b.Run(name, func(b *testing.B) {
 			route := Find(path)
 			b.ReportAllocs()

@@ -7,7 +7,8 @@ import "testing"
 func TestStaticSegmentWinsOverParameter(t *testing.T) {
 	published := []Route{{"/a/{id}", ""}, {"/a/new", ""}, {"/a/{id}/end", ""}, {"/a/new/other", ""}, {"/{x}/b", ""}}
 	tree := newTree(published)
-	for path, want := range map[string]string{"a/new": "/a/new", "a/1": "/a/{id}", "a/new/end": "/a/{id}/end", "a/new/other": "/a/new/other", "a/1/other": "", "a": "", "z/b": "/{x}/b", "a/b": "/a/{id}"} {
+	for path, want := range map[string]string{"a/new": "/a/new", "a/1": "/a/{id}", "a/new/end": "/a/{id}/end", "a/new/other": "/a/new/other",
+		"a/1/other": "", "a": "", "z/b": "/{x}/b", "a/b": "/a/{id}"} {
 		got := ""
 		if i := tree.match(path); i != Other {
 			got = published[i].Template

@@ -43,7 +43,8 @@ func exported(t *testing.T, c Config, work func(*Traces)) tracetest.SpanStubs {
 }
 
 func begin(t *Traces, traceparent ...string) proxy.Span {
-	return t.Begin(proxy.SpanStart{Traceparent: traceparent, Tracestate: []string{"vendor=1"}, Time: time.Now(), Method: "POST", Listener: "127.0.0.1:8080"})
+	return t.Begin(proxy.SpanStart{Traceparent: traceparent, Tracestate: []string{"vendor=1"}, Time: time.Now(), Method: "POST",
+		Listener: "127.0.0.1:8080"})
 }
 
 func attributes(stub tracetest.SpanStub) string {
@@ -64,7 +65,8 @@ func TestSpansOfAReplayedRequest(t *testing.T) {
 		}
 		first.End(401, "")
 		span.Attempt("POST", 1).End(201, "")
-		span.End(&proxy.Record{Method: "POST", Route: "/v1/payables", Status: 201, Origin: "upstream", GrantType: "client_credentials", Replay: "401", Start: time.Now(), Duration: time.Second})
+		span.End(&proxy.Record{Method: "POST", Route: "/v1/payables", Status: 201, Origin: "upstream", GrantType: "client_credentials",
+			Replay: "401", Start: time.Now(), Duration: time.Second})
 	})
 	var got []string
 	for _, s := range spans {
@@ -99,7 +101,8 @@ func TestEndOfASpan(t *testing.T) {
 	}{
 		"our 503": {proxy.Record{Method: "GET", Route: "other", Status: 503, Origin: "proxy", ErrorType: "proxy_overloaded", Outcome: proxy.NotSent},
 			"GET|Error|http.response.status_code=503 monite_proxy.origin=proxy monite_proxy.outcome=not_sent error.type=proxy_overloaded"},
-		"a refusal": {proxy.Record{Method: "other", Route: "other", Status: 405, Origin: "proxy", ErrorType: "proxy_method_refused", Outcome: proxy.NotSent},
+		"a refusal": {proxy.Record{Method: "other", Route: "other", Status: 405, Origin: "proxy", ErrorType: "proxy_method_refused",
+			Outcome: proxy.NotSent},
 			"HTTP|Unset|http.response.status_code=405 monite_proxy.origin=proxy monite_proxy.outcome=not_sent error.type=proxy_method_refused"},
 		"the app is gone": {proxy.Record{Method: "GET", Route: "other", Status: 499, Origin: "proxy", Outcome: proxy.Unknown},
 			"GET|Unset|monite_proxy.origin=proxy monite_proxy.outcome=unknown error.type=client_gone"},
@@ -121,7 +124,8 @@ func TestEndOfASpan(t *testing.T) {
 
 func TestOnlyARightTraceparentIsAParent(t *testing.T) {
 	good := "00-" + appTrace + "-" + appSpan + "-01"
-	for _, values := range [][]string{nil, {good, good}, {"00-" + appTrace + "-" + appSpan}, {strings.ToUpper(good)}, {"00-00000000000000000000000000000000-" + appSpan + "-01"}} {
+	for _, values := range [][]string{nil, {good, good}, {"00-" + appTrace + "-" + appSpan}, {strings.ToUpper(good)},
+		{"00-00000000000000000000000000000000-" + appSpan + "-01"}} {
 		spans := exported(t, testConfig(), func(traces *Traces) {
 			span := begin(traces, values...)
 			if _, state := span.Attempt("GET", 0).Context(); state != "" {

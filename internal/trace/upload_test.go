@@ -50,7 +50,8 @@ func TestUploadIsAnExportTraceServiceRequest(t *testing.T) {
 		if err := proto.Unmarshal(body, &got); err != nil || len(got.ResourceSpans) != 1 || got.ResourceSpans[0].SchemaUrl != "one" {
 			t.Errorf("body %q, %v", body, err)
 		}
-		if r.Method != "POST" || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" || r.Header.Get("Api-Key") != "CANARY" {
+		if r.Method != "POST" || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" ||
+			r.Header.Get("Api-Key") != "CANARY" {
 			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
 		}
 	})

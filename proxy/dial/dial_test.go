@@ -178,8 +178,10 @@ func TestFirstConnectionWhateverTheNameServersDo(t *testing.T) {
 		records map[string]record
 		want    time.Duration
 	}{
-		{"a first name server that is dead", map[string]record{a4: {after: 5 * time.Second, addrs: []string{"192.0.2.1"}}, a6: {after: 5 * time.Second, err: errNotFound}}, 5 * time.Second},
-		{"two that are dead", map[string]record{a4: {after: 10 * time.Second, addrs: []string{"192.0.2.1"}}, a6: {after: forever}}, 10*time.Second + familyDelay},
+		{"a first name server that is dead", map[string]record{a4: {after: 5 * time.Second, addrs: []string{"192.0.2.1"}},
+			a6: {after: 5 * time.Second, err: errNotFound}}, 5 * time.Second},
+		{"two that are dead", map[string]record{a4: {after: 10 * time.Second, addrs: []string{"192.0.2.1"}}, a6: {after: forever}},
+			10*time.Second + familyDelay},
 		{"AAAA is never answered", map[string]record{a4: {addrs: []string{"192.0.2.1"}}, a6: {after: forever}}, familyDelay},
 		{"AAAA fails", map[string]record{a4: {addrs: []string{"192.0.2.1"}}, a6: {err: errServfail}}, 0},
 		{"A is never answered", map[string]record{a4: {after: forever}, a6: {addrs: []string{"2001:db8::1"}}}, 0},
@@ -247,7 +249,8 @@ func TestLastAddressesServeWhileALookupHangsOrFails(t *testing.T) {
 				dialsIn(t, d, tc.first)
 				time.Sleep(pause / 2)
 				dialsIn(t, d, 0)
-				if len(i.stale) != 1 || i.stale[0].Host != "api.test" || i.stale[0].Err != tc.err || i.stale[0].Age < pause || i.stale[0].Age > pause+time.Second { //nolint:errorlint // bare
+				if len(i.stale) != 1 || i.stale[0].Host != "api.test" || i.stale[0].Err != tc.err || i.stale[0].Age < pause ||
+					i.stale[0].Age > pause+time.Second { //nolint:errorlint // bare
 					t.Errorf("said %+v, want it once", i.stale)
 				}
 			})

@@ -44,7 +44,8 @@ func TestHandleSaysWhatItWasMadeFor(t *testing.T) {
 func TestOtherTokensAreRefusedWhereHandlesAreOn(t *testing.T) {
 	h := handlesOf("client-secret")
 	var off *Handles
-	for _, value := range []string{"Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "x", "Negotiate"} {
+	for _, value := range []string{"Bearer", "Bearer ", "Bearer x", "Basic bXBoMV8=", "Bearer Mph1_x", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x",
+		"x", "Negotiate"} {
 		if got, refusal := h.Read([]string{value}); got != (Selection{}) || refusal != Handle {
 			t.Errorf("read(%q) = %v, %v, want a refusal", value, got, refusal)
 		}
@@ -82,7 +83,8 @@ func TestOtherTokensAreRefusedWhereHandlesAreOn(t *testing.T) {
 func TestAlteredHandleIsRefused(t *testing.T) {
 	h := handlesOf("client-secret")
 	text := h.Make(Selection{KindUser, userA})
-	bad := []string{handlePrefix, text + "A", text[:len(text)-1], text + "=", text + " x", handlePrefix + strings.Repeat("A", 300), handlePrefix + strings.Repeat("A", 40), handlesOf("another").Make(Selection{KindUser, userA})}
+	bad := []string{handlePrefix, text + "A", text[:len(text)-1], text + "=", text + " x", handlePrefix + strings.Repeat("A", 300),
+		handlePrefix + strings.Repeat("A", 40), handlesOf("another").Make(Selection{KindUser, userA})}
 	for i := len(handlePrefix); i < len(text); i++ {
 		for _, c := range []string{"A", "_", "."} {
 			if text[i:i+1] != c {

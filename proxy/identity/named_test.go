@@ -19,7 +19,8 @@ func people() Policy {
 		Default: partner, EntityID: entityA, Entities: idSet{entityA: true, entityB: true}, EntityUsers: idSet{userA: true, userB: true},
 		Pairs: map[string]string{userB: entityB},
 		Named: []Named{
-			{Name: "billing", Grant: asUserB, EntityID: entityB, Entities: idSet{entityB: true}, PathPrefix: "/as/billing", Listener: "billing:1", ByName: true},
+			{Name: "billing", Grant: asUserB, EntityID: entityB, Entities: idSet{entityB: true}, PathPrefix: "/as/billing", Listener: "billing:1",
+				ByName: true},
 			{Name: "shop", Grant: partner, Entities: idSet{entityA: true, entityB: true}, PathPrefix: "/shop", ByName: true},
 			{Name: "reports", Grant: partner, EntityID: entityA, Entities: idSet{entityA: true}, Listener: "reports:1"},
 			{Name: "user", Grant: asUserC, ByName: true},
@@ -61,28 +62,56 @@ func namedRows() []namedRow {
 	named := func(name string) Selection { return Selection{KindNamed, name} }
 	return []namedRow{
 		// By each way, and by several that agree.
-		ok("billing", userB, entityB, "billing:1", "", none), ok("billing", userB, entityB, "", "/as/billing", none), ok("billing", userB, entityB, "", "", none, HeaderName, "billing"), ok("billing", userB, entityB, "", "", named("billing")),
-		ok("billing", userB, entityB, "billing:1", "/as/billing", named("billing"), HeaderName, "billing"), ok("reports", "", entityA, "reports:1", "", none), ok("reports", "", entityA, "reports:1", "", named("reports"), HeaderName, "reports"),
-		ok("any", "", "", "", "/any/thing/at-all", none), ok("any", "", entityB, "", "/any/thing/at-all", none, HeaderEntity, entityB), ok("any", "", userA, "", "/any/thing/at-all", none, HeaderEntity, userA), ok("any", "", "", "", "/any/thing/at-all", none, HeaderName, "any"),
-		ok("-", "", entityA, "", "", none), ok("-", "", entityB, "", "", none, HeaderEntity, entityB), ok("-", "", entityA, "", "", Selection{KindPartner, ""}), ok("-", userA, entityA, "", "", Selection{KindUser, userA}), ok("-", userA, entityB, "", "", Selection{KindUser, userA}, HeaderEntity, entityB, HeaderUser, strings.ToUpper(userA)),
+		ok("billing", userB, entityB, "billing:1", "", none), ok("billing", userB, entityB, "", "/as/billing", none),
+		ok("billing", userB, entityB, "", "", none, HeaderName, "billing"), ok("billing", userB, entityB, "", "", named("billing")),
+		ok("billing", userB, entityB, "billing:1", "/as/billing", named("billing"), HeaderName, "billing"),
+		ok("reports", "", entityA, "reports:1", "", none), ok("reports", "", entityA, "reports:1", "", named("reports"), HeaderName, "reports"),
+		ok("any", "", "", "", "/any/thing/at-all", none), ok("any", "", entityB, "", "/any/thing/at-all", none, HeaderEntity, entityB),
+		ok("any", "", userA, "", "/any/thing/at-all", none, HeaderEntity, userA), ok("any", "", "", "", "/any/thing/at-all", none, HeaderName, "any"),
+		ok("-", "", entityA, "", "", none), ok("-", "", entityB, "", "", none, HeaderEntity, entityB),
+		ok("-", "", entityA, "", "", Selection{KindPartner, ""}), ok("-", userA, entityA, "", "", Selection{KindUser, userA}),
+		ok("-", userA, entityB, "", "", Selection{KindUser, userA}, HeaderEntity, entityB, HeaderUser, strings.ToUpper(userA)),
 		// Entities.
-		ok("billing", userB, entityB, "", "/as/billing", none, HeaderEntity, strings.ToUpper(entityB)), no(Entity, "", "/as/billing", none, HeaderEntity, entityA), no(Malformed, "", "/as/billing", none, HeaderEntity, "x"),
-		ok("shop", "", "", "", "/shop", none), ok("shop", "", entityA, "", "/shop", none, HeaderEntity, entityA), ok("shop", "", entityB, "", "/shop", none, HeaderEntity, entityB), no(Entity, "", "/shop", none, HeaderEntity, userA),
-		no(Entity, "reports:1", "", none, HeaderEntity, entityB), ok("user", userC, "", "", "", none, HeaderName, "user"), no(Entity, "", "", none, HeaderName, "user", HeaderEntity, entityA),
+		ok("billing", userB, entityB, "", "/as/billing", none, HeaderEntity, strings.ToUpper(entityB)),
+		no(Entity, "", "/as/billing", none, HeaderEntity, entityA), no(Malformed, "", "/as/billing", none, HeaderEntity, "x"),
+		ok("shop", "", "", "", "/shop", none), ok("shop", "", entityA, "", "/shop", none, HeaderEntity, entityA),
+		ok("shop", "", entityB, "", "/shop", none, HeaderEntity, entityB), no(Entity, "", "/shop", none, HeaderEntity, userA),
+		no(Entity, "reports:1", "", none, HeaderEntity, entityB), ok("user", userC, "", "", "", none, HeaderName, "user"),
+		no(Entity, "", "", none, HeaderName, "user", HeaderEntity, entityA),
 		// Users.
-		ok("billing", userB, entityB, "", "/as/billing", none, HeaderUser, userB), no(User, "", "/as/billing", none, HeaderUser, userA), no(Malformed, "", "/as/billing", none, HeaderUser, ""), no(User, "", "/shop", none, HeaderUser, userA), no(User, "reports:1", "", none, HeaderUser, userB),
+		ok("billing", userB, entityB, "", "/as/billing", none, HeaderUser, userB), no(User, "", "/as/billing", none, HeaderUser, userA),
+		no(Malformed, "", "/as/billing", none, HeaderUser, ""), no(User, "", "/shop", none, HeaderUser, userA),
+		no(User, "reports:1", "", none, HeaderUser, userB),
 		// A user belongs to its entity, whoever names it.
-		ok("-", userB, entityB, "", "", none, HeaderUser, userB), ok("-", userB, entityB, "", "", none, HeaderUser, userB, HeaderEntity, entityB), no(Entity, "", "", none, HeaderUser, userB, HeaderEntity, entityA), ok("-", userB, entityB, "", "", Selection{KindUser, userB}), no(Entity, "", "", Selection{KindUser, userB}, HeaderEntity, entityA),
-		ok("other-user-b", userB, entityB, "", "", none, HeaderName, "other-user-b"), no(Entity, "", "", none, HeaderName, "other-user-b", HeaderEntity, entityA), ok("user-b", userB, entityB, "", "", none, HeaderName, "user-b"), ok("user-b", userB, entityB, "", "", none, HeaderName, "user-b", HeaderEntity, entityB), no(Entity, "", "", none, HeaderName, "user-b", HeaderEntity, entityA),
-		no(Entity, "", "", none, HeaderName, "stuck"), no(Entity, "", "", none, HeaderName, "stuck", HeaderEntity, entityA), no(Entity, "", "", none, HeaderName, "stuck", HeaderEntity, entityB),
+		ok("-", userB, entityB, "", "", none, HeaderUser, userB), ok("-", userB, entityB, "", "", none, HeaderUser, userB, HeaderEntity, entityB),
+		no(Entity, "", "", none, HeaderUser, userB, HeaderEntity, entityA), ok("-", userB, entityB, "", "", Selection{KindUser, userB}),
+		no(Entity, "", "", Selection{KindUser, userB}, HeaderEntity, entityA),
+		ok("other-user-b", userB, entityB, "", "", none, HeaderName, "other-user-b"),
+		no(Entity, "", "", none, HeaderName, "other-user-b", HeaderEntity, entityA),
+		ok("user-b", userB, entityB, "", "", none, HeaderName, "user-b"),
+		ok("user-b", userB, entityB, "", "", none, HeaderName, "user-b", HeaderEntity, entityB),
+		no(Entity, "", "", none, HeaderName, "user-b", HeaderEntity, entityA),
+		no(Entity, "", "", none, HeaderName, "stuck"), no(Entity, "", "", none, HeaderName, "stuck", HeaderEntity, entityA),
+		no(Entity, "", "", none, HeaderName, "stuck", HeaderEntity, entityB),
 		// Names that lead nowhere, or not on this way.
-		no(Unknown, "", "", none, HeaderName, "nobody"), no(Unknown, "", "", none, HeaderName, ""), no(Unknown, "", "", none, HeaderName, "Billing"), no(Unknown, "", "", none, HeaderName, " billing"), no(Unknown, "", "", none, HeaderName, "default"), no(Unknown, "", "", none, HeaderName, "-"),
-		no(Unknown, "", "", none, HeaderName, "reports"), no(Unknown, "", "", named("reports")), no(Unknown, "", "", none, HeaderName, "any"), no(Unknown, "", "", named("nobody")), no(Unknown, "gone:1", "", none), no(Unknown, "gone:1", "", none, HeaderName, "billing"),
-		no(Unknown, "billing:1", "", none, HeaderName, "nobody"), no(Unknown, "", "/as/billing", named("nobody")), no(Unknown, "", "", named("nobody"), HeaderName, "billing"),
+		no(Unknown, "", "", none, HeaderName, "nobody"), no(Unknown, "", "", none, HeaderName, ""),
+		no(Unknown, "", "", none, HeaderName, "Billing"), no(Unknown, "", "", none, HeaderName, " billing"),
+		no(Unknown, "", "", none, HeaderName, "default"), no(Unknown, "", "", none, HeaderName, "-"),
+		no(Unknown, "", "", none, HeaderName, "reports"), no(Unknown, "", "", named("reports")), no(Unknown, "", "", none, HeaderName, "any"),
+		no(Unknown, "", "", named("nobody")), no(Unknown, "gone:1", "", none), no(Unknown, "gone:1", "", none, HeaderName, "billing"),
+		no(Unknown, "billing:1", "", none, HeaderName, "nobody"), no(Unknown, "", "/as/billing", named("nobody")),
+		no(Unknown, "", "", named("nobody"), HeaderName, "billing"),
 		// Ways that disagree.
-		no(Duplicate, "billing:1", "", none, HeaderName, "shop"), no(Duplicate, "billing:1", "/shop", none), no(Duplicate, "", "/as/billing", none, HeaderName, "shop"), no(Duplicate, "", "/as/billing", none, HeaderName, "reports"), no(Duplicate, "reports:1", "/as/billing", none), no(Duplicate, "billing:1", "", named("shop")),
-		no(Duplicate, "", "", named("shop"), HeaderName, "billing"), no(Duplicate, "", "/shop", named("billing")), no(Duplicate, "", "/shop", Selection{KindPartner, ""}), no(Duplicate, "billing:1", "", Selection{KindUser, userB}), no(Duplicate, "", "", Selection{KindPartner, ""}, HeaderName, "shop"),
-		no(Duplicate, "", "", Selection{KindPartner, ""}, HeaderUser, userA), no(Duplicate, "", "", Selection{KindUser, userA}, HeaderUser, userB), no(Duplicate, "", "", none, HeaderName, "billing", HeaderName, "billing"), no(Malformed, "", "/as/billing", none, "x_monite_identity", "shop"), no(User, "", "", Selection{KindUser, userC}),
+		no(Duplicate, "billing:1", "", none, HeaderName, "shop"), no(Duplicate, "billing:1", "/shop", none),
+		no(Duplicate, "", "/as/billing", none, HeaderName, "shop"), no(Duplicate, "", "/as/billing", none, HeaderName, "reports"),
+		no(Duplicate, "reports:1", "/as/billing", none), no(Duplicate, "billing:1", "", named("shop")),
+		no(Duplicate, "", "", named("shop"), HeaderName, "billing"), no(Duplicate, "", "/shop", named("billing")),
+		no(Duplicate, "", "/shop", Selection{KindPartner, ""}), no(Duplicate, "billing:1", "", Selection{KindUser, userB}),
+		no(Duplicate, "", "", Selection{KindPartner, ""}, HeaderName, "shop"),
+		no(Duplicate, "", "", Selection{KindPartner, ""}, HeaderUser, userA),
+		no(Duplicate, "", "", Selection{KindUser, userA}, HeaderUser, userB),
+		no(Duplicate, "", "", none, HeaderName, "billing", HeaderName, "billing"),
+		no(Malformed, "", "/as/billing", none, "x_monite_identity", "shop"), no(User, "", "", Selection{KindUser, userC}),
 	}
 }
 
@@ -100,7 +129,8 @@ func TestResolveNamed(t *testing.T) {
 			}
 			continue
 		}
-		if refusal != None || name != row.name || user != row.user || identity.EntityID != row.entity || (identity.Grant.Type == tokencache.EntityUser) != (user != "") {
+		if refusal != None || name != row.name || user != row.user || identity.EntityID != row.entity ||
+			(identity.Grant.Type == tokencache.EntityUser) != (user != "") {
 			t.Errorf("%+v: resolve = %s, %v, %v", row, name, identity, refusal)
 		}
 		checkNamed(t, row, wireHeader(row.fields), identity, refusal)
@@ -166,9 +196,13 @@ func checkNamed(t *testing.T, row namedRow, header http.Header, identity Identit
 func TestPathPrefix(t *testing.T) {
 	v := NewView(people())
 	for path, want := range map[string]string{ // name, rest; "!" is a refusal
-		"/v1/payables": " /v1/payables", "/": " /", "": " ", "/as": "!", "/as/": "!", "/as/billing": "!", "/as/billing/": "billing /", "/as/billing/v1/payables": "billing /v1/payables", "/as/billing/v1/payables/": "billing /v1/payables/",
-		"/as/billing/v1": "billing /v1", "/as/billingx/v1/payables": "!", "/as/Billing/v1/payables": "!", "/As/billing/v1/payables": "!", "/%61s/billing/v1/payables": "!", "/as/%62illing/v1/payables": "!", "/as%20/billing/v1": "!", "/as./billing/v1": "!", "/as/shop/v1": "!",
-		"/shop/v1/x": "shop /v1/x", "/shopx/v1/x": " /shopx/v1/x", "/shop": "!", "/SHOP/v1/x": "!", "/shop/shop/v1/x": "!", "/shop/as/billing/v1/x": "!", "/any/thing/at-all/v1/x": "any /v1/x", "/any/thing/v1/x": "!", "/x/as/billing/v1": " /x/as/billing/v1", "/v1/as/billing/x": " /v1/as/billing/x", "/V1/x": " /V1/x", "/%zz/x": " /%zz/x", "x": " x",
+		"/v1/payables": " /v1/payables", "/": " /", "": " ", "/as": "!", "/as/": "!", "/as/billing": "!", "/as/billing/": "billing /",
+		"/as/billing/v1/payables": "billing /v1/payables", "/as/billing/v1/payables/": "billing /v1/payables/",
+		"/as/billing/v1": "billing /v1", "/as/billingx/v1/payables": "!", "/as/Billing/v1/payables": "!", "/As/billing/v1/payables": "!",
+		"/%61s/billing/v1/payables": "!", "/as/%62illing/v1/payables": "!", "/as%20/billing/v1": "!", "/as./billing/v1": "!", "/as/shop/v1": "!",
+		"/shop/v1/x": "shop /v1/x", "/shopx/v1/x": " /shopx/v1/x", "/shop": "!", "/SHOP/v1/x": "!", "/shop/shop/v1/x": "!",
+		"/shop/as/billing/v1/x": "!", "/any/thing/at-all/v1/x": "any /v1/x", "/any/thing/v1/x": "!", "/x/as/billing/v1": " /x/as/billing/v1",
+		"/v1/as/billing/x": " /v1/as/billing/x", "/V1/x": " /V1/x", "/%zz/x": " /%zz/x", "x": " x",
 	} {
 		n, rest, ok := v.Cut(path)
 		got := "!"
@@ -190,7 +224,8 @@ func TestRulesOfIdentity(t *testing.T) {
 		method string
 		want   Refusal
 	}{
-		{Named{}, "POST", None}, {Named{ReadOnly: true}, "GET", None}, {Named{ReadOnly: true}, "HEAD", None}, {Named{ReadOnly: true}, "POST", ReadOnly}, {Named{ReadOnly: true}, "DELETE", ReadOnly},
+		{Named{}, "POST", None}, {Named{ReadOnly: true}, "GET", None}, {Named{ReadOnly: true}, "HEAD", None},
+		{Named{ReadOnly: true}, "POST", ReadOnly}, {Named{ReadOnly: true}, "DELETE", ReadOnly},
 	} {
 		if got := c.named.Refuses(c.method, "/v1/payables", 0); got != c.want {
 			t.Errorf("%+v %s: %v, want %v", c.named, c.method, got, c.want)

@@ -54,14 +54,21 @@ func resolveRows() []resolveRow {
 		return resolveRow{policy, fields, Identity{Grant: grant, EntityID: entity}, None}
 	}
 	rows := []resolveRow{
-		yes(partner, "", "partner"), yes(partner, entityA, "pinned"), yes(partner, entityA, "allow"), yes(asUserB, entityB, "user"), yes(asUserB, "", "user, no id"), yes(partner, "", "open"),
-		yes(partner, entityA, "pinned", HeaderEntity, entityA), yes(partner, entityB, "allow", HeaderEntity, entityB), yes(partner, entityA, "allow", HeaderEntity, strings.ToUpper(entityA)),
+		yes(partner, "", "partner"), yes(partner, entityA, "pinned"), yes(partner, entityA, "allow"), yes(asUserB, entityB, "user"),
+		yes(asUserB, "", "user, no id"), yes(partner, "", "open"),
+		yes(partner, entityA, "pinned", HeaderEntity, entityA), yes(partner, entityB, "allow", HeaderEntity, entityB),
+		yes(partner, entityA, "allow", HeaderEntity, strings.ToUpper(entityA)),
 		yes(asUserA, entityA, "allow", HeaderUser, userA), yes(asUserA, entityB, "allow", HeaderUser, strings.ToUpper(userA), HeaderEntity, entityB),
-		yes(asUserB, entityB, "user", HeaderUser, userB, HeaderEntity, entityB), yes(asUserA, entityB, "open", HeaderUser, userA, HeaderEntity, entityB), yes(asUserB, "", "open", HeaderUser, userB),
-		no(Entity, "partner", HeaderEntity, entityA), no(User, "partner", HeaderUser, userA), no(Entity, "pinned", HeaderEntity, entityB), no(User, "pinned", HeaderUser, userA),
-		no(Entity, "user", HeaderEntity, entityA), no(User, "user", HeaderUser, userA), no(User, "user, no id", HeaderUser, userB), no(User, "allow", HeaderUser, userB),
-		no(User, "allow", HeaderUser, entityA), no(Entity, "allow", HeaderEntity, userA), no(User, "allow", HeaderUser, userB, HeaderEntity, entityA), no(Entity, "allow", HeaderUser, userA, HeaderEntity, userB),
-		no(Unknown, "allow", HeaderName, "billing"), no(Unknown, "open", HeaderName, ""), no(Unknown, "allow", HeaderName, "billing", HeaderEntity, entityA),
+		yes(asUserB, entityB, "user", HeaderUser, userB, HeaderEntity, entityB),
+		yes(asUserA, entityB, "open", HeaderUser, userA, HeaderEntity, entityB), yes(asUserB, "", "open", HeaderUser, userB),
+		no(Entity, "partner", HeaderEntity, entityA), no(User, "partner", HeaderUser, userA), no(Entity, "pinned", HeaderEntity, entityB),
+		no(User, "pinned", HeaderUser, userA),
+		no(Entity, "user", HeaderEntity, entityA), no(User, "user", HeaderUser, userA), no(User, "user, no id", HeaderUser, userB),
+		no(User, "allow", HeaderUser, userB),
+		no(User, "allow", HeaderUser, entityA), no(Entity, "allow", HeaderEntity, userA),
+		no(User, "allow", HeaderUser, userB, HeaderEntity, entityA), no(Entity, "allow", HeaderUser, userA, HeaderEntity, userB),
+		no(Unknown, "allow", HeaderName, "billing"), no(Unknown, "open", HeaderName, ""),
+		no(Unknown, "allow", HeaderName, "billing", HeaderEntity, entityA),
 	}
 	for _, name := range []string{HeaderEntity, HeaderUser} {
 		id, other := entityA, entityB
@@ -69,15 +76,20 @@ func resolveRows() []resolveRow {
 			id, other = userA, userB
 		}
 		for _, value := range []string{
-			"", " ", "null", "*", "default", id + " ", " " + id, id + "\t", id + ",", id + "," + other, id + ", " + id, "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.ReplaceAll(id, "-", "_"),
-			id[:35], id + "0", "g" + id[1:], id[:8] + id[9:] + "0", "\u00a0" + id, strings.Repeat("0", 36), strings.Repeat("-", 36), id[:35] + "\u0661", `"` + id + `"`, id + ";", id[:35] + "%",
+			"", " ", "null", "*", "default", id + " ", " " + id, id + "\t", id + ",", id + "," + other, id + ", " + id, "{" + id + "}",
+			"urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.ReplaceAll(id, "-", "_"),
+			id[:35], id + "0", "g" + id[1:], id[:8] + id[9:] + "0", "\u00a0" + id, strings.Repeat("0", 36), strings.Repeat("-", 36),
+			id[:35] + "\u0661", `"` + id + `"`, id + ";", id[:35] + "%",
 		} {
 			rows = append(rows, no(Malformed, "allow", name, value), no(Malformed, "open", name, value))
 		}
-		rows = append(rows, no(Duplicate, "allow", name, id, name, id), no(Duplicate, "allow", name, id, name, other), no(Duplicate, "allow", name, "", name, id), no(Duplicate, "open", name, other, name, id))
+		rows = append(rows, no(Duplicate, "allow", name, id, name, id), no(Duplicate, "allow", name, id, name, other),
+			no(Duplicate, "allow", name, "", name, id), no(Duplicate, "open", name, other, name, id))
 		under := strings.ReplaceAll(name, "-", "_")
-		for _, twin := range []string{under, strings.ToLower(under), strings.ToUpper(under), strings.Replace(name, "-", "_", 1), strings.Replace(name, "Monite-", "Monite_", 1), strings.ToLower(strings.Replace(name, "-Id", "_ID", 1))} {
-			rows = append(rows, no(Malformed, "allow", twin, id), no(Malformed, "allow", twin, ""), no(Duplicate, "allow", twin, id, name, id), no(Duplicate, "allow", name, id, twin, other), no(Duplicate, "open", twin, id, twin, id))
+		for _, twin := range []string{under, strings.ToLower(under), strings.ToUpper(under), strings.Replace(name, "-", "_", 1),
+			strings.Replace(name, "Monite-", "Monite_", 1), strings.ToLower(strings.Replace(name, "-Id", "_ID", 1))} {
+			rows = append(rows, no(Malformed, "allow", twin, id), no(Malformed, "allow", twin, ""), no(Duplicate, "allow", twin, id, name, id),
+				no(Duplicate, "allow", name, id, twin, other), no(Duplicate, "open", twin, id, twin, id))
 		}
 	}
 	return append(rows, no(Duplicate, "allow", HeaderName, "a", HeaderName, "a"), no(Malformed, "allow", "x_monite_identity", "a"))

@@ -86,7 +86,8 @@ func TestExtraCredentialsMintDuringRotation(t *testing.T) {
 	b := start(t, monitetest.Config{ExtraCredentials: []monitetest.Credentials{pair}})
 	b.token("")
 	b.want(200, "POST", "/v1/auth/token", `{"client_id":"`+nobody+`","client_secret":"new","grant_type":"client_credentials"}`, nil)
-	b.want(401, "POST", "/v1/auth/token", `{"client_id":"`+nobody+`","client_secret":"`+monitetest.DemoClientSecret+`","grant_type":"client_credentials"}`, nil)
+	b.want(401, "POST", "/v1/auth/token",
+		`{"client_id":"`+nobody+`","client_secret":"`+monitetest.DemoClientSecret+`","grant_type":"client_credentials"}`, nil)
 }
 
 func TestConfiguredCredentialsNeedNotBeUUIDs(t *testing.T) {

@@ -24,7 +24,8 @@ func BenchmarkServe(b *testing.B) {
 		{"one payable", "GET", "/v1/payables/" + monitetest.DemoPayableID, ""},
 		{"list of payables", "GET", "/v1/payables", ""},
 		{"filtered list", "GET", "/v1/payables?status__in=new&status__in=paid&sort=due_date&order=desc&limit=5", ""},
-		{"create a counterpart", "POST", "/v1/counterparts", `{"type":"organization","organization":{"legal_name":"New","is_vendor":true,"is_customer":false,"address":{"line1":"1","city":"Lyon","postal_code":"69001","country":"FR"}}}`},
+		{"create a counterpart", "POST", "/v1/counterparts",
+			`{"type":"organization","organization":{"legal_name":"New","is_vendor":true,"is_customer":false,"address":{"line1":"1","city":"Lyon","postal_code":"69001","country":"FR"}}}`},
 		{"change an invoice", "PATCH", invoice, `{"invoice":{"memo":"Thank you"}}`},
 		{"refuse a body", "POST", "/v1/products", `{"name":7}`},
 	}

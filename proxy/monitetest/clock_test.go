@@ -36,7 +36,8 @@ func TestRecurrenceIssuesByTheClock(t *testing.T) {
 	header := b.as("", monitetest.DemoEntityID)
 	start := b.sim.Now().AddDate(0, 0, 3).UTC().Format(time.DateOnly)
 	made := b.want(200, "POST", "/v1/recurrences", encode(map[string]any{
-		"invoice_id": monitetest.DemoReceivableID, "start_date": start, "frequency": "month", "interval": 1, "max_occurrences": 2, "automation_level": "issue",
+		"invoice_id": monitetest.DemoReceivableID, "start_date": start, "frequency": "month", "interval": 1, "max_occurrences": 2,
+		"automation_level": "issue",
 	}), header).json(t)
 	b.sim.Advance(40 * 24 * time.Hour)
 	header = b.as("", monitetest.DemoEntityID)
@@ -132,7 +133,8 @@ func TestPageShowsWhatIsWrong(t *testing.T) {
 		header = with(header, "X-Sim-Nonce", "again")
 	}
 	page := b.want(200, "GET", "/_sim/", "", nil)
-	for _, want := range []string{"body.prize", "extra fields not permitted", "not a published operation", "POST /v1/products", "payables", monitetest.DemoEntityID} {
+	for _, want := range []string{"body.prize", "extra fields not permitted", "not a published operation", "POST /v1/products", "payables",
+		monitetest.DemoEntityID} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page lacks %q", want)
 		}

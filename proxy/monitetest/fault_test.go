@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -118,7 +119,8 @@ func TestFaultMatching(t *testing.T) {
 
 func TestFaultAnswerIsSentAsGiven(t *testing.T) {
 	b := start(t, monitetest.Config{})
-	b.sim.Inject(monitetest.Fault{Path: "token", Status: 429, Header: map[string]string{"Retry-After": "7", "Content-Type": "text/plain"}, Body: "slow down"})
+	b.sim.Inject(monitetest.Fault{Path: "token", Status: 429, Header: map[string]string{"Retry-After": "7", "Content-Type": "text/plain"},
+		Body: "slow down"})
 	answer := b.want(429, "POST", "/v1/auth/token", mintBody(""), nil)
 	if answer.header.Get("Retry-After") != "7" || answer.header.Get("Content-Type") != "text/plain" || answer.body != "slow down" {
 		t.Errorf("answer = %v", answer)
@@ -198,29 +200,15 @@ func TestHangAndStallEndWhenClientLeaves(t *testing.T) {
 				}
 			}
 			if effect == monitetest.EffectHang {
-				waitFor(t, func() bool { r, ok := b.sim.LastRequest(); return ok && r.Method == "POST" })
+				wiretest.Eventually(t, "the record", func() bool { r, ok := b.sim.LastRequest(); return ok && r.Method == "POST" })
 			}
 			if r, _ := b.sim.LastRequest(); r.Done {
 				t.Error("the request is done already")
 			}
 			conn.Close()
-			waitFor(t, func() bool { r, _ := b.sim.LastRequest(); return r.Done })
+			wiretest.Eventually(t, "the record", func() bool { r, _ := b.sim.LastRequest(); return r.Done })
 		})
 	}
-}
-
-// waitFor polls through the real network, where no bubble can help.
-func waitFor(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for range 5000 {
-		if condition() {
-			return
-		}
-		<-tick.C
-	}
-	t.Fatal("waited 5 s in vain")
 }
 
 func TestDelayTakesItsTime(t *testing.T) {

@@ -50,7 +50,8 @@ func TestPagingSurvivesChanges(t *testing.T) {
 			if change == "DELETE" {
 				id, want = all[2], all[3:4] // the one that the page begins with
 			}
-			if answer := b.do(change, "/v1/counterparts/"+id, map[string]string{"PATCH": `{"organization":{},"tax_id":"1"}`}[change], header); answer.status/100 != 2 {
+			if answer := b.do(change, "/v1/counterparts/"+id, map[string]string{"PATCH": `{"organization":{},"tax_id":"1"}`}[change],
+				header); answer.status/100 != 2 {
 				t.Fatalf("%s = %v", change, answer)
 			}
 			if got := ids(b.want(200, "GET", "/v1/counterparts?pagination_token="+next, "", header).data(t)); fmt.Sprint(got) != fmt.Sprint(want) {

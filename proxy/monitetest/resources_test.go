@@ -45,7 +45,9 @@ func TestCreateReadUpdateDelete(t *testing.T) {
 		{"payables", `{"description":"paper","total_amount":1250000}`, `{"description":"ink"}`, "description"},
 		{"products", `{"name":"bread"}`, `{"name":"rye bread"}`, "name"},
 		{"webhook_subscriptions", `{"object_type":"payable","url":"https://example.com/"}`, `{"url":"https://example.org/"}`, "url"},
-		{"counterparts/" + monitetest.DemoCounterpartID + "/contacts", `{"first_name":"A","last_name":"B","address":{"line1":"1","city":"Lyon","postal_code":"69001","country":"FR"}}`, `{"first_name":"C"}`, "first_name"},
+		{"counterparts/" + monitetest.DemoCounterpartID + "/contacts",
+			`{"first_name":"A","last_name":"B","address":{"line1":"1","city":"Lyon","postal_code":"69001","country":"FR"}}`, `{"first_name":"C"}`,
+			"first_name"},
 		{"payables/" + monitetest.DemoPayableID + "/line_items", `{"name":"flour"}`, `{"name":"butter"}`, "name"},
 	}
 	for _, tc := range tests {
@@ -136,7 +138,8 @@ func TestPayableIsNewOnceComplete(t *testing.T) {
 	if problems := b.want(200, "POST", item+"/validate", "", header).json(t)["validation_errors"].([]any); len(problems) != 4 {
 		t.Errorf("validation errors = %v, want the four fields that are missing", problems)
 	}
-	b.want(200, "PATCH", item, `{"counterpart_id":"`+monitetest.DemoCounterpartID+`","document_id":"1","due_date":"2030-01-01","total_amount":1}`, header)
+	b.want(200, "PATCH", item,
+		`{"counterpart_id":"`+monitetest.DemoCounterpartID+`","document_id":"1","due_date":"2030-01-01","total_amount":1}`, header)
 	b.want(200, "POST", item+"/validate", "", header)
 	b.want(200, "POST", item+"/submit_for_approval", "", header)
 	b.want(409, "PATCH", item, `{"description":"late"}`, header)

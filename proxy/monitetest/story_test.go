@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/resources"
 )
@@ -157,10 +158,12 @@ func TestStoryOfABill(t *testing.T) {
 	mail := `{"to":"in@bills.aurora.example","from":"fatture@mulino-rossi.example","file_name":"r42.pdf","bill":{"document_id":"R-42","total_amount":24000,"subtotal":20000,"tax_amount":4000}}`
 	id := b.want(200, "POST", "/_sim/mail", mail, nil).json(t)["payable_id"].(string)
 	s := &story{b, giulia, "/v1/payables/" + id}
-	s.is("it has come", map[string]any{"status": "draft", "ocr_status": "processing", "payable_origin": "email", "sender": "fatture@mulino-rossi.example"})
+	s.is("it has come", map[string]any{"status": "draft", "ocr_status": "processing", "payable_origin": "email",
+		"sender": "fatture@mulino-rossi.example"})
 	b.sim.Advance(3 * time.Second)
 	s.is("it was read", map[string]any{
-		"status": "new", "ocr_status": "success", "document_id": "R-42", "total_amount": 24000, "amount_due": 24000, "counterpart_id": monitetest.DemoCounterpartID,
+		"status": "new", "ocr_status": "success", "document_id": "R-42", "total_amount": 24000, "amount_due": 24000,
+		"counterpart_id": monitetest.DemoCounterpartID,
 	})
 
 	b.want(200, "POST", s.item+"/submit_for_approval", "", giulia)
@@ -242,7 +245,8 @@ func TestStoryOfAnInvoice(t *testing.T) {
 	s := &story{b, header, "/v1/receivables/" + made["id"].(string)}
 	// 8 x 12.50 + 1.5 x 20.00 = 130.00; 10 % off = 117.00; 10 % VAT on 90.00.
 	s.is("it is a draft", map[string]any{
-		"status": "draft", "subtotal": 13000, "discounted_subtotal": 11700, "total_vat_amount": 900, "total_amount": 12600, "amount_due": 12600, "document_id": nil,
+		"status": "draft", "subtotal": 13000, "discounted_subtotal": 11700, "total_vat_amount": 900, "total_amount": 12600, "amount_due": 12600,
+		"document_id": nil,
 	})
 	b.want(200, "POST", s.item+"/issue", "", header)
 	s.is("it is issued", map[string]any{
@@ -273,11 +277,13 @@ func TestStoryOfAnInvoice(t *testing.T) {
 	b.want(200, "POST", s.item+"/mark_as_paid", `{"comment":"by card"}`, header)
 	s.is("it is paid", map[string]any{"status": "paid", "amount_paid": 12600, "amount_due": 0, "comment": "by card"})
 
-	s.wantHistory("receivable_created", "issued", "mail_sent", "partially_paid", "payment_received", "overdue_reminder_mail_sent", "paid", "payment_received")
+	s.wantHistory("receivable_created", "issued", "mail_sent", "partially_paid", "payment_received", "overdue_reminder_mail_sent", "paid",
+		"payment_received")
 	want := []string{
-		"receivable.created", "receivable.issued", "receivable.mail_sent", "receivable.partially_paid", "receivable.overdue_reminder_mail_sent", "receivable.paid",
+		"receivable.created", "receivable.issued", "receivable.mail_sent", "receivable.partially_paid", "receivable.overdue_reminder_mail_sent",
+		"receivable.paid",
 	}
-	waitFor(t, func() bool { return slices.Contains(h.got(t, 0), want[len(want)-1]) })
+	wiretest.Eventually(t, "the story", func() bool { return slices.Contains(h.got(t, 0), want[len(want)-1]) })
 	got := h.got(t, 0)
 	got = slices.DeleteFunc(got, func(action string) bool { return action == "receivable.overdue" || action == "receivable.expired" }) // the demo's own
 	if !slices.Equal(got, want) || h.unsigned != 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -32,14 +33,14 @@ func TestWebhookIsRetriedByTheClock(t *testing.T) {
 	b.subscribe(h, "tag")
 	b.tags("a")
 	refused := func(n int) bool { h.mu.Lock(); defer h.mu.Unlock(); return h.refuse == n }
-	waitFor(t, func() bool { return refused(1) })
+	wiretest.Eventually(t, "the delivery", func() bool { return refused(1) })
 	b.sim.Advance(2 * time.Second)
-	waitFor(t, func() bool { return refused(0) })
+	wiretest.Eventually(t, "the delivery", func() bool { return refused(0) })
 	b.sim.Advance(6 * time.Second)
 	if got := h.got(t, 1); !slices.Equal(got, []string{"tag.created"}) || h.unsigned != 0 {
 		t.Errorf("webhooks = %v, %d unsigned", got, h.unsigned)
 	}
-	waitFor(t, func() bool { return b.deliveries()[len(b.deliveries())-1]["was_successful"] == true })
+	wiretest.Eventually(t, "the delivery", func() bool { return b.deliveries()[len(b.deliveries())-1]["was_successful"] == true })
 	if d := b.deliveries(); d[len(d)-1]["requests_made_count"] != 3.0 || d[len(d)-1]["response_status_code"] != 200.0 {
 		t.Errorf("delivery = %v, want three requests and 200", d[len(d)-1])
 	}
@@ -122,7 +123,8 @@ func TestExpiredDialects(t *testing.T) {
 			b.sim.Inject(monitetest.Fault{Route: "GET /v1/payables", Effect: monitetest.EffectExpired, Status: status, Times: 1})
 			header := b.as("", monitetest.DemoEntityID)
 			b.want(200, "GET", "/v1/payables/"+monitetest.DemoPayableID, "", header)
-			if refused := b.want(status, "GET", "/v1/payables", "", header); refused.body != `{"error":{"message":"The token has been expired.","type":"unauthorized"}}` {
+			if refused := b.want(status, "GET", "/v1/payables", "",
+				header); refused.body != `{"error":{"message":"The token has been expired.","type":"unauthorized"}}` {
 				t.Errorf("body = %s", refused.body)
 			}
 			b.want(200, "GET", "/v1/payables", "", header)

@@ -2,35 +2,28 @@ package strict
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"testing"
-	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // replayed is a connection on which the same request comes again and again.
 type replayed struct {
-	net.Conn
+	*wiretest.Script
 	request []byte
 	left    int
-	close   chan struct{}
 }
 
 func (c *replayed) Read(p []byte) (int, error) {
 	if c.left == 0 {
-		<-c.close
 		return 0, io.EOF
 	}
 	c.left--
 	return copy(p, c.request), nil
 }
 
-func (c *replayed) Write(p []byte) (int, error)      { return len(p), nil }
-func (c *replayed) SetReadDeadline(time.Time) error  { return nil }
-func (c *replayed) SetWriteDeadline(time.Time) error { return nil }
-func (c *replayed) Close() error                     { return nil }
-func (c *replayed) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-func (c *replayed) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2} }
+func (c *replayed) Write(p []byte) (int, error) { return len(p), nil }
 
 // BenchmarkRequest is a request and its answer without the system calls.
 func BenchmarkRequest(b *testing.B) {
@@ -47,8 +40,7 @@ func BenchmarkRequest(b *testing.B) {
 				header["Content-Type"], header["Content-Length"], header["Cache-Control"] = contentType, []string{"1000"}, contentType
 				_, _ = w.Write(body)
 			})}
-			nc := &replayed{request: []byte(request), left: b.N, close: make(chan struct{})}
-			close(nc.close)
+			nc := &replayed{Script: wiretest.NewScript(nil), request: []byte(request), left: b.N}
 			b.ReportAllocs()
 			b.ResetTimer()
 			newConn(server, nc).serve()

@@ -6,13 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // halfPipe is an in-memory connection that can be half closed, as a socket can.
@@ -25,12 +26,12 @@ func TestSlowUploadThatIsRefusedGetsItsAnswer(t *testing.T) {
 	r := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 	a := r.dial()
 	const pieces = 15
-	a.say(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", pieces<<16))
+	a.Say(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", pieces<<16))
 	for range pieces {
 		time.Sleep(100 * time.Millisecond) // longer, all in all, than net/http would read on
-		a.say(strings.Repeat("x", 1<<16))
+		a.Say(strings.Repeat("x", 1<<16))
 	}
-	a.want("POST", http.StatusForbidden, "")
+	a.Want("POST", http.StatusForbidden, "")
 }
 
 func TestRestOfARefusedUploadIsReadWhileItComes(t *testing.T) {
@@ -56,9 +57,9 @@ func TestRestOfARefusedUploadIsReadWhileItComes(t *testing.T) {
 						}
 					},
 				}
-				on := &once{conn: make(chan net.Conn, 1), done: closed}
-				on.conn <- halfPipe{theirs}
+				on := wiretest.NewPipes()
 				go func() { _ = server.Serve(on) }()
+				_ = on.Offer(halfPipe{theirs})
 				go func() { _, _ = io.Copy(io.Discard, ours) }()
 				began := time.Now()
 				_, _ = io.WriteString(ours, post("/", "", "Content-Length: 1000000"))
@@ -78,6 +79,7 @@ func TestRestOfARefusedUploadIsReadWhileItComes(t *testing.T) {
 				if took := time.Since(began); took < tc.want || took > tc.want+100*time.Millisecond {
 					t.Errorf("closed after %v, want %v", took, tc.want)
 				}
+				_ = on.Close()
 				_ = ours.Close()
 				time.Sleep(2 * tc.every)
 			})
@@ -91,28 +93,20 @@ func crowd(t *testing.T, room int, handler http.HandlerFunc) *rig {
 	return serve(t, handler, func(s *Server) { s.MaxConns, s.ReadHeaderTimeout = room, time.Minute })
 }
 
-// isOpen reports whether the server has not closed a silent connection.
-func (a *app) isOpen() bool {
-	_ = a.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	_, err := a.br.Peek(1)
-	_ = a.SetReadDeadline(time.Now().Add(patience))
-	return errors.Is(err, os.ErrDeadlineExceeded)
-}
-
 func ok(http.ResponseWriter, *http.Request) {}
 
 func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
 	r := crowd(t, 3, ok)
-	var apps []*app
+	var apps []*wiretest.App
 	for range 4 {
 		a := r.dial()
-		a.say(get("/"))
-		a.want("GET", 200, "")
+		a.Say(get("/"))
+		a.Want("GET", 200, "")
 		apps = append(apps, a)
 		time.Sleep(2 * time.Millisecond)
 	}
 	for i, want := range []bool{false, true, true, true} {
-		if got := apps[i].isOpen(); got != want {
+		if got := apps[i].IsOpen(); got != want {
 			t.Errorf("connection %d: open is %v, want %v", i, got, want)
 		}
 	}
@@ -121,22 +115,22 @@ func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
 func TestUnfinishedHeadsMakeRoomBeforeIdleConnections(t *testing.T) {
 	r := crowd(t, 3, ok)
 	idle := r.dial()
-	idle.say(get("/"))
-	idle.want("GET", 200, "")
+	idle.Say(get("/"))
+	idle.Want("GET", 200, "")
 	silent, half := r.dial(), r.dial()
-	half.say("GET / HTTP/1.1\r\nHo")
+	half.Say("GET / HTTP/1.1\r\nHo")
 	time.Sleep(headPatience + 100*time.Millisecond)
 	for range 2 {
 		a := r.dial()
-		a.say(get("/"))
-		a.want("GET", 200, "")
+		a.Say(get("/"))
+		a.Want("GET", 200, "")
 	}
-	for name, c := range map[string]*app{"silent": silent, "half a head": half} {
-		if c.isOpen() {
+	for name, c := range map[string]*wiretest.App{"silent": silent, "half a head": half} {
+		if c.IsOpen() {
 			t.Errorf("%s: still open", name)
 		}
 	}
-	if !idle.isOpen() {
+	if !idle.IsOpen() {
 		t.Error("the idle one was closed")
 	}
 }
@@ -151,19 +145,19 @@ func TestRequestsUnderWayStay(t *testing.T) {
 			<-release
 		}
 	})
-	slow := []*app{r.dial(), r.dial()}
+	slow := []*wiretest.App{r.dial(), r.dial()}
 	for _, a := range slow {
-		a.say(get("/slow"))
+		a.Say(get("/slow"))
 	}
 	begun.Wait()
 	for range 10 { // there is nobody who could make room: they get in
 		a := r.dial()
-		a.say(get("/"))
-		a.want("GET", 200, "")
+		a.Say(get("/"))
+		a.Want("GET", 200, "")
 	}
 	close(release)
 	for _, a := range slow {
-		a.want("GET", 200, "")
+		a.Want("GET", 200, "")
 	}
 }
 
@@ -234,8 +228,8 @@ func TestOneValueDoesNotPinALargeHead(t *testing.T) {
 	before := heap()
 	const requests = 200
 	for range requests {
-		a.say(head)
-		a.want("GET", 200, "")
+		a.Say(head)
+		a.Want("GET", 200, "")
 	}
 	if each := (heap() - before) / requests; each > 4<<10 {
 		t.Errorf("a value that is kept costs %d bytes", each)
@@ -255,8 +249,8 @@ func TestLargeHeadGivesItsBufferBackAtOnce(t *testing.T) {
 		}
 	})
 	a := r.dial()
-	a.say(get("/", "X-Padding: "+long(60<<10)))
-	a.want("GET", 200, "")
+	a.Say(get("/", "X-Padding: "+long(60<<10)))
+	a.Want("GET", 200, "")
 	if size := <-sizes; size > smallBuffer {
 		t.Errorf("the buffer has %d bytes", size)
 	}
@@ -288,8 +282,8 @@ func TestAppsAreToldWhenToClose(t *testing.T) {
 		{get("/", "Connection: close"), "close", ""},
 	} {
 		a := r.dial()
-		a.say(tc.head)
-		header := a.want("GET", 200, "").Header
+		a.Say(tc.head)
+		header := a.Want("GET", 200, "").Header
 		connection := header.Get("Connection")
 		if connection == "" && tc.connection == "close" { // net/http takes it out
 			connection = "close"

@@ -13,13 +13,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestKeepAliveServesOneAfterTheOther(t *testing.T) {
@@ -27,10 +28,10 @@ func TestKeepAliveServesOneAfterTheOther(t *testing.T) {
 	a := r.dial()
 	for i := range 50 {
 		body := strings.Repeat("b", i*200)
-		a.say(post(fmt.Sprint("/", i), body, fmt.Sprint("Content-Length: ", len(body))))
-		a.want("POST", 200, fmt.Sprintf("POST /%d %s", i, body))
-		a.say(post(fmt.Sprint("/c", i), chunkedOf(body), "Transfer-Encoding: chunked"))
-		a.want("POST", 200, fmt.Sprintf("POST /c%d %s", i, body))
+		a.Say(post(fmt.Sprint("/", i), body, fmt.Sprint("Content-Length: ", len(body))))
+		a.Want("POST", 200, fmt.Sprintf("POST /%d %s", i, body))
+		a.Say(post(fmt.Sprint("/c", i), chunkedOf(body), "Transfer-Encoding: chunked"))
+		a.Want("POST", 200, fmt.Sprintf("POST /c%d %s", i, body))
 	}
 }
 
@@ -56,7 +57,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	}
 	go func() { _, _ = io.WriteString(a.Conn, all.String()) }()
 	for i := range 40 {
-		a.want("POST", 200, fmt.Sprintf("POST /%d %s", i, strings.Repeat("b", i*300)))
+		a.Want("POST", 200, fmt.Sprintf("POST /%d %s", i, strings.Repeat("b", i*300)))
 	}
 }
 
@@ -90,8 +91,8 @@ func TestNothingOfARequestReachesTheNext(t *testing.T) {
 				if j%2 == 0 {
 					fields = append(fields, "X-Extra: "+nonce, "X-"+nonce+": 1")
 				}
-				a.say(post("/"+nonce, nonce, fields...))
-				response := a.want("POST", 200, nonce)
+				a.Say(post("/"+nonce, nonce, fields...))
+				response := a.Want("POST", 200, nonce)
 				if response.Header.Get("X-Nonce") != nonce || (response.Header.Get("X-Extra") != "") != (j%2 == 0) {
 					t.Errorf("%s: answer %v", nonce, response.Header)
 				}
@@ -126,23 +127,23 @@ func TestContinueIsSentOnceAndOnlyIfTheBodyIsRead(t *testing.T) {
 		}
 		a := r.dial()
 		for range 2 {
-			a.say(post("/x", "", framing, "Expect: 100-continue"))
+			a.Say(post("/x", "", framing, "Expect: 100-continue"))
 			line := make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))
-			if _, err := io.ReadFull(a.br, line); err != nil || string(line) != "HTTP/1.1 100 Continue\r\n\r\n" {
+			if _, err := io.ReadFull(a.Reader, line); err != nil || string(line) != "HTTP/1.1 100 Continue\r\n\r\n" {
 				t.Fatalf("%s: %q, %v", framing, line, err)
 			}
-			a.say(body)
-			a.want("POST", 200, "POST /x abc") // and no second 100
+			a.Say(body)
+			a.Want("POST", 200, "POST /x abc") // and no second 100
 		}
-		a.say(post("/refused", "", framing, "Expect: 100-continue"))
-		if response := a.want("POST", 413, ""); !response.Close {
+		a.Say(post("/refused", "", framing, "Expect: 100-continue"))
+		if response := a.Want("POST", 413, ""); !response.Close {
 			t.Errorf("%s: the connection goes on, and a body may come", framing)
 		}
-		a.closed()
+		a.Closed()
 	}
 	a := r.dial()
-	a.say(post("/x", "", "Expect: 100-continue"))
-	a.want("POST", 200, "POST /x ") // no body, nothing to wait for
+	a.Say(post("/x", "", "Expect: 100-continue"))
+	a.Want("POST", 200, "POST /x ") // no body, nothing to wait for
 }
 
 func TestHTTP10EndsOrSaysThatItGoesOn(t *testing.T) {
@@ -157,20 +158,20 @@ func TestHTTP10EndsOrSaysThatItGoesOn(t *testing.T) {
 	})
 	a := r.dial()
 	for range 2 {
-		a.say("GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-		if response := a.want("GET", 200, "GET /x "); response.Header.Get("Connection") != "keep-alive" || response.Proto != "HTTP/1.0" {
+		a.Say("GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+		if response := a.Want("GET", 200, "GET /x "); response.Header.Get("Connection") != "keep-alive" || response.Proto != "HTTP/1.0" {
 			t.Errorf("%s %v", response.Proto, response.Header)
 		}
 	}
-	a.say("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-	if response := a.want("GET", 200, "abcdef"); response.ContentLength != -1 || len(response.TransferEncoding) > 0 {
+	a.Say("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	if response := a.Want("GET", 200, "abcdef"); response.ContentLength != -1 || len(response.TransferEncoding) > 0 {
 		t.Errorf("%v %v", response.ContentLength, response.TransferEncoding)
 	}
-	a.closed()
+	a.Closed()
 	a = r.dial()
-	a.say("GET /x HTTP/1.0\r\n\r\n")
-	a.want("GET", 200, "GET /x ")
-	a.closed()
+	a.Say("GET /x HTTP/1.0\r\n\r\n")
+	a.Want("GET", 200, "GET /x ")
+	a.Closed()
 }
 
 func TestAnswersWithoutABody(t *testing.T) {
@@ -188,16 +189,17 @@ func TestAnswersWithoutABody(t *testing.T) {
 	})
 	a := r.dial()
 	for _, c := range []struct{ method, target, field, length string }{
-		{"HEAD", "/200", "X-Length: 1", "5"}, {"HEAD", "/200", "X: y", ""}, {"GET", "/204", "X: y", ""}, {"GET", "/304", "X: y", ""}, {"HEAD", "/304", "X: y", "5"},
+		{"HEAD", "/200", "X-Length: 1", "5"}, {"HEAD", "/200", "X: y", ""}, {"GET", "/204", "X: y", ""}, {"GET", "/304", "X: y", ""},
+		{"HEAD", "/304", "X: y", "5"},
 	} {
-		a.say(c.method + " " + c.target + " HTTP/1.1\r\n" + host + c.field + "\r\n\r\n")
-		response, body, err := a.answer(c.method)
+		a.Say(c.method + " " + c.target + " HTTP/1.1\r\n" + host + c.field + "\r\n\r\n")
+		response, body, err := a.Response(c.method)
 		if err != nil || body != "" || response.Header.Get("Content-Length") != c.length || len(response.TransferEncoding) > 0 {
 			t.Errorf("%v: %v %q %v", c, response, body, err)
 		}
 	}
-	a.say(get("/200"))
-	a.want("GET", 200, "hello")
+	a.Say(get("/200"))
+	a.Want("GET", 200, "hello")
 }
 
 // Lengths that a handler states are kept, or the connection shows that not.
@@ -226,15 +228,15 @@ func TestLengthOfTheAnswerIsTrue(t *testing.T) {
 		}
 	})
 	a := r.dial()
-	a.say(get("/long") + get("/nonsense") + get("/nothing") + get("/large"))
-	a.want("GET", 200, "abc")
-	a.want("GET", 200, "abc")
-	if response := a.want("GET", 200, ""); response.ContentLength != 0 {
+	a.Say(get("/long") + get("/nonsense") + get("/nothing") + get("/large"))
+	a.Want("GET", 200, "abc")
+	a.Want("GET", 200, "abc")
+	if response := a.Want("GET", 200, ""); response.ContentLength != 0 {
 		t.Errorf("length %d", response.ContentLength)
 	}
-	a.want("GET", 200, long(100_000)+strings.Repeat("b", 100_000))
-	a.say(get("/short"))
-	if _, body, err := a.answer("GET"); err != io.ErrUnexpectedEOF || body != "abc" {
+	a.Want("GET", 200, long(100_000)+strings.Repeat("b", 100_000))
+	a.Say(get("/short"))
+	if _, body, err := a.Response("GET"); err != io.ErrUnexpectedEOF || body != "abc" {
 		t.Errorf("a short answer does not end as one: %q, %v", body, err)
 	}
 }
@@ -248,8 +250,8 @@ func TestFieldsOfTheAnswerCannotBreakOut(t *testing.T) {
 		w.Header()["Trailer"] = []string{"X"}
 	})
 	a := r.dial()
-	a.say(get("/"))
-	response := a.want("GET", 200, "")
+	a.Say(get("/"))
+	response := a.Want("GET", 200, "")
 	if got := response.Header["X-Value"]; len(got) != 2 || got[0] != "a  X-Evil: 1    b c" || got[1] != "d" {
 		t.Errorf("values %q", got)
 	}
@@ -275,8 +277,8 @@ func TestAbortedAnswerIsVisiblyCut(t *testing.T) {
 	})
 	for _, target := range []string{"/length", "/chunked", "/panic", "/before"} {
 		a := r.dial()
-		a.say(get(target))
-		_, body, err := a.answer("GET")
+		a.Say(get(target))
+		_, body, err := a.Response("GET")
 		if err == nil || target != "/before" && body != "abc" {
 			t.Errorf("%s: %q, %v", target, body, err)
 		}
@@ -294,7 +296,7 @@ func TestGoneAppEndsTheRequest(t *testing.T) {
 		select {
 		case <-in.Context().Done():
 			ended <- in.Context().Err()
-		case <-time.After(patience):
+		case <-time.After(wiretest.Patience):
 			ended <- errors.New("nothing was noticed")
 		}
 	})
@@ -308,7 +310,7 @@ func TestGoneAppEndsTheRequest(t *testing.T) {
 	for _, said := range requests {
 		for _, reset := range []bool{false, true} {
 			a := r.dial()
-			a.say(said)
+			a.Say(said)
 			<-began
 			if reset {
 				_ = a.Conn.(*net.TCPConn).SetLinger(0)
@@ -333,8 +335,8 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 		contexts <- in.Context()
 	})
 	a := r.dial()
-	a.say(get("/"))
-	a.want("GET", 200, "")
+	a.Say(get("/"))
+	a.Want("GET", 200, "")
 	<-(<-contexts).Done()
 }
 
@@ -342,11 +344,11 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 func TestHalfClosedAppGetsItsAnswer(t *testing.T) {
 	r := serve(t, echo)
 	a := r.dial()
-	a.say(get("/1") + get("/2"))
+	a.Say(get("/1") + get("/2"))
 	_ = a.Conn.(*net.TCPConn).CloseWrite()
-	a.want("GET", 200, "GET /1 ")
-	a.want("GET", 200, "GET /2 ")
-	a.closed()
+	a.Want("GET", 200, "GET /1 ")
+	a.Want("GET", 200, "GET /2 ")
+	a.Closed()
 }
 
 // Whatever is kept beyond the end of a request is dead.
@@ -363,10 +365,10 @@ func TestKeptPartsOfARequestAreDead(t *testing.T) {
 		}
 	})
 	a := r.dial()
-	a.say(post("/read", "abc", "Content-Length: 3"))
-	a.want("POST", 200, "")
-	a.say(post("/2", "abc", "Content-Length: 3"))
-	a.want("POST", 200, "") // what is unread of a body that is here is skipped
+	a.Say(post("/read", "abc", "Content-Length: 3"))
+	a.Want("POST", 200, "")
+	a.Say(post("/2", "abc", "Content-Length: 3"))
+	a.Want("POST", 200, "") // what is unread of a body that is here is skipped
 	old := <-all            // its answer alone would come a moment before its end
 	if n, err := old.body.Read(make([]byte, 10)); n != 0 || err != http.ErrBodyReadAfterClose {
 		t.Errorf("Read = %d, %v", n, err)
@@ -380,8 +382,8 @@ func TestKeptPartsOfARequestAreDead(t *testing.T) {
 			t.Error("the connection can still be touched")
 		}
 	}
-	a.say(get("/3"))
-	a.want("GET", 200, "")
+	a.Say(get("/3"))
+	a.Want("GET", 200, "")
 }
 
 // A reader that the handler leaves behind is woken, and its connection ends.
@@ -400,27 +402,28 @@ func TestReaderLeftBehindIsWoken(t *testing.T) {
 		_, _ = io.WriteString(w, "early")
 	})
 	a := r.dial()
-	a.say(post("/", "abc", "Content-Length: 1000"))
-	a.want("POST", 200, "early")
+	a.Say(post("/", "abc", "Content-Length: 1000"))
+	a.Want("POST", 200, "early")
 	if err := <-read; err == nil {
 		t.Error("the rest of the body was read")
 	}
-	a.closed()
+	a.Closed()
 }
 
 func TestUnreadBodyEndsTheConnectionAndSaysSo(t *testing.T) {
 	r := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
-	for _, said := range []string{post("/", "", "Content-Length: 5"), post("/", "abc", "Content-Length: 100000"), post("/", "3\r\nab", "Transfer-Encoding: chunked"), post("/", "5\r\nhello\r\n0\r\nX: y\r\n", "Transfer-Encoding: chunked")} {
+	for _, said := range []string{post("/", "", "Content-Length: 5"), post("/", "abc", "Content-Length: 100000"),
+		post("/", "3\r\nab", "Transfer-Encoding: chunked"), post("/", "5\r\nhello\r\n0\r\nX: y\r\n", "Transfer-Encoding: chunked")} {
 		a := r.dial()
-		a.say(said)
-		if response := a.want("POST", 503, ""); !response.Close {
+		a.Say(said)
+		if response := a.Want("POST", 503, ""); !response.Close {
 			t.Errorf("%q: the connection goes on", said)
 		}
-		a.closed()
+		a.Closed()
 	}
 	a := r.dial()
-	a.say(post("/", chunked("abc"), "Transfer-Encoding: chunked"))
-	if response := a.want("POST", 503, ""); response.Close {
+	a.Say(post("/", chunked("abc"), "Transfer-Encoding: chunked"))
+	if response := a.Want("POST", 503, ""); response.Close {
 		t.Error("the body was here, and the connection ends")
 	}
 }
@@ -430,15 +433,15 @@ func TestRefusalReachesAnAppThatWritesOn(t *testing.T) {
 	r := serve(t, echo)
 	for range 20 {
 		a := r.dial()
-		a.say("POST /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n")
+		a.Say("POST /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n")
 		<-r.refused
 		for range 100 {
 			if _, err := a.Write(make([]byte, 3000)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		a.want("POST", 400, "host_missing")
-		a.closed()
+		a.Want("POST", 400, "host_missing")
+		a.Closed()
 	}
 }
 
@@ -449,8 +452,8 @@ func TestUnixSocketAndTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := serveOn(t, opened, echo).dial()
-	a.say(get("/unix"))
-	a.want("GET", 200, "GET /unix ")
+	a.Say(get("/unix"))
+	a.Want("GET", 200, "GET /unix ")
 
 	stock := httptest.NewTLSServer(nil) // for its certificate
 	defer stock.Close()
@@ -478,12 +481,12 @@ func TestUnixSocketAndTLS(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 	plain := r.dial()
-	plain.say(get("/"))
-	plain.want("GET", 400, "Client sent an HTTP request to an HTTPS server.\n")
-	plain.closed()
+	plain.Say(get("/"))
+	plain.Want("GET", 400, "Client sent an HTTP request to an HTTPS server.\n")
+	plain.Closed()
 	other := r.dial()
-	other.say("SSH-2.0-OpenSSH_9.2\r\n")
-	other.closed()
+	other.Say("SSH-2.0-OpenSSH_9.2\r\n")
+	other.Closed()
 }
 
 func TestShutdownWaitsForRequestsAndNotForIdleConnections(t *testing.T) {
@@ -496,23 +499,23 @@ func TestShutdownWaitsForRequestsAndNotForIdleConnections(t *testing.T) {
 		echo(w, in)
 	})
 	idle, busy := r.dial(), r.dial()
-	idle.say(get("/x"))
-	idle.want("GET", 200, "GET /x ")
-	busy.say(get("/slow"))
+	idle.Say(get("/x"))
+	idle.Want("GET", 200, "GET /x ")
+	busy.Say(get("/slow"))
 	<-began
 	done := make(chan error, 1)
 	go func() { done <- r.server.Shutdown(context.Background()) }()
-	idle.closed()
+	idle.Closed()
 	select {
 	case err := <-done:
 		t.Fatalf("Shutdown() = %v with a request under way", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(release)
-	if response := busy.want("GET", 200, "GET /slow "); !response.Close {
+	if response := busy.Want("GET", 200, "GET /slow "); !response.Close {
 		t.Error("the answer does not say that the connection ends")
 	}
-	busy.closed()
+	busy.Closed()
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown() = %v", err)
 	}
@@ -529,7 +532,7 @@ func TestCloseCutsRequestsOff(t *testing.T) {
 		close(ended)
 	})
 	a := r.dial()
-	a.say(get("/"))
+	a.Say(get("/"))
 	<-began
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
@@ -538,7 +541,7 @@ func TestCloseCutsRequestsOff(t *testing.T) {
 	}
 	_ = r.server.Close()
 	<-ended
-	a.closed()
+	a.Closed()
 }
 
 func TestEveryConnectionIsToldOnceNewAndOnceClosed(t *testing.T) {
@@ -557,16 +560,12 @@ func TestEveryConnectionIsToldOnceNewAndOnceClosed(t *testing.T) {
 	for i := range 10 {
 		a := r.dial()
 		if i%2 == 0 {
-			a.say(get("/"))
-			a.want("GET", 200, "GET / ")
+			a.Say(get("/"))
+			a.Want("GET", 200, "GET / ")
 		}
 		_ = a.Close()
 	}
-	for deadline := time.Now().Add(patience); open.Load() != 0 || events.Load() != 20; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d open, %d events", open.Load(), events.Load())
-		}
-	}
+	wiretest.Eventually(t, "two events of every connection", func() bool { return open.Load() == 0 && events.Load() == 20 })
 }
 
 // late returns its connection only after the server has been stopped.
@@ -598,9 +597,7 @@ func TestNothingIsServedAfterShutdown(t *testing.T) {
 	server := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handled.Add(1) })}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(on) }()
-	for deadline := time.Now().Add(patience); !server.tracks(on) && time.Now().Before(deadline); {
-		runtime.Gosched()
-	}
+	wiretest.Eventually(t, "Serve", func() bool { return server.tracks(on) })
 	if err := server.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -608,7 +605,7 @@ func TestNothingIsServedAfterShutdown(t *testing.T) {
 	if err := <-served; err != http.ErrServerClosed {
 		t.Errorf("Serve() = %v", err)
 	}
-	_ = ours.SetDeadline(time.Now().Add(patience))
+	_ = ours.SetDeadline(time.Now().Add(wiretest.Patience))
 	_, _ = io.WriteString(ours, get("/"))
 	if n, err := ours.Read(make([]byte, 1)); n > 0 || err != io.EOF || handled.Load() > 0 {
 		t.Errorf("Read() = %d, %v after %d requests; want the end and none", n, err, handled.Load())
@@ -644,17 +641,18 @@ func TestLastReadBehindTheHandlerLeavesTheNextRequestAlone(t *testing.T) {
 		c := newConn(server, theirs)
 		server.conns = map[*conn]struct{}{c: {}}
 		go c.serve()
-		a := &app{Conn: ours, t: t, br: bufio.NewReaderSize(ours, 16)}
-		a.say(post("/", "", "Content-Length: 3"))
+		a := wiretest.NewApp(t, ours)
+		a.Reader = bufio.NewReaderSize(ours, 16)
+		a.Say(post("/", "", "Content-Length: 3"))
 		time.Sleep(parked) // the answer is being written
-		a.say("abc")
+		a.Say("abc")
 		synctest.Wait() // the reader has found the end
-		a.want("POST", 200, "ok")
+		a.Want("POST", 200, "ok")
 		for _, piece := range []string{"GET /next HT", "TP/1.1\r\nHo", "st: localhost\r\n\r\n"} {
 			time.Sleep(parked)
-			a.say(piece)
+			a.Say(piece)
 		}
-		a.want("GET", 200, "GET /next ")
+		a.Want("GET", 200, "GET /next ")
 		_ = ours.Close()
 		synctest.Wait()
 	})
@@ -690,7 +688,7 @@ func TestCloseAnswersNothing(t *testing.T) {
 
 // faultyLog stands for a fault of the server itself: writing its first line panics.
 type faultyLog struct {
-	lines *lockedBuffer
+	lines *wiretest.Buffer
 	once  sync.Once
 }
 
@@ -701,7 +699,7 @@ func (f *faultyLog) Write(p []byte) (int, error) {
 
 // A fault of the server itself ends its connection, and no other.
 func TestPanicOfTheServerEndsOneConnection(t *testing.T) {
-	var lines lockedBuffer
+	var lines wiretest.Buffer
 	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
 		if in.URL.Path == "/panic" {
 			panic("a handler")
@@ -709,13 +707,9 @@ func TestPanicOfTheServerEndsOneConnection(t *testing.T) {
 		echo(w, in)
 	}, func(s *Server) { s.ErrorLog = log.New(&faultyLog{lines: &lines}, "", 0) })
 	first, second := r.dial(), r.dial()
-	first.say(get("/panic"))
-	first.closed()
-	second.say(get("/"))
-	second.want("GET", 200, "GET / ")
-	for begun := time.Now(); !strings.Contains(lines.String(), "panic on the connection"); time.Sleep(time.Millisecond) {
-		if time.Since(begun) > patience {
-			t.Fatal("the log does not tell")
-		}
-	}
+	first.Say(get("/panic"))
+	first.Closed()
+	second.Say(get("/"))
+	second.Want("GET", 200, "GET / ")
+	wiretest.Eventually(t, "the line that tells", func() bool { return strings.Contains(lines.String(), "panic on the connection") })
 }

@@ -1,7 +1,6 @@
 package strict
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -12,7 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // reading is what a handler was given.
@@ -38,63 +38,30 @@ func readingOf(in *http.Request) reading {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		fmt.Fprintf(&text, "%q: %q\n", name, fields[name])
 	}
-	return reading{in.Method, in.RequestURI, in.Host, in.Proto, *in.URL, text.String(), in.ContentLength, in.TransferEncoding, in.Close, string(body), err != nil}
+	return reading{in.Method, in.RequestURI, in.Host, in.Proto, *in.URL, text.String(), in.ContentLength, in.TransferEncoding, in.Close,
+		string(body), err != nil}
 }
-
-// script is a connection on which the app has said everything.
-type script struct {
-	said   *bytes.Reader
-	answer bytes.Buffer
-	done   chan struct{} // closed by Close
-	once   sync.Once
-}
-
-func newScript(said []byte) *script {
-	return &script{said: bytes.NewReader(said), done: make(chan struct{})}
-}
-
-func (s *script) Read(p []byte) (int, error)       { return s.said.Read(p) }
-func (s *script) Write(p []byte) (int, error)      { return s.answer.Write(p) }
-func (s *script) Close() error                     { s.once.Do(func() { close(s.done) }); return nil }
-func (s *script) LocalAddr() net.Addr              { return &net.UnixAddr{Name: "script"} }
-func (s *script) RemoteAddr() net.Addr             { return s.LocalAddr() }
-func (s *script) SetDeadline(time.Time) error      { return nil }
-func (s *script) SetReadDeadline(time.Time) error  { return nil }
-func (s *script) SetWriteDeadline(time.Time) error { return nil }
-
-// once is a listener of one connection.
-type once struct {
-	conn chan net.Conn
-	done <-chan struct{}
-}
-
-func (o *once) Accept() (net.Conn, error) {
-	select {
-	case conn := <-o.conn:
-		return conn, nil
-	case <-o.done:
-		return nil, net.ErrClosed
-	}
-}
-func (o *once) Close() error   { return nil }
-func (o *once) Addr() net.Addr { return &net.UnixAddr{Name: "once"} }
 
 // readings are what a server makes of the bytes, and what it answers.
 func readings(said []byte, server func(http.HandlerFunc) interface{ Serve(net.Listener) error }) (all []reading, answer string) {
-	s := newScript(said)
+	script := wiretest.NewScript(said)
+	pipes := wiretest.NewPipes()
+	go func() {
+		_ = pipes.Offer(script)
+		<-script.Over()
+		_ = pipes.Close()
+	}()
 	var mu sync.Mutex
-	on := &once{conn: make(chan net.Conn, 1), done: s.done}
-	on.conn <- s
 	_ = server(func(w http.ResponseWriter, in *http.Request) {
 		r := readingOf(in)
 		mu.Lock()
 		all = append(all, r)
 		mu.Unlock()
 		w.Header().Set("Content-Length", "0")
-	}).Serve(on)
+	}).Serve(pipes)
 	mu.Lock()
 	defer mu.Unlock()
-	return all, s.answer.String()
+	return all, script.Written()
 }
 
 func ours(refused *[]Violation) func(http.HandlerFunc) interface{ Serve(net.Listener) error } {

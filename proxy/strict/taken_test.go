@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // What the app does once its request is under way, and whether it has the response.
@@ -15,51 +17,51 @@ func TestWhetherTheAppHasTheResponse(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		field string
-		act   func(a *app, release chan<- struct{})
+		act   func(a *wiretest.App, release chan<- struct{})
 		want  bool
 	}{
-		{"it sends its next request", "", func(a *app, release chan<- struct{}) {
+		{"it sends its next request", "", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
-			a.want("POST", 201, "done")
-			a.say(get("/next"))
+			a.Want("POST", 201, "done")
+			a.Say(get("/next"))
 		}, true},
-		{"it reads and closes", "", func(a *app, release chan<- struct{}) {
+		{"it reads and closes", "", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
-			a.want("POST", 201, "done")
+			a.Want("POST", 201, "done")
 			_ = a.Close()
 		}, true},
-		{"it reads and says that it is done", "", func(a *app, release chan<- struct{}) {
+		{"it reads and says that it is done", "", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
-			a.want("POST", 201, "done")
+			a.Want("POST", 201, "done")
 			_ = a.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		}, true},
-		{"it closes with the response unread", "", func(a *app, release chan<- struct{}) {
+		{"it closes with the response unread", "", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
 			_, _ = a.Read(make([]byte, 1)) // and no more
 			_ = a.Close()
 		}, false},
-		{"it closes before there is a response", "", func(a *app, release chan<- struct{}) {
+		{"it closes before there is a response", "", func(a *wiretest.App, release chan<- struct{}) {
 			_ = a.Close()
 			wait(release)
 		}, false},
-		{"it closes long before there is a response", "", func(a *app, release chan<- struct{}) {
+		{"it closes long before there is a response", "", func(a *wiretest.App, release chan<- struct{}) {
 			_ = a.Close()
 			time.Sleep(2 * parked)
 			wait(release)
 		}, false},
-		{"it asks for an end, reads and closes", "Connection: close", func(a *app, release chan<- struct{}) {
+		{"it asks for an end, reads and closes", "Connection: close", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
-			a.want("POST", 201, "done")
-			a.closed()
+			a.Want("POST", 201, "done")
+			a.Closed()
 			_ = a.Close()
 		}, true},
-		{"it asks for an end and closes before there is a response", "Connection: close", func(a *app, release chan<- struct{}) {
+		{"it asks for an end and closes before there is a response", "Connection: close", func(a *wiretest.App, release chan<- struct{}) {
 			_ = a.Close()
 			wait(release)
 		}, false},
-		{"it asks for an end and stays", "Connection: close", func(a *app, release chan<- struct{}) {
+		{"it asks for an end and stays", "Connection: close", func(a *wiretest.App, release chan<- struct{}) {
 			wait(release)
-			a.want("POST", 201, "done")
+			a.Want("POST", 201, "done")
 		}, true},
 	} {
 		for _, network := range []string{"tcp", "unix"} {
@@ -80,14 +82,14 @@ func TestWhetherTheAppHasTheResponse(t *testing.T) {
 				if tt.field != "" {
 					fields = append(fields, tt.field)
 				}
-				a.say(post("/", "", fields...))
+				a.Say(post("/", "", fields...))
 				tt.act(a, release)
 				select {
 				case got := <-taken:
 					if got != tt.want {
 						t.Errorf("taken = %v, want %v", got, tt.want)
 					}
-				case <-time.After(patience):
+				case <-time.After(wiretest.Patience):
 					t.Fatal("nobody was told")
 				}
 				select {
@@ -109,7 +111,7 @@ func TestCutOffResponseIsNotTaken(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	a := r.dial()
-	a.say(post("/", "", "Content-Length: 0"))
+	a.Say(post("/", "", "Content-Length: 0"))
 	if <-taken {
 		t.Error("taken = true")
 	}

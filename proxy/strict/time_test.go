@@ -8,36 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-// inBubble serves one in-memory connection, on which time passes at once. It
-// returns how long the connection lasts if the app does what app does.
-func inBubble(t *testing.T, handler http.HandlerFunc, app func(net.Conn)) (took time.Duration) {
-	synctest.Test(t, func(t *testing.T) {
-		ours, theirs := net.Pipe()
-		closed := make(chan struct{})
-		server := &Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {
-			if state == http.StateClosed {
-				close(closed)
-			}
-		}}
-		on := &once{conn: make(chan net.Conn, 1), done: closed}
-		on.conn <- theirs
-		began := time.Now()
-		left := make(chan struct{})
-		go func() {
-			app(ours)
-			_, _ = io.Copy(io.Discard, ours)
-			close(left)
-		}()
-		_ = server.Serve(on)
-		took = time.Since(began)
-		_ = ours.Close()
-		<-left
-	})
-	return took
+// inBubble returns how long the connection lasts if the app does what app does.
+func inBubble(t *testing.T, handler http.HandlerFunc, app func(net.Conn)) (lasted time.Duration) {
+	return wiretest.InBubble(t, (&Server{Handler: handler}).Serve, app)
 }
 
 func TestSlowHeadIsCutAfterItsTime(t *testing.T) {

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -9,17 +8,19 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // echoing is a connection in memory that has one answer to every write: what
 // is left of a round trip's cost without kernel and TLS.
 type echoing struct {
-	canned
+	*wiretest.Script
 	whole []byte
 }
 
 func (c *echoing) Write(p []byte) (int, error) {
-	c.answer.Reset(c.whole)
+	c.Say(c.whole)
 	return len(p), nil
 }
 
@@ -38,8 +39,7 @@ func BenchmarkAnswer(b *testing.B) {
 		"empty":   "HTTP/1.1 204 No Content\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n",
 	} {
 		b.Run(name, func(b *testing.B) {
-			nc := &echoing{whole: []byte(answer)}
-			nc.answer = bytes.NewReader(nil)
+			nc := &echoing{wiretest.NewScript(nil), []byte(answer)}
 			dialled := 0
 			tr := &Transport{
 				Origin: &url.URL{Scheme: "http", Host: "origin.test"},

@@ -12,16 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 // cheapServer answers each head that ends in a blank line with 1 KiB, and
 // costs as little as a server can, so that the client's share shows.
-func cheapServer(b *testing.B, config *tls.Config) *origin {
+func cheapServer(b *testing.B, config *tls.Config) *wiretest.Origin {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: 0123456789abcdef\r\n" +
 		"RateLimit-Limit: 30\r\nRateLimit-Remaining: 29\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n" +
 		"Content-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024))
-	return listen(b, config, func(p *peer) {
+	return wiretest.Listen(b, config, func(p *wiretest.Peer) {
 		br := bufio.NewReader(p.Conn)
 		for {
 			line, err := br.ReadSlice('\n')
@@ -43,12 +44,12 @@ func BenchmarkGet(b *testing.B) {
 	for _, scheme := range []string{"plain", "tls"} {
 		var config *tls.Config
 		if scheme == "tls" {
-			config = &tls.Config{Certificates: []tls.Certificate{ca().issue(b, nil)}}
+			config = ca().Server()
 		}
 		o := cheapServer(b, config)
 		own := transport(b, o, trusting)
 		std := &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: ca().pool}, MaxIdleConnsPerHost: 100, DisableCompression: true,
+			TLSClientConfig: &tls.Config{RootCAs: ca().Pool()}, MaxIdleConnsPerHost: 100, DisableCompression: true,
 		}
 		b.Cleanup(std.CloseIdleConnections)
 		for name, rt := range map[string]http.RoundTripper{"upstream": own, "net-http": std} {
@@ -77,7 +78,7 @@ func BenchmarkGet(b *testing.B) {
 
 var bearer = []string{"Bearer " + strings.Repeat("t", 800)}
 
-func benchGet(b *testing.B, o *origin, rt http.RoundTripper, buf []byte) {
+func benchGet(b *testing.B, o *wiretest.Origin, rt http.RoundTripper, buf []byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	req := newRequest(ctx, o, http.MethodGet, "/v1/payables", nil, 0)
@@ -110,7 +111,7 @@ func benchGet(b *testing.B, o *origin, rt http.RoundTripper, buf []byte) {
 // request, set each time or only when needed.
 func BenchmarkDeadlines(b *testing.B) {
 	o := cheapServer(b, nil)
-	nc, err := net.Dial("tcp", o.url.Host)
+	nc, err := net.Dial("tcp", o.URL.Host)
 	if err != nil {
 		b.Fatal(err)
 	}

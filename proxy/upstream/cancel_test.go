@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 var errGone = errors.New("app is gone")
@@ -19,11 +21,11 @@ func wantCancelled(t *testing.T, tr *Transport, err error, op Op, outcome Outcom
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, errGone) || e.Timeout {
 		t.Errorf("err = %v, Timeout %v, want context.Canceled with its cause", e, e.Timeout)
 	}
-	eventually(t, "connection is closed", func() bool { return tr.Stats().Open == 0 })
+	wiretest.Eventually(t, "connection is closed", func() bool { return tr.Stats().Open == 0 })
 }
 
 func TestCancelBeforeStart(t *testing.T) {
-	o := listen(t, nil, answering(okEmpty))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errGone)
@@ -36,7 +38,7 @@ func TestCancelBeforeStart(t *testing.T) {
 }
 
 func TestCancelDuringDial(t *testing.T) {
-	o := listen(t, nil, answering(okEmpty))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	tr := transport(t, o, func(tr *Transport) {
 		tr.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -51,12 +53,12 @@ func TestCancelDuringDial(t *testing.T) {
 
 func TestCancelDuringHandshake(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	o := listen(t, nil, func(p *peer) {
-		_, _ = p.br.ReadByte()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _ = p.Reader.ReadByte()
 		cancel(errGone)
-		p.untilCut()
+		p.UntilCut()
 	})
-	o.url.Scheme = "https"
+	o.URL.Scheme = "https"
 	tr := transport(t, o)
 	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
 	wantCancelled(t, tr, err, OpTLS, NotSent)
@@ -65,10 +67,10 @@ func TestCancelDuringHandshake(t *testing.T) {
 func TestCancelWhileWaitingForAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := make(chan struct{})
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
 		cancel(errGone)
-		p.untilCut()
+		p.UntilCut()
 		close(gone)
 	})
 	tr := transport(t, o)
@@ -83,15 +85,15 @@ func TestCancelDuringUpload(t *testing.T) {
 	}{"writing": &endless{}, "reading": &blockedBody{closed: make(chan struct{})}} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			o := listen(t, nil, func(p *peer) {
-				_, _ = http.ReadRequest(p.br)
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				_, _ = http.ReadRequest(p.Reader)
 				cancel(errGone)
 				if name == "reading" {
-					p.untilCut()
+					p.UntilCut()
 				}
 				// "writing": the window fills, and stays full until the end
 				<-ctx.Done()
-				p.untilCut()
+				p.UntilCut()
 			})
 			tr := transport(t, o)
 			_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", body, -1))
@@ -113,10 +115,10 @@ func (b *blockedBody) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrCl
 func (b *blockedBody) Close() error             { close(b.closed); return nil }
 
 func TestCancelWhileReadingBody(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
-		p.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello")
-		p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.Say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello")
+		p.UntilCut()
 	})
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -134,10 +136,10 @@ func TestCancelWhileReadingBody(t *testing.T) {
 }
 
 func TestCloseUnblocksRead(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
-		p.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
-		p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.Say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+		p.UntilCut()
 	})
 	tr := transport(t, o)
 	resp, err := tr.RoundTrip(get(t, o))
@@ -156,20 +158,20 @@ func TestCloseUnblocksRead(t *testing.T) {
 // Cancelling after the end must not hurt the connection, which by then serves
 // another request.
 func TestCancelAfterEndLeavesConnectionAlone(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
 		mustDo(t, tr, newRequest(ctx, o, "POST", "/", nil, 0))
 		cancel()
 	}
-	if got := o.accepted.Load(); got != 1 {
+	if got := o.Accepted.Load(); got != 1 {
 		t.Errorf("connections = %d, want 1", got)
 	}
 }
 
 func TestContextDeadlineIsATimeout(t *testing.T) {
-	o := listen(t, nil, func(p *peer) { _, _, _ = p.request(); p.untilCut() })
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request(); p.UntilCut() })
 	tr := transport(t, o)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // names lists the fields of a struct.
@@ -39,9 +41,10 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"GET", "HEAD"} {
-		o := listen(t, serverTLS(t), answering("HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"))
+		o := wiretest.Listen(t, ca().Server(),
+			wiretest.Answering("HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"))
 		if method == "HEAD" {
-			o = listen(t, serverTLS(t), answering("HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"))
+			o = wiretest.Listen(t, ca().Server(), wiretest.Answering("HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"))
 		}
 		tr := transport(t, o, trusting)
 		for range 3 {
@@ -60,7 +63,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 			c.wire.inBody = true
 			c.wire.follow = follow{wanted: true, whole: true, over: true}
 		}
-		if n := o.accepted.Load(); n != 1 {
+		if n := o.Accepted.Load(); n != 1 {
 			t.Errorf("%s: connections = %d, want 1", method, n)
 		}
 	}

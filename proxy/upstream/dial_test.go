@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestDialFailuresAreNotSent(t *testing.T) {
@@ -64,7 +66,7 @@ func TestDialFailuresAreNotSent(t *testing.T) {
 // Failed dials (here for want of descriptors) leave nothing behind: with one
 // connection allowed, the next request still gets it.
 func TestRecoveryAfterFailedDials(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	var out atomic.Bool
 	tr := transport(t, o, func(tr *Transport) {
 		tr.MaxConns = 1
@@ -89,7 +91,7 @@ func TestRecoveryAfterFailedDials(t *testing.T) {
 
 // recorder is a forward proxy that keeps every byte from the client.
 type recorder struct {
-	*origin
+	*wiretest.Origin
 	mu   sync.Mutex
 	seen bytes.Buffer
 }
@@ -102,13 +104,13 @@ func (r *recorder) Write(p []byte) (int, error) {
 
 func forwardProxy(t *testing.T, config *tls.Config, answer string) *recorder {
 	r := &recorder{}
-	r.origin = listen(t, config, func(p *peer) {
-		p.br = bufio.NewReader(io.TeeReader(p.Conn, r))
-		req, err := http.ReadRequest(p.br)
+	r.Origin = wiretest.Listen(t, config, func(p *wiretest.Peer) {
+		p.Reader = bufio.NewReader(io.TeeReader(p.Conn, r))
+		req, err := http.ReadRequest(p.Reader)
 		if err != nil {
 			return
 		}
-		p.say(answer)
+		p.Say(answer)
 		if !strings.HasPrefix(answer, "HTTP/1.1 200") {
 			return
 		}
@@ -118,9 +120,9 @@ func forwardProxy(t *testing.T, config *tls.Config, answer string) *recorder {
 		}
 		defer up.Close()
 		var both sync.WaitGroup
-		both.Go(func() { _, _ = io.Copy(up, p.br); up.(*net.TCPConn).CloseWrite() })
+		both.Go(func() { _, _ = io.Copy(up, p.Reader); up.(*net.TCPConn).CloseWrite() })
 		_, _ = io.Copy(p.Conn, up)
-		_ = p.tcp.Close()
+		_ = p.TCP.Close()
 		both.Wait()
 	})
 	return r
@@ -136,11 +138,11 @@ func through(proxyURL *url.URL) func(*Transport) {
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
 func TestProxySeesOnlyTLS(t *testing.T) {
-	for name, config := range map[string]*tls.Config{"http proxy": nil, "https proxy": serverTLS(t)} {
+	for name, config := range map[string]*tls.Config{"http proxy": nil, "https proxy": ca().Server()} {
 		t.Run(name, func(t *testing.T) {
 			r := forwardProxy(t, config, established)
-			o := listen(t, serverTLS(t), answering(okBody("hello")))
-			proxyURL := *r.url
+			o := wiretest.Listen(t, ca().Server(), wiretest.Answering(okBody("hello")))
+			proxyURL := *r.URL
 			proxyURL.User = url.UserPassword("user", "canary-password")
 			tr := transport(t, o, through(&proxyURL))
 			for range 3 {
@@ -155,7 +157,7 @@ func TestProxySeesOnlyTLS(t *testing.T) {
 			defer r.mu.Unlock()
 			seen := r.seen.String()
 			head, rest, _ := strings.Cut(seen, "\r\n\r\n")
-			want := "CONNECT " + o.url.Host + " HTTP/1.1\r\nHost: " + o.url.Host + "\r\nProxy-Authorization: Basic " +
+			want := "CONNECT " + o.URL.Host + " HTTP/1.1\r\nHost: " + o.URL.Host + "\r\nProxy-Authorization: Basic " +
 				base64.StdEncoding.EncodeToString([]byte("user:canary-password"))
 			if head != want {
 				t.Errorf("proxy saw the head %q, want %q", head, want)
@@ -163,8 +165,8 @@ func TestProxySeesOnlyTLS(t *testing.T) {
 			if strings.Contains(rest, "canary") || len(rest) < 100 || rest[0] != 0x16 {
 				t.Error("proxy saw something other than TLS after CONNECT")
 			}
-			if r.accepted.Load() != 1 || o.accepted.Load() != 1 {
-				t.Errorf("connections = %d and %d, want 1 and 1", r.accepted.Load(), o.accepted.Load())
+			if r.Accepted.Load() != 1 || o.Accepted.Load() != 1 {
+				t.Errorf("connections = %d and %d, want 1 and 1", r.Accepted.Load(), o.Accepted.Load())
 			}
 		})
 	}
@@ -181,13 +183,13 @@ func TestProxyTroubleIsNotSentAndTellsNoPassword(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var hits atomic.Int64
-			r := listen(t, nil, func(p *peer) {
-				if _, err := http.ReadRequest(p.br); err == nil {
+			r := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if _, err := http.ReadRequest(p.Reader); err == nil {
 					hits.Add(1)
-					p.say(tc.answer)
+					p.Say(tc.answer)
 				}
 			})
-			proxyURL := *r.url
+			proxyURL := *r.URL
 			proxyURL.User = user
 			tr := &Transport{Origin: &url.URL{Scheme: "https", Host: "origin.test"}}
 			through(&proxyURL)(tr)
@@ -227,14 +229,14 @@ func TestProxyTroubleIsNotSentAndTellsNoPassword(t *testing.T) {
 func TestEnvironmentIsNotRead(t *testing.T) {
 	r := forwardProxy(t, nil, established)
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
-		t.Setenv(name, r.url.String())
+		t.Setenv(name, r.URL.String())
 	}
 	t.Setenv("NO_PROXY", "")
 	t.Setenv("no_proxy", "")
-	o := listen(t, serverTLS(t), answering(okBody("hello")))
+	o := wiretest.Listen(t, ca().Server(), wiretest.Answering(okBody("hello")))
 	tr := transport(t, o, trusting)
 	mustDo(t, tr, get(t, o))
-	if got := r.accepted.Load(); got != 0 {
+	if got := r.Accepted.Load(); got != 0 {
 		t.Errorf("connections to the proxy = %d, want 0", got)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // followableRequest is a write whose round trip can be followed.
-func followableRequest(ctx context.Context, o *origin, body io.ReadCloser, length int64) *http.Request {
+func followableRequest(ctx context.Context, o *wiretest.Origin, body io.ReadCloser, length int64) *http.Request {
 	return newRequest(context.WithValue(ctx, Followable{}, true), o, "POST", "/", body, length)
 }
 
@@ -46,25 +48,26 @@ func follows(t *testing.T, rest *Rest, want string) {
 }
 
 // later answers once it is told to.
-func later(answer string) (script func(*peer), release func()) {
+func later(answer string) (script func(*wiretest.Peer), release func()) {
 	now := make(chan struct{})
-	return func(p *peer) {
+	return func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
 			<-now
-			p.say(answer)
+			p.Say(answer)
 		}
 	}, func() { close(now) }
 }
 
 func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
-	for name, config := range map[string]func(testing.TB) *tls.Config{"plain": func(testing.TB) *tls.Config { return nil }, "tls": serverTLS} {
+	for name, config := range map[string]func(testing.TB) *tls.Config{"plain": func(testing.TB) *tls.Config { return nil },
+		"tls": func(testing.TB) *tls.Config { return ca().Server() }} {
 		for _, body := range []string{"", "small", strings.Repeat("large ", 50_000)} {
 			for _, after := range []time.Duration{time.Millisecond, 2 * patience} {
 				script, release := later(okBody("done"))
-				o := listen(t, config(t), script)
+				o := wiretest.Listen(t, config(t), script)
 				tr := transport(t, o, trusting)
 				ctx, cancel := context.WithCancel(t.Context())
 				req := followableRequest(ctx, o, nil, 0)
@@ -74,7 +77,7 @@ func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
 					req = followableRequest(ctx, o, mem(body), int64(len(body)))
 				}
 				go func() {
-					eventually(t, "the request is executed", func() bool { return o.executed.Load() == 1 })
+					wiretest.Eventually(t, "the request is executed", func() bool { return o.Complete.Load() == 1 })
 					time.AfterFunc(after, cancel)
 				}()
 				failed := gaveUp(t, tr, req)
@@ -83,8 +86,8 @@ func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
 				}
 				time.AfterFunc(patience, release)
 				follows(t, failed.Rest, "done")
-				if o.executed.Load() != 1 || o.accepted.Load() != 1 {
-					t.Errorf("executed %d times on %d connections", o.executed.Load(), o.accepted.Load())
+				if o.Complete.Load() != 1 || o.Accepted.Load() != 1 {
+					t.Errorf("executed %d times on %d connections", o.Complete.Load(), o.Accepted.Load())
 				}
 			}
 		}
@@ -93,7 +96,7 @@ func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
 
 func TestWriteWhoseResponseIsLateIsFollowed(t *testing.T) {
 	script, release := later(okBody("done"))
-	o := listen(t, nil, script)
+	o := wiretest.Listen(t, nil, script)
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 50 * time.Millisecond })
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := gaveUp(t, tr, followableRequest(ctx, o, nil, 0))
@@ -109,15 +112,15 @@ func TestWriteWhoseResponseIsLateIsFollowed(t *testing.T) {
 func TestHalfAHeadIsFollowed(t *testing.T) {
 	for cut := range len(okBody("done")) - len("\r\ndone") {
 		more := make(chan struct{})
-		o := listen(t, nil, func(p *peer) {
-			if _, _, err := p.request(); err != nil {
+		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
-			p.say("HTTP/1.1 103 Early Hints\r\n\r\n")
-			p.say(okBody("done")[:cut])
+			p.Say("HTTP/1.1 103 Early Hints\r\n\r\n")
+			p.Say(okBody("done")[:cut])
 			<-more
-			p.say(okBody("done")[cut:])
-			p.untilCut()
+			p.Say(okBody("done")[cut:])
+			p.UntilCut()
 		})
 		tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 		failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
@@ -129,21 +132,21 @@ func TestHalfAHeadIsFollowed(t *testing.T) {
 
 func TestFollowedConnectionIsUsedAgain(t *testing.T) {
 	script, release := later(okBody("done"))
-	o := listen(t, nil, script)
+	o := wiretest.Listen(t, nil, script)
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 	failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
 	release()
 	follows(t, failed.Rest, "done")
 	mustDo(t, tr, get(t, o))
-	if o.accepted.Load() != 1 {
-		t.Errorf("%d connections", o.accepted.Load())
+	if o.Accepted.Load() != 1 {
+		t.Errorf("%d connections", o.Accepted.Load())
 	}
 }
 
 func TestFollowingEndsWithItsContext(t *testing.T) {
 	script, release := later("")
 	defer release()
-	o := listen(t, nil, script)
+	o := wiretest.Listen(t, nil, script)
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 	failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
@@ -156,10 +159,10 @@ func TestFollowingEndsWithItsContext(t *testing.T) {
 
 func TestFollowedConnectionMayBreak(t *testing.T) {
 	now := make(chan struct{})
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
 		<-now
-		p.cut(true)
+		p.Cut(true)
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 	failed := gaveUp(t, tr, followableRequest(t.Context(), o, nil, 0))
@@ -170,9 +173,9 @@ func TestFollowedConnectionMayBreak(t *testing.T) {
 
 func TestDroppedRestClosesItsConnection(t *testing.T) {
 	gone := make(chan struct{})
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
-		p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.UntilCut()
 		close(gone)
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
@@ -183,8 +186,8 @@ func TestDroppedRestClosesItsConnection(t *testing.T) {
 // What was not sent whole must look cut off, also to an upstream that waits.
 func TestHalfARequestIsNeverFollowed(t *testing.T) {
 	gone := make(chan struct{})
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
 		close(gone)
 	})
 	tr := transport(t, o)
@@ -205,7 +208,7 @@ func TestHalfARequestIsNeverFollowed(t *testing.T) {
 		failed.Rest.Drop()
 	}
 	<-gone
-	if o.executed.Load() != 0 {
+	if o.Complete.Load() != 0 {
 		t.Error("upstream took half a request for a whole one")
 	}
 }
@@ -213,7 +216,7 @@ func TestHalfARequestIsNeverFollowed(t *testing.T) {
 func TestOthersAreNotFollowed(t *testing.T) {
 	script, release := later("")
 	defer release()
-	o := listen(t, nil, script)
+	o := wiretest.Listen(t, nil, script)
 	tr := transport(t, o, func(tr *Transport) { tr.ResponseHeaderTimeout = 30 * time.Millisecond })
 	if failed := gaveUp(t, tr, get(t, o)); failed.Rest != nil {
 		t.Error("a read can be followed")
@@ -224,11 +227,11 @@ func TestOthersAreNotFollowed(t *testing.T) {
 // nothing.
 func TestBodyOfAFollowableWriteOutlivesItsContext(t *testing.T) {
 	more := make(chan struct{})
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
-		p.say("HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ndo")
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.Say("HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ndo")
 		<-more
-		p.say("ne")
+		p.Say("ne")
 	})
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,32 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
-
-// canned is a connection whose other end has said everything at once and hung
-// up.
-type canned struct {
-	answer *bytes.Reader
-	closed atomic.Bool
-}
-
-func (c *canned) Read(p []byte) (int, error) {
-	if c.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	return c.answer.Read(p)
-}
-
-func (c *canned) Write(p []byte) (int, error)      { return len(p), nil }
-func (c *canned) Close() error                     { c.closed.Store(true); return nil }
-func (c *canned) LocalAddr() net.Addr              { return nil }
-func (c *canned) RemoteAddr() net.Addr             { return nil }
-func (c *canned) SetDeadline(time.Time) error      { return nil }
-func (c *canned) SetReadDeadline(time.Time) error  { return nil }
-func (c *canned) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzResponse: whatever upstream says, a round trip ends, without a panic; a
 // clean end means a complete message; and a connection is kept only if nothing
@@ -53,7 +31,7 @@ func FuzzResponse(f *testing.F) {
 		f.Add([]byte(seed), true)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, head bool) {
-		nc := &canned{answer: bytes.NewReader(raw)}
+		nc := wiretest.NewScript(raw)
 		tr := &Transport{
 			Origin: &url.URL{Scheme: "http", Host: "origin.test"},
 			Dial:   func(context.Context, string, string) (net.Conn, error) { return nc, nil },
@@ -70,10 +48,10 @@ func FuzzResponse(f *testing.F) {
 			}
 		}
 		if kept {
-			if nc.answer.Len() != 0 || nc.closed.Load() {
-				t.Fatalf("connection kept with %d bytes left", nc.answer.Len())
+			if nc.Left() != 0 || nc.IsClosed() {
+				t.Fatalf("connection kept with %d bytes left", nc.Left())
 			}
-		} else if !nc.closed.Load() {
+		} else if !nc.IsClosed() {
 			t.Fatal("connection neither kept nor closed")
 		}
 		if err == nil {

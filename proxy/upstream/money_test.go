@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Rows of M1: requests that http.Transport repeats, or might.
@@ -27,16 +29,16 @@ func TestOneAttemptWhenReusedConnectionClosesAfterExecuting(t *testing.T) {
 }
 
 func testOneAttempt(t *testing.T, method, field, body string, rst bool) {
-	o := listen(t, nil, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for n := 0; ; n++ {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
 			if n == 1 {
-				p.cut(rst)
+				p.Cut(rst)
 				return
 			}
-			p.say(okEmpty)
+			p.Say(okEmpty)
 		}
 	})
 	tr := transport(t, o)
@@ -64,26 +66,26 @@ func testOneAttempt(t *testing.T, method, field, body string, rst bool) {
 	if e := wantError(t, err, OpRead, Unknown); !e.Reused {
 		t.Error("Reused = false, want true")
 	}
-	if got := o.executed.Load(); got != 2 {
+	if got := o.Complete.Load(); got != 2 {
 		t.Errorf("executed = %d, want 2: the first request and this one, once", got)
 	}
-	if got := o.accepted.Load(); got != 1 {
+	if got := o.Accepted.Load(); got != 1 {
 		t.Errorf("connections = %d, want 1", got)
 	}
 }
 
 func TestRequestCutAtEveryByte(t *testing.T) {
-	makers := map[string]func(o *origin) *http.Request{
-		"no body": func(o *origin) *http.Request {
+	makers := map[string]func(o *wiretest.Origin) *http.Request{
+		"no body": func(o *wiretest.Origin) *http.Request {
 			return newRequest(t.Context(), o, "POST", "/v1/pay", nil, 0)
 		},
-		"memory": func(o *origin) *http.Request {
+		"memory": func(o *wiretest.Origin) *http.Request {
 			return newRequest(t.Context(), o, "POST", "/v1/pay", mem(strings.Repeat("m", 100)), 100)
 		},
-		"stream": func(o *origin) *http.Request {
+		"stream": func(o *wiretest.Origin) *http.Request {
 			return newRequest(t.Context(), o, "POST", "/v1/pay", stream(strings.Repeat("s", 100)), 100)
 		},
-		"chunks": func(o *origin) *http.Request {
+		"chunks": func(o *wiretest.Origin) *http.Request {
 			return newRequest(t.Context(), o, "POST", "/v1/pay", stream(strings.Repeat("c", 100)), -1)
 		},
 	}
@@ -91,13 +93,13 @@ func TestRequestCutAtEveryByte(t *testing.T) {
 		for _, rst := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/rst=%v", name, rst), func(t *testing.T) {
 				size := requestSize(t, makeRequest)
-				o := listen(t, nil, func(p *peer) {
-					cutAt := p.index - 1
-					n, _ := io.CopyN(io.Discard, p.br, int64(cutAt))
+				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+					cutAt := p.Index - 1
+					n, _ := io.CopyN(io.Discard, p.Reader, int64(cutAt))
 					if n == int64(size) {
-						p.o.executed.Add(1)
+						p.Origin.Complete.Add(1)
 					}
-					p.cut(rst)
+					p.Cut(rst)
 				})
 				tr := transport(t, o)
 				for cutAt := range size + 1 {
@@ -110,10 +112,10 @@ func TestRequestCutAtEveryByte(t *testing.T) {
 						t.Fatalf("cut at %d: %v, want %s: upstream has read bytes of it", cutAt, e, Unknown)
 					}
 				}
-				if got := o.executed.Load(); got != 1 {
+				if got := o.Complete.Load(); got != 1 {
 					t.Errorf("executed = %d, want 1", got)
 				}
-				if got, want := o.accepted.Load(), int64(size+1); got != want {
+				if got, want := o.Accepted.Load(), int64(size+1); got != want {
 					t.Errorf("connections = %d, want %d, one per request", got, want)
 				}
 			})
@@ -122,14 +124,14 @@ func TestRequestCutAtEveryByte(t *testing.T) {
 }
 
 // requestSize sends a request and counts its bytes on the wire.
-func requestSize(t *testing.T, makeRequest func(o *origin) *http.Request) int {
+func requestSize(t *testing.T, makeRequest func(o *wiretest.Origin) *http.Request) int {
 	var size atomic.Int64
-	o := listen(t, nil, func(p *peer) {
-		in, err := http.ReadRequest(bufio.NewReader(io.TeeReader(p.br, byteCount{&size})))
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		in, err := http.ReadRequest(bufio.NewReader(io.TeeReader(p.Reader, byteCount{&size})))
 		if err == nil {
 			_, _ = io.Copy(io.Discard, in.Body)
 		}
-		p.say(okEmpty)
+		p.Say(okEmpty)
 	})
 	mustDo(t, transport(t, o), makeRequest(o))
 	return int(size.Load())
@@ -153,10 +155,10 @@ func TestAnswerCutAtEveryByteNeverEndsCleanly(t *testing.T) {
 	for name, answer := range map[string]string{"length": okBody(body), "chunked": chunked.String()} {
 		for _, rst := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/rst=%v", name, rst), func(t *testing.T) {
-				o := listen(t, nil, func(p *peer) {
-					if _, _, err := p.request(); err == nil {
-						p.say(answer[:p.index-1])
-						p.cut(rst)
+				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+					if _, _, err := p.Request(); err == nil {
+						p.Say(answer[:p.Index-1])
+						p.Cut(rst)
 					}
 				})
 				tr := transport(t, o)
@@ -167,7 +169,7 @@ func TestAnswerCutAtEveryByteNeverEndsCleanly(t *testing.T) {
 						t.Fatalf("cut at %d: body is not a prefix of what was sent", cutAt)
 					}
 				}
-				if got, want := o.executed.Load(), int64(len(answer)); got != want {
+				if got, want := o.Complete.Load(), int64(len(answer)); got != want {
 					t.Errorf("executed = %d, want %d, one per request", got, want)
 				}
 				if rst {
@@ -185,35 +187,35 @@ func TestStaleIdleConnectionIsNoticedAndPostSucceeds(t *testing.T) {
 	for _, leave := range []string{"FIN", "RST", "data"} {
 		t.Run(leave, func(t *testing.T) {
 			gone := make(chan struct{})
-			o := listen(t, nil, func(p *peer) {
-				if p.index > 1 {
-					answering(okEmpty)(p)
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if p.Index > 1 {
+					wiretest.Answering(okEmpty)(p)
 					return
 				}
-				_, _, _ = p.request()
-				p.say(okEmpty)
+				_, _, _ = p.Request()
+				p.Say(okEmpty)
 				<-gone
 				if leave == "data" {
-					p.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-					p.untilCut()
+					p.Say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+					p.UntilCut()
 					return
 				}
-				p.cut(leave == "RST")
+				p.Cut(leave == "RST")
 			})
 			tr := transport(t, o)
 			mustDo(t, tr, get(t, o))
 			idle := tr.pool.idle[0]
 			close(gone)
-			eventually(t, "trouble reaches the socket", func() bool { return !idle.live.ok(0) })
+			wiretest.Eventually(t, "trouble reaches the socket", func() bool { return !idle.live.ok(0) })
 
 			resp, _ := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/v1/pay", nil, 0))
 			if resp.StatusCode != 200 {
 				t.Errorf("status = %d, want 200", resp.StatusCode)
 			}
-			if got := o.executed.Load(); got != 2 {
+			if got := o.Complete.Load(); got != 2 {
 				t.Errorf("executed = %d, want 2", got)
 			}
-			if got := o.accepted.Load(); got != 2 {
+			if got := o.Accepted.Load(); got != 2 {
 				t.Errorf("connections = %d, want 2: the idle one is not used", got)
 			}
 		})
@@ -225,12 +227,12 @@ func TestStaleIdleConnectionIsNoticedAndPostSucceeds(t *testing.T) {
 func TestWriteOnDeadConnectionIsNotSent(t *testing.T) {
 	for _, stray := range []string{"", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"} {
 		sayIt := make(chan struct{})
-		o := listen(t, nil, func(p *peer) {
-			_, _, _ = p.request()
-			p.say(okEmpty)
+		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+			_, _, _ = p.Request()
+			p.Say(okEmpty)
 			<-sayIt
-			p.say(stray)
-			_, _, _ = p.request()
+			p.Say(stray)
+			_, _, _ = p.Request()
 		})
 		tr := transport(t, o)
 		mustDo(t, tr, get(t, o))
@@ -239,13 +241,13 @@ func TestWriteOnDeadConnectionIsNotSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(sayIt)
-		eventually(t, "stray answer or FIN arrives", func() bool { return !c.live.ok(0) })
+		wiretest.Eventually(t, "stray answer or FIN arrives", func() bool { return !c.live.ok(0) })
 		c.live = liveness{} // blind
 		_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/v1/pay", nil, 0))
 		if e := wantError(t, err, OpWrite, NotSent); !e.Reused {
 			t.Error("Reused = false, want true")
 		}
-		if got := o.executed.Load(); got != 1 {
+		if got := o.Complete.Load(); got != 1 {
 			t.Errorf("executed = %d, want 1", got)
 		}
 	}

@@ -10,31 +10,34 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Thousands of requests over shared connections, with aborted ones between
 // them: every answer is the one to its own request.
 func TestAnswersAreNeverCrossed(t *testing.T) {
-	o := listen(t, serverTLS(t), func(p *peer) {
+	o := wiretest.Listen(t, ca().Server(), func(p *wiretest.Peer) {
 		for {
-			req, body, err := p.request()
+			req, body, err := p.Request()
 			if err != nil {
 				return
 			}
 			answer := req.Header.Get("Nonce") + string(body) + strings.Repeat("x", rand.IntN(6000))
 			switch rand.IntN(40) {
 			case 0:
-				p.say("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + answer)
+				p.Say("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + answer)
 				return
 			case 1:
-				p.say(okBody(answer) + okBody("stray"))
+				p.Say(okBody(answer) + okBody("stray"))
 			case 2:
-				p.say(fmt.Sprintf("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(answer), answer))
+				p.Say(fmt.Sprintf("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+					len(answer), answer))
 			case 3:
-				p.say(okBody(answer))
+				p.Say(okBody(answer))
 				return
 			default:
-				p.say(okBody(answer))
+				p.Say(okBody(answer))
 			}
 		}
 	})
@@ -52,16 +55,16 @@ func TestAnswersAreNeverCrossed(t *testing.T) {
 		})
 	}
 	all.Wait()
-	reused.Store(16*150 - o.accepted.Load())
+	reused.Store(16*150 - o.Accepted.Load())
 	if good.Load() < 1200 || reused.Load() < 500 {
 		t.Errorf("good answers = %d, reused connections = %d: the test has lost its point", good.Load(), reused.Load())
 	}
-	if sent := o.executed.Load(); sent > 16*150 {
+	if sent := o.Complete.Load(); sent > 16*150 {
 		t.Errorf("executed = %d, want at most %d", sent, 16*150)
 	}
 }
 
-func nonceRequest(t *testing.T, tr *Transport, o *origin, nonce string) (good bool) {
+func nonceRequest(t *testing.T, tr *Transport, o *wiretest.Origin, nonce string) (good bool) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var body io.ReadCloser

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // answer is all that a message means.
@@ -46,7 +48,8 @@ func netHTTPReads(raw []byte, req *http.Request) (a answer, err error) {
 		left := limited.N
 		doubtful := oracleDoubts(raw[len(raw)-stream.Len()-br.Buffered():])
 		resp, err := http.ReadResponse(br, req)
-		if err != nil || resp.ProtoMajor != 1 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols || left <= 0 && br.Buffered() == 0 {
+		if err != nil || resp.ProtoMajor != 1 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols || left <= 0 &&
+			br.Buffered() == 0 {
 			return a, errOracle
 		}
 		if resp.StatusCode < 200 {
@@ -86,16 +89,16 @@ func oracleDoubts(stream []byte) (doubtful bool) {
 	}
 }
 
-// dripping is a canned connection that gives step bytes at a time.
+// dripping is a Script that gives step bytes at a time.
 type dripping struct {
-	canned
+	*wiretest.Script
 	step int
 }
 
-func (c *dripping) Read(p []byte) (int, error) { return c.canned.Read(p[:min(len(p), c.step)]) }
+func (c *dripping) Read(p []byte) (int, error) { return c.Script.Read(p[:min(len(p), c.step)]) }
 
 func upstreamReads(t *testing.T, raw []byte, req *http.Request, step, size int) (answer, error) {
-	nc := &dripping{canned{answer: bytes.NewReader(raw)}, step}
+	nc := &dripping{wiretest.NewScript(raw), step}
 	tr := &Transport{
 		Origin: &url.URL{Scheme: "http", Host: "origin.test"}, MaxResponseHeaderBytes: oracleHeadLimit,
 		Dial: func(context.Context, string, string) (net.Conn, error) { return nc, nil },
@@ -117,7 +120,7 @@ func upstreamReads(t *testing.T, raw []byte, req *http.Request, step, size int) 
 	if resp.Body == http.NoBody || err == io.EOF {
 		err = nil
 	}
-	used := len(raw) - nc.answer.Len() - len(x.c.buffered())
+	used := len(raw) - nc.Left() - len(x.c.buffered())
 	// What has not been received yet is for the look into the socket to find.
 	if idle := tr.Stats().Idle == 1; idle != (err == nil && x.keep && len(x.c.buffered()) == 0 && x.c.readErr == nil) {
 		t.Errorf("idle = %v with keep %v, %d bytes left over, errors %v, %v", idle, x.keep, len(x.c.buffered()), err, x.c.readErr)
@@ -134,7 +137,8 @@ func stricter(raw []byte, want answer) bool {
 	var lines [][]byte
 	for line := range bytes.Lines(raw[:want.used]) {
 		lines = append(lines, line)
-		if bytes.HasPrefix(line, []byte("HTTP/1.")) && !plainEach(bytes.TrimRight(line, "\r\n")) || bytes.Contains(line, []byte("\r\r\n")) { // in the reason
+		if bytes.HasPrefix(line, []byte("HTTP/1.")) && !plainEach(bytes.TrimRight(line, "\r\n")) ||
+			bytes.Contains(line, []byte("\r\r\n")) { // in the reason
 			return true
 		}
 	}
@@ -160,33 +164,60 @@ func attacks() []string {
 	var all []string
 	for _, fields := range []string{
 		"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 05\r\n", "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n",
-		"Content-Length: -5\r\n", "Content-Length: 0x5\r\n", "Content-Length: 5_0\r\n", "Content-Length: 5 5\r\n", "Content-Length:\r\n", "Content-Length: \t5\t \r\n",
-		"Content-Length: 9223372036854775807\r\n", "Content-Length: 9223372036854775808\r\n", "Content-Length: 18446744073709551621\r\n", "Content-Length : 5\r\n",
-		"Content-Length: 5\r\n 0\r\n", "Content-Length:\r\n 5\r\n", "cOnTeNt-LeNgTh: 5\r\n", "Content_Length: 5\r\n", "Content-Length: 5\x00\r\n", "\vContent-Length: 5\r\n", " Content-Length: 5\r\n",
-		chunked, chunked + chunked, chunked + "Content-Length: 5\r\n", "Transfer-Encoding: CHUNKED\r\n", "Transfer-Encoding: chun\u212aed\r\n", "Transfer-Encoding: chunked, identity\r\n",
-		"Transfer-Encoding: identity\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding:\r\n chunked\r\n", "Transfer-Encoding: \vchunked\r\n", "Transfer-Encoding : chunked\r\n", "Transfer-Encoding:\tchunked\t\r\n",
-		"Connection: close\r\n", "Connection: x, CLOSE\r\nContent-Length: 5\r\n", "Connection: keep-alive\r\nConnection: close\r\nContent-Length: 5\r\n", "Connection: closed\r\nContent-Length: 5\r\n",
-		"X: a\r\n b\r\n\t c\r\nX: d\r\n", "X: a\r\n \r\n", "X:\r\n \r\n a\r\n", "X: a\r\n\x01b\r\n", "X: a\rb\r\n", "X: a\r\r\n", "X: a\nY: b\r\n", "no colon\r\n", ": a\r\n", "X\t: a\r\n", "X Y : a\r\n", "X\u00fc: a\r\n", "X: \u00fc\x80\xff\r\n", "X: a\x7f\r\n", "x-a-b-: c\r\nX--a: b\r\n1a: b\r\n", "Set-Cookie: a\r\nset-cookie: b\r\nSET-COOKIE: c\r\n", "Pragma: no-cache\r\n", "Pragma: no-cache\r\nCache-Control: private\r\n",
+		"Content-Length: -5\r\n", "Content-Length: 0x5\r\n", "Content-Length: 5_0\r\n", "Content-Length: 5 5\r\n", "Content-Length:\r\n",
+		"Content-Length: \t5\t \r\n",
+		"Content-Length: 9223372036854775807\r\n", "Content-Length: 9223372036854775808\r\n", "Content-Length: 18446744073709551621\r\n",
+		"Content-Length : 5\r\n",
+		"Content-Length: 5\r\n 0\r\n", "Content-Length:\r\n 5\r\n", "cOnTeNt-LeNgTh: 5\r\n", "Content_Length: 5\r\n", "Content-Length: 5\x00\r\n",
+		"\vContent-Length: 5\r\n", " Content-Length: 5\r\n",
+		chunked, chunked + chunked, chunked + "Content-Length: 5\r\n", "Transfer-Encoding: CHUNKED\r\n", "Transfer-Encoding: chun\u212aed\r\n",
+		"Transfer-Encoding: chunked, identity\r\n",
+		"Transfer-Encoding: identity\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding:\r\n chunked\r\n",
+		"Transfer-Encoding: \vchunked\r\n", "Transfer-Encoding : chunked\r\n", "Transfer-Encoding:\tchunked\t\r\n",
+		"Connection: close\r\n", "Connection: x, CLOSE\r\nContent-Length: 5\r\n",
+		"Connection: keep-alive\r\nConnection: close\r\nContent-Length: 5\r\n", "Connection: closed\r\nContent-Length: 5\r\n",
+		"X: a\r\n b\r\n\t c\r\nX: d\r\n", "X: a\r\n \r\n", "X:\r\n \r\n a\r\n", "X: a\r\n\x01b\r\n", "X: a\rb\r\n", "X: a\r\r\n",
+		"X: a\nY: b\r\n", "no colon\r\n", ": a\r\n", "X\t: a\r\n", "X Y : a\r\n", "X\u00fc: a\r\n", "X: \u00fc\x80\xff\r\n", "X: a\x7f\r\n",
+		"x-a-b-: c\r\nX--a: b\r\n1a: b\r\n", "Set-Cookie: a\r\nset-cookie: b\r\nSET-COOKIE: c\r\n", "Pragma: no-cache\r\n",
+		"Pragma: no-cache\r\nCache-Control: private\r\n",
 		"Trailer: X-T, y\r\n" + chunked, "Trailer: Content-Length\r\n" + chunked, "Trailer: X-T\r\nContent-Length: 5\r\n", "Trailer: ,\r\n" + chunked,
-		"X: " + strings.Repeat("a", readBuffer) + "\r\n", "X: " + strings.Repeat("a", oracleHeadLimit) + "\r\n", strings.Repeat("A: b\r\n", maxFields), strings.Repeat("A: b\r\n", maxFields+1),
+		"X: " + strings.Repeat("a", readBuffer) + "\r\n", "X: " + strings.Repeat("a", oracleHeadLimit) + "\r\n",
+		strings.Repeat("A: b\r\n", maxFields), strings.Repeat("A: b\r\n", maxFields+1),
 	} {
 		for _, body := range []string{"hello", "5\r\nhello\r\n0\r\n\r\n", "0\r\nX-T: 1\r\n\r\n" + ok + "\r\n"} {
 			all = append(all, ok+fields+"\r\n"+body)
 		}
 	}
 	for _, status := range []string{
-		"HTTP/1.1 200\r\n", "HTTP/1.1 200 \r\n", "HTTP/1.1  200  OK  \r\n", "HTTP/1.1\t200 OK\r\n", "HTTP/1.1 200OK\r\n", "HTTP/1.1 0200 OK\r\n", "HTTP/1.1 +20 OK\r\n", "HTTP/1.1 -20 OK\r\n", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1 099 OK\r\n", "HTTP/1.1 1000\r\n",
-		"HTTP/1.7 200 OK\r\n", "HTTP/1.10 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "HTTP/0.9 200 OK\r\n", "http/1.1 200 OK\r\n", " HTTP/1.1 200 OK\r\n", "\r\nHTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\n", "HTTP/1.1 200 O\x00K\r\n", "HTTP/1.1 200 O\rK\r\n", "HTTP/1.1 200 \u00fc\r\n", "ICY 200 OK\r\n",
-		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", "HTTP/1.0 200 OK\r\nConnection: close, keep-alive\r\n", "HTTP/1.0 200 OK\r\n" + chunked, "HTTP/1.1 204 No Content\r\n", "HTTP/1.1 204 No Content\r\n" + chunked, "HTTP/1.1 304 Not Modified\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: x\r\n", "HTTP/1.1 799 Odd\r\n",
-		"HTTP/1.1 101 Switching Protocols\r\n\r\n" + ok, "HTTP/1.1 103 Early Hints\r\n\r\n" + ok, "HTTP/1.1 103 Early Hints\nContent-Length: 5\r\n\r\n" + ok, "HTTP/1.1 100 Continue\r\nContent-Length: x\r\n\r\n" + ok, strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 17) + ok,
+		"HTTP/1.1 200\r\n", "HTTP/1.1 200 \r\n", "HTTP/1.1  200  OK  \r\n", "HTTP/1.1\t200 OK\r\n", "HTTP/1.1 200OK\r\n", "HTTP/1.1 0200 OK\r\n",
+		"HTTP/1.1 +20 OK\r\n", "HTTP/1.1 -20 OK\r\n", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1 099 OK\r\n", "HTTP/1.1 1000\r\n",
+		"HTTP/1.7 200 OK\r\n", "HTTP/1.10 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "HTTP/0.9 200 OK\r\n", "http/1.1 200 OK\r\n",
+		" HTTP/1.1 200 OK\r\n", "\r\nHTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\n", "HTTP/1.1 200 O\x00K\r\n", "HTTP/1.1 200 O\rK\r\n",
+		"HTTP/1.1 200 \u00fc\r\n", "ICY 200 OK\r\n",
+		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", "HTTP/1.0 200 OK\r\nConnection: close, keep-alive\r\n", "HTTP/1.0 200 OK\r\n" + chunked,
+		"HTTP/1.1 204 No Content\r\n", "HTTP/1.1 204 No Content\r\n" + chunked, "HTTP/1.1 304 Not Modified\r\n",
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: x\r\n", "HTTP/1.1 799 Odd\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n" + ok, "HTTP/1.1 103 Early Hints\r\n\r\n" + ok,
+		"HTTP/1.1 103 Early Hints\nContent-Length: 5\r\n\r\n" + ok, "HTTP/1.1 100 Continue\r\nContent-Length: x\r\n\r\n" + ok,
+		strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 17) + ok,
 	} {
 		all = append(all, status+"\r\nhello", status+"Content-Length: 5\r\n\r\nhello", status+"Content-Length: 5\r\n\r\nhello"+okBody("evil"))
 	}
 	for _, body := range []string{
-		"0\r\n\r\n", "0\r\n\r\nstray", "00000000000000000\r\n\r\n", "0000000000000005\r\nhello\r\n0\r\n\r\n", "00000000000000005\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\r\n0\n\n", "5\r\nhello\r\n0\r\n\n", "5\r\nhello\r\n0\r\n", "5\r\nhello\r\n", "5\r\nhel",
-		"5;a=b\r\nhello\r\n0;c\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n", "5 \t\r\nhello\r\n0\r\n\r\n", " 5\r\nhello\r\n0\r\n\r\n", "5;a\nb\r\nhello\r\n0\r\n\r\n", "5;a\rb\r\nhello\r\n0\r\n\r\n", "5\r\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", ";\r\nhello\r\n0\r\n\r\n", "\r\n0\r\n\r\n", "5;" + strings.Repeat("a", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n", strings.Repeat("1;"+strings.Repeat("a", 500)+"\r\nx\r\n", 60) + "0\r\n\r\n", strings.Repeat("1\r\nx\r\n", 3000) + "0\r\n\r\n",
-		"FFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n", "7fffffffffffffff\r\nhello\r\n0\r\n\r\n", "8000000000000005\r\nhello\r\n0\r\n\r\n", "10000000000000005\r\nhello\r\n0\r\n\r\n", "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
-		"0\r\nX: y\r\n\r\n", "0\r\nX: y\r\nx: z\r\n\r\nstray", "0\r\nX: y\n\r\n", "0\r\nX: y\r\n z\r\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\nno colon\r\n\r\n", "0\r\n\nX: y\r\n\r\n", "0\r\nX: \x00\r\n\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX: y\n\n" + okBody("evil"), "0\r\nContent-Length: 5\r\n\r\n", "0\r\nX: " + strings.Repeat("a", readBuffer) + "\r\n\r\n", "0\r\nX: " + strings.Repeat("a", readBuffer-7) + "\r\n\r\n",
+		"0\r\n\r\n", "0\r\n\r\nstray", "00000000000000000\r\n\r\n", "0000000000000005\r\nhello\r\n0\r\n\r\n",
+		"00000000000000005\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n",
+		"5\r\nhello0\r\n\r\n", "5\r\nhello\r\n0\n\n", "5\r\nhello\r\n0\r\n\n", "5\r\nhello\r\n0\r\n", "5\r\nhello\r\n", "5\r\nhel",
+		"5;a=b\r\nhello\r\n0;c\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n", "5 \t\r\nhello\r\n0\r\n\r\n", " 5\r\nhello\r\n0\r\n\r\n",
+		"5;a\nb\r\nhello\r\n0\r\n\r\n", "5;a\rb\r\nhello\r\n0\r\n\r\n", "5\r\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n",
+		"-5\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", ";\r\nhello\r\n0\r\n\r\n", "\r\n0\r\n\r\n",
+		"5;" + strings.Repeat("a", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n",
+		strings.Repeat("1;"+strings.Repeat("a", 500)+"\r\nx\r\n", 60) + "0\r\n\r\n", strings.Repeat("1\r\nx\r\n", 3000) + "0\r\n\r\n",
+		"FFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n", "7fffffffffffffff\r\nhello\r\n0\r\n\r\n", "8000000000000005\r\nhello\r\n0\r\n\r\n",
+		"10000000000000005\r\nhello\r\n0\r\n\r\n", "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+		"0\r\nX: y\r\n\r\n", "0\r\nX: y\r\nx: z\r\n\r\nstray", "0\r\nX: y\n\r\n", "0\r\nX: y\r\n z\r\n\r\n", "0\r\nX : y\r\n\r\n",
+		"0\r\nno colon\r\n\r\n", "0\r\n\nX: y\r\n\r\n", "0\r\nX: \x00\r\n\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX: y\n\n" + okBody("evil"),
+		"0\r\nContent-Length: 5\r\n\r\n", "0\r\nX: " + strings.Repeat("a", readBuffer) + "\r\n\r\n",
+		"0\r\nX: " + strings.Repeat("a", readBuffer-7) + "\r\n\r\n",
 	} {
 		all = append(all, ok+chunked+"\r\n"+body, ok+chunked+"Trailer: X\r\n\r\n5\r\nhello\r\n"+body)
 	}

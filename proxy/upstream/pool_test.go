@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestIdleConnectionsAgeOutWithoutAnyRequest(t *testing.T) {
@@ -73,13 +75,13 @@ func TestOldConnectionTakesNoNewRequest(t *testing.T) {
 }
 
 func TestRetiredConnectionIsNeitherKeptNorTaken(t *testing.T) {
-	o := listen(t, nil, answering(okEmpty))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 	tr := transport(t, o)
 	mustDo(t, tr, get(t, o))
 	tr.pool.idle[0].retire = time.Now() // grew old while idle
 	resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", nil, 0))
-	if err != nil || resp.StatusCode != 200 || o.accepted.Load() != 2 {
-		t.Errorf("err = %v, connections = %d, want 2", err, o.accepted.Load())
+	if err != nil || resp.StatusCode != 200 || o.Accepted.Load() != 2 {
+		t.Errorf("err = %v, connections = %d, want 2", err, o.Accepted.Load())
 	}
 	old := transport(t, o, func(tr *Transport) { tr.MaxConnAge = 1 }) // grew old while busy
 	mustDo(t, old, get(t, o))
@@ -91,9 +93,9 @@ func TestRetiredConnectionIsNeitherKeptNorTaken(t *testing.T) {
 // The connection that a waiting request is given may have been closed by
 // upstream: the request dials in its place.
 func TestWaiterIsNotGivenAClosedConnection(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		_, _, _ = p.request()
-		p.say(okBody("hello"))
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.Say(okBody("hello"))
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.MaxConns = 1 })
 	first, err := tr.RoundTrip(get(t, o))
@@ -104,23 +106,23 @@ func TestWaiterIsNotGivenAClosedConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := first.Body.(*exchange).c
-	eventually(t, "FIN arrives", func() bool { return !c.live.ok(0) })
+	wiretest.Eventually(t, "FIN arrives", func() bool { return !c.live.ok(0) })
 	done := make(chan error)
 	go func() {
 		_, _, err := do(tr, newRequest(t.Context(), o, "POST", "/", nil, 0))
 		done <- err
 	}()
-	eventually(t, "second request waits", func() bool { return tr.Stats().Waiting == 1 })
+	wiretest.Eventually(t, "second request waits", func() bool { return tr.Stats().Waiting == 1 })
 	if _, err := io.ReadAll(first.Body); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("second request: %v, want it served on a new connection", err)
 	}
-	if o.accepted.Load() != 2 {
-		t.Errorf("connections = %d, want 2", o.accepted.Load())
+	if o.Accepted.Load() != 2 {
+		t.Errorf("connections = %d, want 2", o.Accepted.Load())
 	}
-	eventually(t, "all is closed", func() bool { tr.CloseIdleConnections(); return tr.Stats().Open == 0 })
+	wiretest.Eventually(t, "all is closed", func() bool { tr.CloseIdleConnections(); return tr.Stats().Open == 0 })
 }
 
 func TestRequestsWaitForAConnectionInOrder(t *testing.T) {

@@ -8,16 +8,18 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // sent returns what upstream received of req, byte for byte.
 func sent(t *testing.T, change func(*http.Request)) string {
 	t.Helper()
 	var raw bytes.Buffer
-	o := listen(t, nil, func(p *peer) {
-		p.br.Reset(io.TeeReader(p.Conn, &raw))
-		if _, _, err := p.request(); err == nil {
-			p.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		p.Reader.Reset(io.TeeReader(p.Conn, &raw))
+		if _, _, err := p.Request(); err == nil {
+			p.Say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
 	tr := transport(t, o)
@@ -83,16 +85,16 @@ func TestRequestOnTheWire(t *testing.T) {
 func TestChunksCarryEveryPiece(t *testing.T) {
 	want := strings.Repeat("abcdefghijklmnop", 10_000)
 	for _, length := range []int64{-1, int64(len(want))} {
-		var got []byte
-		o := listen(t, nil, func(p *peer) {
-			_, got, _ = p.request()
-			p.say(okEmpty)
-			p.untilCut()
+		var got string
+		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+			_, got, _ = p.Request()
+			p.Say(okEmpty)
+			p.UntilCut()
 		})
 		tr := transport(t, o)
 		mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", stream(want), length))
 		tr.CloseIdleConnections()
-		if string(got) != want {
+		if got != want {
 			t.Errorf("length %d: upstream read %d bytes, want %d equal ones", length, len(got), len(want))
 		}
 	}
@@ -125,7 +127,7 @@ func TestInvalidRequestIsRefusedBeforeDialling(t *testing.T) {
 		{"memory shorter than its Len", func(r *http.Request) { r.Body, r.ContentLength = wrongLen{mem("canary"), 7}, 7 }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := listen(t, nil, answering(okEmpty))
+			o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 			tr := transport(t, o)
 			req := get(t, o)
 			tc.change(req)
@@ -138,7 +140,7 @@ func TestInvalidRequestIsRefusedBeforeDialling(t *testing.T) {
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("err = %q holds a value", err)
 			}
-			if got := o.accepted.Load(); got != 0 {
+			if got := o.Accepted.Load(); got != 0 {
 				t.Errorf("connections = %d, want 0", got)
 			}
 			if counted && body.closed.Load() != 1 {
@@ -190,8 +192,8 @@ func TestBrokenBodyLeavesIncompleteRequest(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			seen := make(chan error, 1)
-			o := listen(t, nil, func(p *peer) {
-				_, _, err := p.request()
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				_, _, err := p.Request()
 				seen <- err
 			})
 			tr := transport(t, o)
@@ -200,7 +202,7 @@ func TestBrokenBodyLeavesIncompleteRequest(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Errorf("err = %v, want %v in it", err, tc.want)
 			}
-			if <-seen == nil || o.executed.Load() != 0 {
+			if <-seen == nil || o.Complete.Load() != 0 {
 				t.Error("upstream took it for a complete request")
 			}
 			if n := tc.body.(*streamBody).closed.Load(); n != 1 {
@@ -219,7 +221,7 @@ type idleReader struct{}
 func (idleReader) Read([]byte) (int, error) { return 0, nil }
 
 func TestRequestIsNotModified(t *testing.T) {
-	o := listen(t, nil, answering(okEmpty))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
 	tr := transport(t, o)
 	body := mem("hello")
 	req := newRequest(t.Context(), o, "POST", "/v1/x", body, 0)

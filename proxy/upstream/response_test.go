@@ -6,18 +6,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // answered serves raw as the answer to every request and sends two requests.
 // It returns the first answer and the number of connections both took.
 func answered(t *testing.T, method, raw string, closing bool) (*http.Response, string, error, int64) {
 	t.Helper()
-	o := listen(t, nil, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			if _, _, err := p.request(); err != nil {
+			if _, _, err := p.Request(); err != nil {
 				return
 			}
-			p.say(raw)
+			p.Say(raw)
 			if closing {
 				return
 			}
@@ -26,7 +28,7 @@ func answered(t *testing.T, method, raw string, closing bool) (*http.Response, s
 	tr := transport(t, o)
 	resp, body, err := do(tr, newRequest(t.Context(), o, method, "/", nil, 0))
 	_, _, _ = do(tr, newRequest(t.Context(), o, method, "/", nil, 0))
-	return resp, body, err, o.accepted.Load()
+	return resp, body, err, o.Accepted.Load()
 }
 
 func TestAnswerFraming(t *testing.T) {
@@ -60,8 +62,11 @@ func TestAnswerFraming(t *testing.T) {
 		{"same length twice", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
 		{"bare LF", "GET", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhe", false, "he", 2},
 		{"folded line", "GET", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
-		{"head longer than the buffer", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", readBuffer) + "\r\nContent-Length: 2\r\n\r\nhe", false, "he", 2},
-		{"interim answers", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 What\r\n\r\n" + okBody("hello"), false, "hello", 1},
+		{"head longer than the buffer", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", readBuffer) + "\r\nContent-Length: 2\r\n\r\nhe",
+			false, "he", 2},
+		{"interim answers", "GET",
+			"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 What\r\n\r\n" +
+				okBody("hello"), false, "hello", 1},
 		{"odd status", "GET", "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", false, "", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -131,7 +136,7 @@ func TestNothingIsDecompressed(t *testing.T) {
 }
 
 func TestConnectionIsIdleAtEOFBeforeClose(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	resp, err := tr.RoundTrip(get(t, o))
 	if err != nil {
@@ -162,7 +167,7 @@ func TestClosingUnreadBody(t *testing.T) {
 		{"chunked: closed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := listen(t, nil, answering(tc.raw))
+			o := wiretest.Listen(t, nil, wiretest.Answering(tc.raw))
 			tr := transport(t, o)
 			resp, err := tr.RoundTrip(get(t, o))
 			if err != nil {

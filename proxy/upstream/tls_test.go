@@ -3,14 +3,9 @@ package upstream
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"slices"
@@ -18,70 +13,26 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-// authority signs certificates for the tests.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-var ca = sync.OnceValue(newAuthority)
-
-func newAuthority() *authority {
-	a := &authority{pool: x509.NewCertPool()}
-	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test root"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, _ := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
-	a.cert, _ = x509.ParseCertificate(der)
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "origin"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if change != nil {
-		change(template)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func serverTLS(t testing.TB) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{ca().issue(t, nil)}}
-}
+var ca = sync.OnceValue(wiretest.NewAuthority)
 
 // trusting makes the transport trust the test authority.
-func trusting(tr *Transport) { tr.TLS = &tls.Config{RootCAs: ca().pool} }
+func trusting(tr *Transport) { tr.TLS = &tls.Config{RootCAs: ca().Pool()} }
 
 func TestTLSIsVerified(t *testing.T) {
 	self := func(t *testing.T) *tls.Config {
-		return &tls.Config{Certificates: []tls.Certificate{newAuthority().issue(t, nil)}}
+		return wiretest.NewAuthority().Server()
 	}
 	issued := func(change func(*x509.Certificate)) func(t *testing.T) *tls.Config {
 		return func(t *testing.T) *tls.Config {
-			return &tls.Config{Certificates: []tls.Certificate{ca().issue(t, change)}}
+			return ca().Server(change)
 		}
 	}
 	changed := func(change func(*tls.Config)) func(t *testing.T) *tls.Config {
-		return func(t *testing.T) *tls.Config { c := serverTLS(t); change(c); return c }
+		return func(t *testing.T) *tls.Config { c := ca().Server(); change(c); return c }
 	}
 	for _, tc := range []struct {
 		name   string
@@ -98,14 +49,14 @@ func TestTLSIsVerified(t *testing.T) {
 		})},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := listen(t, tc.config(t), answering(okEmpty))
+			o := wiretest.Listen(t, tc.config(t), wiretest.Answering(okEmpty))
 			tr := transport(t, o, trusting)
 			// Neither may weaken anything.
 			tr.TLS.InsecureSkipVerify = true
 			tr.TLS.MinVersion = tls.VersionTLS10
 			_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", nil, 0))
 			wantError(t, err, OpTLS, NotSent)
-			if got := o.executed.Load(); got != 0 {
+			if got := o.Complete.Load(); got != 0 {
 				t.Errorf("executed = %d, want 0", got)
 			}
 			if s := tr.Stats(); s.Open != 0 {
@@ -117,9 +68,9 @@ func TestTLSIsVerified(t *testing.T) {
 
 func TestTLSRoundTripsAndReuse(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		config := serverTLS(t)
+		config := ca().Server()
 		config.MaxVersion, config.NextProtos = version, []string{"h2", "http/1.1"}
-		o := listen(t, config, answering(okBody("hello")))
+		o := wiretest.Listen(t, config, wiretest.Answering(okBody("hello")))
 		tr := transport(t, o, trusting)
 		for range 5 {
 			resp, body := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", stream("x"), -1))
@@ -127,14 +78,14 @@ func TestTLSRoundTripsAndReuse(t *testing.T) {
 				t.Errorf("body %q over %x, %q", body, resp.TLS.Version, resp.TLS.NegotiatedProtocol)
 			}
 		}
-		if got := o.accepted.Load(); got != 1 {
+		if got := o.Accepted.Load(); got != 1 {
 			t.Errorf("TLS %x: connections = %d, want 1", version, got)
 		}
 	}
 }
 
 func TestTLSSessionIsResumed(t *testing.T) {
-	o := listen(t, serverTLS(t), answering(okBody("hello")))
+	o := wiretest.Listen(t, ca().Server(), wiretest.Answering(okBody("hello")))
 	tr := transport(t, o, trusting)
 	for i := range 3 {
 		resp, _ := mustDo(t, tr, get(t, o))
@@ -147,8 +98,8 @@ func TestTLSSessionIsResumed(t *testing.T) {
 
 // A resumed session would go on under the certificate that began it.
 func TestReplacedClientCertificateIsShownOnTheNextConnection(t *testing.T) {
-	config := serverTLS(t)
-	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, ca().pool
+	config := ca().Server()
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, ca().Pool()
 	var mu sync.Mutex // guards seen
 	var seen []string
 	config.VerifyConnection = func(state tls.ConnectionState) error {
@@ -157,11 +108,11 @@ func TestReplacedClientCertificateIsShownOnTheNextConnection(t *testing.T) {
 		seen = append(seen, state.PeerCertificates[0].Subject.CommonName)
 		return nil
 	}
-	o := listen(t, config, answering(okBody("hello")))
+	o := wiretest.Listen(t, config, wiretest.Answering(okBody("hello")))
 	names := []string{"first", "second"}
 	tr := transport(t, o, trusting, func(tr *Transport) {
 		tr.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			issued := ca().issue(t, func(c *x509.Certificate) {
+			issued := ca().Issue(func(c *x509.Certificate) {
 				c.Subject.CommonName, c.ExtKeyUsage = names[0], []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 			})
 			return &issued, nil
@@ -193,9 +144,9 @@ func TestBytesAfterAnswerHiddenInTLS(t *testing.T) {
 		{"close_notify in the same segment", []string{okBody("hello"), ""}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := listen(t, nil, func(p *peer) {
-				held := &heldConn{Conn: p.tcp}
-				config := serverTLS(t)
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				held := &heldConn{Conn: p.TCP}
+				config := ca().Server()
 				config.SessionTicketsDisabled = true
 				config.DynamicRecordSizingDisabled = true
 				tc2 := tls.Server(held, config)
@@ -211,11 +162,11 @@ func TestBytesAfterAnswerHiddenInTLS(t *testing.T) {
 					}
 					_, _ = io.WriteString(tc2, record)
 				}
-				_ = p.tcp.SetWriteDeadline(time.Time{}) // CloseWrite has set one
-				_, _ = p.tcp.Write(held.held.Bytes())   // all in one segment
-				_, _ = io.Copy(io.Discard, p.tcp)
+				_ = p.TCP.SetWriteDeadline(time.Time{}) // CloseWrite has set one
+				_, _ = p.TCP.Write(held.held.Bytes())   // all in one segment
+				_, _ = io.Copy(io.Discard, p.TCP)
 			})
-			o.url.Scheme = "https"
+			o.URL.Scheme = "https"
 			tr := transport(t, o, trusting)
 			_, body := mustDo(t, tr, get(t, o))
 			if strings.Contains(body, "evil") {
@@ -244,15 +195,15 @@ func (c *heldConn) Write(p []byte) (int, error) {
 
 func TestTLSEndWithoutCloseNotifyIsTruncation(t *testing.T) {
 	for _, polite := range []bool{true, false} {
-		o := listen(t, serverTLS(t), func(p *peer) {
-			_, _, _ = p.request()
-			p.say("HTTP/1.1 200 OK\r\n\r\nhello")
+		o := wiretest.Listen(t, ca().Server(), func(p *wiretest.Peer) {
+			_, _, _ = p.Request()
+			p.Say("HTTP/1.1 200 OK\r\n\r\nhello")
 			if polite {
 				_ = p.Conn.(*tls.Conn).CloseWrite()
 			} else {
-				_ = p.tcp.CloseWrite()
+				_ = p.TCP.CloseWrite()
 			}
-			p.untilCut()
+			p.UntilCut()
 		})
 		tr := transport(t, o, trusting)
 		_, body, err := do(tr, get(t, o))
@@ -269,9 +220,9 @@ func TestTLSEndWithoutCloseNotifyIsTruncation(t *testing.T) {
 }
 
 func TestTLSCutMidRequestIsUnknown(t *testing.T) {
-	o := listen(t, serverTLS(t), func(p *peer) {
-		_, _ = p.br.ReadByte()
-		p.cut(true)
+	o := wiretest.Listen(t, ca().Server(), func(p *wiretest.Peer) {
+		_, _ = p.Reader.ReadByte()
+		p.Cut(true)
 	})
 	tr := transport(t, o, trusting)
 	_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", mem("x"), 1))
@@ -280,15 +231,15 @@ func TestTLSCutMidRequestIsUnknown(t *testing.T) {
 
 func TestIdleConnectionEndsWithCloseNotify(t *testing.T) {
 	lastRecord := make(chan byte, 1)
-	config := serverTLS(t)
+	config := ca().Server()
 	config.MaxVersion = tls.VersionTLS12 // where an alert is visible from outside
-	o := listen(t, nil, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		var raw bytes.Buffer
-		p.Conn = tls.Server(&teeConn{p.tcp, &raw}, config)
-		p.br = bufio.NewReader(p.Conn)
-		_, _, _ = p.request()
-		p.say(okEmpty)
-		p.untilCut()
+		p.Conn = tls.Server(&teeConn{p.TCP, &raw}, config)
+		p.Reader = bufio.NewReader(p.Conn)
+		_, _, _ = p.Request()
+		p.Say(okEmpty)
+		p.UntilCut()
 		var kind byte
 		for raw.Len() >= 5 {
 			header := raw.Next(5)
@@ -297,7 +248,7 @@ func TestIdleConnectionEndsWithCloseNotify(t *testing.T) {
 		}
 		lastRecord <- kind
 	})
-	o.url.Scheme = "https"
+	o.URL.Scheme = "https"
 	tr := transport(t, o, trusting)
 	mustDo(t, tr, get(t, o))
 	tr.CloseIdleConnections()

@@ -1,9 +1,13 @@
 package upstream
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
+)
 
 func TestTraceHasTheTimeOfTheDial(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	for i := range 2 {
 		var trace Trace

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // endless gives bytes until it is closed, and counts its Close calls.
@@ -33,10 +34,10 @@ func TestEarlyAnswerDuringUpload(t *testing.T) {
 	for _, how := range []string{"read to the end", "closed unread"} {
 		for _, length := range []int64{-1, 1 << 40} {
 			t.Run(how, func(t *testing.T) {
-				o := listen(t, nil, func(p *peer) {
-					if _, err := http.ReadRequest(p.br); err == nil {
-						p.say(tooLarge)
-						p.untilCut()
+				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+					if _, err := http.ReadRequest(p.Reader); err == nil {
+						p.Say(tooLarge)
+						p.UntilCut()
 					}
 				})
 				tr := transport(t, o)
@@ -54,7 +55,7 @@ func TestEarlyAnswerDuringUpload(t *testing.T) {
 					}
 				}
 				resp.Body.Close()
-				eventually(t, "request body is closed", func() bool { return body.closed.Load() == 1 })
+				wiretest.Eventually(t, "request body is closed", func() bool { return body.closed.Load() == 1 })
 				if s := tr.Stats(); s.Open != 0 {
 					t.Errorf("Stats() = %+v, want the connection closed", s)
 				}
@@ -64,10 +65,10 @@ func TestEarlyAnswerDuringUpload(t *testing.T) {
 }
 
 func TestEarlyAnswerWithoutBodyEndsUpload(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		if _, err := http.ReadRequest(p.br); err == nil {
-			p.say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
-			p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, err := http.ReadRequest(p.Reader); err == nil {
+			p.Say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+			p.UntilCut()
 		}
 	})
 	tr := transport(t, o)
@@ -81,10 +82,10 @@ func TestEarlyAnswerWithoutBodyEndsUpload(t *testing.T) {
 // The app's body blocks in Read while upstream answers early: closing the
 // answer closes the body, which ends the Read.
 func TestEarlyAnswerWhileBodyReadBlocks(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		if _, err := http.ReadRequest(p.br); err == nil {
-			p.say(tooLarge)
-			p.untilCut()
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, err := http.ReadRequest(p.Reader); err == nil {
+			p.Say(tooLarge)
+			p.UntilCut()
 		}
 	})
 	tr := transport(t, o)
@@ -96,7 +97,7 @@ func TestEarlyAnswerWhileBodyReadBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	eventually(t, "body is closed", func() bool { return body.closed.Load() == 1 })
+	wiretest.Eventually(t, "body is closed", func() bool { return body.closed.Load() == 1 })
 	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("Write to the app's end: %v, want ErrClosedPipe", err)
 	}
@@ -107,15 +108,15 @@ func TestAnswerSentBeforeUpstreamClosedIsReturned(t *testing.T) {
 		"chunks": &endless{}, "length": &endless{}, "memory": mem(strings.Repeat("x", smallBody)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := listen(t, nil, func(p *peer) {
-				if _, err := http.ReadRequest(p.br); err != nil {
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				if _, err := http.ReadRequest(p.Reader); err != nil {
 					return
 				}
-				p.say(tooLarge)
+				p.Say(tooLarge)
 				// Half close, then read on a little: the answer is in the
 				// client's kernel before the reset that follows.
-				_ = p.tcp.CloseWrite()
-				_, _ = io.CopyN(io.Discard, p.br, 40<<10)
+				_ = p.TCP.CloseWrite()
+				_, _ = io.CopyN(io.Discard, p.Reader, 40<<10)
 			})
 			tr := transport(t, o)
 			length := map[string]int64{"chunks": -1, "length": 1 << 40}[name]
@@ -137,18 +138,18 @@ func TestAnswerSentBeforeUpstreamClosedIsReturned(t *testing.T) {
 }
 
 func TestStreamingBothWaysKeepsTheConnection(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		for {
-			req, err := http.ReadRequest(p.br)
+			req, err := http.ReadRequest(p.Reader)
 			if err != nil {
 				return
 			}
-			p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			p.Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 			lines := bufio.NewScanner(req.Body)
 			for lines.Scan() {
-				p.say("6\r\necho " + lines.Text() + "\r\n")
+				p.Say("6\r\necho " + lines.Text() + "\r\n")
 			}
-			p.say("0\r\n\r\n")
+			p.Say("0\r\n\r\n")
 		}
 	})
 	tr := transport(t, o)
@@ -173,17 +174,17 @@ func TestStreamingBothWaysKeepsTheConnection(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	if got := o.accepted.Load(); got != 1 {
+	if got := o.Accepted.Load(); got != 1 {
 		t.Errorf("connections = %d, want 1: upload and answer were both complete", got)
 	}
 }
 
 // A body that fails after an early answer does not take the answer away.
 func TestBodyFailureAfterEarlyAnswer(t *testing.T) {
-	o := listen(t, nil, func(p *peer) {
-		if _, err := http.ReadRequest(p.br); err == nil {
-			p.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nb")
-			p.afterFirstByte(func() { p.say("ig") })
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		if _, err := http.ReadRequest(p.Reader); err == nil {
+			p.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nb")
+			afterFirstByte(p, func() { p.Say("ig") })
 		}
 	})
 	tr := transport(t, o)
@@ -197,7 +198,7 @@ func TestBodyFailureAfterEarlyAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	pw.CloseWithError(io.ErrUnexpectedEOF)
-	eventually(t, "body is closed", func() bool { return body.closed.Load() == 1 })
+	wiretest.Eventually(t, "body is closed", func() bool { return body.closed.Load() == 1 })
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "big" {
 		t.Errorf("body, err = %q, %v, want big", got, err)
 	}
@@ -209,16 +210,16 @@ func TestBodyFailureAfterEarlyAnswer(t *testing.T) {
 
 // afterFirstByte calls f once a first byte has come, then blocks until the client
 // is gone.
-func (p *peer) afterFirstByte(f func()) {
-	_, _ = p.br.ReadByte()
+func afterFirstByte(p *wiretest.Peer, f func()) {
+	_, _ = p.Reader.ReadByte()
 	f()
-	p.untilCut()
+	p.UntilCut()
 }
 
 // brokenPipe takes the first bytes of a request and then fails, like a socket
 // whose peer has closed; the answer is there only afterwards.
 type brokenPipe struct {
-	canned
+	*wiretest.Script
 	left   int
 	broken chan struct{}
 	once   sync.Once
@@ -236,7 +237,7 @@ func (c *brokenPipe) Write(p []byte) (int, error) {
 
 func (c *brokenPipe) Read(p []byte) (int, error) {
 	<-c.broken
-	return c.canned.Read(p)
+	return c.Script.Read(p)
 }
 
 func TestAnswerAfterBrokenWriteIsReturned(t *testing.T) {
@@ -249,8 +250,7 @@ func TestAnswerAfterBrokenWriteIsReturned(t *testing.T) {
 				if name == "cut in the head" {
 					left = 10
 				}
-				nc := &brokenPipe{left: left, broken: make(chan struct{})}
-				nc.answer = bytes.NewReader([]byte(answer))
+				nc := &brokenPipe{Script: wiretest.NewScript([]byte(answer)), left: left, broken: make(chan struct{})}
 				tr := &Transport{
 					Origin: &url.URL{Scheme: "http", Host: "origin.test"},
 					Dial:   func(context.Context, string, string) (net.Conn, error) { return nc, nil },

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // warmed is a Transport that keeps a connection warm although its origin is a pipe,
@@ -133,21 +135,21 @@ func TestNothingIsMadeAheadWhileOthersWaitOrHoldAll(t *testing.T) {
 func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
 	// Go's server sends tickets with its Finished, and not behind ours as others do,
 	// unless it asks for a certificate in a handshake that resumes nothing.
-	config := serverTLS(t)
+	config := ca().Server()
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		fresh := serverTLS(t)
+		fresh := ca().Server()
 		fresh.ClientAuth = tls.RequestClientCert
 		fresh.SetSessionTicketKeys([][32]byte{{byte(rand.Int())}, {byte(rand.Int())}})
 		return fresh, nil
 	}
-	o := listen(t, config, func(p *peer) {
+	o := wiretest.Listen(t, config, func(p *wiretest.Peer) {
 		_ = p.Conn.(*tls.Conn).Handshake()
-		answering(okBody("hello"))(p)
+		wiretest.Answering(okBody("hello"))(p)
 	})
 	tr := transport(t, o, trusting, func(tr *Transport) { tr.KeepWarm, tr.IdleTimeout = time.Minute, time.Second })
 	mustDo(t, tr, newRequest(t.Context(), o, "GET", "/", nil, 0))
-	eventually(t, "a connection made ahead", func() bool { made, _, _ := tr.MadeAhead(); return made > 0 })
-	eventually(t, "the end of the one before", func() bool { return tr.Stats().Open == 1 })
+	wiretest.Eventually(t, "a connection made ahead", func() bool { made, _, _ := tr.MadeAhead(); return made > 0 })
+	wiretest.Eventually(t, "the end of the one before", func() bool { return tr.Stats().Open == 1 })
 	var trace Trace
 	_, body := mustDo(t, tr, newRequest(WithTrace(t.Context(), &trace), o, "POST", "/", nil, 0))
 	if made, used, unused := tr.MadeAhead(); body != "hello" || trace.DialDuration != 0 || used == 0 {
@@ -160,29 +162,29 @@ func TestConnectionMadeAheadIsNotTrustedBlindly(t *testing.T) {
 	for name, say := range map[string]string{"closed": "", "a stray answer": okBody("stray")} {
 		t.Run(name, func(t *testing.T) {
 			gone := make(chan struct{})
-			o := listen(t, serverTLS(t), func(p *peer) {
-				if p.index != 2 {
-					answering(okBody("hello"))(p)
+			o := wiretest.Listen(t, ca().Server(), func(p *wiretest.Peer) {
+				if p.Index != 2 {
+					wiretest.Answering(okBody("hello"))(p)
 					return
 				}
-				p.say(say) // makes the handshake
+				p.Say(say) // makes the handshake
 				if say == "" {
 					_ = p.Conn.(interface{ Handshake() error }).Handshake()
-					p.cut(false)
+					p.Cut(false)
 				}
 				close(gone)
-				p.untilCut()
+				p.UntilCut()
 			})
 			tr := transport(t, o, trusting, func(tr *Transport) { tr.KeepWarm, tr.IdleTimeout = time.Minute, time.Second })
 			mustDo(t, tr, newRequest(t.Context(), o, "GET", "/", nil, 0))
 			<-gone
-			eventually(t, "the end of the one before", func() bool { return tr.Stats().Open <= 1 })
+			wiretest.Eventually(t, "the end of the one before", func() bool { return tr.Stats().Open <= 1 })
 			for range 3 {
 				if _, body := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", nil, 0)); body != "hello" {
 					t.Errorf("body = %q", body)
 				}
 			}
-			if n := o.executed.Load(); n != 4 {
+			if n := o.Complete.Load(); n != 4 {
 				t.Errorf("%d requests were executed, want 4", n)
 			}
 		})

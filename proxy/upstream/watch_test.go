@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func wantWatchEmpty(t *testing.T, w *watch) {
@@ -150,7 +152,7 @@ func TestCancellationAtTheEndNeverHurtsTheNextRequest(t *testing.T) {
 }
 
 func TestCancelledExchangeNeverGivesItsConnectionBack(t *testing.T) {
-	o := listen(t, nil, answering(okBody("hello")))
+	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancel(t.Context())
 	resp, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))

@@ -161,7 +161,8 @@ func TestDeadlinesHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	for _, url := range []string{"redis://" + listener.Addr().String(), "rediss://" + listener.Addr().String(), "redis+sentinel://" + listener.Addr().String() + "/m"} {
+	for _, url := range []string{"redis://" + listener.Addr().String(), "rediss://" + listener.Addr().String(),
+		"redis+sentinel://" + listener.Addr().String() + "/m"} {
 		c := clientOf(t, url)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*ms)
 		began := time.Now()
@@ -248,7 +249,8 @@ func certificate(t testing.TB) (dir string, roots *x509.CertPool) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -270,7 +272,8 @@ func certificate(t testing.TB) (dir string, roots *x509.CertPool) {
 func TestTLS(t *testing.T) {
 	dir, roots := certificate(t)
 	port := freePort(t)
-	realServer(t, "--tls-port", port, "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/key.pem", "--tls-ca-cert-file", dir+"/cert.pem", "--tls-auth-clients", "no")
+	realServer(t, "--tls-port", port, "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/key.pem", "--tls-ca-cert-file",
+		dir+"/cert.pem", "--tls-auth-clients", "no")
 	url := "rediss://127.0.0.1:" + port
 	share(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), "token")
 	wantKind(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), tokencache.Question{}, tokencache.Found)

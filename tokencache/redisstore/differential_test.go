@@ -44,7 +44,8 @@ func TestMemoryDoesWhatRedisDoes(t *testing.T) {
 		}
 	}
 	t.Logf("%d calls: %v", calls, d.kinds)
-	for _, kind := range []string{"token", "verdict", "pause", "busy", "free", "late", "paced", "claimed", "stored", "older", "ok", "mine", "there", "other", "WRONGTYPE"} {
+	for _, kind := range []string{"token", "verdict", "pause", "busy", "free", "late", "paced", "claimed", "stored", "older", "ok", "mine",
+		"there", "other", "WRONGTYPE"} {
 		if d.kinds[kind] < calls/1000 {
 			t.Errorf("%d answers are %s: the calls show too little", d.kinds[kind], kind)
 		}
@@ -85,7 +86,8 @@ func (d *differential) step() {
 	case n < 24:
 		d.same(lookScript, d.keys[6:])
 	default:
-		d.same(failedScript, []string{d.keys[1], d.keys[2+d.random.IntN(2)]}, d.lease(), d.pick("0", "2", "250"), d.pick("", "verdict1", "verdict2"), d.pick("3", "50", "5000"))
+		d.same(failedScript, []string{d.keys[1], d.keys[2+d.random.IntN(2)]}, d.lease(), d.pick("0", "2", "250"),
+			d.pick("", "verdict1", "verdict2"), d.pick("3", "50", "5000"))
 	}
 }
 
@@ -166,7 +168,8 @@ func (d *differential) same(s *script, keys []string, args ...any) {
 	seen := d.look()
 	start := maps.Clone(d.memory.data)
 	problem := ""
-	for _, at := range []int64{before, after, (before + after) / 2, before - 1000, after + 1000, before - 2000, before - 4000, after + 3000, before - 15000, after + 15000} {
+	for _, at := range []int64{before, after, (before + after) / 2, before - 1000, after + 1000, before - 2000, before - 4000, after + 3000,
+		before - 15000, after + 15000} {
 		d.memory.data = maps.Clone(start)
 		got := d.memory.at(at, s, keys, words(args))
 		differs := d.settle(seen, within(after-before))

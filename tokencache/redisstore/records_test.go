@@ -60,7 +60,8 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 			t.Error("the same claim once more is another's")
 		}
 		got := mustClaim(t, s, name, other, writes.ID{})
-		if got.Claim != mine.Claim || got.State != writes.Pending || !got.Keyed || got.Fingerprint != mine.Fingerprint || got.RequestID != mine.RequestID || got.Route != mine.Route || !got.Begun.Equal(mine.Begun) {
+		if got.Claim != mine.Claim || got.State != writes.Pending || !got.Keyed || got.Fingerprint != mine.Fingerprint ||
+			got.RequestID != mine.RequestID || got.Route != mine.Route || !got.Begun.Equal(mine.Begun) {
 			t.Errorf("in the way is %+v", got)
 		}
 		if err := s.Release(t.Context(), name, other.Claim); err != nil {
@@ -72,7 +73,8 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 			t.Fatal(err)
 		}
 		got = mustLook(t, s, name)
-		if got.State != writes.Answered || got.Delivered || got.Status != 201 || got.Response == nil || !bytes.Equal(got.Response.Body, mine.Response.Body) || got.Response.Fields["Content-Type"][0] != "application/json" {
+		if got.State != writes.Answered || got.Delivered || got.Status != 201 || got.Response == nil ||
+			!bytes.Equal(got.Response.Body, mine.Response.Body) || got.Response.Fields["Content-Type"][0] != "application/json" {
 			t.Errorf("settled: %+v", got)
 		}
 		// What is another claim's is not touched.
@@ -163,7 +165,8 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 			}
 			next := pending(true)
 			got := mustClaim(t, after, name, next, writes.ID{})
-			if got.Claim != mine.Claim || got.State != tc.want.State || got.Delivered != tc.want.Delivered || !got.Keyed || got.Fingerprint != next.Fingerprint || got.Response != nil {
+			if got.Claim != mine.Claim || got.State != tc.want.State || got.Delivered != tc.want.Delivered || !got.Keyed ||
+				got.Fingerprint != next.Fingerprint || got.Response != nil {
 				t.Errorf("with another secret: %+v", got)
 			}
 			// The one who made it ends it under its new secret, too.
@@ -186,7 +189,8 @@ func TestPoisonedRecordIsNotFree(t *testing.T) {
 	mustClaim(t, s, name, mine, writes.ID{})
 	good, _ := redis.String(on.Do("GET", key))
 	for what, plant := range map[string][]any{
-		"garbage": {"SET", key, "garbage"}, "a list": {"LPUSH", key, "x"}, "another head": {"SET", key, "p" + strings.Repeat("z", 45) + good[headLen:]}, "200 kB": {"SET", key, strings.Repeat("x", 200_000)},
+		"garbage": {"SET", key, "garbage"}, "a list": {"LPUSH", key, "x"},
+		"another head": {"SET", key, "p" + strings.Repeat("z", 45) + good[headLen:]}, "200 kB": {"SET", key, strings.Repeat("x", 200_000)},
 	} {
 		do(t, on, "DEL", key)
 		do(t, on, plant[0].(string), plant[1:]...)
@@ -196,7 +200,8 @@ func TestPoisonedRecordIsNotFree(t *testing.T) {
 		}
 		s.breaker.succeed()
 	}
-	for what, value := range map[string]string{"a flipped bit": good[:headLen+20] + string(good[headLen+20]^1) + good[headLen+21:], "cut": good[:len(good)-1]} {
+	for what, value := range map[string]string{"a flipped bit": good[:headLen+20] + string(good[headLen+20]^1) + good[headLen+21:],
+		"cut": good[:len(good)-1]} {
 		do(t, on, "SET", key, value)
 		if got := mustClaim(t, s, name, pending(true), writes.ID{}); got.Claim != mine.Claim || got.State != writes.Pending {
 			t.Errorf("%s: %+v, want what its head says", what, got)
@@ -209,7 +214,8 @@ func TestNothingOfAResponseCanBeReadInRedis(t *testing.T) {
 	s, on := storeOn(t, "unix:"+socket).Records(time.Second), direct(t, socket)
 	mine := pending(true)
 	mustClaim(t, s, writes.Name{1}, mine, writes.ID{})
-	mine.State, mine.Response = writes.Answered, &writes.Response{Status: 200, Body: []byte("canary-body"), Fields: map[string][]string{"Location": {"canary-field"}}}
+	mine.State, mine.Response = writes.Answered,
+		&writes.Response{Status: 200, Body: []byte("canary-body"), Fields: map[string][]string{"Location": {"canary-field"}}}
 	if err := s.Settle(t.Context(), writes.Name{1}, mine); err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,8 @@ func TestNoTwoGrantsShareAName(t *testing.T) {
 func TestPairsAndOriginsShareNothingButTheBudget(t *testing.T) {
 	one := ringOf("https://a", "id", "secret").keys(partner)
 	for name, other := range map[string]*ring{
-		"another secret": ringOf("https://a", "id", "secret2"), "another id": ringOf("https://a", "id2", "secret"), "another origin": ringOf("https://b", "id", "secret"),
+		"another secret": ringOf("https://a", "id", "secret2"), "another id": ringOf("https://a", "id2", "secret"),
+		"another origin": ringOf("https://b", "id", "secret"),
 	} {
 		k := other.keys(partner)
 		if k.token == one.token || k.lease == one.lease || k.verdict == one.verdict || k.pause == one.pause {
@@ -92,7 +93,8 @@ func TestSealedTokenOpensAsItWas(t *testing.T) {
 			t.Fatalf("%d bytes, %v, want %d", len(value), err, 59+len(text))
 		}
 		got, err := r.openToken("key", value)
-		if err != nil || !got.token.Equal(token.AccessToken) || got.lifetime != token.ExpiresIn || !got.wall.Equal(wall) || !got.born.Equal(born) || got.mark != mark {
+		if err != nil || !got.token.Equal(token.AccessToken) || got.lifetime != token.ExpiresIn || !got.wall.Equal(wall) ||
+			!got.born.Equal(born) || got.mark != mark {
 			t.Errorf("openToken() = %+v, %v", got, err)
 		}
 	}
@@ -120,14 +122,16 @@ func TestTokenOpensUnderItsOwnNameAndWholeOnly(t *testing.T) {
 			t.Errorf("cut at %d: it opens", i)
 		}
 	}
-	if opens(r, "key", append(append([]byte(nil), value...), 0)) || opens(r, "key2", value) || opens(ringOf("o", "c", "s2"), "key", value) || opens(ringOf("o2", "c", "s"), "key", value) {
+	if opens(r, "key", append(append([]byte(nil), value...), 0)) || opens(r, "key2", value) || opens(ringOf("o", "c", "s2"), "key", value) ||
+		opens(ringOf("o2", "c", "s"), "key", value) {
 		t.Error("it opens longer, under another name, or with another key")
 	}
 	if !opens(r, "key", value) {
 		t.Error("it does not open")
 	}
 	// What opens with the right key but holds nonsense is not used either.
-	for _, plain := range [][]byte{nil, make([]byte, 17), append(make([]byte, 16), 0, 9, 'x'), append([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"), make([]byte, 20)...), append(make([]byte, 16), 0, 3, 'a', '\r', '\n')} {
+	for _, plain := range [][]byte{nil, make([]byte, 17), append(make([]byte, 16), 0, 9, 'x'),
+		append([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"), make([]byte, 20)...), append(make([]byte, 16), 0, 3, 'a', '\r', '\n')} {
 		mark := newMark(time.Now())
 		value := r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), plain, []byte("key"+mark[:bornDigits]))
 		if opens(r, "key", value) {
@@ -142,7 +146,8 @@ func TestTokenOpensUnderItsOwnNameAndWholeOnly(t *testing.T) {
 	}
 	// A later version may add something behind the token.
 	mark := newMark(time.Now())
-	later := r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), append(make([]byte, 16), 0, 2, 'o', 'k', 'm', 'o', 'r', 'e'), []byte("key"+mark[:bornDigits]))
+	later := r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), append(make([]byte, 16), 0, 2, 'o', 'k', 'm', 'o', 'r', 'e'),
+		[]byte("key"+mark[:bornDigits]))
 	if got, err := r.openToken("key", later); err != nil || !got.token.Equal(secret.New("ok")) {
 		t.Errorf("a value of a later version: %v", err)
 	}

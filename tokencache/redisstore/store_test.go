@@ -113,7 +113,8 @@ func TestTokenGoesFromOneReplicaToAnother(t *testing.T) {
 	token := tokenOf(one, "the-token")
 	tell(t, one, claimed.Claim, tokencache.Outcome{Token: token})
 	found := wantKind(t, other, tokencache.Question{}, tokencache.Found)
-	if !found.Token.AccessToken.Equal(token.AccessToken) || found.Mark != claimed.Mark || found.Token.By != token.By || found.Token.ExpiresIn != token.ExpiresIn || found.Age > 500*ms {
+	if !found.Token.AccessToken.Equal(token.AccessToken) || found.Mark != claimed.Mark || found.Token.By != token.By ||
+		found.Token.ExpiresIn != token.ExpiresIn || found.Age > 500*ms {
 		t.Errorf("found %+v", found)
 	}
 	// Upstream refuses it: the first that says so removes it, and one mints.
@@ -142,7 +143,8 @@ func TestNothingInRedisCanBeReadWithoutTheSecret(t *testing.T) {
 	}
 	for _, key := range keys {
 		value, _ := redis.String(on.Do("GET", key))
-		for _, text := range []string{"canary", creds.id, creds.secret, "upstream", user(1).EntityUserID, "entity_user", "client_credentials", "rejected", "401"} {
+		for _, text := range []string{"canary", creds.id, creds.secret, "upstream", user(1).EntityUserID, "entity_user", "client_credentials",
+			"rejected", "401"} {
 			if strings.Contains(key+value, text) {
 				t.Errorf("%q stands in key %s or its value", text, key)
 			}
@@ -211,10 +213,11 @@ func TestPoisonCostsOneMint(t *testing.T) {
 			}
 			s := storeOn(t, "unix:"+socket)
 			mints := 0
-			config := tokencache.Config{Store: s, HoldTimeout: 5 * time.Second, RefreshBefore: time.Minute, Fetcher: tokencache.FetcherFunc(func(context.Context, tokencache.Grant) (tokencache.Token, error) {
-				mints++
-				return tokenOf(s, fmt.Sprintf("fresh-%d", mints)), nil
-			})}
+			config := tokencache.Config{Store: s, HoldTimeout: 5 * time.Second, RefreshBefore: time.Minute,
+				Fetcher: tokencache.FetcherFunc(func(context.Context, tokencache.Grant) (tokencache.Token, error) {
+					mints++
+					return tokenOf(s, fmt.Sprintf("fresh-%d", mints)), nil
+				})}
 			began := time.Now()
 			if token, err := tokenFrom(t, config); err != nil || !token.Equal(secret.New("fresh-1")) || time.Since(began) > 1500*ms {
 				t.Fatalf("Token() = %v, and the token of one mint: %t", err, token.Equal(secret.New("fresh-1")))
@@ -286,7 +289,8 @@ func TestRefusalOfOneReplicaKeepsNobodyElseFromMinting(t *testing.T) {
 			tell(t, two, a.Claim, tokencache.Outcome{Err: failed})
 			for _, s := range []*Store{one, two, three} {
 				got := wantKind(t, s, tokencache.Question{}, tokencache.Failed)
-				if got.Err.Reason != failed.Reason || got.Err.Status != failed.Status || got.Err.RetryAfter <= 0 || got.Err.RetryAfter > max(failed.RetryAfter, 5*time.Second) {
+				if got.Err.Reason != failed.Reason || got.Err.Status != failed.Status || got.Err.RetryAfter <= 0 ||
+					got.Err.RetryAfter > max(failed.RetryAfter, 5*time.Second) {
 					t.Errorf("told %+v", got.Err)
 				}
 			}

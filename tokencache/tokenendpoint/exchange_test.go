@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -292,34 +292,15 @@ func TestAnswerThatIsNoToken(t *testing.T) {
 	}
 }
 
-// wire answers every connection with the bytes of raw, then does what then says.
-func wire(t *testing.T, raw string, then func(net.Conn)) (e *Endpoint, connections *atomic.Int64) {
+// wire answers every connection with the bytes of raw, and ends it.
+func wire(t *testing.T, raw string, reset bool) (e *Endpoint, connections func() int64) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connections = new(atomic.Int64)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			_, _ = http.ReadRequest(newReader(conn))
-			_, _ = io.WriteString(conn, raw)
-			then(conn)
-			_ = conn.Close()
-		}
-	}()
-	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(func() {
-		_ = listener.Close()
-		transport.CloseIdleConnections()
-		<-ended
+	origin := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _ = p.Head()
+		p.Say(raw)
+		p.Cut(reset)
 	})
-	return endpointAt(t, "http://"+listener.Addr().String(), transport), connections
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return endpointAt(t, origin.URL.String(), transport), origin.Accepted.Load
 }

@@ -180,7 +180,9 @@ func FuzzExpiresIn(f *testing.F) {
 			}
 		}
 		// In an answer it is read the same way, or the answer is refused.
-		if token, err := parseResponse([]byte(`{"access_token":"t","expires_in":` + raw + `}`)); err == nil && strings.TrimLeft(raw, " \t\r\n") == raw && !strings.Contains(raw, ",") && token.ExpiresIn != parseExpiresIn(json.RawMessage(strings.TrimRight(raw, " \t\r\n"))) {
+		if token, err := parseResponse([]byte(`{"access_token":"t","expires_in":` + raw + `}`)); err == nil &&
+			strings.TrimLeft(raw, " \t\r\n") == raw && !strings.Contains(raw, ",") &&
+			token.ExpiresIn != parseExpiresIn(json.RawMessage(strings.TrimRight(raw, " \t\r\n"))) {
 			t.Errorf("expires_in %q: %v in an answer", raw, token.ExpiresIn)
 		}
 	})

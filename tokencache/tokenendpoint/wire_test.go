@@ -1,7 +1,6 @@
 package tokenendpoint
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -16,39 +15,29 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
-
-func closeNow(net.Conn) {}
-
-func reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-}
-
 func TestBrokenExchangeIsAttemptedOnce(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	tests := []struct {
 		name, raw string
-		then      func(net.Conn)
+		reset     bool
 		reason    tokencache.Reason
 	}{
-		{"closed without an answer", "", closeNow, tokencache.Unavailable},
-		{"reset without an answer", "", reset, tokencache.Unavailable},
-		{"head cut off", "HTTP/1.1 200 OK\r\nContent-", closeNow, tokencache.Unavailable},
-		{"no HTTP", "SSH-2.0-x\r\n\r\n", closeNow, tokencache.Unavailable},
-		{"body cut off", head + "Content-Length: 500\r\n\r\n" + good, closeNow, tokencache.Malformed},
-		{"chunks cut off", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n{\"access_", closeNow, tokencache.Malformed},
-		{"chunks broken", head + "Transfer-Encoding: chunked\r\n\r\n" + canaryAnswer, closeNow, tokencache.Malformed},
-		{"body reset", head + "Content-Length: 500\r\n\r\n{", reset, tokencache.Malformed},
+		{"closed without an answer", "", false, tokencache.Unavailable},
+		{"reset without an answer", "", true, tokencache.Unavailable},
+		{"head cut off", "HTTP/1.1 200 OK\r\nContent-", false, tokencache.Unavailable},
+		{"no HTTP", "SSH-2.0-x\r\n\r\n", false, tokencache.Unavailable},
+		{"body cut off", head + "Content-Length: 500\r\n\r\n" + good, false, tokencache.Malformed},
+		{"chunks cut off", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n{\"access_", false, tokencache.Malformed},
+		{"chunks broken", head + "Transfer-Encoding: chunked\r\n\r\n" + canaryAnswer, false, tokencache.Malformed},
+		{"body reset", head + "Content-Length: 500\r\n\r\n{", true, tokencache.Malformed},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			e, connections := wire(t, tc.raw, tc.then)
+			e, connections := wire(t, tc.raw, tc.reset)
 			if err := failing(t, t.Context(), e); err.Reason != tc.reason {
 				t.Errorf("Fetch() = %v, want %s", err, tc.reason)
 			}
-			if got := connections.Load(); got != 1 {
+			if got := connections(); got != 1 {
 				t.Errorf("%d attempts, want 1", got)
 			}
 		})

@@ -26,16 +26,19 @@ func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
 	shown := tableOf(t, admin.Status{
 		Ready:       true,
 		Credentials: &admin.CredentialsStatus{Summary: "old pair live, new pair refused", NewPair: "refused", Reason: "rejected", Tries: 4, RetryIn: 12},
-		Named: &admin.NamedStatus{Stale: true, All: []admin.NamedIdentity{{Name: "billing", GrantType: "entity_user", UserHash: "0a1b2c3d4e5f", Entities: "f0e1d2c3b4a5",
-			Ways: []string{"path prefix /as/billing", "X-Monite-Identity: billing"}, Access: "2 allowed", ReadOnly: true, AuditOnly: true, Requests: 17}}},
+		Named: &admin.NamedStatus{Stale: true,
+			All: []admin.NamedIdentity{{Name: "billing", GrantType: "entity_user", UserHash: "0a1b2c3d4e5f", Entities: "f0e1d2c3b4a5",
+				Ways: []string{"path prefix /as/billing", "X-Monite-Identity: billing"}, Access: "2 allowed", ReadOnly: true, AuditOnly: true, Requests: 17}}},
 	})
-	for _, want := range []string{"CREDENTIALS: old pair live, new pair refused (rejected, 4 tries, next in 12s)", "cannot be used", "billing", "0a1b2c3d4e5f", "f0e1d2c3b4a5",
+	for _, want := range []string{"CREDENTIALS: old pair live, new pair refused (rejected, 4 tries, next in 12s)", "cannot be used", "billing",
+		"0a1b2c3d4e5f", "f0e1d2c3b4a5",
 		"2 allowed, read only, on trial", "17", "path prefix /as/billing; X-Monite-Identity: billing"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the table lacks %q:\n%s", want, shown)
 		}
 	}
-	shown = tableOf(t, admin.Status{Ready: true, Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
+	shown = tableOf(t, admin.Status{Ready: true,
+		Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
 	if strings.Contains(shown, "CREDENTIALS") || strings.Contains(shown, "NAMED") {
 		t.Errorf("nothing to tell of, and yet:\n%s", shown)
 	}
@@ -60,8 +63,9 @@ func TestStatusTableKeepsControlBytesFromTheTerminal(t *testing.T) {
 		Version: escape, Environment: escape, Upstream: escape, Problems: []string{escape},
 		Credentials: &admin.CredentialsStatus{Summary: escape, NewPair: escape, Reason: escape},
 		Identities:  []admin.GrantStatus{{GrantType: escape, UserHash: escape, State: escape, LastError: &admin.ErrorStatus{Reason: escape}}},
-		Named:       &admin.NamedStatus{All: []admin.NamedIdentity{{Name: escape, GrantType: escape, UserHash: escape, Entities: escape, Ways: []string{escape}, Access: escape}}},
-		Requests:    []admin.RequestStatus{{RequestID: escape, Method: escape, Route: escape, Origin: escape, ErrorType: escape, Outcome: escape}},
+		Named: &admin.NamedStatus{All: []admin.NamedIdentity{{Name: escape, GrantType: escape, UserHash: escape, Entities: escape,
+			Ways: []string{escape}, Access: escape}}},
+		Requests: []admin.RequestStatus{{RequestID: escape, Method: escape, Route: escape, Origin: escape, ErrorType: escape, Outcome: escape}},
 	})
 	if strings.ContainsAny(shown, "\x1b\a\u202e") {
 		t.Errorf("control bytes pass: %q", shown)
@@ -83,7 +87,8 @@ func TestDurationsHaveThreeDigits(t *testing.T) {
 func TestStatusTableFitsTheTerminal(t *testing.T) {
 	status := admin.Status{Ready: true, Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com"}
 	for i := range 200 {
-		status.Requests = append(status.Requests, admin.RequestStatus{RequestID: strings.Repeat("r", 40), Identity: "billing", Method: "DELETE", Status: 200 + i, Origin: "upstream",
+		status.Requests = append(status.Requests, admin.RequestStatus{RequestID: strings.Repeat("r", 40), Identity: "billing", Method: "DELETE",
+			Status: 200 + i, Origin: "upstream",
 			Route: "/v1/payables/{payable_id}/line_items/{line_item_id}", ErrorType: "proxy_upstream_unreachable"})
 	}
 	for i := range 30 {
@@ -116,11 +121,13 @@ func TestStatusTableFitsTheTerminal(t *testing.T) {
 
 func TestStatusTableNamesWhoActed(t *testing.T) {
 	shown := tableOf(t, admin.Status{
-		Identities:      []admin.GrantStatus{{Names: []string{"default", "billing"}, GrantType: "client_credentials"}, {GrantType: "entity_user", UserHash: "aa11"}},
+		Identities: []admin.GrantStatus{{Names: []string{"default", "billing"}, GrantType: "client_credentials"},
+			{GrantType: "entity_user", UserHash: "aa11"}},
 		Requests:        []admin.RequestStatus{{Identity: "billing", Method: "GET"}, {Method: "PUT", Status: 421}},
 		UpstreamTrouble: &admin.UpstreamTrouble{What: "upstream cannot be reached", Requests: 4, Since: 63},
 	})
-	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET", "-         PUT", "UPSTREAM: upstream cannot be reached; failed requests: 4 in 1m3s"} {
+	for _, want := range []string{"TOKEN OF", "default,billing  client_credentials", "-                entity_user", "billing   GET",
+		"-         PUT", "UPSTREAM: upstream cannot be reached; failed requests: 4 in 1m3s"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the table lacks %q:\n%s", want, shown)
 		}

@@ -174,7 +174,8 @@ func (a *app) targets(op operation) []string {
 	return paths
 }
 
-const paymentLink = `{"payment_methods":["sepa_credit"],"recipient":{"id":"` + monitetest.DemoEntityID + `","type":"entity"},"amount":1000,"currency":"EUR","payment_reference":"R1"}`
+const paymentLink = `{"payment_methods":["sepa_credit"],"recipient":{"id":"` + monitetest.DemoEntityID +
+	`","type":"entity"},"amount":1000,"currency":"EUR","payment_reference":"R1"}`
 
 func (a *app) batch() string {
 	return `{"payer_bank_account_id":"` + a.idsAt("/bank_accounts")[0] + `","payment_method":"us_ach","payment_intents":[{"object":{"id":"` +
@@ -195,7 +196,8 @@ func (a *app) prepare(op operation) {
 		a.upload("/payable_credit_notes/upload_from_file")
 	}
 	if strings.Contains(op.path, "/processes") {
-		policy := `{"name":"P","script":[{"call":"ApprovalRequests.request_approval_by_users","params":{"user_ids":["` + monitetest.DemoEntityUserID + `"],"required_approval_count":1}}]}`
+		policy := `{"name":"P","script":[{"call":"ApprovalRequests.request_approval_by_users","params":{"user_ids":["` +
+			monitetest.DemoEntityUserID + `"],"required_approval_count":1}}]}`
 		if reply := a.send("POST", "/approval_policies", "application/json", []byte(policy), a.user); reply.Code != 201 {
 			a.t.Fatal(reply.Body)
 		}

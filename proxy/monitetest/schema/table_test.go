@@ -57,7 +57,8 @@ func TestJudgeNamesThePlace(t *testing.T) {
 		{"item", "POST", "/v1/payables", `{"tag_ids":["seven"]}`, `["body","tag_ids",0]`, "type_error.uuid"},
 		{"date", "POST", "/v1/payables", `{"due_date":"31.01.2027"}`, `["body","due_date"]`, "value_error.date"},
 		{"not an object", "POST", "/v1/payables", `[]`, `["body"]`, "type_error.dict"},
-		{"the alternative that was meant", "POST", "/v1/counterparts", `{"type":"individual","individual":{}}`, `["body","individual","first_name"]`, "value_error.missing"},
+		{"the alternative that was meant", "POST", "/v1/counterparts", `{"type":"individual","individual":{}}`,
+			`["body","individual","first_name"]`, "value_error.missing"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,368 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+)
+
+func TestAdminEndpointsAndMethods(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url)).ready()
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+	allowed := map[string]map[string]int{
+		"/livez": {"GET": 200, "HEAD": 200}, "/readyz": {"GET": 200, "HEAD": 200}, "/startupz": {"GET": 200, "HEAD": 200},
+		"/readyz?verbose": {"GET": 200, "HEAD": 200}, "/metrics": {"GET": 200, "HEAD": 200},
+		"/status": {"GET": 200, "HEAD": 200}, "/version": {"GET": 200, "HEAD": 200},
+		"/tokens/refresh": {"POST": 202}, "/quitquitquit": {"POST": 403}, // off by default
+	}
+	for path, answers := range allowed {
+		for _, method := range methods {
+			want, ok := answers[method]
+			if !ok {
+				want = http.StatusMethodNotAllowed
+			}
+			a := s.admin(method, path)
+			if a.Status != want {
+				t.Errorf("%s %s = %d, want %d", method, path, a.Status, want)
+			}
+			if method == "HEAD" && a.Body != "" {
+				t.Errorf("HEAD %s has a body", path)
+			}
+			if got := a.Header.Get("Cache-Control"); got != "no-store" {
+				t.Errorf("%s %s: Cache-Control = %q", method, path, got)
+			}
+		}
+	}
+	for _, path := range []string{"/v1/entities", "/debug/pprof/", "/debug/vars", "/livez/", "/nothing", "//livez"} {
+		if a := s.admin("GET", path); a.Status != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, a.Status)
+		}
+	}
+	// Nothing of it is on the data listener.
+	for _, path := range []string{"/livez", "/metrics", "/status"} {
+		a := s.mustCall("GET", path, "")
+		if a.Status != http.StatusForbidden || !strings.Contains(a.Body, `"type":"proxy_route_refused"`) || !strings.Contains(a.Body, "ends in /v1") {
+			t.Errorf("GET %s on the data listener = %d %s, want 403 proxy_route_refused and a hint", path, a.Status, a.Body)
+		}
+	}
+	if got := s.admin("GET", "/readyz?verbose").Body; got != "[+] configuration ok\n[+] listener ok\n[+] token ok\n[+] not draining ok\nok\n" {
+		t.Errorf("/readyz?verbose:\n%s", got)
+	}
+}
+
+func TestAdminChecksHostAndOrigin(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url).with("MONITE_ALLOWED_HOSTS", "sidecar.internal")).ready()
+	hosts := map[string]int{
+		"localhost": 200, "LOCALHOST.": 200, "localhost:9": 200, "127.0.0.1": 200, "[::1]:80": 200, "10.1.2.3:8081": 200, "[fd00::1]": 200,
+		"sidecar.internal": 200, "Sidecar.Internal:8081": 200,
+		"evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.nip.io": 421, "sidecar.internal.evil.example": 421,
+		"2130706433": 421, "0x7f000001": 421, "127.1": 421, "[fe80::1%25eth0]": 421,
+	}
+	for host, want := range hosts {
+		for _, path := range []string{"/livez", "/metrics", "/status", "/nothing"} {
+			wanted := want
+			if path == "/nothing" && want == 200 {
+				wanted = 404
+			}
+			if a := adminWithHost(t, s, "GET", path, host); a.Status != wanted {
+				t.Errorf("Host %s: %s = %d, want %d", host, path, a.Status, wanted)
+			}
+		}
+	}
+	own := s.Admin
+	foreign := [][]string{
+		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", own, "Origin", "https://evil.example"},
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", own + ".evil.example"},
+	}
+	for _, fields := range foreign {
+		for _, call := range []string{"GET /status", "POST /tokens/refresh", "POST /quitquitquit"} {
+			method, path, _ := strings.Cut(call, " ")
+			if a := s.admin(method, path, fields...); a.Status != http.StatusForbidden || !strings.Contains(a.Body, "origin") {
+				t.Errorf("%s with %v = %d %q, want 403", call, fields, a.Status, a.Body)
+			}
+		}
+		if a := s.admin("GET", "/livez", fields...); a.Status != http.StatusOK {
+			t.Errorf("/livez with %v = %d, want 200", fields, a.Status)
+		}
+	}
+	for _, fields := range [][]string{{"Origin", own}, {"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}} {
+		if a := s.admin("GET", "/status", fields...); a.Status != http.StatusOK {
+			t.Errorf("/status with %v = %d, want 200", fields, a.Status)
+		}
+	}
+}
+
+// adminWithHost sends the Host as it is.
+func adminWithHost(t *testing.T, s *sidecar, method, path, host string) answer {
+	t.Helper()
+	conn := (&sidecar{t: t, Data: s.Admin}).dial()
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", method, path, host)
+	a, err := readAnswer(conn)
+	if err != nil {
+		t.Fatalf("Host %s: %v", host, err)
+	}
+	return a
+}
+
+func TestStatusHasNoIDs(t *testing.T) {
+	t.Parallel()
+	_, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
+	s.mustCall("GET", "/v1/payables", "")
+	s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
+	s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", "00000000-0000-4000-8000-000000000000")
+	a := s.admin("GET", "/status")
+	var status struct {
+		Ready      bool
+		Identities []struct {
+			GrantType string `json:"grant_type"`
+			UserHash  string `json:"entity_user_hash"`
+			Default   bool
+			State     string
+			Left      float64 `json:"token_seconds_left"`
+			Mints     int
+			LastError *struct{ Reason string } `json:"last_error"`
+		}
+	}
+	if err := json.Unmarshal([]byte(a.Body), &status); err != nil {
+		t.Fatal(err)
+	}
+	fresh, refused := 0, 0
+	for _, one := range status.Identities {
+		switch {
+		case one.State == "fresh" && one.Mints == 1 && one.Left > 1000:
+			fresh++
+		case one.State == "missing" && one.LastError != nil && one.LastError.Reason == "rejected" && one.UserHash != "":
+			refused++
+		}
+	}
+	if !status.Ready || fresh != 2 || refused != 1 {
+		t.Errorf("ready %t, %d fresh and %d refused identities, want true, 2, 1:\n%s", status.Ready, fresh, refused, a.Body)
+	}
+	if id := regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}`).FindString(a.Body + s.admin("GET", "/metrics").Body + s.log.String()); id != "" {
+		t.Errorf("an id that begins with %s is shown in status, metrics or log", id)
+	}
+}
+
+func TestMetricsNamesOfTheContract(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	<-time.After(1100 * time.Millisecond) // a younger token is not replaced
+	sim.RevokeAll()
+	s.mustCall("GET", "/v1/entities", "")                                                                    // a replay
+	s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-Id", monitetest.DemoEntityID)                     // an answer
+	s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-Id", "x")                                         // a refusal
+	s.mustCall("GET", "/v1/payables", "", "X-Monite-Entity-User-Id", "00000000-0000-4000-8000-000000000000") // a refused mint
+	metrics := s.admin("GET", "/metrics").Body
+	for _, pattern := range []string{
+		`requests_total\{code="200",method="GET",origin="upstream",route="/v1/entities"\} 1`,
+		`requests_total\{code="400",method="GET",origin="proxy",route="/v1/payables"\} 1`,
+		`request_duration_seconds_count\{method="GET",route="/v1/payables"\} 3`,
+		`upstream_duration_seconds_count\{method="GET",route="/v1/payables"\} 1`,
+		`in_flight_requests 0`, `replays_total\{reason="401"\} 1`, `refusals_total\{type="proxy_invalid_identity"\} 1`,
+		`mints_total\{grant_type="client_credentials",result="ok"\} 2`, `mints_total\{grant_type="entity_user",result="rejected"\} 1`,
+		`mint_duration_seconds_count 3`, `token_seconds_left\{grant_type="client_credentials"\} 1[0-9.e+]+`, `cached_grants 2`,
+		`token_wait_seconds_count 3`, `build_info\{.*version=.*\} 1`,
+	} {
+		if !regexp.MustCompile(`(?m)^monite_proxy_` + pattern + `$`).MatchString(metrics) {
+			t.Errorf("no line monite_proxy_%s", pattern)
+		}
+	}
+	if t.Failed() {
+		t.Logf("metrics:\n%s", metrics)
+	}
+
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed (Debian has it in the package prometheus): the format is not checked")
+	}
+	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(metrics)
+	if out, err := check.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+func TestSeriesDoNotGrowWithPaths(t *testing.T) {
+	t.Parallel()
+	url := script(t, nil, answerOK)
+	s := start(t, defaultEnv(url).with("MONITE_LOG_LEVEL", "info")).ready()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+	defer client.CloseIdleConnections()
+	get := func(i int) {
+		paths := []string{"/v1/payables/%08x-0000-4000-8000-000000000000", "/v1/nothing/%x", "/%x", "/v1/entities?page=%x"}
+		response, err := client.Get(s.Data + fmt.Sprintf(paths[i%len(paths)], i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}
+	series := func() int {
+		n := 0
+		for line := range strings.Lines(s.admin("GET", "/metrics").Body) {
+			if strings.HasPrefix(line, "monite_proxy_") {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 4 {
+		get(i)
+	}
+	before := series()
+	for i := range 2000 {
+		get(i)
+	}
+	if after := series(); after != before || before < 50 {
+		t.Errorf("series = %d after 4 paths, %d after 2,000", before, after)
+	}
+}
+
+func TestStatusPageShowsTheLastRequestsAndRefreshesTokens(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	const odd = `<script>alert(1)</script>`
+	s.mustCall("GET", "/v1/entities?secret-query", "", "X-Request-Id", odd, "X-Secret-Field", "secret-field")
+	s.mustCall("POST", "/v1/payables", `{"secret":"secret-body"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID)
+	page := s.admin("GET", "/", "Accept", "text/html")
+	for _, want := range []string{"Custom upstream", "Ready", "/v1/entities", "/v1/payables", "&lt;script&gt;alert(1)", "MONITE_CLIENT_SECRET",
+		"[redacted]"} {
+		if !strings.Contains(page.Body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	status := s.admin("GET", "/status")
+	for _, secret := range []string{odd, "secret-query", "secret-field", "secret-body", monitetest.DemoClientSecret, monitetest.DemoClientID,
+		monitetest.DemoEntityID, "Bearer"} {
+		if strings.Contains(page.Body, secret) {
+			t.Errorf("the page holds %q", secret)
+		}
+		if strings.Contains(status.Body, secret) {
+			t.Errorf("the status holds %q", secret)
+		}
+	}
+	<-time.After(1100 * time.Millisecond) // a younger token is not replaced
+	before := sim.Stats().Mints
+	done := s.admin("POST", "/tokens/refresh", "Accept", "text/html", "Origin", s.Admin, "Sec-Fetch-Site", "same-origin")
+	if done.Status != http.StatusSeeOther || done.Header.Get("Location") != "/" {
+		t.Errorf("the button = %d to %q", done.Status, done.Header.Get("Location"))
+	}
+	wiretest.Eventually(t, "a new token", func() bool { return sim.Stats().Mints > before })
+}
+
+func TestStatusPageCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, defaultEnv(script(t, nil, answerOK)).with("MONITE_STATUS_PAGE", "false")).ready()
+	for _, path := range []string{"/", "/events", "/page.css", "/page.js"} {
+		if a := s.admin("GET", path); a.Status != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, a.Status)
+		}
+	}
+}
+
+// An open page must not hold up the end of the process.
+func TestOpenPagesEndWithTheProcess(t *testing.T) {
+	t.Parallel()
+	s := start(t, defaultEnv(script(t, nil, answerOK))).ready()
+	ended := make(chan struct{})
+	in, _ := http.NewRequestWithContext(t.Context(), "GET", s.Admin+"/events", nil)
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	if !lines.Scan() {
+		t.Fatal("no event")
+	}
+	go func() {
+		defer close(ended)
+		for lines.Scan() {
+			continue
+		}
+	}()
+	begin := time.Now()
+	s.signal(syscall.SIGTERM)
+	if code := s.exitCode(10 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	<-ended
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
+func TestStatusCommandPrintsTablesOrJSON(t *testing.T) {
+	t.Parallel()
+	_, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
+	s.mustCall("GET", "/v1/entities", "", "X-Request-Id", "from-the-app")
+	s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
+	s.mustCall("GET", "/v1/entities", "", "X-Monite-Entity-User-Id", "not-an-id")
+	e := env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}
+	code, table := runCommand(t, e, "status")
+	for _, want := range []string{"monite-proxy", "custom", url, "\nready\n", "3 requests", "\ndefault ", "client_credentials", "entity_user",
+		"fresh", "/v1/entities", "from-the-app", "proxy_invalid_identity, not_sent"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %q", want)
+		}
+	}
+	if code != 0 || t.Failed() {
+		t.Errorf("exit code %d:\n%s", code, table)
+	}
+	code, text := runCommand(t, e, "status", "-json")
+	var status struct{ Requests []struct{ Route string } }
+	if err := json.Unmarshal([]byte(text), &status); err != nil || code != 0 || len(status.Requests) != 3 {
+		t.Errorf("status -json = %d, %v, %d requests", code, err, len(status.Requests))
+	}
+	if code, text := runCommand(t, env{"MONITE_ADMIN_ADDR": freePort(t)}, "status"); code != 1 || !strings.Contains(text, "MONITE_ADMIN_ADDR") {
+		t.Errorf("without a sidecar: %d %s", code, text)
+	}
+	if code, _ := runCommand(t, e, "status", "-every", "1ms"); code != 2 {
+		t.Errorf("status -every 1ms = %d, want 2", code)
+	}
+}
+
+func TestStatusWatchGoesOnUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	s := start(t, defaultEnv(script(t, nil, answerOK))).ready()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "monite-proxy"), "status", "-watch", "-every", "100ms")
+	cmd.Env = env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}.list()
+	out := &wiretest.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wiretest.Eventually(t, "three tables", func() bool { return strings.Count(out.String(), "TOKEN OF") >= 3 })
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("status -watch ended with %v:\n%s", err, out)
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("a terminal's control bytes in what is no terminal")
+	}
+}

@@ -1,0 +1,66 @@
+package wiretest
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for what should happen at once.
+const Patience = 15 * time.Second
+
+// Eventually waits until done reports true: for what another goroutine, another
+// process or the kernel does, where no bubble can help.
+func Eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(Patience)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
+}
+
+// Buffer is a log that is read while it is written.
+type Buffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// Shorten keeps the last keep bytes of a text that is more than twice as long.
+func (b *Buffer) Shorten(keep int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := b.text.Len(); n > 2*keep {
+		b.text.Next(n - keep)
+	}
+}
+
+// Returns waits until do has returned.
+func Returns(t testing.TB, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		t.Fatalf("%s does not return", what)
+	}
+}
