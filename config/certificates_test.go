@@ -72,7 +72,7 @@ func TestRemoteListenerSaysWhatStillGuardsIt(t *testing.T) {
 	f := newTLSFiles(t)
 	const open = "MONITE_ALLOW_REMOTE: the data listener is open to other hosts"
 	for _, tc := range []struct{ ca, token, want string }{
-		{"", "", open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials"},
+		{"", "", open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE any program that reaches it acts with these credentials"},
 		{"", "long-enough-to-last", open}, {f.ca, "", open}, {f.ca, "long-enough-to-last", open},
 	} {
 		cfg := mustLoad(t, map[string]string{"MONITE_TLS_CERT_FILE": f.cert, "MONITE_TLS_KEY_FILE": f.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca,

@@ -84,7 +84,7 @@ func numberFault(v variable, text string) string {
 	case strings.HasPrefix(text, "-") && strings.Trim(text[1:], "0123456789") == "":
 		return "it is below " + v.min
 	case strings.Trim(text, "0123456789_, .+") == "":
-		return "it has something other than digits in it"
+		return "it has characters that are not digits"
 	case text[0] >= '0' && text[0] <= '9':
 		return "it has a unit or another letter in it"
 	}
@@ -168,7 +168,7 @@ func idFault(text string, list bool) string {
 		case element == "":
 			return where + "it is empty"
 		case element == "*":
-			return "* stands for all and has to stand alone"
+			return "* means all and must stand alone"
 		case len(element) != 36 && strings.ContainsAny(element, "{}"):
 			return where + "it has braces around it"
 		case len(element) == 32 && strings.Trim(strings.ToLower(element), "0123456789abcdef") == "":
@@ -197,11 +197,11 @@ func dateFault(text string) string {
 func modeFault(text string) string {
 	switch {
 	case strings.Trim(text, "01234567") != "":
-		return "it has something other than octal digits in it"
+		return "it has characters that are not octal digits"
 	case len(text) != 4:
 		return "it has " + strconv.Itoa(len(text)) + " digits"
 	case text < "0600":
-		return "the owner has to read and write"
+		return "the owner must be able to read and write"
 	}
 	return "it is above 0777"
 }

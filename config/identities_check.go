@@ -128,7 +128,7 @@ func (p *identityParser) entities(i *Identity, fields map[string]*yaml.Node) {
 		}
 		if text == "*" && len(items) == 1 {
 			i.AllowedEntityIDs.any = true
-			p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(item.Line)+": whoever reaches this identity may name any entity")
+			p.warnings = append(p.warnings, "MONITE_IDENTITIES_FILE line "+strconv.Itoa(item.Line)+": any app that reaches this identity may name any entity")
 			return
 		}
 		id, ok := ids.Parse(text)
@@ -232,7 +232,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	}
 	i.Listen = at
 	if len(p.cfg.AllowedPeerUIDs) > 0 && at.Network != "unix" {
-		p.add(field.Line, "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+		p.add(field.Line, "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set, and a connection to a TCP port has no user id")
 	}
 	if !at.Loopback() && !p.cfg.AllowRemote {
 		p.add(field.Line, "a loopback address, or MONITE_ALLOW_REMOTE=true with it")

@@ -79,12 +79,12 @@ func placeProblem(at Listen) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "in a folder that exists: make the folder first"
 	case err != nil || !info.IsDir():
-		return "in a folder that can be looked at"
+		return "in a folder that this user may read"
 	case !files.Writable(folder):
 		return "in a folder that this user may write"
 	}
 	if info, err := os.Lstat(at.Address); err == nil && info.Mode().Type() != fs.ModeSocket {
-		return "where nothing is yet, or a socket: there is something else of that name"
+		return "where nothing exists yet, or a socket: something else has that name"
 	}
 	return ""
 }

@@ -117,7 +117,7 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-// ActsAs says on whose behalf a request acts that names nobody, to follow the word
+// ActsAs says the identity of a request that does not name one, to follow the word
 // "acts". Ids are shortened.
 func (c *Config) ActsAs() string {
 	who := "as the partner"

@@ -181,7 +181,7 @@ func (r *Redis) dangers(clientSecret secret.String) (said []string) {
 		}
 	}
 	if clientSecret.Len() < shortToken {
-		said = append(said, "MONITE_CLIENT_SECRET is shorter than 16 characters: whoever reads the store of MONITE_REDIS_URL may guess it, and with it open the tokens there")
+		said = append(said, "MONITE_CLIENT_SECRET is shorter than 16 characters: anyone who can read the store of MONITE_REDIS_URL may guess it and then read the tokens there")
 	}
 	return said
 }

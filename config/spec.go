@@ -39,20 +39,20 @@ type spec struct {
 	KeyFile                string        `envconfig:"MONITE_UPSTREAM_KEY_FILE" otherwise:"none" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_UPSTREAM_CERT_FILE"`
 	ProxyFromEnv           bool          `envconfig:"MONITE_PROXY_FROM_ENV" default:"false" desc:"honour HTTPS_PROXY and NO_PROXY" accepts:"true or false"`
 
-	GrantType            string `topic:"identities" envconfig:"MONITE_GRANT_TYPE" otherwise:"entity_user where MONITE_ENTITY_USER_ID is set, else client_credentials" desc:"the default grant: on whose behalf a request acts that names nobody" accepts:"client_credentials or entity_user"`
+	GrantType            string `topic:"identities" envconfig:"MONITE_GRANT_TYPE" otherwise:"entity_user where MONITE_ENTITY_USER_ID is set, else client_credentials" desc:"the default grant: the identity of a request that does not name one" accepts:"client_credentials or entity_user"`
 	EntityUserID         string `envconfig:"MONITE_ENTITY_USER_ID" desc:"the default entity user" accepts:"a UUID"`
 	EntityID             string `envconfig:"MONITE_ENTITY_ID" desc:"the default x-monite-entity-id" accepts:"a UUID"`
 	AllowedEntityIDs     string `envconfig:"MONITE_ALLOWED_ENTITY_IDS" otherwise:"only the default" desc:"the entities that apps may name, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
 	AllowedEntityUserIDs string `envconfig:"MONITE_ALLOWED_ENTITY_USER_IDS" otherwise:"only the default" desc:"the entity users that apps may act as, besides the default" accepts:"UUIDs with commas between them, or a lone *"`
 	IdentitiesFile       string `envconfig:"MONITE_IDENTITIES_FILE" otherwise:"none" desc:"named identities, each with its own listener, path prefix or name, and rules; read again when it changes" accepts:"the path of a YAML file with named identities"`
-	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"answers POST /v1/auth/token locally with an opaque handle that stands for an allowed identity" accepts:"true or false"`
+	TokenHandles         bool   `envconfig:"MONITE_TOKEN_HANDLES" default:"false" desc:"respond to POST /v1/auth/token locally, with an opaque handle that stands for an allowed identity" accepts:"true or false"`
 	ReadOnly             bool   `envconfig:"MONITE_READ_ONLY" default:"false" desc:"refuse all but GET and HEAD" accepts:"true or false"`
 
 	ListenAddr   string        `topic:"listener" envconfig:"MONITE_LISTEN_ADDR" default:"localhost:8080" desc:"the data listener, HTTP/1.1; localhost is 127.0.0.1 and, where there is one, ::1" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	Listener     string        `envconfig:"MONITE_LISTENER" default:"strict" desc:"HTTP/1.1 server of the data listener: strict refuses ambiguous requests, std is Go's own" accepts:"strict or std"`
 	AllowRemote  bool          `envconfig:"MONITE_ALLOW_REMOTE" default:"false" desc:"required for a data listener that is not on loopback" accepts:"true or false"`
 	SocketMode   string        `envconfig:"MONITE_SOCKET_MODE" default:"0600" desc:"permissions of the data listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
-	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"whoever may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
+	AllowedPeers string        `envconfig:"MONITE_ALLOWED_PEER_UIDS" otherwise:"every user that may open the socket" desc:"the users whose processes may connect to the data listener's unix socket, and to those of identities" accepts:"user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR"`
 	TLSCertFile  string        `envconfig:"MONITE_TLS_CERT_FILE" otherwise:"plain HTTP" desc:"certificate of the data listener, which then speaks TLS; read again when it changes" accepts:"the path of a PEM file with a certificate and its chain, together with MONITE_TLS_KEY_FILE"`
 	TLSKeyFile   string        `envconfig:"MONITE_TLS_KEY_FILE" otherwise:"plain HTTP" desc:"the private key of that certificate" accepts:"the path of a PEM file with the private key of MONITE_TLS_CERT_FILE"`
 	TLSClientCA  string        `envconfig:"MONITE_TLS_CLIENT_CA_FILE" otherwise:"none" desc:"if set, apps must show a certificate that one of these signed" accepts:"the path of a PEM file with at least one certificate, together with MONITE_TLS_CERT_FILE"`
@@ -67,41 +67,41 @@ type spec struct {
 	VendAddr      string        `topic:"vend" envconfig:"MONITE_VEND_ADDR" otherwise:"off" desc:"a separate listener that hands the raw tokens of allowed entity users to a backend: POST /v1/auth/token" accepts:"host:port with an IP address, localhost or no host, and a port from 0 to 65535, or unix:/absolute/path of at most 107 bytes"`
 	VendSocket    string        `envconfig:"MONITE_VEND_SOCKET_MODE" default:"0600" desc:"permissions of that listener's unix socket" accepts:"four octal digits from 0600 to 0777, such as 0660"`
 	VendPeers     string        `envconfig:"MONITE_VEND_ALLOWED_PEER_UIDS" otherwise:"those of MONITE_ALLOWED_PEER_UIDS" desc:"the users whose processes may connect to it" accepts:"user numbers with commas between them, together with a unix: MONITE_VEND_ADDR"`
-	VendToken     secret.String `envconfig:"MONITE_VEND_APP_TOKEN" otherwise:"that of MONITE_APP_TOKEN" desc:"what the backend must send there as X-Monite-Proxy-Token" accepts:"printable ASCII without spaces, at most 8192 bytes"`
+	VendToken     secret.String `envconfig:"MONITE_VEND_APP_TOKEN" otherwise:"that of MONITE_APP_TOKEN" desc:"the token that the backend must send as X-Monite-Proxy-Token" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	VendTokenFile string        `envconfig:"MONITE_VEND_APP_TOKEN_FILE" desc:"a file that holds it; read again when it changes" accepts:"the path of a readable file that holds the app token and nothing else"`
 
 	TokenTimeout   time.Duration `topic:"tokens" envconfig:"MONITE_TOKEN_TIMEOUT" default:"10s" desc:"limit for one token request" min:"50ms" max:"5m"`
 	RefreshBefore  time.Duration `envconfig:"MONITE_REFRESH_BEFORE" default:"5m" desc:"get the next token this long before the end of the current one, or after half its life if that is later; 0 = never ahead" min:"0s" max:"24h"`
-	HoldTimeout    time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it is answered 503; 0 = it does not wait" min:"0s" max:"5m"`
+	HoldTimeout    time.Duration `envconfig:"MONITE_HOLD_TIMEOUT" default:"5s" desc:"how long a request waits for a token before it gets a 503; 0 = it does not wait" min:"0s" max:"5m"`
 	MaxIdentities  number        `envconfig:"MONITE_MAX_IDENTITIES" default:"1024" desc:"limit of cached grants" min:"1" max:"1000000"`
 	MintsPerSecond number        `envconfig:"MONITE_MAX_MINTS_PER_SECOND" default:"20" desc:"token requests per second, long-term average; Monite allows 30 requests of any kind per client id, so sidecars sharing one must share this budget" min:"1" max:"10000"`
 
 	MaxInFlight     number        `topic:"requests" envconfig:"MONITE_MAX_IN_FLIGHT" default:"512" desc:"limit of requests at one time; 503 above it" min:"1" max:"1000000"`
 	MaxBodyBytes    number        `envconfig:"MONITE_MAX_BODY_BYTES" default:"33554432" desc:"limit of a request body; 413 above it" min:"1" max:"1099511627776"`
-	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size can be sent again after Monite refused the token; 0 = none is kept" min:"0" max:"67108864"`
-	RepeatGuard     time.Duration `envconfig:"MONITE_REPEAT_GUARD" default:"10m" desc:"how long a write of unknown outcome is not sent again by accident; 0 = off" min:"0s" max:"24h"`
-	IdempotencyTTL  time.Duration `envconfig:"MONITE_IDEMPOTENCY_TTL" default:"24h" desc:"how long an Idempotency-Key of an app is known; 0 = the field means nothing here and is only passed on" min:"0s" max:"168h"`
+	ReplayBodyBytes number        `envconfig:"MONITE_REPLAY_BODY_BYTES" default:"65536" desc:"bodies up to this size are kept, to be sent again if Monite refuses the token; 0 = none is kept" min:"0" max:"67108864"`
+	RepeatGuard     time.Duration `envconfig:"MONITE_REPEAT_GUARD" default:"10m" desc:"how long the sidecar refuses to repeat a write of unknown outcome by accident; 0 = off" min:"0s" max:"24h"`
+	IdempotencyTTL  time.Duration `envconfig:"MONITE_IDEMPOTENCY_TTL" default:"24h" desc:"how long an app's Idempotency-Key is remembered; 0 = keys are only passed on" min:"0s" max:"168h"`
 
 	RedisURL          secret.String `topic:"replicas" envconfig:"MONITE_REDIS_URL" otherwise:"off" desc:"Redis or Valkey: replicas with the same credentials share tokens, the budget of mints, pauses and write records there, encrypted" accepts:"a URL such as redis://cache:6379, rediss://user@cache:6380/0, unix:/run/redis.sock or redis+sentinel://s1:26379,s2:26379/mymaster"`
 	RedisURLFile      string        `envconfig:"MONITE_REDIS_URL_FILE" desc:"a file that holds the URL; read at the start" accepts:"the path of a readable file that holds the URL and nothing else"`
 	RedisPassword     secret.String `envconfig:"MONITE_REDIS_PASSWORD" otherwise:"that of the URL, or none" desc:"the password of the store" accepts:"printable ASCII without spaces, at most 8192 bytes"`
 	RedisPasswordFile string        `envconfig:"MONITE_REDIS_PASSWORD_FILE" desc:"a file that holds it; read again at each new connection" accepts:"the path of a readable file that holds the password and nothing else"`
 	RedisCAFile       string        `envconfig:"MONITE_REDIS_CA_FILE" otherwise:"the system's roots" desc:"further root certificates for rediss://" accepts:"the path of a PEM file with at least one certificate"`
-	RedisTimeout      time.Duration `envconfig:"MONITE_REDIS_TIMEOUT" default:"50ms" desc:"how long a request that waits leaves the store to respond; 10 times that when none waits" min:"5ms" max:"2s"`
-	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"limit of requests to Monite in a second, of this replica, and of all together with MONITE_REDIS_URL; what comes faster waits up to 1 s, then gets 503 proxy_rate_limited; 0 = no limit" min:"0" max:"100000"`
+	RedisTimeout      time.Duration `envconfig:"MONITE_REDIS_TIMEOUT" default:"50ms" desc:"how long the store may take to respond while a request waits; 10 times as long when none waits" min:"5ms" max:"2s"`
+	MaxRequests       number        `envconfig:"MONITE_MAX_REQUESTS_PER_SECOND" default:"0" desc:"requests to Monite per second, by this replica, or by all replicas together if MONITE_REDIS_URL is set; a request above the limit waits up to 1 s, then gets 503 proxy_rate_limited; 0 = no limit" min:"0" max:"100000"`
 
 	ShutdownDelay time.Duration `topic:"process" envconfig:"MONITE_SHUTDOWN_DELAY" default:"0s" desc:"after SIGTERM: how long to go on serving, already not ready" min:"0s" max:"1h"`
-	DrainTimeout  time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after that: how long requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
+	DrainTimeout  time.Duration `envconfig:"MONITE_DRAIN_TIMEOUT" default:"25s" desc:"after the shutdown delay: how long running requests may take to end; 0 = they are cut off" min:"0s" max:"1h"`
 	LogLevel      string        `envconfig:"MONITE_LOG_LEVEL" default:"info" desc:"minimum level to log" accepts:"trace, debug, info, warn or error"`
 	LogFormat     string        `envconfig:"MONITE_LOG_FORMAT" default:"json" desc:"console is for people" accepts:"json or console"`
 	AuditLog      string        `envconfig:"MONITE_AUDIT_LOG" otherwise:"the log" desc:"a file for the audit lines, one per write; appended to, and opened again on SIGHUP" accepts:"the absolute path of a file, in a directory that exists"`
-	Confine       string        `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = no start without" accepts:"auto, off or require"`
+	Confine       string        `envconfig:"MONITE_CONFINE" default:"auto" desc:"Linux: once started, the process can read only its own files and connect only to the ports it needs; require = refuse to start without it" accepts:"auto, off or require"`
 
 	OTLPEndpoint          string        `topic:"traces" envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" otherwise:"off" desc:"turns on traces: where they go by OTLP over HTTP; /v1/traces is added" accepts:"a URL such as http://collector:4318, without user, query or fragment"`
-	OTLPTracesEndpoint    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" otherwise:"from OTEL_EXPORTER_OTLP_ENDPOINT" desc:"the same for traces alone, and the whole URL; of every pair of OTEL_EXPORTER_OTLP_* variables the one of traces wins" accepts:"a URL such as http://collector:4318/v1/traces, without user, query or fragment"`
+	OTLPTracesEndpoint    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" otherwise:"from OTEL_EXPORTER_OTLP_ENDPOINT" desc:"the same for traces alone, as the whole URL; the _TRACES_ variable of each OTEL_EXPORTER_OTLP_* pair wins" accepts:"a URL such as http://collector:4318/v1/traces, without user, query or fragment"`
 	OTLPHeaders           secret.String `envconfig:"OTEL_EXPORTER_OTLP_HEADERS" otherwise:"none" desc:"header fields for the collector, such as an API key" accepts:"name=value with commas between them, values percent-encoded"`
 	OTLPTracesHeaders     secret.String `envconfig:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" otherwise:"from OTEL_EXPORTER_OTLP_HEADERS" desc:"the same for traces alone" accepts:"name=value with commas between them, values percent-encoded"`
-	OTLPTimeout           number        `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" desc:"limit for one export, further tries included, in milliseconds" min:"1" max:"300000"`
+	OTLPTimeout           number        `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" desc:"limit for one export, retries included, in milliseconds" min:"1" max:"300000"`
 	OTLPTracesTimeout     number        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" default:"0" desc:"the same for traces alone; 0 = OTEL_EXPORTER_OTLP_TIMEOUT" min:"0" max:"300000"`
 	OTLPCertificate       string        `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE" otherwise:"system roots" desc:"further roots for the collector" accepts:"the path of a PEM file with at least one certificate"`
 	OTLPTracesCertificate string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" otherwise:"from OTEL_EXPORTER_OTLP_CERTIFICATE" desc:"the same for traces alone" accepts:"the path of a PEM file with at least one certificate"`
@@ -109,7 +109,7 @@ type spec struct {
 	OTLPTracesProtocol    string        `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" otherwise:"http/protobuf" desc:"the same for traces alone" accepts:"http/protobuf, for which collectors usually have port 4318"`
 	OTELServiceName       string        `envconfig:"OTEL_SERVICE_NAME" otherwise:"monite-proxy" desc:"service.name of the traces" accepts:"a name"`
 	OTELResource          string        `envconfig:"OTEL_RESOURCE_ATTRIBUTES" otherwise:"none" desc:"further attributes of the process in the traces" accepts:"name=value with commas between them, values percent-encoded"`
-	TracesSampler         string        `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which requests are traced; parentbased_: as the app says, if it says" accepts:"always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"`
+	TracesSampler         string        `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which requests are traced; parentbased_ follows the app's decision, if it made one" accepts:"always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"`
 	TracesSamplerArg      string        `envconfig:"OTEL_TRACES_SAMPLER_ARG" otherwise:"1" desc:"the ratio of traceidratio" accepts:"a number from 0 to 1"`
 	OTELDisabled          bool          `envconfig:"OTEL_SDK_DISABLED" default:"false" desc:"no traces, whatever else is set" accepts:"true or false"`
 	TracesExporter        string        `envconfig:"OTEL_TRACES_EXPORTER" default:"otlp" desc:"none = no traces" accepts:"otlp or none"`

@@ -106,7 +106,7 @@ func buildVend(cfg *Config, parsed *spec, wrong *mistakes) {
 	case ported && len(cfg.VendAllowedPeerUIDs) > 0:
 		wrong.refuse("MONITE_VEND_ALLOWED_PEER_UIDS", "MONITE_VEND_ADDR is not a unix socket")
 	case ported && len(cfg.AllowedPeerUIDs) > 0:
-		wrong.add("MONITE_VEND_ADDR", "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set and who connects to a port has no user")
+		wrong.add("MONITE_VEND_ADDR", "unix:/..., because MONITE_ALLOWED_PEER_UIDS is set, and a connection to a TCP port has no user id")
 	}
 	if cfg.VendAllowedPeerUIDs == nil {
 		cfg.VendAllowedPeerUIDs = cfg.AllowedPeerUIDs
@@ -156,7 +156,7 @@ func (c *Config) openness(guarded bool, inTheClear, mayDo string) string {
 	case guarded:
 		return open + "; " + inTheClear + " in the clear"
 	default:
-		return open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it " + mayDo
+		return open + ", and without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE any program that reaches it " + mayDo
 	}
 }
 
@@ -172,7 +172,7 @@ func (c *Config) dangers() []string {
 		}
 	}
 	say(c.GrantType == "client_credentials" && c.EntityUserID != "",
-		"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID: requests act as the partner; that user is only allowed, for requests that name it")
+		"MONITE_GRANT_TYPE is client_credentials beside MONITE_ENTITY_USER_ID: requests act as the partner; that user is only allowed for requests that name it")
 	say(c.AllowedEntityIDs.Any(), "MONITE_ALLOWED_ENTITY_IDS is *: every app that reaches the port may name any entity")
 	say(c.AllowedEntityUserIDs.Any(), "MONITE_ALLOWED_ENTITY_USER_IDS is *: every app that reaches the port may act as any entity user")
 	remote := !c.Listen.Loopback()
@@ -183,9 +183,9 @@ func (c *Config) dangers() []string {
 	say(c.Listen.Network == "unix" && c.SocketMode&0o002 != 0 && len(c.AllowedPeerUIDs) == 0,
 		"MONITE_SOCKET_MODE: every user of this host may connect to the data listener")
 	say(remote && c.Listen.AllInterfaces() && len(c.AllowedHosts) == 0,
-		"MONITE_ALLOWED_HOSTS is empty while the data listener is on all interfaces: requests from other hosts are refused with 421")
+		"MONITE_ALLOWED_HOSTS is empty and the data listener is on all interfaces: requests from other hosts are refused with 421")
 	vends := c.Vend != Listen{}
-	say(vends && c.AllowedEntityUserIDs.Any(), "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*: who reaches that listener gets the token of any entity user")
+	say(vends && c.AllowedEntityUserIDs.Any(), "MONITE_VEND_ADDR with MONITE_ALLOWED_ENTITY_USER_IDS=*: any program that reaches that listener gets the token of any entity user")
 	say(vends && c.Vend.Network == "unix" && c.VendSocketMode&0o002 != 0 && len(c.VendAllowedPeerUIDs) == 0,
 		"MONITE_VEND_SOCKET_MODE: every user of this host may get access tokens")
 	say(vends && !c.Vend.Loopback(), "MONITE_VEND_ADDR is "+c.openness(!c.VendAppToken().IsZero(), "access tokens and MONITE_APP_TOKEN travel", "gets access tokens"))

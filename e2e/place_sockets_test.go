@@ -241,7 +241,7 @@ func TestDeafServiceManagerIsNoFailure(t *testing.T) {
 	t.Parallel()
 	_, url := simulate(t, monitetest.Config{})
 	s := start(t, defaultEnv(url).with("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))).ready()
-	s.waitFor("a warning", func() bool { return s.logged("the service manager cannot be told") })
+	s.waitFor("a warning", func() bool { return s.logged("the service manager cannot be notified") })
 	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
 		t.Errorf("status = %d", a.Status)
 	}

@@ -75,7 +75,7 @@ var LogFields = []LogField{
 		writeTrue(func(c *call) bool { return c.record.Retried })},
 	{"repeat_of", "both", "the request id of the earlier write that this one repeats",
 		writeText(func(c *call) string { return c.record.RepeatOf })},
-	{"delivered", "both", "whether the app has Monite's answer to its write; false: it had gone, and the status is the true one",
+	{"delivered", "both", "whether the app has received Monite's response to its write; false: the app had gone, and the status is Monite's",
 		func(line *zerolog.Event, name string, c *call) {
 			if c.record.DeliveryKnown {
 				line.Bool(name, c.record.Delivered)

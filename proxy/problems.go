@@ -21,14 +21,14 @@ var (
 		"http_request_error"}
 	problemRepeatID = problem{http.StatusBadRequest, "proxy_bad_header",
 		"X-Monite-Proxy-Repeat is repeated, or is not a request id.",
-		"Send in it, once, the request id of the write that is to be sent again.",
+		"Send it once, with the request id of the write to send again.",
 		"http_request_error"}
 	problemFraming = problem{http.StatusBadRequest, "proxy_bad_framing",
 		"The request head is ambiguous: it can be parsed in more than one way.",
 		"Send HTTP/1.1 with one Host, lines that end in CR LF, and one Content-Length or Transfer-Encoding: chunked. The proxy's log names the rule.",
 		"http_request_error"}
 	problemInvalidIdentity = problem{http.StatusBadRequest, "proxy_invalid_identity",
-		"An identity header is not a UUID, or is not spelled with hyphens.",
+		"An identity header is not a UUID with hyphens.",
 		"Send X-Monite-Entity-Id and X-Monite-Entity-User-Id as UUIDs, or leave them out for the configured default.",
 		"http_request_error"}
 	problemTokenRequest = problem{http.StatusBadRequest, "proxy_invalid_identity",
@@ -97,16 +97,16 @@ var (
 		"http_request_denied"}
 	problemRepeat = problem{http.StatusConflict, "proxy_repeat_refused",
 		"The same write was sent before, and upstream may have executed it. This one was not sent.",
-		"If the earlier one was executed, nothing is left to do. If it was not: send the request again with X-Monite-Proxy-Repeat: " +
+		"If the earlier one was executed, there is nothing left to do. If not, send the request again with X-Monite-Proxy-Repeat: " +
 			"followed by the earlier request id (error.earlier.request_id), or, if it has an Idempotency-Key, with a new key.",
 		"http_request_denied"}
 	problemRepeatInProgress = problem{http.StatusConflict, "proxy_repeat_refused",
 		"The same write is still under way. This one was not sent.",
-		"Try again after Retry-After: the earlier one's response then comes back, if there is one.",
+		"Try again after Retry-After: you then get the response to the earlier request, if there is one.",
 		"http_request_denied"}
 	problemKeyInProgress = problem{http.StatusConflict, "proxy_idempotency_in_progress",
 		"A write with the same Idempotency-Key is still under way. This one was not sent.",
-		"Try again after Retry-After, with the same key: the earlier one's response then comes back.",
+		"Try again after Retry-After, with the same key: you then get the response to the earlier request.",
 		"http_request_denied"}
 	problemResponseGone = problem{http.StatusConflict, "proxy_idempotency_answer_gone",
 		"The same write was executed before, and its response is not kept any more. This one was not sent.",
@@ -190,7 +190,7 @@ var (
 		"Try again after Retry-After, or raise MONITE_MAX_IN_FLIGHT and restart the proxy.",
 		"connection_limit_reached"}
 	problemRateLimited = problem{http.StatusServiceUnavailable, "proxy_rate_limited",
-		"More requests are sent than MONITE_MAX_REQUESTS_PER_SECOND allows, or than Monite has left.",
+		"The limit on requests per second is reached: MONITE_MAX_REQUESTS_PER_SECOND, or what Monite allows.",
 		"The request was not sent. Try again after Retry-After.",
 		"connection_limit_reached"}
 	problemKeyUnavailable = problem{http.StatusServiceUnavailable, "proxy_idempotency_unavailable",

@@ -15,7 +15,7 @@ const (
 	Throttled   Reason = "throttled"   // 429: it wants no mint of this client id for a while
 	Unavailable Reason = "unavailable" // no connection, a 5xx, anything else
 	Malformed   Reason = "malformed"   // an answer that is not a token
-	TimedOut    Reason = "timeout"     // no answer in time
+	TimedOut    Reason = "timeout"     // no response in time
 	Full        Reason = "full"        // every entry is being minted
 	Paced       Reason = "paced"       // more mints are wanted than the budget gives in time
 )

@@ -11,7 +11,7 @@ import (
 
 // errAbandoned: all who waited for the mint left before its turn came, or it was
 // left to another process. Whoever came since asks again.
-var errAbandoned = errors.New("nobody waits for this mint")
+var errAbandoned = errors.New("no request waits for this mint")
 
 // mint runs once for all who want a token of e at this moment (a flight).
 func (c *Cache) mint(e *entry) (secret.String, error) {

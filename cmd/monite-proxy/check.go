@@ -42,9 +42,9 @@ func check(stdout, stderr io.Writer) int {
 		}
 	}
 	if own {
-		_, _ = fmt.Fprintln(stdout, "note: a monite-proxy runs here and has these addresses: a second one could not start beside it")
+		_, _ = fmt.Fprintln(stdout, "note: a running monite-proxy has these addresses, so a second one could not start")
 	}
-	_, _ = fmt.Fprintf(stdout, "a request that names nobody acts %s\nconfiguration is valid\n", cfg.ActsAs())
+	_, _ = fmt.Fprintf(stdout, "a request without an identity header acts %s\nconfiguration is valid\n", cfg.ActsAs())
 	return exitOK
 }
 

@@ -62,7 +62,7 @@ func (s *sidecar) finishFollowing(ctx context.Context) bool {
 		return true
 	}
 	s.log.Error().Int64("writes", followed).Dur("drain_timeout", s.cfg.DrainTimeout).
-		Msg("drain timed out, writes whose apps had gone are of unknown outcome: the audit lines name them")
+		Msg("drain timed out: some writes whose apps had gone are of unknown outcome; the audit lines name them")
 	return false
 }
 

@@ -45,7 +45,7 @@ func (s *sidecar) notifyWhenReady(ctx context.Context) {
 		}
 		if state != told {
 			if err := tellManager(state); err != nil {
-				s.log.Warn().Err(err).Msg("the service manager cannot be told")
+				s.log.Warn().Err(err).Msg("the service manager cannot be notified")
 			}
 		}
 		if told = state; ready {

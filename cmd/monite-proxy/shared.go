@@ -104,7 +104,7 @@ func (s *sidecar) storeEvent(e redisstore.Event) {
 	}
 	now, last := time.Now().Unix(), s.shared.lastAlarm.Load()
 	if now-last >= 60 && s.shared.lastAlarm.CompareAndSwap(last, now) {
-		s.log.Error().Msg("an entry of the shared cache could not be opened and was removed: somebody else writes there")
+		s.log.Error().Msg("an entry of the shared cache could not be opened and was removed: another program writes there")
 	}
 }
 
@@ -113,13 +113,13 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 	switch now.State {
 	case "up":
 		if since := s.shared.downSince.Swap(0); since != 0 {
-			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared cache answers again")
+			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared cache responds again")
 			return
 		}
 		s.log.Info().Str("where", now.Where).Msg("tokens are shared")
 	case "down":
 		s.shared.downSince.CompareAndSwap(0, time.Now().UnixNano())
-		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared cache does not answer, tokens are minted here until it does")
+		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared cache does not respond: tokens are minted here until it does")
 	case "aside":
 		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared cache differ by more than 30 s: nothing is shared")
 	}

@@ -20,17 +20,17 @@ It needs no account and no network, and forgets everything when it stops.
 
   monite-sim [flags]                      serve until Ctrl-C
   monite-sim [flags] -- command args...   serve while the command runs, exit with its code
-  monite-sim -health [-listen address]    exit 0 if a simulator answers there
+  monite-sim -health [-listen address]    exit 0 if a simulator responds there
 
 Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag wins)
   -listen address        where to listen; port 0 picks a free one    (127.0.0.1:8090)
   -client-id id          the client id that gets tokens      (a demo id, see below)
   -client-secret secret  its secret                          (a demo secret, see below)
   -token-lifetime time   how long an access token lives              (30m)
-  -expired-status code   answer to an expired token: 401, or 400
+  -expired-status code   status for an expired token: 401, or 400
                          for the older dialect                       (401)
   -rate-limit number     requests per second and client id, 0 = none (0)
-  -latency time          added to every answer                       (0s)
+  -latency time          added to every response                     (0s)
   -seed number           ids and the chance in faults repeat; 0 = they differ (0)
   -data file             documents instead of the demo data, as
                          GET /_sim/state shows them

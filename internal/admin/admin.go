@@ -165,7 +165,7 @@ func ownOrigin(next http.HandlerFunc) http.HandlerFunc {
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) {
 	if wait := h.mayRefresh(); wait > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
-		http.Error(w, "all tokens were refreshed a moment ago: once in "+refreshPause.String()+" is enough", http.StatusTooManyRequests)
+		http.Error(w, "all tokens were refreshed just now: once in "+refreshPause.String()+" is enough", http.StatusTooManyRequests)
 		return
 	}
 	h.config.Tokens.Refresh()

@@ -47,17 +47,17 @@ func (m *Metrics) NewShared(status func() SharedStatus) *Shared {
 		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, func() float64 { return value(status()) }))
 	}
 	s := &Shared{
-		questions: counter("shared_questions_total", "Questions to the store that replicas share, by what came of them.", "answer",
+		questions: counter("shared_questions_total", "Queries to the store that replicas share, by result.", "answer",
 			"found", "claimed", "busy", "paced", "verdict", "free", "late", "poison", "aside", "slow", "down"),
-		adopted: counter("shared_adopted_total", "Tokens that another replica minted: mints saved.", "grant_type",
+		adopted: counter("shared_adopted_total", "Tokens taken over from other replicas: each saved a mint.", "grant_type",
 			string(tokencache.ClientCredentials), string(tokencache.EntityUser)),
-		told: counter("shared_told_total", "Tokens given to the store that replicas share, by what became of them.", "result",
+		told: counter("shared_told_total", "Tokens written to the store that replicas share, by result.", "result",
 			"stored", "older", "late", "failed"),
 		exchanges: prometheus.NewHistogram(histogramOpts("shared_exchange_seconds", "Duration of exchanges with the store that replicas share.",
 			append([]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025}, buckets[:9]...))),
 	}
 	m.Registry.MustRegister(s.exchanges)
-	gauge("shared_up", "1 if the last exchange with the store that replicas share was good.", func(s SharedStatus) float64 {
+	gauge("shared_up", "1 if the last exchange with the store that replicas share succeeded.", func(s SharedStatus) float64 {
 		if s.State == "down" || s.State == "unknown" {
 			return 0
 		}

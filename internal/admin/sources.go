@@ -62,13 +62,13 @@ func (m *Metrics) Register(from Sources) {
 		}
 		return 0
 	})
-	counter("log_lines_dropped_total", "Lines of the log that were dropped, because nobody read them in time.", from.DroppedLines)
-	counter("audit_lines_dropped_total", "Lines of the audit file that were dropped, because it could not take them. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
-	counter("refused_peers_total", "Connections to the data listener's unix socket of users that are not allowed.", from.RefusedPeers)
+	counter("log_lines_dropped_total", "Log lines dropped because the log's reader was too slow.", from.DroppedLines)
+	counter("audit_lines_dropped_total", "Audit lines dropped because the audit file could not be written. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
+	counter("refused_peers_total", "Connections to the data listener's unix socket by users that are not allowed.", from.RefusedPeers)
 	for i, result := range []string{"made", "used", "unused"} {
 		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Namespace: namespace, Name: "upstream_connections_ahead_total", ConstLabels: prometheus.Labels{"result": result},
-			Help: "Connections to upstream that were made before a request needed one (MONITE_KEEP_WARM), by what became of them: made counts all.",
+			Help: "Connections to upstream made before a request needed one (MONITE_KEEP_WARM), by result; made counts all.",
 		}, func() float64 {
 			made, used, unused := from.MadeAhead()
 			return float64([]uint64{made, used, unused}[i])
@@ -77,15 +77,15 @@ func (m *Metrics) Register(from Sources) {
 	if from.Writes != nil {
 		gauge("write_records", "Writes that are remembered.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
 		gauge("write_record_bytes", "Bytes of the responses that are kept with them.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
-		gauge("unknown_writes", "Writes of which nobody knows whether they were executed, until somebody does or they are old.", nil,
+		gauge("unknown_writes", "Remembered writes of unknown outcome, until the outcome is known or they expire.", nil,
 			func() float64 { return float64(from.Writes.Stats().Unknown) })
-		gauge("followed_writes", "Writes that are read to their end although their app does not wait any more.", nil, func() float64 { return float64(from.Followed()) })
-		counter("write_records_dropped_total", "Writes that were forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
-		counter("write_responses_dropped_total", "Responses that were forgotten before their time, because they were too large together.",
+		gauge("followed_writes", "Writes whose app has gone, and whose response is still being read to its end.", nil, func() float64 { return float64(from.Followed()) })
+		counter("write_records_dropped_total", "Writes forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
+		counter("write_responses_dropped_total", "Responses forgotten before their time, because together they were too large.",
 			func() int64 { return from.Writes.Stats().Pushed.Responses })
 	}
 	if from.RateLimitRemaining != nil {
-		gauge("upstream_rate_limit_remaining", "Requests that Monite said last are left to the client id (RateLimit-Remaining). NaN until it says so.", nil, func() float64 {
+		gauge("upstream_rate_limit_remaining", "Requests left to the client id, as Monite last said (RateLimit-Remaining). NaN until it says so.", nil, func() float64 {
 			if n, ok := from.RateLimitRemaining(); ok {
 				return float64(n)
 			}
@@ -102,7 +102,7 @@ type tokenCollector struct{ tokens Tokens }
 
 var (
 	secondsLeft = prometheus.NewDesc(namespace+"_token_seconds_left",
-		"Least remaining lifetime of the tokens in use, by grant type.", []string{"grant_type"}, nil)
+		"Shortest remaining lifetime of the tokens in use, by grant type.", []string{"grant_type"}, nil)
 	cachedGrants = prometheus.NewDesc(namespace+"_cached_grants", "Grants in the token cache.", nil, nil)
 )
 

@@ -76,7 +76,7 @@ func whyNone(content []byte, other string) error {
 	case notDER == nil:
 		return errors.New("it is DER, want PEM")
 	case bytes.Contains(content, []byte(`-----\n`)):
-		return errors.New(`its lines end in the two characters \n, want line breaks`)
+		return errors.New(`its lines end in the two characters \n, want real line breaks`)
 	case other != "" && len(other) <= 40 && strings.Trim(other, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ") == "":
 		return errors.New("no certificate is in it, but a " + other)
 	}

@@ -70,7 +70,7 @@ func TestReasonIsTheTrueOne(t *testing.T) {
 		"a key":             {"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificate is in it, but a PRIVATE KEY"},
 		"UTF-16":            {string(wide), "it is UTF-16 text, want UTF-8"},
 		"DER":               {string(block.Bytes), "it is DER, want PEM"},
-		`lines end in "\n"`: {strings.ReplaceAll(first, "\n", `\n`), `its lines end in the two characters \n, want line breaks`},
+		`lines end in "\n"`: {strings.ReplaceAll(first, "\n", `\n`), `its lines end in the two characters \n, want real line breaks`},
 		"cut off":           {first + second[:len(second)/2], "certificate 2 in it is broken or cut off"},
 		"cut in the base64": {first + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 2 in it is broken or cut off"},
 		"openssl -trustout": {strings.ReplaceAll(first, " CERTIFICATE", " TRUSTED CERTIFICATE"), "no certificate is in it, but a TRUSTED CERTIFICATE"},

@@ -34,8 +34,8 @@ func (e *examination) checkAPI(ctx context.Context) finding {
 
 // explainStranger judges the response to a request without a token.
 func (e *examination) explainStranger(status int) finding {
-	elsewhere := finding{Result: problem, Why: "a captive portal, a proxy or a firewall answers in Monite's place, or MONITE_API_URL names another site",
-		Next: "open MONITE_API_URL from this host and see who answers; check MONITE_API_URL." + e.proxyIgnored()}
+	elsewhere := finding{Result: problem, Why: "a captive portal, a proxy or a firewall responds in Monite's place, or MONITE_API_URL names another site",
+		Next: "open MONITE_API_URL from this host and see what responds; check MONITE_API_URL." + e.proxyIgnored()}
 	switch {
 	case status/100 == 3:
 		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, orDash(e.seen.redirect))
@@ -44,25 +44,25 @@ func (e *examination) explainStranger(status int) finding {
 		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of a response of the API", status)
 		return elsewhere
 	case status >= 500:
-		return finding{Result: problem, What: fmt.Sprintf("the API answers with status %d", status), Why: "Monite itself, or a gateway in front of it, is in trouble: nothing is wrong here",
+		return finding{Result: problem, What: fmt.Sprintf("the API responds with status %d", status), Why: "Monite itself, or a gateway in front of it, is in trouble: nothing is wrong here",
 			Next: "try again in a minute; look at Monite's status page"}
 	case status == http.StatusTooManyRequests:
-		return finding{Result: note, What: "the API answers 429: too many requests from here", Next: "try again in a minute"}
+		return finding{Result: note, What: "the API responds with 429: too many requests from here", Next: "try again in a minute"}
 	case status == http.StatusUnauthorized:
-		return finding{Result: fine, What: "the API answers, and refuses a request without a token, as it should"}
+		return finding{Result: fine, What: "the API responds, and refuses a request without a token, as it should"}
 	case status/100 == 2:
-		return finding{Result: note, What: fmt.Sprintf("the API answers a request without a token with status %d", status),
+		return finding{Result: note, What: fmt.Sprintf("the API responds to a request without a token with status %d", status),
 			Why: "this is not Monite, or something in between adds a token of its own"}
 	case status == http.StatusForbidden && !e.seen.json:
 		elsewhere.What = "status 403 that is not in the form of the API"
 		elsewhere.Why = "a firewall for web applications (WAF) in between refuses requests from here"
-		elsewhere.Next = "ask whoever runs it to let requests for " + e.cfg.Upstream.Host + " pass." + e.proxyIgnored()
+		elsewhere.Next = "ask its operator to let requests for " + e.cfg.Upstream.Host + " pass." + e.proxyIgnored()
 		return elsewhere
 	case status == http.StatusNotFound && !e.seen.json:
 		elsewhere.What = "status 404 that is not in the form of the API"
 		return elsewhere
 	default:
-		return finding{Result: fine, What: fmt.Sprintf("the API answers a request without a token with status %d", status)}
+		return finding{Result: fine, What: fmt.Sprintf("the API responds to a request without a token with status %d", status)}
 	}
 }
 
@@ -88,7 +88,7 @@ func (e *examination) explainSend(err error) finding {
 		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " gives no way through",
 			Why: "it refuses this destination, wants a user and password, or is not reachable", Next: "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"}
 		if _, status, found := strings.Cut(broken.Err.Error(), "CONNECT with status "); found {
-			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " answered CONNECT with status " + client.TermSafe(status)
+			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " responded to CONNECT with status " + client.TermSafe(status)
 		}
 		return f
 	}
@@ -98,7 +98,7 @@ func (e *examination) explainSend(err error) finding {
 	case broken.Timeout:
 		f.What, f.Why = "connected, but no response in time", "the server is overloaded, or something in between swallows requests"
 	case strings.Contains(broken.Err.Error(), "malformed"):
-		f.What, f.Why = "what answers does not speak HTTP/1.1", "another protocol on this port, or TLS where http:// was configured"
+		f.What, f.Why = "the server does not speak HTTP/1.1", "another protocol on this port, or TLS where http:// was configured"
 		f.Next = "check scheme and port of MONITE_API_URL"
 	}
 	return f

@@ -115,7 +115,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 		return finding{Result: fine, What: "the running sidecar has the same settings as this command"}
 	}
 	return finding{Result: problem, What: "the running sidecar has other values than this command of " + strings.Join(different, ", "),
-		Why: "it was started with another environment: what is said above is not about it", Next: "start it again with this environment, or run the doctor with its own"}
+		Why: "it was started with another environment: the checks above do not describe it", Next: "start it again with this environment, or run the doctor with its own"}
 }
 
 // send sends one GET to the data listener.

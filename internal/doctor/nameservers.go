@@ -248,7 +248,7 @@ func (e *examination) reportServers(host string) {
 			f.Next = "take it out of " + resolvConf + ", or allow this host or pod to reach it"
 		case server.a == noName && !works && later:
 			f.Result, f.What = problem, f.What+"says that the name "+host+" does not exist, and another name server knows it"
-			f.Why = "it knows other names than the others: the resolver believes the first that responds"
+			f.Why = "it does not know the same names as the others, and the resolver believes the first that responds"
 			f.Next = "put name servers that know the same names into " + resolvConf
 		default:
 			f.What += "is of no use: " + server.inWords()

@@ -32,7 +32,7 @@ type Report struct {
 	Environment string `json:"environment,omitempty"`
 	Upstream    string `json:"upstream,omitempty"`
 	GrantType   string `json:"grant_type,omitempty"`
-	// ActsAs says on whose behalf a request acts that names nobody.
+	// ActsAs says the identity of a request that does not name one.
 	ActsAs   string    `json:"acts_as,omitempty"`
 	Findings []finding `json:"findings"`
 	Problems int       `json:"problems"`
@@ -59,7 +59,7 @@ func (r *Report) Text() string {
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, "monite-proxy doctor, version %s\n", r.Version)
 	if r.Upstream != "" {
-		_, _ = fmt.Fprintf(&out, "environment %s, upstream %s, default grant %s\na request that names nobody acts %s\n",
+		_, _ = fmt.Fprintf(&out, "environment %s, upstream %s, default grant %s\na request without an identity header acts %s\n",
 			r.Environment, r.Upstream, r.GrantType, r.ActsAs)
 	}
 	out.WriteByte('\n')

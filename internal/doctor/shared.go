@@ -50,7 +50,7 @@ func (e *examination) checkShared(ctx context.Context) {
 func sharedTrouble(err error) finding {
 	failed, ok := errors.AsType[*redisstore.Error](err)
 	if !ok {
-		return finding{Step: "shared address", What: "no answer in time", Next: "check the address, the network policy, and whether the port speaks TLS: rediss:// and not redis://"}
+		return finding{Step: "shared address", What: "no response in time", Next: "check the address, the network policy, and whether the port speaks TLS: rediss:// and not redis://"}
 	}
 	cause := ""
 	if failed.Err != nil {
@@ -123,7 +123,7 @@ func sharedEntry(x redisstore.Examination) finding {
 		f.What = fmt.Sprintf("a token of the default grant is there, %v old", x.Age.Round(time.Second))
 	case "foreign":
 		f.Result, f.What = problem, "something is there under the name of the default grant's token, but not by these credentials"
-		f.Why, f.Next = "somebody else writes there", "restrict who may write to monite-proxy:* in the store"
+		f.Why, f.Next = "another program writes there", "restrict who may write to monite-proxy:* in the store"
 	default:
 		f.What = "no token of the default grant yet"
 	}

@@ -44,7 +44,7 @@ func (e *examination) checkTLS(ctx context.Context) finding {
 	if days < 7 {
 		f.Result = note
 		f.Why = "the certificate ends on " + leaf.NotAfter.UTC().Format(time.DateOnly)
-		f.Next = "tell whoever runs the upstream, or the proxy in between"
+		f.Next = "tell the operator of the upstream, or of the proxy in between"
 	}
 	return f
 }
@@ -62,8 +62,8 @@ func (e *examination) explainTLS(err error) finding {
 	if wrong, ok := errors.AsType[x509.HostnameError](err); ok {
 		names := wrong.Certificate.DNSNames
 		f.What = fmt.Sprintf("the certificate is not for %s, but for %s", client.TermSafe(wrong.Host), orDash(client.TermSafe(strings.Join(names[:min(len(names), 4)], ", "))))
-		f.Why = "MONITE_API_URL names another host than the server's, or a proxy or captive portal answers in its place"
-		f.Next = "set MONITE_API_URL to a name of the certificate, or find out who answers on this network"
+		f.Why = "MONITE_API_URL names another host than the server's, or a proxy or captive portal responds in its place"
+		f.Next = "set MONITE_API_URL to a name of the certificate, or find out what responds on this network"
 		return f
 	}
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
@@ -82,10 +82,10 @@ func (e *examination) explainTLS(err error) finding {
 		return e.explainInvalid(invalid)
 	}
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		f.What = "the port answers, but not in TLS"
+		f.What = "the port responds, but not in TLS"
 		f.Why = "plain HTTP is spoken on this port"
 		if strings.HasPrefix(string(header.RecordHeader[:]), "HTTP/") {
-			f.What = "the port answers in plain HTTP, not in TLS"
+			f.What = "the port speaks plain HTTP, not TLS"
 		}
 		f.Next = "check scheme and port of MONITE_API_URL"
 		return f
@@ -95,7 +95,7 @@ func (e *examination) explainTLS(err error) finding {
 	}
 	switch {
 	case isTimeout(err):
-		f.What = "the port is open, but nothing answers in TLS"
+		f.What = "the port is open, but nothing responds in TLS"
 		f.Why = "a firewall that lets connections through but not TLS, or a server that speaks something else"
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		f.What = "the connection was closed in the TLS handshake"
@@ -112,7 +112,7 @@ func (e *examination) explainTLS(err error) finding {
 }
 
 func (e *examination) explainInvalid(invalid x509.CertificateInvalidError) finding {
-	f := finding{Result: problem, What: "the certificate is not valid", Why: "it is not allowed for this use", Next: "tell whoever runs the upstream"}
+	f := finding{Result: problem, What: "the certificate is not valid", Why: "it is not allowed for this use", Next: "tell the operator of the upstream"}
 	if invalid.Reason != x509.Expired || invalid.Cert == nil {
 		return f
 	}
@@ -124,7 +124,7 @@ func (e *examination) explainInvalid(invalid x509.CertificateInvalidError) findi
 		f.Next = "set the clock (NTP)"
 	} else {
 		f.Why = "the certificate has not been renewed, or this machine's clock is ahead"
-		f.Next = "compare the clock with another machine's; if it is right, tell whoever runs the upstream"
+		f.Next = "compare the clock with another machine's; if it is right, tell the operator of the upstream"
 	}
 	return f
 }
@@ -145,7 +145,7 @@ func explainAlert(alert string) finding {
 	case strings.Contains(alert, "protocol version"):
 		f.Why = "it offers nothing newer than TLS 1.1; monite-proxy wants 1.2 or better"
 	case strings.Contains(alert, "unrecognized name"):
-		f.Why = "it knows no host of this name"
+		f.Why = "the server does not know a host of this name"
 	default:
 		f.Why = "server and client have no protocol version or cipher in common, or it asks for a client certificate"
 	}

@@ -142,7 +142,7 @@ func (e *examination) explainMint(failure *tokencache.FetchError) finding {
 	case failure.Reason == tokencache.Throttled:
 		f.What = "the token endpoint responds with 429: too many mints of this client id"
 		if failure.RetryAfter > 0 {
-			f.What += fmt.Sprintf("; it wants none for %v", failure.RetryAfter)
+			f.What += fmt.Sprintf("; it wants no requests for %v", failure.RetryAfter)
 		}
 		f.Why = "other programs mint with the same credentials, or restart again and again"
 		f.Next = "find them; give every service its own sidecar, not its own minting"
@@ -156,7 +156,7 @@ func (e *examination) explainMint(failure *tokencache.FetchError) finding {
 		f.Next = "check MONITE_API_URL"
 	case failure.Status == http.StatusNotFound, failure.Status == http.StatusMethodNotAllowed:
 		f.What = fmt.Sprintf("there is no token endpoint at %s (status %d)", e.cfg.Upstream, failure.Status)
-		f.Why = "MONITE_API_URL names another API, or MONITE_API_VERSION is one that does not exist"
+		f.Why = "MONITE_API_URL names another API, or MONITE_API_VERSION does not exist"
 		f.Next = "check MONITE_API_URL and MONITE_API_VERSION"
 	default:
 		f.What = fmt.Sprintf("the token endpoint is in trouble (status %d)", failure.Status)
@@ -189,7 +189,7 @@ func (e *examination) checkVersion(ctx context.Context, grant tokencache.Grant, 
 		return finding{Result: note, What: e.cfg.APIVersion + " is accepted, but the partner token may not list entities (status 403)"}
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
 		return finding{Result: problem, What: fmt.Sprintf("Monite does not accept version %s (status %d)", e.cfg.APIVersion, status),
-			Why: "MONITE_API_VERSION is not a version that Monite has", Next: "set it to one that Monite's documentation lists, or leave it out"}
+			Why: "Monite does not have this MONITE_API_VERSION", Next: "set it to one that Monite's documentation lists, or leave it out"}
 	}
 	return e.refused(status)
 }

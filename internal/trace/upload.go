@@ -107,13 +107,13 @@ func (u *upload) post(ctx context.Context, body []byte) error {
 		u.rejected.Add(rejectedSpans(text))
 		return nil
 	case status/100 == 2: // it may have taken them; twice would be worse than not at all
-		return errors.New("the answer of the collector broke off")
+		return errors.New("the collector's response broke off")
 	case status == http.StatusTooManyRequests || status == http.StatusBadGateway ||
 		status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return &temporary{fmt.Errorf("the collector answered %d", status), time.Duration(min(max(seconds, 0), 3600)) * time.Second}
+		return &temporary{fmt.Errorf("the collector responded with status %d", status), time.Duration(min(max(seconds, 0), 3600)) * time.Second}
 	default:
-		return fmt.Errorf("the collector answered %d", status)
+		return fmt.Errorf("the collector responded with status %d", status)
 	}
 }
 
@@ -146,7 +146,7 @@ func fixedText(err error) error {
 	case isErrno:
 		return fmt.Errorf("the connection to the collector broke: %w", errno)
 	}
-	return errors.New("what responds is not an HTTP server, or a forward proxy that refuses")
+	return errors.New("the collector's address is not an HTTP server, or a forward proxy refuses")
 }
 
 // rejectedSpans reads ExportTraceServiceResponse.partial_success.rejected_spans,

@@ -71,7 +71,7 @@ func lookupError(err error) error {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	if ok && dns.Err == "server misbehaving" && !dns.Temporary() {
 		// package net takes FORMERR, NOTIMP and REFUSED for the same.
-		return fmt.Errorf("%w (the name server refused the form of the query, or us: if it does not know EDNS0 and answers FORMERR, set GODEBUG=netedns0=0)", err)
+		return fmt.Errorf("%w (the name server refused the query: if it does not know EDNS0 (FORMERR), set GODEBUG=netedns0=0)", err)
 	}
 	return err
 }

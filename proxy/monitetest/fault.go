@@ -92,7 +92,7 @@ func (f *Fault) normalise() error {
 	case f.Event != "" && !isWebhook:
 		return errors.New("event is for the effects on webhooks")
 	case f.Effect == EffectExpired && f.Status != 400 && f.Status != 401 && f.Status != 403:
-		return fmt.Errorf("status %d: an expired token is answered 400, 401 or 403", f.Status)
+		return fmt.Errorf("status %d: the status for an expired token is 400, 401 or 403", f.Status)
 	case f.Effect == EffectAnswer && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d: must be 200 to 599 (use the effect raw for others)", f.Status)
 	case f.Skip < 0 || f.Times < 0 || f.Delay < 0:

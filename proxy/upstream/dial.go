@@ -166,7 +166,7 @@ func connectOver(nc net.Conn, addr string, user *url.Userinfo) error {
 	answer := &io.LimitedReader{R: nc, N: maxConnectHead}
 	br := bufio.NewReader(answer)
 	if _, err := br.Peek(1); err != nil {
-		return fmt.Errorf("await the answer to CONNECT: %w", err)
+		return fmt.Errorf("await the response to CONNECT: %w", err)
 	}
 	//nolint:bodyclose // the answer to CONNECT has none; the tunnel begins here
 	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect})
@@ -174,7 +174,7 @@ func connectOver(nc net.Conn, addr string, user *url.Userinfo) error {
 		return errProxyMalformed
 	}
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("proxy answered CONNECT with status %d", resp.StatusCode)
+		return fmt.Errorf("proxy responded to CONNECT with status %d", resp.StatusCode)
 	}
 	// In TLS the client speaks first: whatever follows is not the origin's.
 	if br.Buffered() > 0 {

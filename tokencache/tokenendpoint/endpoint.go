@@ -69,16 +69,16 @@ func (e *Endpoint) Fetch(ctx context.Context, grant tokencache.Grant) (tokencach
 		return tokencache.Token{}, e.statusError(response)
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return tokencache.Token{}, malformed("answer has a Content-Encoding that was not asked for")
+		return tokencache.Token{}, malformed("response has a Content-Encoding that was not asked for")
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case len(body) > maxAnswer:
-		return tokencache.Token{}, malformed("answer is longer than 64 KiB")
+		return tokencache.Token{}, malformed("response is longer than 64 KiB")
 	case err != nil && ctx.Err() != nil:
 		return tokencache.Token{}, transportError(ctx, err)
 	case err != nil:
-		return tokencache.Token{}, malformed("answer is cut off")
+		return tokencache.Token{}, malformed("response is cut off")
 	}
 	token, err := parseResponse(body)
 	if err != nil {

@@ -69,7 +69,7 @@ func parseResponse(body []byte) (tokencache.Token, error) {
 	}
 	var text string
 	if raw, ok := fields["access_token"]; !ok || json.Unmarshal(raw, &text) != nil {
-		return tokencache.Token{}, errors.New("no access_token text in the answer")
+		return tokencache.Token{}, errors.New("no access_token text in the response")
 	}
 	if err := secret.CheckBearer(text); err != nil {
 		return tokencache.Token{}, fmt.Errorf("access_token %w", err)
@@ -106,7 +106,7 @@ func objectFields(body []byte) (map[string]json.RawMessage, error) {
 		}
 		key, _ := name.(string)
 		if _, twice := fields[key]; twice {
-			return nil, errors.New("a field occurs twice in the answer")
+			return nil, errors.New("a field occurs twice in the response")
 		}
 		fields[key] = value
 	}

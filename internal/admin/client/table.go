@@ -41,7 +41,7 @@ const (
 func Table(text string, view View) (string, error) {
 	var s admin.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return "", fmt.Errorf("what listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
+		return "", fmt.Errorf("the program that listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
 	}
 	all := view.fit(head(&s), tokenTable(&s), namedTable(s.Named), requestTable(&s, view))
 	var out strings.Builder
@@ -221,7 +221,7 @@ func requestTable(s *admin.Status, view View) []line {
 func UnknownWrites(text string, _ View) (string, error) {
 	var s admin.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return "", fmt.Errorf("what listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
+		return "", fmt.Errorf("the program that listens on MONITE_ADMIN_ADDR is not a monite-proxy: %w", err)
 	}
 	if len(s.UnknownWrites) == 0 {
 		return "no writes of unknown outcome", nil
@@ -264,7 +264,7 @@ func namedTable(named *admin.NamedStatus) []line {
 	}
 	all := t.lines()
 	if named.Stale {
-		all = append([]line{{"The identities file was changed and cannot be used: these are of before. The log has every mistake.", red}}, all...)
+		all = append([]line{{"The changed identities file cannot be used: these are the identities from before. The log lists every mistake.", red}}, all...)
 	}
 	return all
 }

@@ -1,0 +1,105 @@
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// patterns are turns of phrase that a native reader has to read twice. What people
+// read has none of them.
+var patterns = []struct {
+	name  string
+	match *regexp.Regexp
+}{
+	{"a relative who without a noun", regexp.MustCompile(`(?i)(^|[.:;,(] |\b(and|or|for|that|but) )who(ever)? (is|are|has|have|does|goes|comes|wants|asks|reaches|can|may|adds|would|must)\b`)},
+	{"is no X", regexp.MustCompile(`(?i)\b(is|are|was|were) no (?:[a-km-z]|l(?:[a-np-z]))[a-z]*\b`)},
+	{"X is what", regexp.MustCompile(`(?i)\b(is|are) (what|how|who)\b`)},
+	{"answer for response", regexp.MustCompile(`(?i)\b(an?|the|its|no|any|this|each|every|our|first|whole|early|complete|truncated|[a-z]+'s?|same|late) answers?\b|\banswers (are|is|of|that|stream|in|by)\b|\b(is|are|was|been) answered\b`)},
+	{"genitive chain", regexp.MustCompile(`(?i)\bof (?:the |a |an |its )?[a-z]+ of (?:the |a |an |its )?[a-z]+ of\b`)},
+	{"impersonal passive", regexp.MustCompile(`(?i)\bit is [a-z]+ed (whether|that|how)\b`)},
+	{"false friend", regexp.MustCompile(`(?i)\b(by the way|mostly|so long|seldom|a moment ago|tokens? got)\b`)},
+	{"that is there", regexp.MustCompile(`(?i)\b(that|what|which) (is|are) there\b`)},
+	{"nobody, somebody as a subject of a machine", regexp.MustCompile(`(?i)\b(nobody|somebody) (waits|mints|asks|reads)\b`)},
+}
+
+var thereIsNo = regexp.MustCompile(`(?i)\bthere (is|are|was|were) no\b`)
+
+// prose tells sentences from identifiers: three words and more.
+var prose = regexp.MustCompile(`[A-Za-z]+ [a-z]+ [a-z]+`)
+
+// goFiles returns the tracked Go files, without tests.
+func goFiles(t *testing.T) []string { return tracked(t, "*.go", "_test.go") }
+
+// TestPlainEnglishInWhatPeopleRead looks at every sentence in the code that a person
+// may meet (errors, hints, log messages, descriptions of variables, the page, help,
+// reports), and at the Markdown files.
+func TestPlainEnglishInWhatPeopleRead(t *testing.T) {
+	check := func(where, text string) {
+		text = thereIsNo.ReplaceAllString(text, "without") // that one is English
+		for _, p := range patterns {
+			if found := p.match.FindString(text); found != "" {
+				t.Errorf("%s: %s (%q) in: %s", where, p.name, strings.TrimSpace(found), text)
+			}
+		}
+	}
+	for _, file := range goFiles(t) {
+		if strings.Contains(file, "/internal/genroutes/") || strings.Contains(file, "/bench/") || strings.Contains(file, "/deploy/verify/") {
+			continue // for developers
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			if text, err := strconv.Unquote(literal.Value); err == nil && prose.MatchString(text) {
+				check(strings.TrimPrefix(set.Position(literal.Pos()).String(), "../../"), text)
+			}
+			return true
+		})
+	}
+	for _, file := range tracked(t, "*.md", "") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fenced := false
+		for n, line := range strings.Split(string(text), "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				fenced = !fenced
+			}
+			if fenced || strings.HasPrefix(line, "    ") {
+				continue
+			}
+			check(strings.TrimPrefix(file, "../../")+":"+strconv.Itoa(n+1), line)
+		}
+	}
+}
+
+// TestPatternsInComments counts, and asserts nothing: comments are for developers,
+// and a count that only falls needs no test.
+func TestPatternsInComments(t *testing.T) {
+	counts := map[string]int{}
+	for _, file := range goFiles(t) {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, group := range parsed.Comments {
+			for _, p := range patterns {
+				counts[p.name] += len(p.match.FindAllString(group.Text(), -1))
+			}
+		}
+	}
+	t.Log(counts)
+}
