@@ -146,7 +146,7 @@ func TestClassify(t *testing.T) {
 		{send(upstream.OpTLS, not, false, errors.New("handshake failure")), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpProxy, not, false, errors.New("407")), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpRequest, not, false, errors.New("field")), sent, &problemUpstreamUnreachable, NotSent, ""},
-		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), sent, &problemOverloaded, &problemRateLimited, NotSent, "1"},
+		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), sent, &problemOverloaded, NotSent, "1"},
 		{send(upstream.OpWrite, not, false, reset), sent, &problemUpstreamUnreachable, NotSent, ""},
 		{send(upstream.OpWrite, unknown, false, reset), sent, &problemUpstreamBroken, Unknown, ""},
 		{send(upstream.OpWrite, unknown, true, os.ErrDeadlineExceeded), sent, &problemUpstreamTimeout, Unknown, ""},
@@ -158,7 +158,7 @@ func TestClassify(t *testing.T) {
 		// The second attempt never left: the first was refused, nothing happened.
 		{send(upstream.OpDial, not, false, refusedDial), replayed, &problemUpstreamUnreachable, Rejected, ""},
 		{send(upstream.OpRead, unknown, false, reset), replayed, &problemUpstreamBroken, Unknown, ""},
-		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), replayed, &problemOverloaded, &problemRateLimited, Rejected, "1"},
+		{send(upstream.OpConnLimit, not, true, os.ErrDeadlineExceeded), replayed, &problemOverloaded, Rejected, "1"},
 		{errors.New("panic"), call{}, &problemInternal, NotSent, ""}, {errors.New("panic"), sent, &problemInternal, Unknown, ""},
 		{context.DeadlineExceeded, call{}, &problemInternal, NotSent, ""},
 		{&failed{problem: &problemBodyTooLarge, outcome: Unknown}, sent, &problemBodyTooLarge, Unknown, ""},
