@@ -75,8 +75,9 @@ faults-full: ## the same with the long cells: 10 GiB bodies, 18,000 idle connect
 	cd e2e && FAULTS_FULL=1 go test -count=1 -run '^TestFaults$$' -parallel 24 -timeout 25m
 
 .PHONY: ledger
-ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, and count executions
-	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} go test -count=1 -v -timeout 60m -run 'LedgerNo' ./e2e
+ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, then for apps that repeat, LEDGER_RETRIES times (1000000 each), and count executions
+	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} LEDGER_RETRIES=$${LEDGER_RETRIES:-1000000} \
+	  go test -count=1 -v -timeout 180m -run 'LedgerNo|LedgerWithout' ./e2e
 
 .PHONY: bounds
 bounds: ## attack each listener with BOUNDS (3000) connections, and print memory, descriptors and the latency of data meanwhile

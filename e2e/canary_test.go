@@ -64,7 +64,7 @@ func refusing(code int, fields ...string) betrayal {
 		}
 		w.Header().Set("WWW-Authenticate", said)
 		w.WriteHeader(code)
-		_, _ = fmt.Fprintf(w, `{"error":{"message":%q}}`, "the token has expired: "+said)
+		_, _ = fmt.Fprintf(w, `{"error":{"message":"the token has expired","details":%q}}`, said)
 	}
 }
 

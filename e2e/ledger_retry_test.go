@@ -202,6 +202,9 @@ func (w *retryApp) trouble(n int) trouble {
 // try sends the write until it is answered, three times at most.
 func (w *retryApp) try(app *appConn, kind trouble) (got appAnswer, tries int) {
 	for tries = 1; ; tries++ {
+		if kind == troubleLateApp && tries == mostTries {
+			app.patience = 0 // in the end somebody waits, or a slow machine would decide who learns of it
+		}
 		if kind == troubleHalfRead && tries == 1 {
 			got = app.goUnread(w.out)
 		} else {

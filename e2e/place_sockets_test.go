@@ -433,8 +433,8 @@ func TestSecondSignalLeavesAnAuditLineForEachWriteUnderWay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
 	s := start(t, defaultEnv(url).with("MONITE_AUDIT_LOG", path)).ready()
 	var calling sync.WaitGroup
-	for range writes {
-		calling.Go(func() { _, _ = s.call("POST", "/v1/payables", `{"amount":1}`) })
+	for n := range writes { // each is another one: equal ones wait for each other
+		calling.Go(func() { _, _ = s.call("POST", "/v1/payables", fmt.Sprintf(`{"amount":%d}`, n)) })
 	}
 	for range writes {
 		<-arrived

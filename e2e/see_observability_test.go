@@ -188,8 +188,9 @@ func TestPrometheusAnswersEveryExpressionOfTheDashboardAndTheAlerts(t *testing.T
 		t.Skip("prometheus is not installed (Debian has it): the dashboard's expressions are not checked")
 	}
 	sim, url := simulate(t, monitetest.Config{})
-	// Traces have a metric of their own; nobody has to take them.
-	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "100ms", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+freePort(t))).ready()
+	// Traces have a metric of their own, which nobody has to take; so has what replicas share.
+	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "100ms", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+freePort(t),
+		"MONITE_REDIS_URL", startRedis(t).url())).ready()
 	dir, rules := t.TempDir(), ""
 	if rules, err = filepath.Abs(assets + "rules.yaml"); err != nil {
 		t.Fatal(err)

@@ -92,11 +92,17 @@ func (b *requestBody) look(limit int) (length int64, head []byte, err error) {
 	if b.stream == nil {
 		return int64(len(b.kept)), b.kept, nil
 	}
-	head, err = b.stream.look(limit)
-	if length = b.length; length < 0 && b.stream.whole() {
-		length = b.stream.read.Load()
+	if b.length >= 0 {
+		head, err = b.stream.look(limit)
+		return b.length, head, err
 	}
-	return length, head, err
+	// One byte more tells whether limit is all. That the stream happens to know its end
+	// already says how fast the app was, and not what it sent.
+	head, err = b.stream.look(limit + 1)
+	if len(head) <= limit {
+		return int64(len(head)), head, err
+	}
+	return -1, head[:limit], err
 }
 
 // cut reports whether upstream has not been sent the whole body, because the app

@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"io"
-	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -191,7 +188,8 @@ const (
 // verdictOn judges a status. What a gateway says tells nothing of what is behind it.
 func verdictOn(status int) statusVerdict {
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusTooManyRequests, status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+	case status == http.StatusUnauthorized, status == http.StatusTooManyRequests, status == http.StatusNotImplemented, status == http.StatusServiceUnavailable,
+		status == http.StatusHTTPVersionNotSupported:
 		return notExecuted
 	case status >= http.StatusInternalServerError:
 		return doubtful
@@ -259,7 +257,7 @@ func (c *call) settleBody(response *http.Response, failed bool) (followed bool) 
 func (c *call) deliver(claim *writes.Claim, failed bool) {
 	conn, _ := c.Value(connKey{}).(net.Conn)
 	taken := func() bool { return conn == nil || !socket.Gone(conn) }
-	if failed || c.Err() != nil || !taken() {
+	if failed || !taken() {
 		c.record.DeliveryKnown = true
 		claim.Delivered(false)
 		return
@@ -279,82 +277,6 @@ func (c *call) deliver(claim *writes.Claim, failed bool) {
 		// tells; until then a repeat waits. Once both ends are closed the kernel does not
 		// say how.
 	}
-}
-
-// respondAgain responds with what was kept of an earlier response.
-func (c *call) respondAgain(kept *writes.Response) {
-	response := &http.Response{StatusCode: kept.Status, Header: http.Header{}, Body: http.NoBody, ContentLength: int64(len(kept.Body))}
-	maps.Copy(response.Header, kept.Fields)
-	if len(kept.Body) > 0 {
-		response.Body = io.NopCloser(bytes.NewReader(kept.Body))
-	}
-	c.w.Header().Set(headerReplayed, "true")
-	c.respond(response)
-}
-
-// replayedFields are those of a response that are sent again: what its body is, and
-// what the app goes by.
-var replayedFields = [...]string{
-	"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Disposition", "Location", "Etag", "Last-Modified", "X-Request-Id",
-}
-
-// copied is a response body of which a copy is kept as it is read.
-type copied struct {
-	io.ReadCloser
-	status int
-	fields map[string][]string
-	limit  int
-	text   []byte // nil once it is larger than limit
-	large  bool
-	err    error // how it ended; nil: it has not, as far as was read
-}
-
-// newCopied puts itself in the place of the response's body.
-func newCopied(response *http.Response, limit int) *copied {
-	k := &copied{ReadCloser: response.Body, status: response.StatusCode, limit: limit, fields: map[string][]string{}}
-	for _, name := range replayedFields {
-		if values := response.Header[name]; len(values) > 0 {
-			for _, value := range values { // not the head that they are cut out of
-				k.fields[name] = append(k.fields[name], strings.Clone(value))
-			}
-		}
-	}
-	switch {
-	case response.Body == http.NoBody: // which others look for
-		k.err = io.EOF
-		return k
-	case response.ContentLength > int64(limit):
-		k.large = true
-	case response.ContentLength > 0:
-		k.text = make([]byte, 0, response.ContentLength)
-	}
-	response.Body = k
-	return k
-}
-
-func (k *copied) Read(p []byte) (int, error) {
-	n, err := k.ReadCloser.Read(p)
-	switch {
-	case k.large:
-	case len(k.text)+n > k.limit:
-		k.large, k.text = true, nil
-	default:
-		k.text = append(k.text, p[:n]...)
-	}
-	if err != nil {
-		k.err = err
-	}
-	return n, err
-}
-
-func (k *copied) whole() bool { return k.err == io.EOF } //nolint:errorlint // a body's end is bare
-
-// response is nil if it is too large to be kept.
-func (k *copied) response() *writes.Response {
-	if k.large {
-		return nil
-	}
-	return &writes.Response{Status: k.status, Fields: k.fields, Body: k.text}
 }
 
 // noteRead lets the journal know that the app has read a resource: it may be the

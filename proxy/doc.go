@@ -16,7 +16,8 @@
 //	                          the app's body is to blame for a failure (readon.go:
 //	                          the rest of one that nobody wants)
 //	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
-//	                          the end: what became of it
+//	                          the end: what became of it (copied.go: the response, in
+//	                          case it is needed again)
 //	place     places.go       one of MONITE_MAX_IN_FLIGHT, from the first byte that
 //	                          leaves
 //	rewrite   rewrite.go      the Out request: delete first, then set; coding.go:

@@ -69,11 +69,12 @@ func (c *call) respond(response *http.Response) {
 	}
 	n, err := copyFlushing(w, response)
 	record.ResponseBytes = n
+	gone := c.Err() != nil // before the app has all of it: afterwards it may go
 	if err == nil && c.claim != nil && response.ContentLength >= 0 {
 		err = http.NewResponseController(w).Flush() // whether the app takes it shows now
 	}
 	if c.claim != nil {
-		followed = c.settleBody(response, err != nil)
+		followed = c.settleBody(response, err != nil || gone)
 	}
 	if err != nil {
 		record.Aborted, record.Err = true, err

@@ -340,6 +340,24 @@ func TestALookupOutlivesWhoAskedForIt(t *testing.T) {
 	})
 }
 
+// Two name servers are silent for five seconds each, and a mint may take ten.
+func TestWhatASlowLookupFindsServesWhoeverComesJustAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, d := internetOf(t)
+		i.set(a4, record{after: 10*time.Second + time.Millisecond, addrs: []string{"192.0.2.1"}})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := d.Dial(ctx, "api.test:443"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("err = %v", err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		dialsIn(t, d, 0)
+		if len(i.asked) != 2 {
+			t.Errorf("asked for %q, want one lookup", i.asked)
+		}
+	})
+}
+
 func TestConnectionsMadeTogetherShareALookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, d := internetOf(t)

@@ -20,7 +20,8 @@ const (
 	// start until one has been quick again.
 	lookupPatience = 300 * time.Millisecond
 	// lookupReuse is how long a failure counts where earlier addresses can be used: a
-	// name server that fails is not asked for each connection.
+	// name server that fails is not asked for each connection. As long counts what a
+	// slow lookup found: whoever asked may have left just before.
 	lookupReuse = time.Second
 	// MaxStale is how long the addresses that a lookup found are of use to later
 	// ones that hang or fail.
@@ -84,7 +85,7 @@ func (n *addressBook) begin(host string) *lookup {
 		n.known[host] = k
 	}
 	now := time.Now()
-	if l := k.latest; l != nil && (l.ended.IsZero() || l.err != nil && len(k.good) > 0 && now.Sub(l.ended) < lookupReuse) {
+	if l := k.latest; l != nil && (l.ended.IsZero() || now.Sub(l.ended) < lookupReuse && l.reusable()) {
 		return l
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
@@ -92,6 +93,13 @@ func (n *addressBook) begin(host string) *lookup {
 	k.latest = l
 	go n.run(ctx, l)
 	return l
+}
+
+func (l *lookup) reusable() bool {
+	if l.err != nil {
+		return len(l.name.good) > 0
+	}
+	return l.ended.Sub(l.begun) > lookupPatience
 }
 
 // run looks the name up as it is, and only if that fails with the search list of

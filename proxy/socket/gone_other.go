@@ -4,5 +4,8 @@ package socket
 
 import "net"
 
+// KnowsGone reports whether Gone can be believed.
+const KnowsGone = false
+
 // Gone is not known here: what a read of the connection says must do.
 func Gone(net.Conn) bool { return false }

@@ -345,8 +345,11 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	if x.body != nil {
 		alive = c.gone.rest() && alive // a last Read, also one that found the end, may have begun a watch
 	}
-	if err != nil || !alive {
+	switch {
+	case err != nil:
 		c.pay(false)
+	case !alive: // it may have gone because it has all that it wanted
+		c.pay(socket.KnowsGone && !c.gone.reset && !socket.Gone(c.nc))
 	}
 	switch {
 	case err != nil:

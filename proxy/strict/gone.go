@@ -24,6 +24,7 @@ type gone struct {
 	reading bool
 	aborted bool // by rest: its deadline is no end
 	broken  bool // an end was found
+	reset   bool // it was no end in good order
 }
 
 func (g *gone) init(c *conn) {
@@ -71,7 +72,7 @@ func (g *gone) read() {
 	g.c.w += n
 	g.wanted, g.reading = false, false
 	if err != nil && !(g.aborted && errors.Is(err, os.ErrDeadlineExceeded)) {
-		g.broken = true
+		g.broken, g.reset = true, !ended(err)
 	}
 	broken := g.broken
 	g.done.Broadcast()

@@ -24,8 +24,12 @@ func (c *conn) linger(alive bool) {
 		c.pay(false)
 	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !alive || !ok || half.CloseWrite() != nil {
+	if !alive || !ok {
 		c.pay(alive)
+		return
+	}
+	if half.CloseWrite() != nil { // a reset has come since
+		c.pay(false)
 		return
 	}
 	begun := time.Now()
