@@ -116,7 +116,7 @@ func level(record *Record) zerolog.Level {
 		switch record.ErrorType {
 		case problemUpgrade.kind, problemCoding.kind, problemVersion.kind:
 			return zerolog.InfoLevel
-		case problemOverloaded.kind, problemDraining.kind: // a good request at a bad time
+		case problemOverloaded.kind, problemRateLimited.kind, problemDraining.kind: // a good request at a bad time
 			return zerolog.WarnLevel
 		}
 		return zerolog.ErrorLevel
