@@ -243,7 +243,7 @@ func TestLevelOfEveryProblem(t *testing.T) {
 		"proxy_coding_refused": zerolog.InfoLevel, "proxy_version_refused": zerolog.InfoLevel, "proxy_upgrade_refused": zerolog.InfoLevel,
 		"proxy_overloaded": zerolog.WarnLevel, "proxy_rate_limited": zerolog.WarnLevel, "proxy_draining": zerolog.WarnLevel,
 		"proxy_idempotency_unavailable": zerolog.ErrorLevel,
-		"proxy_internal_error": zerolog.ErrorLevel, "proxy_token_rejected": zerolog.ErrorLevel, "proxy_token_unavailable": zerolog.ErrorLevel,
+		"proxy_internal_error":          zerolog.ErrorLevel, "proxy_token_rejected": zerolog.ErrorLevel, "proxy_token_unavailable": zerolog.ErrorLevel,
 		"proxy_upstream_unreachable": zerolog.ErrorLevel, "proxy_upstream_broken": zerolog.ErrorLevel, "proxy_upstream_timeout": zerolog.ErrorLevel,
 	}
 	for _, p := range allProblems {
