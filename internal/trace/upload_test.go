@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -173,7 +174,7 @@ func TestTroubleIsToldInFixedTexts(t *testing.T) {
 		"a proxy that refuses":    {"https://collector.invalid", proxied(raw("HTTP/1.1 407 CANARY\r\nX: CANARY\r\n\r\n"))},
 		"a proxy without HTTP":    {"https://collector.invalid", proxied(raw("CANARY\r\n\r\n"))},
 		"no proxy listens":        {"https://collector.invalid", proxied("127.0.0.1:1")},
-		"a proxy that no URL is":  {"https://collector.invalid", func(*http.Request) (*url.URL, error) { return url.Parse("http://user:" + "CANARY%sure@x") }},
+		"a proxy that no URL is":  {"https://collector.invalid", func(*http.Request) (*url.URL, error) { return url.Parse(fmt.Sprint("http://user:CANARY", "%sure@x")) }},
 	} {
 		at, err := url.Parse(tc.endpoint + "/CANARY/v1/traces")
 		if err != nil {

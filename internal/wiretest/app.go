@@ -107,7 +107,7 @@ func (a *App) Closed() {
 	if n != 0 || err == nil {
 		a.t.Fatalf("the connection gave %d bytes, %v; want its end", n, err)
 	}
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		a.t.Fatal("the connection stays open")
 	}
 }

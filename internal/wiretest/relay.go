@@ -1,6 +1,7 @@
 package wiretest
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -107,7 +108,7 @@ func (l *Relay) copy(to, from net.Conn) {
 		}
 		if err != nil {
 			l.pass()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				_ = to.(*net.TCPConn).CloseWrite()
 			} else {
 				_ = to.Close()

@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func Get(target string, fields ...string) string { return Head("GET", target, fi
 
 // Post is a request with a body and its Content-Length.
 func Post(target, body string, fields ...string) string {
-	framed := append(fields[:len(fields):len(fields)], fmt.Sprintf("Content-Length: %d", len(body)))
+	framed := append(slices.Clip(fields), fmt.Sprintf("Content-Length: %d", len(body)))
 	return Head("POST", target, framed...) + "\r\n" + body
 }
 

@@ -23,7 +23,7 @@ func TestAnswersAreNeverCrossed(t *testing.T) {
 			if err != nil {
 				return
 			}
-			answer := req.Header.Get("Nonce") + string(body) + strings.Repeat("x", rand.IntN(6000))
+			answer := req.Header.Get("Nonce") + body + strings.Repeat("x", rand.IntN(6000))
 			switch rand.IntN(40) {
 			case 0:
 				p.Say("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + answer)
