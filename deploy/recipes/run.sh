@@ -75,12 +75,13 @@ if have nginx; then
   nginx=$!
   for _ in $(seq 100); do [ -S "$work/nginx/sock" ] && break; sleep 0.05; done
   curl_through_nginx() { curl --unix-socket "$work/nginx/sock" "$@"; }
-  code=$(curl_through_nginx --silent --output /dev/null --write-out '%{http_code}' http://nginx/monite/entities?limit=1)
-  browser=$(curl_through_nginx --silent --output /dev/null --write-out '%{http_code}' --header 'Sec-Fetch-Site: cross-site' http://nginx/monite/entities)
-  if [ "$code" = 200 ] && [ "$browser" = 403 ]; then
+  code=$(curl_through_nginx --silent --output /dev/null --write-out '%{http_code}' http://localhost/monite/entities?limit=1)
+  browser=$(curl_through_nginx --silent --output /dev/null --write-out '%{http_code}' --header 'Sec-Fetch-Site: cross-site' http://localhost/monite/entities)
+  rebound=$(curl_through_nginx --silent --output /dev/null --write-out '%{http_code}' http://rebound.example/monite/entities)
+  if [ "$code" = 200 ] && [ "$browser" = 403 ] && [ "$rebound" = 421 ]; then
     echo "ok       behind nginx ($(nginx -v 2>&1)); a browser's request is refused there too"
   else
-    echo "FAILED   behind nginx: answered $code, a browser $browser; want 200 and 403"
+    echo "FAILED   behind nginx: answered $code, a browser $browser, another name $rebound; want 200, 403 and 421"
     sed 's/^/         | /' "$work/nginx/log"
     failed=1
   fi

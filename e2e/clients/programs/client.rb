@@ -4,6 +4,7 @@ base, operation = ARGV
 json = {'Content-Type' => 'application/json'}
 uri = ->(path) { URI(base + path) }
 send = lambda do |request, at|
+  request['Host'] = "#{at.host}:#{at.port}" # of its own it names ::1 without the brackets of RFC 9110
   Net::HTTP.start(at.hostname, at.port, read_timeout: 40) { |http| http.request(request) }
 end
 response =
