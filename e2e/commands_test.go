@@ -57,7 +57,7 @@ func TestCheckSaysWhoseAnAddressIs(t *testing.T) {
 	}
 	_, url := simulate(t, monitetest.Config{})
 	s := start(t, defaultEnv(url)).ready()
-	if code, output := runCommand(t, s.addressesOf(defaultEnv(url)), "check"); code != 0 || !strings.Contains(output, "a monite-proxy runs here") {
+	if code, output := runCommand(t, s.addressesOf(defaultEnv(url)), "check"); code != 0 || !strings.Contains(output, "a running monite-proxy has these addresses") {
 		t.Errorf("the sidecar has the port: exit code %d:\n%s", code, output)
 	}
 }

@@ -234,7 +234,7 @@ func TestListeningForOthersNeedsAWord(t *testing.T) {
 	badStart(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "0.0.0.0:0"), "MONITE_LISTEN_ADDR")
 	s := start(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "0.0.0.0:0", "MONITE_ALLOW_REMOTE", "true"))
 	if !s.logged(`"level":"warn"`, "MONITE_ALLOW_REMOTE",
-		"without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE whoever reaches it acts with these credentials") {
+		"without MONITE_APP_TOKEN or MONITE_TLS_CLIENT_CA_FILE any program that reaches it acts with these credentials") {
 		t.Error("no warning")
 	}
 }

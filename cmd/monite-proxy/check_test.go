@@ -33,7 +33,7 @@ func TestCheckSeesWhoHasTheAddresses(t *testing.T) {
 		"a stranger":         {address(stranger), "127.0.0.1:1", exitOK, "warning: MONITE_LISTEN_ADDR: another program listens on " + address(stranger)},
 		"a stranger's admin": {"127.0.0.1:0", address(stranger), exitOK, "warning: MONITE_ADMIN_ADDR: another program"},
 		"a live socket":      {"unix:" + socket.Addr().String(), "127.0.0.1:1", exitOK, "warning: MONITE_LISTEN_ADDR: another program"},
-		"the sidecar itself": {"127.0.0.1:0", address(own), exitOK, "a monite-proxy runs here"},
+		"the sidecar itself": {"127.0.0.1:0", address(own), exitOK, "a running monite-proxy has these addresses"},
 	} {
 		for variable, value := range map[string]string{
 			"MONITE_CLIENT_ID": "id", "MONITE_CLIENT_SECRET": "secret", "MONITE_LISTEN_ADDR": c.data, "MONITE_ADMIN_ADDR": c.admin,
