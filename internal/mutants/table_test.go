@@ -46,6 +46,7 @@ var mutants = []mutant{
 	}, "proxy", []string{"TestNothingRawFollowsAFailedUpgrade_CVE_2018_1002105"}},
 	{"an offer of h2c passes", []edit{
 		{"proxy/rewrite.go", `"Transfer-Encoding", "Upgrade",`, `"Transfer-Encoding",`},
+		{"proxy/upstream/write.go", ` || strings.EqualFold(name, "Upgrade")`, ""},
 	}, "proxy", []string{"TestUpgradeToH2CEndsHere_CVE_2026_88008"}},
 	{"health checks pass", []edit{
 		{"proxy/guard.go",
