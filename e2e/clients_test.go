@@ -281,8 +281,9 @@ func TestAddressInTheBrowserShowsNothing(t *testing.T) {
 	s, calls, mints := browserTarget(t)
 	for host, kind := range map[string]string{
 		"127.0.0.1": "proxy_browser_refused", "localhost": "proxy_browser_refused",
-		// Under a name that is not loopback's a browser does not say what it is.
-		"evil.test": "proxy_host_not_allowed",
+		// Under a name that is not loopback's a browser has no Sec-Fetch fields, but
+		// Upgrade-Insecure-Requests gives it away, before its Host does.
+		"evil.test": "proxy_browser_refused",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		shown := browse(ctx, t, chromium, strings.Replace(s.Data, "127.0.0.1", host, 1)+"/v1/entities", "--dump-dom")
