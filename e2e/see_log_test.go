@@ -51,7 +51,9 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 			"MONITE_ADMIN_ADDR", admin), nil)
 		s.Data, s.Admin = "http://"+data, "http://"+admin
 		s.ready()
-		start := len(s.log.String()) // the console greets people in several lines
+		// The console greets people in several lines, before the first mint is told.
+		s.waitFor("the first mint in the log", func() bool { return strings.Contains(s.log.String(), "token minted") })
+		start := len(s.log.String())
 		sent := 0
 		for _, place := range places {
 			for _, text := range texts {
