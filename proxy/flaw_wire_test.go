@@ -107,7 +107,7 @@ func rawHeads(t *testing.T) (*wiretest.Origin, func() []string) {
 // one front and one server disagreed where the request ends.
 func TestFramingIsMadeAnew_CVE_2026_2835(t *testing.T) {
 	o, heads := rawHeads(t)
-	r := newRig(t, o.URL)
+	r := newRig(t, o.URL, streaming) // a body that is kept goes out with its length
 	smuggled := "GET /v1/canary HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	a := r.dial()
 	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
