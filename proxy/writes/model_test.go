@@ -231,7 +231,7 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 		// What the store could not be told has lapsed, and is unknown to it.
 		right = it.state == "unknown" || h.wasDown
 	case InProgress:
-		right = it.state == "pending" || h.wasDown
+		right = it.state == "pending" || it.at.Equal(time.Now()) || h.wasDown
 	case Gone:
 		right = h.small || h.wasDown
 	case Reused:
@@ -298,8 +298,8 @@ func (h *history) send(ctx context.Context, it *thing, c *Claim) bool {
 		return h.deliver(ctx, it, c)
 	case <-ctx.Done(): // the app has gone; the write is followed to its end
 		time.AfterFunc(took-time.Since(began), func() {
+			h.now(it, "undelivered") // before: from Answered on, a key's repeat may get the response
 			c.Answered(201, response)
-			h.now(it, "undelivered")
 			c.Delivered(false)
 		})
 		return false
