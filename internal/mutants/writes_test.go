@@ -87,6 +87,15 @@ var writeMutants = []mutant{
 	{"a panic frees the write",
 		[]edit{{"proxy/claim.go", "	if !c.record.Sent {\n		claim.Release()\n		return\n	}\n", "	claim.Release()\n"}},
 		"proxy", []string{"TestPanicLeavesTheWriteUnknown"}},
+	{"what one replica lets go of, the others hold",
+		[]edit{{"proxy/writes/journal.go", "mine.State == Unknown || found.State == LetGo\n", "mine.State == Unknown\n"}},
+		"proxy/writes", []string{"TestWhatOneReplicaLetsGoOfIsFreeAtAll"}},
+	{"a store that has lost a record frees the write",
+		[]edit{{"proxy/writes/journal.go", "	if err != nil || !ok || !more {\n", "	if err != nil || ok && !more {\n"}},
+		"proxy/writes", []string{"TestLostRecordFreesNothingThatIsRemembered"}},
+	{"to Go's own listener a reset is an end in order",
+		[]edit{{"proxy/std.go", "	case broken, !ourEnd && socket.Gone(c):\n		return false\n", "	case broken, !ourEnd && socket.Gone(c):\n		return true\n"}},
+		"proxy", []string{"TestStdServerTellsWhetherTheAppHasTheResponse"}},
 }
 
 // Each line is there, and each test exists.
