@@ -77,30 +77,26 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 }
 
 // claimNow asks for the right to mint for a flight that has only looked so far and
-// whose turn has come. again: the flight starts over.
-func (f *flight) claimNow() (token secret.String, err error, done, again bool) {
-	a, err := f.ask(f.lifetime, false, true)
+// whose turn has come. done: the flight is over. Busy and Pacing: another process is
+// to be waited for, out of the line.
+func (f *flight) claimNow() (a Answer, token secret.String, err error, done bool) {
+	a, err = f.ask(f.lifetime, false, true)
 	switch {
 	case f.lifetime.Err() != nil:
 		f.giveBack()
-		return secret.String{}, ErrClosed, true, false
+		return a, secret.String{}, ErrClosed, true
 	case slow(err) && f.patient():
-		a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
+		return Answer{Kind: Busy, Wait: 500 * time.Millisecond}, secret.String{}, nil, false
 	case err != nil:
-		return secret.String{}, nil, false, false //nolint:nilerr // as above
+		return Answer{}, secret.String{}, nil, false //nolint:nilerr // as above
 	}
 	switch a.Kind {
 	case Found:
-		return f.e.current.Load().token, nil, true, false
+		return a, f.e.current.Load().token, nil, true
 	case Failed:
-		return secret.String{}, f.adoptRefusal(a.Err), true, false
-	case Busy, Pacing:
-		// Without this pause, a budget that looks say nothing of would be asked for
-		// as fast as the Store answers.
-		err := f.leaveIt(a)
-		return secret.String{}, err, err != nil, err == nil
+		return a, secret.String{}, f.adoptRefusal(a.Err), true
 	default:
-		return secret.String{}, nil, false, false
+		return a, secret.String{}, nil, false
 	}
 }
 
@@ -118,15 +114,18 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 	if f.waited() || f.e.warm {
 		q.Share = 1
 	}
-	held := f.e.lost.Load()
-	q.Refused = held != nil
-	if m := f.e.current.Load(); m != nil {
-		held, q.Refused = m, f.e.refused.Load() == m
+	held, refusedAt := f.e.refusal(f.clock.now())
+	if q.Refused = held != nil; q.Refused {
+		// Upstream may refuse by now whatever was minted before, for other processes too. A
+		// request is sent once more and not twice, so the next token must be good. Those
+		// who are refused within a second take the same one.
+		q.MaxAge = time.Duration(f.clock.now().mono-refusedAt) + minInterval
+	} else {
+		held = f.e.current.Load()
 	}
 	if held != nil {
 		q.Have = held.mark
 	}
-	q.Replaces = q.Refused
 	for range 4 {
 		budget := f.config.StoreTimeout
 		if known || !f.waited() || !f.heard.Load() {
@@ -147,10 +146,7 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 			return a, nil
 		}
 		f.claim, f.mark = nil, ""
-		// A refusal may be of all tokens that were minted before it. A request is sent
-		// once more and not twice, so the next token must be good: only one that was
-		// minted after a refusal is. Else one more is minted, for all.
-		if (!q.Replaces || a.AfterRefusal) && f.adopt(a, sent, held) {
+		if f.adopt(a, sent, held) {
 			return a, nil
 		}
 		q.Have, q.Refused = a.Mark, false
