@@ -199,7 +199,7 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			if !c.sleep(ctx, time.Duration(next-now.mono)) {
 				return secret.String{}, ctx.Err()
 			}
-			e.lose(m, now)
+			e.lose(m)
 			continue
 		}
 		if token, ok := c.lastResort(e, now); ok {
@@ -330,11 +330,10 @@ func (c *Cache) Invalidate(grant Grant, rejected secret.String) {
 		return
 	}
 	m := e.current.Load()
-	now := c.clock.now()
 	switch {
 	case m == nil || !m.token.Equal(rejected):
-	case !m.young(now):
-		e.lose(m, now)
+	case !m.young(c.clock.now()):
+		e.lose(m)
 	case !m.successor:
 		e.refused.Store(m)
 	}

@@ -114,18 +114,15 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 	if f.waited() || f.e.warm {
 		q.Share = 1
 	}
-	held, refusedAt := f.e.refusal(f.clock.now())
-	if q.Refused = held != nil; q.Refused {
-		// Upstream may refuse by now whatever was minted before, for other processes too. A
-		// request is sent once more and not twice, so the next token must be good. Those
-		// who are refused within a second take the same one.
-		q.MaxAge = time.Duration(f.clock.now().mono-refusedAt) + minInterval
-	} else {
-		held = f.e.current.Load()
+	held := f.e.lost.Load()
+	q.Refused = held != nil
+	if m := f.e.current.Load(); m != nil {
+		held, q.Refused = m, f.e.refused.Load() == m
 	}
 	if held != nil {
 		q.Have = held.mark
 	}
+	q.Replaces = q.Refused
 	for range 4 {
 		budget := f.config.StoreTimeout
 		if known || !f.waited() || !f.heard.Load() {
@@ -146,7 +143,10 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 			return a, nil
 		}
 		f.claim, f.mark = nil, ""
-		if f.adopt(a, sent, held) {
+		// A refusal may be of all tokens that were minted before it. A request is sent
+		// once more and not twice, so the next token must be good: only one that was
+		// minted after a refusal is. Else one more is minted, for all.
+		if (!q.Replaces || a.AfterRefusal) && f.adopt(a, sent, held) {
 			return a, nil
 		}
 		q.Have, q.Refused = a.Mark, false

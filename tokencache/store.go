@@ -25,9 +25,9 @@ type Question struct {
 	Have string
 	// Refused: upstream refused that token, so nobody else shall get it.
 	Refused bool
-	// MaxAge is how long ago, by the clock of the Store, the token may have been minted.
-	// 0: it does not matter.
-	MaxAge time.Duration
+	// Replaces: upstream refused a token, whether or not it is the one that Have names.
+	// What is minted under a claim of this question says so to others.
+	Replaces bool
 	// Look: the right to mint is not wanted now.
 	Look bool
 	// Force: it is wanted although somebody else has it. The budget counts all the
@@ -61,6 +61,9 @@ type Answer struct {
 	// claim. Of two tokens of one grant and one pair of credentials, the later has
 	// the greater mark.
 	Mark string
+	// AfterRefusal: the token that was found was minted under a claim that Replaces
+	// one. Others may have been revoked together with the one that was refused.
+	AfterRefusal bool
 	// Age of the token that was found, before the question was sent.
 	Age time.Duration
 	// Claim is handed back with Tell.

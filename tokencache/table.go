@@ -29,10 +29,8 @@ type entry struct {
 	usedStale atomic.Pointer[minted]
 	// refused is a token that upstream refused in its first second.
 	refused atomic.Pointer[minted]
-	// lost is the token that upstream refused, until there is another; lostAt when it
-	// did, monotonic.
-	lost   atomic.Pointer[minted]
-	lostAt atomic.Int64
+	// lost is the token that upstream refused, until there is another.
+	lost atomic.Pointer[minted]
 	// lookAt is monotonic: a refresh that was left to another process is not tried
 	// before it. postponed counts how often it was.
 	lookAt    atomic.Int64
@@ -55,23 +53,10 @@ type entry struct {
 func (e *entry) served() bool { return e.mints.Load() > 0 || e.adopted.Load() > 0 }
 
 // lose takes m away because upstream refused it.
-func (e *entry) lose(m *minted, now instant) {
+func (e *entry) lose(m *minted) {
 	if e.current.CompareAndSwap(m, nil) {
-		e.lostAt.Store(now.mono)
 		e.lost.Store(m)
 	}
-}
-
-// refusal returns the token that upstream refused last, and when, if there is no other
-// since. nil: there is none.
-func (e *entry) refusal(now instant) (m *minted, at int64) {
-	if m := e.current.Load(); m != nil {
-		if e.refused.Load() == m {
-			return m, now.mono // less than a second ago
-		}
-		return nil, 0
-	}
-	return e.lost.Load(), e.lostAt.Load()
 }
 
 // lastResort is the token that upstream refused, if it is not too old, and if the

@@ -98,11 +98,8 @@ var shared = []mutant{
 		{others, "\tf.mints.Go(func() {\n\t\t// Not on", "\tfunc(f func()) { f() }(func() {\n\t\t// Not on"},
 	}, "tokencache", []string{"TestNobodyWaitsForTheStoreToTakeAToken"}},
 	{"any token will do after a refusal", []edit{
-		{others, "if q.Refused = held != nil; q.Refused {", "if q.Refused = held != nil; q.Refused && f == nil {"},
+		{others, "if (!q.Replaces || a.AfterRefusal) && f.adopt", "if f.adopt"},
 	}, "tokencache", []string{"TestTokenOfBeforeTheRefusalIsNotTakenOver"}},
-	{"after a refusal a token of any age will do", []edit{
-		{store + "store.go", "if a.q.MaxAge > 0 && byServer", "if a.q.MaxAge > 1<<62 && byServer"},
-	}, "tokencache/redisstore", []string{"TestReplicaThatWasIdleGetsNoRefusedToken"}},
 	{"a claim is not given back at the end", []edit{
 		{"tokencache/mint.go", "\tif f.lifetime.Err() != nil && r.err != nil {\n\t\tf.giveBack()", "\tif f.lifetime.Err() != nil && r.err != nil {"},
 	}, "tokencache", []string{"TestClaimIsGivenBackAtTheEnd"}},

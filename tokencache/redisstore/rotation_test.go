@@ -185,7 +185,7 @@ func TestPoisonProvesNothing(t *testing.T) {
 		id, clientSecret := wrong.Pair()
 		k := newRing("o", id, clientSecret).keys(partner)
 		old := newRing("o", secret.New(creds.id), secret.New(creds.secret))
-		value, _ := old.sealToken(k.token, newMark(time.Now().Add(time.Minute)), sample, time.Now())
+		value, _ := old.sealToken(k.token, newMark(time.Now().Add(time.Minute)), sample, time.Now(), false)
 		m.data[k.token] = held{value: string(value), ends: time.Now().Add(time.Hour).UnixMilli()}
 		r.start(t, 3, m, creds, wrong)
 		time.Sleep(3 * time.Minute)

@@ -28,12 +28,12 @@ var errNotOurs = errors.New("the value cannot be opened")
 //	            clear, because scripts compare it.
 //	12 bytes    nonce
 //	the rest    AES-256-GCM of lifetime (u64 ms), the moment of the mint by the clock
-//	            of who minted (u64 ms), the token's length (u16), the token, and what
-//	            later versions add
+//	            of who minted (u64 ms), the token's length (u16), the token, a byte 1 if
+//	            it was minted after a refusal, and what later versions add
 //
 // The first 25 bytes are the token's mark. The key name and born are authenticated:
 // a value does not open under another key, nor with another age.
-func (r *ring) sealToken(key, mark string, t tokencache.Token, wall time.Time) ([]byte, error) {
+func (r *ring) sealToken(key, mark string, t tokencache.Token, wall time.Time, afterRefusal bool) ([]byte, error) {
 	text := t.AccessToken.Reveal()
 	if err := secret.CheckBearer(text); err != nil {
 		return nil, fmt.Errorf("the token %w", err)
@@ -42,6 +42,9 @@ func (r *ring) sealToken(key, mark string, t tokencache.Token, wall time.Time) (
 	plain = binary.BigEndian.AppendUint64(plain, uint64(wall.UnixMilli()))
 	plain = binary.BigEndian.AppendUint16(plain, uint16(len(text)))
 	plain = append(plain, text...)
+	if afterRefusal {
+		plain = append(plain, 1)
+	}
 	return r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), plain, []byte(key+mark[:bornDigits])), nil
 }
 
@@ -52,6 +55,8 @@ type opened struct {
 	// born by the server's clock, wall by the clock of who minted.
 	born, wall time.Time
 	lifetime   time.Duration
+	// afterRefusal: upstream had refused a token before this one was minted.
+	afterRefusal bool
 }
 
 func (r *ring) openToken(key string, value []byte) (opened, error) {
@@ -78,7 +83,8 @@ func (r *ring) openToken(key string, value []byte) (opened, error) {
 	}
 	return opened{
 		token: secret.NewToken(text), mark: mark, born: time.UnixMilli(born), wall: time.UnixMilli(int64(wall)),
-		lifetime: time.Duration(lifetime) * time.Millisecond,
+		lifetime:     time.Duration(lifetime) * time.Millisecond,
+		afterRefusal: len(plain) > 18+length && plain[18+length] == 1,
 	}, nil
 }
 

@@ -88,7 +88,7 @@ func TestSealedTokenOpensAsItWas(t *testing.T) {
 	for _, text := range []string{"t", strings.Repeat("x", secret.MaxLen)} {
 		token := tokencache.Token{AccessToken: secret.NewToken(text), ExpiresIn: 17 * time.Minute}
 		mark := newMark(born)
-		value, err := r.sealToken("key", mark, token, wall)
+		value, err := r.sealToken("key", mark, token, wall, false)
 		if err != nil || len(value) != 59+len(text) || len(value) > maxBulk {
 			t.Fatalf("%d bytes, %v, want %d", len(value), err, 59+len(text))
 		}
@@ -98,14 +98,14 @@ func TestSealedTokenOpensAsItWas(t *testing.T) {
 			t.Errorf("openToken() = %+v, %v", got, err)
 		}
 	}
-	if _, err := r.sealToken("key", newMark(born), tokencache.Token{AccessToken: secret.New("a token")}, wall); err == nil {
+	if _, err := r.sealToken("key", newMark(born), tokencache.Token{AccessToken: secret.New("a token")}, wall, false); err == nil {
 		t.Error("what is no bearer token is sealed")
 	}
 }
 
 func TestTokenOpensUnderItsOwnNameAndWholeOnly(t *testing.T) {
 	r := ringOf("o", "c", "s")
-	value, _ := r.sealToken("key", newMark(time.Now()), sample, time.Now())
+	value, _ := r.sealToken("key", newMark(time.Now()), sample, time.Now(), false)
 	opens := func(r *ring, key string, value []byte) bool {
 		_, err := r.openToken(key, value)
 		return err == nil
@@ -138,6 +138,12 @@ func TestTokenOpensUnderItsOwnNameAndWholeOnly(t *testing.T) {
 			t.Errorf("%q is taken for a token", plain)
 		}
 	}
+	for _, after := range []bool{false, true} {
+		value, _ := r.sealToken("key", newMark(time.Now()), sample, time.Now(), after)
+		if got, err := r.openToken("key", value); err != nil || got.afterRefusal != after {
+			t.Errorf("minted after a refusal: %t, %v, want %t", got.afterRefusal, err, after)
+		}
+	}
 	// A later version may add something behind the token.
 	mark := newMark(time.Now())
 	later := r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), append(make([]byte, 16), 0, 2, 'o', 'k', 'm', 'o', 'r', 'e'),
@@ -149,7 +155,7 @@ func TestTokenOpensUnderItsOwnNameAndWholeOnly(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	r := ringOf("o", "c", "s")
-	value, _ := r.sealToken("key", newMark(time.Now()), sample, time.Now())
+	value, _ := r.sealToken("key", newMark(time.Now()), sample, time.Now(), false)
 	f.Add(value)
 	f.Add([]byte{})
 	f.Add([]byte("0000000000000000000000000"))

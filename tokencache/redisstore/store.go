@@ -65,6 +65,8 @@ type claim struct {
 	mark    string    // of the token
 	wall    time.Time // before the question was sent
 	earlier [2]*verdict
+	// replaces: the token is minted after upstream refused one.
+	replaces bool
 }
 
 // farOff is how far the clocks of this host and of the server may differ. Beyond it
@@ -76,7 +78,7 @@ const farOff = 30 * time.Second
 func (s *Store) Ask(ctx context.Context, q tokencache.Question) (tokencache.Answer, error) {
 	r := s.rings.of(s.credentials)
 	a := asking{Store: s, ring: r, keys: r.keys(q.Grant), q: q}
-	for range 6 {
+	for range 5 {
 		answer, done, err := a.once(ctx)
 		if done {
 			return answer, err
@@ -117,7 +119,7 @@ func (a *asking) once(ctx context.Context) (answer tokencache.Answer, done bool,
 	if err != nil {
 		return answer, true, a.state.failed(a.breaker.trip(time.Now(), err))
 	}
-	c := &claim{id: lease, ring: a.ring, keys: a.keys, wall: sent, earlier: a.earlier}
+	c := &claim{id: lease, ring: a.ring, keys: a.keys, wall: sent, earlier: a.earlier, replaces: a.q.Replaces}
 	if !a.clock(ms, sent) {
 		if kind == "claimed" {
 			_ = a.Tell(ctx, c, tokencache.Outcome{})
@@ -162,14 +164,9 @@ func (a *asking) found(value []byte, ms, ttl int64, sent time.Time) (tokencache.
 		a.q.Have, a.q.Refused = string(value[:min(len(value), markLen)]), true
 		return tokencache.Answer{}, false, nil //nolint:nilerr // asked once more
 	}
-	byServer := time.UnixMilli(ms).Sub(t.born)
-	if a.q.MaxAge > 0 && byServer > a.q.MaxAge {
-		a.q.Have, a.q.Refused = t.mark, false // others need not doubt it
-		return tokencache.Answer{}, false, nil
-	}
 	// By whichever says older: the server's clock, what Redis still gives it, or the
 	// clocks of the two hosts.
-	age := max(byServer, sent.Sub(t.wall), 0)
+	age := max(time.UnixMilli(ms).Sub(t.born), sent.Sub(t.wall), 0)
 	if left := time.Duration(ttl) * time.Millisecond; ttl > 0 {
 		age = max(age, t.lifetime-left)
 	} else {
@@ -177,7 +174,7 @@ func (a *asking) found(value []byte, ms, ttl int64, sent time.Time) (tokencache.
 	}
 	a.state.answer("found")
 	return tokencache.Answer{
-		Kind: tokencache.Found, Mark: t.mark, Age: age,
+		Kind: tokencache.Found, Mark: t.mark, Age: age, AfterRefusal: t.afterRefusal,
 		Token: tokencache.Token{AccessToken: t.token, ExpiresIn: t.lifetime, By: a.ring.pair},
 	}, true, nil
 }
@@ -292,7 +289,7 @@ func (s *Store) tell(ctx context.Context, c *claim, o tokencache.Outcome) (resul
 	if o.Err != nil || o.Token.AccessToken.IsZero() || o.Token.By != c.ring.pair {
 		return "ok", s.endWithout(ctx, c, o.Err)
 	}
-	value, err := c.ring.sealToken(c.keys.token, c.mark, o.Token, c.wall)
+	value, err := c.ring.sealToken(c.keys.token, c.mark, o.Token, c.wall, c.replaces)
 	if err != nil {
 		return "ok", s.endWithout(ctx, c, nil)
 	}

@@ -177,9 +177,9 @@ func TestPoisonCostsOneMint(t *testing.T) {
 	}()
 	flip := func(at int) string { b := []byte(good); b[at] ^= 1; return string(b) }
 	r := newRing("https://upstream", secret.New(creds.id), secret.New(creds.secret))
-	stranger, _ := r.sealToken(other.token, newMark(time.Now()), tokenOf(seed, "of-another-grant"), time.Now())
-	old, _ := r.sealToken(k.token, newMark(time.Now().Add(-time.Hour)), tokenOf(seed, "old"), time.Now().Add(-time.Hour))
-	future, _ := r.sealToken(k.token, newMark(time.Now().Add(time.Hour)), tokenOf(seed, "future"), time.Now().Add(time.Hour))
+	stranger, _ := r.sealToken(other.token, newMark(time.Now()), tokenOf(seed, "of-another-grant"), time.Now(), false)
+	old, _ := r.sealToken(k.token, newMark(time.Now().Add(-time.Hour)), tokenOf(seed, "old"), time.Now().Add(-time.Hour), false)
+	future, _ := r.sealToken(k.token, newMark(time.Now().Add(time.Hour)), tokenOf(seed, "future"), time.Now().Add(time.Hour), false)
 	for _, tc := range []struct {
 		name  string
 		plant [][]any
