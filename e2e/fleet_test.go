@@ -391,7 +391,7 @@ func TestSharedStoreIsShown(t *testing.T) {
 		}
 	}
 	if !found {
-		t.Error("no identity has its token from the shared cache")
+		t.Error("no identity has its token from the shared store")
 	}
 }
 

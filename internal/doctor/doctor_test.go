@@ -185,7 +185,7 @@ var patients = map[string]patient{
 	}, want: "tcp", says: []string{"refused", "nothing listens there"}},
 	"authority not trusted": {untrusted: true,
 		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority",
-			"give the authority's certificate in MONITE_CA_FILE"}},
+			"put the authority's certificate into MONITE_CA_FILE"}},
 	"wrong CA file": {environment: set("MONITE_CA_FILE", "other"),
 		want: "tls", says: []string{"MONITE_CA_FILE does not hold the right authority"}},
 	"certificate for another name": {certificate: func(c *x509.Certificate) { c.DNSNames = []string{"www.hotel.example"} },
