@@ -13,7 +13,8 @@ import (
 //
 // It is bounded. What is pushed out first costs least: the responses, oldest
 // first; then records of writes that the app knows to be answered; then those
-// that it does not; then unknown ones. A pending one is never pushed out.
+// that it does not; then unknown ones, which leave a tenth of the room to the
+// others. A pending one is never pushed out.
 type Memory struct {
 	maxRecords, maxBytes int
 
@@ -255,7 +256,12 @@ func (m *Memory) makeRoom() {
 
 // oldest returns the record that is to be forgotten first, of the guard or of a key.
 func (m *Memory) oldest() *entry {
-	for class := 0; class < classes; class += 2 {
+	class := 0
+	if m.unknown.Load() > int64(m.maxRecords-m.maxRecords/10) {
+		// Each other record would be forgotten as it ends, moments before its repeat comes.
+		class = unknownOnes
+	}
+	for ; class < classes; class += 2 {
 		one, key := m.ended[class].Front(), m.ended[class+1].Front()
 		switch {
 		case one == nil && key == nil:
