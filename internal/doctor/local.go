@@ -114,7 +114,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 	if len(different) == 0 {
 		return finding{Result: fine, What: "the running sidecar has the same settings as this command"}
 	}
-	return finding{Result: problem, What: "the running sidecar has other values than this command of " + strings.Join(different, ", "),
+	return finding{Result: problem, What: "the running sidecar and this command have different values of " + strings.Join(different, ", "),
 		Why: "it was started with another environment: the checks above do not describe it", Next: "start it again with this environment, or run the doctor with its own"}
 }
 
