@@ -185,7 +185,9 @@ const (
 	doubtful
 )
 
-// verdictOn judges a status. What a gateway says tells nothing of what is behind it.
+// verdictOn judges a status. What a gateway says (502, 504, 520 to 530) tells nothing of
+// what is behind it, and a server that fails (500, 507) may have done half of it. So a
+// 5xx is in doubt unless it says that the request was not acted on.
 func verdictOn(status int) statusVerdict {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusTooManyRequests, status == http.StatusNotImplemented, status == http.StatusServiceUnavailable,
