@@ -13,6 +13,7 @@ import (
 
 // What the app does once its request is under way, and whether it has the response.
 func TestWhetherTheAppHasTheResponse(t *testing.T) {
+	t.Parallel()
 	wait := func(release chan<- struct{}) { release <- struct{}{} }
 	for _, tt := range []struct {
 		name  string
@@ -66,6 +67,7 @@ func TestWhetherTheAppHasTheResponse(t *testing.T) {
 	} {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(network+"/"+tt.name, func(t *testing.T) {
+				t.Parallel() // one waits as long as a connection lingers
 				release, taken := make(chan struct{}), make(chan bool, 2)
 				r := serveOn(t, listenOn(t, network), func(w http.ResponseWriter, in *http.Request) {
 					if in.Method == http.MethodGet {
