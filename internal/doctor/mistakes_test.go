@@ -162,7 +162,7 @@ var morePatients = map[string]patient{
 		want: "readiness", says: []string{"waiting for the first token"}},
 	"admin listener elsewhere": {running: &runningSidecar{noAdmin: true}, want: "readiness", says: []string{"MONITE_ADMIN_ADDR"}},
 	"sidecar with another entity": {environment: set("MONITE_ENTITY_ID", bakery), running: &runningSidecar{settings: set("MONITE_ENTITY_ID", "-")},
-		want: "settings", says: []string{"other values than this command of MONITE_ENTITY_ID", "start it again"}},
+		want: "settings", says: []string{"different values of MONITE_ENTITY_ID", "start it again"}},
 	"sidecar that resolv.conf moved away from": {running: &runningSidecar{app: func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusBadGateway, "proxy_upstream_unreachable", "dns_error")
 	}}, want: "app", says: []string{"502 proxy_upstream_unreachable", "MONITE_CONFINE", "/etc/resolv.conf"}},
