@@ -241,7 +241,7 @@ func UnknownWrites(text string, _ View) (string, error) {
 		row(w.At.UTC().Format("2006-01-02 15:04:05"), TermSafe(w.Method), TermSafe(w.Route), status, key, TermSafe(w.RequestID))
 	}
 	_ = table.Flush()
-	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. To let the app send one again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
+	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. If a write was not executed, let the app send it again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
 	return strings.TrimRight(out.String(), "\n"), nil
 }
 
