@@ -16,7 +16,7 @@ import (
 )
 
 // check validates the configuration as serve would. It opens nothing, but looks at
-// the places where serve would, and whether somebody is there already.
+// the places where serve would, and whether another program has them already.
 func check(stdout, stderr io.Writer) int {
 	cfg, err := config.Load()
 	if err != nil {
@@ -48,7 +48,7 @@ func check(stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// takenAddresses has one line for each address on which somebody listens.
+// takenAddresses returns one line for each address on which another program listens.
 func takenAddresses(cfg *config.Config) (taken []string) {
 	look := func(variable, of string, at config.Listen) {
 		for _, address := range at.Addresses() {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what should happen at once.
+// Patience is the time for which a test waits for what should happen at once.
 const Patience = 15 * time.Second
 
 // Eventually waits until done reports true: for what another goroutine, another

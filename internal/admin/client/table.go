@@ -11,13 +11,14 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 )
 
-// View is what the tables are for. The zero value: a file, without limits.
+// View describes the terminal that the tables are for. The zero value: a file,
+// without limits.
 type View struct {
 	Width, Height int  // of the terminal, in characters and lines; 0: no limit
 	Colour        bool // by the sequences of ANSI terminals
 }
 
-// shownRequests is how many of the last requests a file gets.
+// shownRequests is the number of requests in a table that does not go to a terminal.
 const shownRequests = 10
 
 // wide is from where on a line has room for what can be looked up elsewhere.
