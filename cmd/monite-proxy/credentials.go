@@ -52,7 +52,7 @@ func (s *sidecar) proven(proof tokenendpoint.Proof) {
 	}
 }
 
-// credentialsStatus is what /status shows of the credentials.
+// credentialsStatus returns the credentials' part of /status.
 func (s *sidecar) credentialsStatus() admin.CredentialsStatus {
 	of := s.rotation.Status()
 	status := admin.CredentialsStatus{

@@ -13,11 +13,12 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
-// shared is what this replica shares with others, and what it tells of that.
+// shared holds what this replica shares with others, and how it reports that.
 type shared struct {
 	store   *redisstore.Store // nil: nothing is shared
 	metrics *admin.Shared
-	// since is when the store went down, in ns since 1970; 0: it is not.
+	// since is the time at which the store went down, in ns since 1970; 0 if it is
+	// up.
 	downSince atomic.Int64
 	lastAlarm atomic.Int64 // when poison was last spoken of
 
@@ -60,8 +61,8 @@ func (s *sidecar) newShared(endpoint *tokenendpoint.Endpoint) {
 	}
 }
 
-// masterPort is the port of the server that the Sentinels name, which the
-// configuration does not. If they do not answer it is Redis' own. After a failover to
+// masterPort returns the port of the server that the Sentinels name, which is not in
+// the configuration; if they do not respond, Redis' default port. After a failover to
 // another port nothing is shared.
 func (s *sidecar) masterPort() []uint16 {
 	if s.cfg.Redis == nil || s.cfg.Redis.Master == "" {
@@ -125,7 +126,7 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 	}
 }
 
-// sharedStatus is what /status and the metrics show of the store.
+// sharedStatus returns the store's state for /status and the metrics.
 func (s *sidecar) sharedStatus() admin.SharedStatus {
 	of := s.shared.store.Status()
 	status := admin.SharedStatus{

@@ -36,7 +36,8 @@ func newManager() (*manager, error) {
 
 func (m *manager) close() { _ = os.RemoveAll(filepath.Dir(m.path)) }
 
-// baseURLField is how the sidecar says with READY=1 what apps are configured with.
+// baseURLField names the field in which the sidecar sends, with READY=1, the base URL
+// for apps.
 const baseURLField = "X_MONITE_BASE_URL="
 
 // showDemo prints the lines once the sidecar is ready.

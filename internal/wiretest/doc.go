@@ -14,7 +14,7 @@
 //   - names.go: Names is a name server on loopback
 //   - authority.go: Authority signs certificates
 //   - wait.go: Eventually waits for what another goroutine does; Buffer is a log
-//     that is read while it is written
+//     that is read while it is written; ManyAtOnce is for tests that wait
 //
 // The readers of the ledger in e2e are apart on purpose: a proof of what was
 // sent must not trust the parser of net/http, which this kit uses.

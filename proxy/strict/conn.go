@@ -27,6 +27,7 @@ const (
 	fresh     int32 = iota // has sent nothing
 	active                 // a head has begun, or its request is under way
 	partial                // a head has begun, and its rest has to be waited for
+	inBody                 // the handler waits for more of the body
 	idle                   // between two requests
 	lingering              // was answered, and may still be sending (linger.go)
 	closing
@@ -42,7 +43,7 @@ type conn struct {
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
-	since    atomic.Int64 // when it became fresh, partial, idle or lingering; ns
+	since    atomic.Int64 // when it became fresh, partial, idle or lingering, or fell behind with its body; ns
 
 	reads, writes deadline
 

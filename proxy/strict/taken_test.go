@@ -10,6 +10,7 @@ import (
 )
 
 func TestWhetherTheAppHasTheResponse(t *testing.T) {
+	t.Parallel()
 	wiretest.Taken(t, func(t *testing.T, on net.Listener, handler http.HandlerFunc) { serveOn(t, on, handler) },
 		func(w http.ResponseWriter, _ *http.Request, taken func(bool)) { w.(*answer).OnTaken(taken) })
 }
