@@ -24,7 +24,7 @@ const (
 
 // Record is what is told of one request when it has ended: to the log, the metrics,
 // the history and the trace. It holds no id of an entity or a user, no path, query,
-// header or body, and may be kept.
+// header or body. A later request may use its memory: copy what is to be kept.
 type Record struct {
 	Start     time.Time
 	RequestID string
