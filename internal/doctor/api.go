@@ -92,7 +92,7 @@ func (e *examination) explainSend(err error) finding {
 	case upstream.OpTLS:
 		return e.explainTLS(err)
 	case upstream.OpProxy:
-		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " gives no way through",
+		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " does not let the connection through",
 			Why: "it refuses this destination, wants a user and password, or is not reachable", Next: "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"}
 		if _, status, found := strings.Cut(broken.Err.Error(), "CONNECT with status "); found {
 			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " responded to CONNECT with status " + client.TermSafe(status)
@@ -107,7 +107,7 @@ func (e *examination) explainSend(err error) finding {
 		return f
 	}
 	f := finding{Result: problem, What: "the connection broke before a response", Why: "the server, or something in between, closed it",
-		Next: "try again; if it stays, look at what stands between here and there." + e.proxyIgnored()}
+		Next: "try again; if it persists, look at what stands between here and there." + e.proxyIgnored()}
 	switch {
 	case broken.Timeout && e.cfg.UpstreamTimeout < 2*stepTimeout:
 		f.What = fmt.Sprintf("connected, but no response in time: %v (MONITE_UPSTREAM_TIMEOUT)", e.cfg.UpstreamTimeout)

@@ -118,7 +118,7 @@ var patients = map[string]patient{
 		want: "entity user", says: []string{"00000000-...", "the entity user is unknown, was deleted", "the credentials are good"}},
 	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID),
 		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
-		want:   "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
+		want:   "entity user", says: []string{"refuses the token that it has just issued", "disabled"}},
 	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID",
 		monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
 		want: "entity user", says: []string{"may not even read its own role"}},
@@ -161,11 +161,11 @@ var patients = map[string]patient{
 			return nil, &net.DNSError{Name: host, IsNotFound: true}
 		}
 	}, want: "dns", says: []string{"does not exist in DNS", "MONITE_API_URL"}},
-	"DNS server does not answer": {change: func(e *examination) {
+	"DNS server does not respond": {change: func(e *examination) {
 		e.lookup = func(_ context.Context, host string) ([]string, error) {
 			return nil, &net.DNSError{Name: host, IsTimeout: true}
 		}
-	}, want: "dns", says: []string{"the DNS server does not answer", "port 53"}},
+	}, want: "dns", says: []string{"the DNS server does not respond", "port 53"}},
 	"blocked port": {change: func(e *examination) {
 		e.dial = func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: slowError{io.EOF}}
@@ -185,7 +185,7 @@ var patients = map[string]patient{
 	}, want: "tcp", says: []string{"refused", "nothing listens there"}},
 	"authority not trusted": {untrusted: true,
 		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority",
-			"give the authority's certificate in MONITE_CA_FILE"}},
+			"put the authority's certificate into MONITE_CA_FILE"}},
 	"wrong CA file": {environment: set("MONITE_CA_FILE", "other"),
 		want: "tls", says: []string{"MONITE_CA_FILE does not hold the right authority"}},
 	"certificate for another name": {certificate: func(c *x509.Certificate) { c.DNSNames = []string{"www.hotel.example"} },

@@ -105,13 +105,13 @@ var morePatients = map[string]patient{
 
 	// Pairs of entity and user.
 	"entity user without an entity": {environment: set("MONITE_ENTITY_USER_ID", baker),
-		want: "entity user", says: []string{"its requests go without an entity", "set MONITE_ENTITY_ID to that entity", "/v1/entity_users/my_entity"}},
+		want: "entity user", says: []string{"its requests carry no entity", "set MONITE_ENTITY_ID to that entity", "/v1/entity_users/my_entity"}},
 	"entity of another user": {environment: acts(baker, suite),
 		want: "entity user", says: []string{"is sent with the entity", "set MONITE_ENTITY_ID to the entity of the user", "hash "}},
 	"allowed user of an entity that apps may not name": {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_USER_IDS", studioUser),
 		want: "entity user", says: []string{"add the entity of the user to MONITE_ALLOWED_ENTITY_IDS"}},
 	"allowed user, and no entity at all": {environment: set("MONITE_ALLOWED_ENTITY_USER_IDS", baker),
-		want: "entity user", says: []string{"its requests go without an entity", "set MONITE_ALLOWED_ENTITY_IDS"}},
+		want: "entity user", says: []string{"its requests carry no entity", "set MONITE_ALLOWED_ENTITY_IDS"}},
 	"allowed entity of another partner": {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_IDS", unknownUser),
 		want: "entity", says: []string{"not one of this partner", "MONITE_ALLOWED_ENTITY_IDS"}},
 	"identity with the entity of another": {environment: identities("identities: [{name: bakery, grant_type: entity_user, entity_user_id: " +
@@ -119,7 +119,7 @@ var morePatients = map[string]patient{
 		want: "entity user", says: []string{"identity bakery", "entity_id in the identities file"}},
 	"identity without an entity": {environment: identities("identities: [{name: bakery, grant_type: entity_user, entity_user_id: " + baker +
 		", path_prefix: /as/bakery}]"),
-		want: "entity user", says: []string{"identity bakery", "go without an entity", "entity_id in the identities file"}},
+		want: "entity user", says: []string{"identity bakery", "carry no entity", "entity_id in the identities file"}},
 	"identity with a deleted user": {environment: identities("identities: [{name: ghost, grant_type: entity_user, entity_user_id: " +
 		unknownUser + ", entity_id: " + bakery + ", path_prefix: /as/ghost}]"),
 		want: "entity user", says: []string{"identity ghost", "entity_user_id in the identities file"}},
@@ -213,7 +213,7 @@ var morePatients = map[string]patient{
 		want: "readiness", says: []string{"waiting for the first token"}},
 	"admin listener elsewhere": {running: &runningSidecar{noAdmin: true}, want: "readiness", says: []string{"MONITE_ADMIN_ADDR"}},
 	"sidecar with another entity": {environment: set("MONITE_ENTITY_ID", bakery), running: &runningSidecar{settings: set("MONITE_ENTITY_ID", "-")},
-		want: "settings", says: []string{"other values than this command of MONITE_ENTITY_ID", "start it again"}},
+		want: "settings", says: []string{"have different values of MONITE_ENTITY_ID", "start it again"}},
 	"sidecar that resolv.conf moved away from": {running: &runningSidecar{app: func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusBadGateway, "proxy_upstream_unreachable", "dns_error")
 	}}, want: "app", says: []string{"502 proxy_upstream_unreachable", "MONITE_CONFINE", "/etc/resolv.conf"}},
@@ -254,7 +254,7 @@ func TestDoctorAdvisesWhereNothingIsWrong(t *testing.T) {
 			"monite.com")}, "NO_PROXY names api.sandbox.monite.com"},
 		"AAAA is not responded to":  {patient{dns: []string{"AAAA silent"}}, "does not respond to queries for IPv6 addresses (AAAA)"},
 		"EDNS0 is refused by one":   {patient{dns: []string{"no EDNS0", "fine"}}, "refuses queries with EDNS0 (FORMERR)"},
-		"partner without an entity": {patient{}, "only calls work that need no entity"},
+		"partner without an entity": {patient{}, "only calls that need no entity work"},
 		"explicit partner":          {patient{environment: acts(baker, bakery, "MONITE_GRANT_TYPE", "client_credentials")}, "requests act as the partner"},
 		"mint slower than the hold": {patient{environment: set("MONITE_HOLD_TIMEOUT", "1ms"), wrap: onToken(slowly)}, "raise MONITE_HOLD_TIMEOUT"},
 		"collector that is away":    {patient{environment: set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")}, "the collector at 127.0.0.1:1 cannot be reached"},

@@ -80,9 +80,9 @@ func (e *examination) explainTLS(err error) finding {
 			f.What += ": " + orDash(client.TermSafe(issuer(unknown.Cert)))
 		}
 		f.Why = "a firewall that inspects TLS, a private authority, or an image without root certificates"
-		f.Next = "give the authority's certificate in MONITE_CA_FILE"
+		f.Next = "put the authority's certificate into MONITE_CA_FILE"
 		if e.cfg.RootCAs != nil {
-			f.Next = "MONITE_CA_FILE does not hold the right authority: give the one that signed this certificate"
+			f.Next = "MONITE_CA_FILE does not hold the right authority: add the one that signed this certificate"
 		}
 		return f
 	}
@@ -91,7 +91,7 @@ func (e *examination) explainTLS(err error) finding {
 	}
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		f.What = "the port responds, but not in TLS"
-		f.Why = "plain HTTP is spoken on this port"
+		f.Why = "this port speaks plain HTTP"
 		if strings.HasPrefix(string(header.RecordHeader[:]), "HTTP/") {
 			f.What = "the port speaks plain HTTP, not TLS"
 		}
@@ -110,7 +110,7 @@ func (e *examination) explainTLS(err error) finding {
 		f.Why = "a firewall that refuses this server name, or a server that does not speak TLS"
 	default:
 		f.What = "the TLS handshake failed"
-		f.Why = "client and server could not agree, or the server's certificate is odd"
+		f.Why = "client and server could not agree, or the server's certificate is unusual"
 		if text := err.Error(); strings.HasPrefix(text, "tls: ") {
 			f.Why = client.TermSafe(text)
 		}
@@ -152,7 +152,7 @@ func (e *examination) explainAlert(alert string) finding {
 	case strings.Contains(alert, "protocol version"):
 		f.Why = "it offers nothing newer than TLS 1.1; monite-proxy wants 1.2 or better"
 	case strings.Contains(alert, "unrecognized name"):
-		f.Why = "the server does not know a host of this name"
+		f.Why = "the server does not serve a host of this name"
 	default:
 		f.Why = "server and client have no protocol version or cipher in common, or it asks for a client certificate"
 	}

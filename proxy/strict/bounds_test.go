@@ -24,6 +24,7 @@ func (halfPipe) CloseWrite() error { return nil }
 
 // An app that uploads slowly reads its answer only when all is sent.
 func TestSlowUploadThatIsRefusedGetsItsAnswer(t *testing.T) {
+	t.Parallel()
 	r := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 	a := r.dial()
 	const pieces = 15
@@ -97,6 +98,7 @@ func crowd(t *testing.T, room int, handler http.HandlerFunc) *rig {
 func ok(http.ResponseWriter, *http.Request) {}
 
 func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
+	t.Parallel()
 	r := crowd(t, 3, ok)
 	var apps []*wiretest.App
 	for range 4 {
@@ -114,6 +116,7 @@ func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
 }
 
 func TestUnfinishedHeadsMakeRoomBeforeIdleConnections(t *testing.T) {
+	t.Parallel()
 	r := crowd(t, 3, ok)
 	idle := r.dial()
 	idle.Say(get("/"))
