@@ -113,7 +113,7 @@ fleet: ## FLEET replicas (10000) that share tokens, in a bubble, beside as many 
 	  go test -count=1 -v -timeout 60m -run 'TestFleet|TestMemoryDoes|TestModel|TestNoTwoGrants' ./tokencache/redisstore
 
 .PHONY: fleet-chaos
-fleet-chaos: ## 30 sidecars on one Redis that is killed, stopped, flushed and poisoned, for FLEET_CHAOS minutes (20)
+fleet-chaos: ## 30 sidecars on a Redis with Sentinels that is killed, stopped, flushed, poisoned and failed over, for FLEET_CHAOS minutes (20)
 	FLEET_CHAOS=$${FLEET_CHAOS:-20} go test -count=1 -v -timeout 0 -run 'TestFleetChaos' ./e2e
 
 .PHONY: pairs
