@@ -260,7 +260,7 @@ func (c *call) refuse(f *failed) {
 	if f.advice != "" && !saysExpired(f.advice) {
 		body.Error.Hint = f.advice
 	}
-	if f.outcome == Unknown {
+	if f.outcome == Unknown && f.earlier == nil { // of an earlier write, its hint says what to do
 		body.Error.Hint += " " + hintUnknown
 	}
 	if !saysExpired(record.RequestID) {

@@ -2,7 +2,7 @@ package secret
 
 import "sync"
 
-// reading is what one read of a file gave.
+// reading is the result of one read of a file.
 type reading struct {
 	value String
 	err   error
@@ -77,9 +77,9 @@ func readAll(files []*File) []reading {
 	return readings
 }
 
-// reports hands reports to a callback in order, one at a time, and without a
-// lock held while it runs: whoever finds nobody delivering delivers, what
-// others add meanwhile included.
+// reports hands reports to a callback in order, one at a time, and without a lock
+// held while it runs: a goroutine that finds no other one delivering delivers,
+// including what others add meanwhile.
 type reports struct {
 	mu         sync.Mutex // guards the fields below
 	waiting    []Reload
@@ -110,7 +110,7 @@ func (r *reports) deliver(to func(Reload)) {
 	}
 }
 
-// next takes the oldest report, unless somebody else is delivering.
+// next takes the oldest report, unless another goroutine is delivering.
 func (r *reports) next() (Reload, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// Server is what the data listener shows to apps, and which of their certificates
-// it believes. The files are looked at with each handshake, so that renewed ones
-// are used without a restart and without closing a connection. If the client CA
-// file disappears, client certificates are still required.
+// Server holds the certificate that the data listener shows to apps, and the CAs
+// whose certificates it accepts from them. The files are looked at with each
+// handshake, so that renewed ones are used without a restart and without closing a
+// connection. If the client CA file disappears, client certificates are still
+// required.
 type Server struct {
 	pair
 	clientCA File // without a path: apps show no certificate
@@ -84,7 +86,7 @@ func (s *Server) Config(report func(error)) *tls.Config {
 // current returns the configuration for a handshake of now.
 func (s *Server) current(report func(error)) *tls.Config {
 	last := s.last.Load()
-	if !s.reading.TryLock() { // somebody looks already: no crowd waits for the disk
+	if !s.reading.TryLock() { // another handshake reads already: no crowd waits for the disk
 		return last.config
 	}
 	files, problems := s.load(last)
@@ -120,6 +122,11 @@ func (s *Server) Trusting() *tls.Config {
 		config.ServerName = leaf.IPAddresses[0].String()
 	}
 	return config
+}
+
+// Untimely says why the certificate is not valid at a moment; empty: it is.
+func (s *Server) Untimely(now time.Time) string {
+	return untimely(s.last.Load().config.Certificates[0].Leaf, now)
 }
 
 // Paths are the files that are read again.

@@ -67,7 +67,8 @@ func lookup(ctx context.Context, host string) ([]string, error) {
 	return addresses, err
 }
 
-// otherFamily is how long the addresses of one family wait for those of the other.
+// otherFamily is the time for which the addresses of one family wait for those of the
+// other.
 const otherFamily = time.Second
 
 func lookupBoth(ctx context.Context, host string) (addresses []string, err error) {
@@ -116,7 +117,7 @@ func (e *examination) explainDNS(host string, err error) finding {
 		f.Why = "a typing error in MONITE_API_URL, or a resolver that only knows internal names"
 		f.Next = "check MONITE_API_URL; then the resolver of this host or pod (/etc/resolv.conf)." + e.proxyIgnored()
 	} else if isTimeout(err) {
-		f.Why = "the DNS server does not answer: a network policy or firewall that drops port 53, or a wrong address in /etc/resolv.conf"
+		f.Why = "the DNS server does not respond: a network policy or firewall that drops port 53, or a wrong address in /etc/resolv.conf"
 	} else {
 		f.Why = "the DNS server refuses or fails"
 	}

@@ -17,7 +17,7 @@
 //   - queue_linux.go: the kernel's queue at the end of a listener; queue_other.go:
 //     other systems reset what is queued
 //
-// The package knows nothing of HTTP: a Server gets the connections. A caller
-// opens a Listener, calls Serve once, and ends it with Stop. Close is for a
-// Listener that nobody serves.
+// The package knows nothing of HTTP: a Server gets the connections. A caller opens a
+// Listener, calls Serve once, and ends it with Stop. Close is for a Listener that is
+// not served.
 package listen

@@ -28,8 +28,9 @@ func SharesOf(inFlight, appListeners int) Shares {
 	return sharesOf(descriptors(), inFlight, appListeners)
 }
 
-// sharesOf: with 256 descriptors and one listener, 64 stay for files, mints, name
-// lookups and the traces, 16 for admin, 16 for vend, 64 for upstream and 96 for apps.
+// sharesOf divides descriptors. Of 256, with one listener, 64 stay for files, mints,
+// name lookups and the traces, 16 for admin, 16 for vend, 64 for upstream and 96 for
+// apps.
 func sharesOf(all, inFlight, appListeners int) Shares {
 	s := Shares{
 		App:   max(maxConns, inFlight+inFlight/4),

@@ -15,8 +15,8 @@ const (
 	maxPendingLog = 512 << 10
 	// muchLog ends the pause between two writes early.
 	muchLog = 64 << 10
-	// logPause is how long lines are gathered after a write. The first line after
-	// a quiet time goes out at once.
+	// logPause is the time for which lines are gathered after a write. The first line
+	// after a quiet time goes out at once.
 	logPause = 50 * time.Millisecond
 	// lastFlush bounds the wait for the reader at the end of the process.
 	lastFlush = 500 * time.Millisecond
@@ -101,7 +101,7 @@ func (w *Writer) run() {
 		// Anyone who reads on after a gap must learn of it. A full disk takes no line
 		// about the gap either: it is told when the disk takes lines again.
 		if now := w.dropped.Load(); now != reported {
-			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because they could not be written in time"}`+"\n", now-reported); err == nil {
+			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped: they could not be written in time"}`+"\n", now-reported); err == nil {
 				reported = now
 			}
 		}
