@@ -3,6 +3,7 @@
 // them add the same two fields and forward to the same TLS upstream, which
 // answers 401 unless both are exact, so that every 200 proves the injection.
 //
+//	main.go        the plan: flags, and the short setting
 //	upstream.go    the upstream: nginx, and its certificate
 //	contenders.go  how each contender is configured and started
 //	stock.go       the contender made of the standard library

@@ -234,24 +234,42 @@ type traffic struct {
 func (s *endpoint) steady(t *testing.T, c *Cache, grant Grant, interval, length time.Duration) (seen traffic) {
 	t.Helper()
 	for end := time.Now().Add(length); time.Now().Before(end); time.Sleep(interval) {
-		began := time.Now()
-		token, err := c.Token(t.Context(), grant)
-		took := time.Since(began)
-		seen.calls++
-		seen.slowest = max(seen.slowest, took)
-		if took > 0 {
-			seen.waited++
-		}
-		if err != nil {
-			seen.failed++
-			seen.lastErr = err
-			continue
-		}
-		if i, ok := s.look(token); !ok || i.grant != grant || !time.Now().Before(i.ends) {
-			t.Fatalf("Token(%v) at %v gave %+v", grant, time.Now(), i)
+		s.ask(t, c, grant, &seen)
+	}
+	return seen
+}
+
+// steadyUsers calls for n users in turn, as steady does for one. All of one turn
+// are at the same moment, unless one waits. A goroutine for each would make the
+// race detector slow: a switch costs it as much as there are goroutines.
+func (s *endpoint) steadyUsers(t *testing.T, c *Cache, n int, interval, length time.Duration) (seen traffic) {
+	t.Helper()
+	for end := time.Now().Add(length); time.Now().Before(end); time.Sleep(min(interval, time.Until(end))) {
+		for i := range n {
+			s.ask(t, c, user(i), &seen)
 		}
 	}
 	return seen
+}
+
+func (s *endpoint) ask(t *testing.T, c *Cache, grant Grant, seen *traffic) {
+	t.Helper()
+	began := time.Now()
+	token, err := c.Token(t.Context(), grant)
+	took := time.Since(began)
+	seen.calls++
+	seen.slowest = max(seen.slowest, took)
+	if took > 0 {
+		seen.waited++
+	}
+	if err != nil {
+		seen.failed++
+		seen.lastErr = err
+		return
+	}
+	if i, ok := s.look(token); !ok || i.grant != grant || !time.Now().Before(i.ends) {
+		t.Fatalf("Token(%v) at %v gave %+v", grant, time.Now(), i)
+	}
 }
 
 // wallJumps sets the wall clock forward under the cache: what is stored looks

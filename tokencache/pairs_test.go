@@ -18,7 +18,7 @@ import (
 func pairs(t *testing.T) int {
 	text := os.Getenv("PAIRS")
 	if text == "" {
-		return map[bool]int{true: 10_000, false: 100_000}[underRace]
+		return map[bool]int{true: 2000, false: 100_000}[underRace]
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {

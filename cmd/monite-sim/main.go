@@ -2,6 +2,13 @@
 //
 // It serves the package proxy/monitetest on a socket; with "-- command" it
 // also runs a command against it, and ends with that command. Run it with -h.
+//
+//	main.go       the process: arguments, environment, signals
+//	options.go    flags and variables, checked all at once
+//	usage.go      the text of -h
+//	run.go        serve until a signal or the end of the command
+//	command.go    the command after "--"; command_*.go its process group
+//	demo.go       -demo: requests to try, printed once the command is ready
 package main
 
 import (

@@ -138,7 +138,7 @@ var patients = map[string]patient{
 		faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
 		want:   "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
 	"API hangs": {environment: set("MONITE_UPSTREAM_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Effect: monitetest.EffectHang}},
-		want: "api", says: []string{"no response in time"}},
+		want: "api", says: []string{"no response in time: 200ms (MONITE_UPSTREAM_TIMEOUT)", "raise MONITE_UPSTREAM_TIMEOUT"}},
 	"token is no token": {faults: []monitetest.Fault{{Path: "token", Status: 200, Body: `{"hello":"world"}`}},
 		want: "credentials", says: []string{"is not a token"}},
 	"captive portal": {wrap: answerWith(200, "text/html", "<h1>Welcome to the hotel</h1>"),
@@ -269,7 +269,24 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		"GODEBUG"} {
 		t.Setenv(name, "")
 	}
+	for _, of := range []string{"MONITE_UPSTREAM", "MONITE_TLS"} {
+		kind := environment[of+"_CERT_FILE"]
+		if kind == "" {
+			continue
+		}
+		directory := t.TempDir()
+		cert, key := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
+		wiretest.WritePair(t, cert, key, wiretest.SelfSigned(func(c *x509.Certificate) {
+			if kind == "ended" {
+				c.NotBefore, c.NotAfter = time.Now().Add(-200*time.Hour), time.Now().Add(-100*time.Hour)
+			}
+		}))
+		environment[of+"_CERT_FILE"], environment[of+"_KEY_FILE"] = cert, key
+	}
 	for name, value := range environment {
+		if strings.Contains(value, "TAKEN") {
+			value = strings.ReplaceAll(value, "TAKEN", somebody(t))
+		}
 		if name == "MONITE_IDENTITIES_FILE" {
 			value = identitiesFile(t, value)
 		}
@@ -326,6 +343,17 @@ func nobody(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// somebody is an address on which another program listens.
+func somebody(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
 	return listener.Addr().String()
 }
 

@@ -36,6 +36,9 @@ func (e *examination) checkSidecar(ctx context.Context) {
 		for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
 			e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, address, host) })
 			if last := e.last(); last.Result != fine {
+				if last.Result == note {
+					e.checkPlaces() // nobody runs
+				}
 				return
 			}
 		}
@@ -64,8 +67,12 @@ func (e *examination) checkReadiness(ctx context.Context) finding {
 		return finding{Result: problem, What: "MONITE_ADMIN_ADDR cannot be used", Next: "run 'monite-proxy check'"}
 	}
 	text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
-	if err == nil {
+	if err == nil && strings.HasPrefix(text, "[+] ") {
 		return finding{Result: fine, What: "the running sidecar is ready"}
+	}
+	if err == nil {
+		return finding{Result: problem, What: "another program responds on MONITE_ADMIN_ADDR",
+			Why: "the running sidecar has another MONITE_ADMIN_ADDR than this command", Next: "set MONITE_ADMIN_ADDR to that of the running sidecar"}
 	}
 	f := finding{Result: problem, What: "the running sidecar is not ready", Next: "see the problems above, and its log"}
 	for line := range strings.Lines(text) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
@@ -46,6 +48,25 @@ func (e *examination) checkShared(ctx context.Context) {
 	e.report.add(sharedEntry(x))
 }
 
+// checkCollector tells of a collector of traces that cannot be reached. Apps do not
+// notice, so it is advice.
+func (e *examination) checkCollector(ctx context.Context) {
+	if e.cfg.Traces == nil {
+		return
+	}
+	address := net.JoinHostPort(e.cfg.Traces.Endpoint.Hostname(), upstream.Port(e.cfg.Traces.Endpoint))
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close()
+		e.report.add(finding{Step: "traces", Result: fine, What: "connected to the collector at " + address})
+		return
+	}
+	e.report.add(finding{Step: "traces", Result: note, What: "the collector at " + address + " cannot be reached: traces are lost, requests are not",
+		Next: "check OTEL_EXPORTER_OTLP_ENDPOINT and the network policy"})
+}
+
 // sharedTrouble says how far the way to the store is open.
 func sharedTrouble(err error) finding {
 	failed, ok := errors.AsType[*redisstore.Error](err)
@@ -75,8 +96,13 @@ func sharedTrouble(err error) finding {
 		return finding{Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"}
 	case "OOM", "MISCONF":
 		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory, or set maxmemory-policy volatile-ttl"}
+	case "protocol":
+		return finding{Step: "shared address", What: "what responds there does not speak the protocol of Redis", Next: "check host and port of MONITE_REDIS_URL"}
+	case "timeout", "closed":
+		return finding{Step: "shared address", What: "it takes the connection, and does not respond", Why: cause,
+			Next: "check host and port of MONITE_REDIS_URL, and whether the port speaks TLS: rediss:// and not redis://"}
 	default:
-		return finding{Step: "shared store", What: failed.Kind, Why: cause}
+		return finding{Step: "shared store", What: failed.Kind, Why: cause, Next: "look at the log of the store"}
 	}
 }
 

@@ -53,7 +53,7 @@ type entry struct {
 	class     int
 	place     *list.Element // in ended; nil while pending
 	keptPlace *list.Element // in kept; nil without a Response
-	about     *Request      // without a body: which reads tell of it
+	about     *Request      // without a body: which reads tell of it; nil once it has ended
 	resources []Name        // those reads; of an unknown one
 	refused   time.Time     // when a repeat was refused last
 	changed   chan struct{} // closed when it ends; nil until somebody waits
@@ -172,6 +172,7 @@ func (m *Memory) list(e *entry) {
 	default:
 		e.class = undeliveredOnes
 	}
+	e.about = nil // its target may be long, and the record lives for a day
 	if r.Keyed {
 		e.class++
 	}
