@@ -20,6 +20,7 @@ import (
 // TestWriteOfAKilledReplicaStaysUnknown: between the write and its response the
 // process is gone, and nobody can know any more. The key must not be free.
 func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	f := startReplicas(t, 2, redis.url(), "MONITE_UPSTREAM_TIMEOUT", "2s")
 	entity := monitetest.DemoEntityID
@@ -53,6 +54,7 @@ func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
 
 // TestReplicasBehindOneAppBehaveAsOne: the app's second try goes to another replica.
 func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
+	t.Parallel()
 	f := startReplicas(t, 3, startRedis(t).url())
 	entity := monitetest.DemoEntityID
 	for i := range 3 {
@@ -84,6 +86,7 @@ func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
 }
 
 func TestKeyedWriteIsNotSentWithoutTheStore(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	f := startReplicas(t, 1, redis.url())
 	redis.kill()

@@ -72,6 +72,19 @@ func (f *replicas) callAll() (slowest time.Duration) {
 	return slowest
 }
 
+// each waits until done for each, and asks all of them every 300 ms.
+func (f *replicas) each(what string, done func(*sidecar) bool) {
+	f.t.Helper()
+	wiretest.Eventually(f.t, what, func() bool {
+		time.Sleep(300 * time.Millisecond)
+		all := true
+		for _, s := range f.all {
+			all = done(s) && all
+		}
+		return all
+	})
+}
+
 // mints since the last call of it.
 func (f *replicas) mints() int {
 	stats := f.sim.Stats()
@@ -93,10 +106,11 @@ func (f *replicas) revoke() {
 }
 
 func TestReplicasShareOneToken(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
-	f := startReplicas(t, 8, redis.url())
+	f := startReplicas(t, 5, redis.url())
 	f.callAll()
-	f.wantMints("eight start at once", 1, 1)
+	f.wantMints("five start at once", 1, 1)
 	f.add(1)
 	f.callAll()
 	f.wantMints("one more", 0, 0)
@@ -122,20 +136,15 @@ func TestReplicasShareOneToken(t *testing.T) {
 	f.callAll()
 	f.wantMints("revoked without Redis", 1, len(f.all))
 	redis.restart()
-	for _, s := range f.all { // until their breakers let them ask again
-		s.waitFor("the store", func() bool {
-			time.Sleep(300 * time.Millisecond)
-			f.sim.RevokeAll()
-			s.mustCall("GET", "/v1/entities?limit=1", "")
-			return s.metricValue("monite_proxy_shared_up") == 1
-		})
-	}
-	for _, s := range f.all { // until they have the same token again: upstream has just refused all of them several times
-		s.waitFor("a token that is good", func() bool {
-			time.Sleep(300 * time.Millisecond)
-			return s.mustCall("GET", "/v1/entities?limit=1", "").Status == http.StatusOK
-		})
-	}
+	f.each("the store", func(s *sidecar) bool { // until their breakers let them ask again
+		f.sim.RevokeAll()
+		s.mustCall("GET", "/v1/entities?limit=1", "")
+		return s.metricValue("monite_proxy_shared_up") == 1
+	})
+	// Until they have the same token again: upstream has just refused all of them several times.
+	f.each("a token that is good", func(s *sidecar) bool {
+		return s.mustCall("GET", "/v1/entities?limit=1", "").Status == http.StatusOK
+	})
 	f.mints()
 	f.revoke()
 	f.callAll()
@@ -153,6 +162,7 @@ func TestReplicasShareOneToken(t *testing.T) {
 }
 
 func TestNothingSecretIsInTheSharedStore(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	f := startReplicas(t, 2, redis.url())
 	user := "aaaaaaaa-0000-4000-8000-0000000000a1"
@@ -183,6 +193,7 @@ func TestNothingSecretIsInTheSharedStore(t *testing.T) {
 // Of a holder that is killed or stopped in its mint the others wait for the lease,
 // and no longer.
 func TestHolderThatDiesCostsTheOthersASecond(t *testing.T) {
+	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			f := startReplicas(t, 3, startRedis(t).url())
@@ -209,6 +220,7 @@ func TestHolderThatDiesCostsTheOthersASecond(t *testing.T) {
 }
 
 func TestStoreThatRefusesUsCostsNoRequest(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, url, want string }{
 		{"no password", "redis://127.0.0.1:PORT", "NOAUTH"},
 		{"wrong password", "redis://:wrong@127.0.0.1:PORT", "WRONGPASS"},
@@ -242,6 +254,7 @@ const leastRights = "~monite-proxy:* resetchannels -@all +ping +select +evalsha 
 // The password is in a file that changes, as that of a cloud does; the user has the
 // least rights; the process is confined.
 func TestLeastRightsAndAPasswordThatChanges(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	acl := func(password string) {
 		redis.cli(append([]string{"acl", "setuser", "monite-proxy", "resetpass", "on", ">" + password}, strings.Fields(leastRights)...)...)
@@ -274,6 +287,7 @@ func TestLeastRightsAndAPasswordThatChanges(t *testing.T) {
 }
 
 func TestStoreBehindAUnixSocketAndByTLS(t *testing.T) {
+	t.Parallel()
 	t.Run("unix", func(t *testing.T) {
 		dir, err := os.MkdirTemp("", "r")
 		if err != nil {
@@ -297,6 +311,7 @@ func TestStoreBehindAUnixSocketAndByTLS(t *testing.T) {
 }
 
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
 	master, replica, url := startSentinels(t)
 	f := startReplicas(t, 3, url)
 	f.callAll()
@@ -305,14 +320,11 @@ func TestSentinelFailover(t *testing.T) {
 	f.sim.RevokeAll()
 	f.callAll() // some mint for themselves
 	wiretest.Eventually(t, "the failover", func() bool { return strings.Contains(replica.cli("role"), "master") })
-	for _, s := range f.all {
-		s.waitFor("sharing again", func() bool {
-			time.Sleep(300 * time.Millisecond)
-			f.sim.RevokeAll()
-			s.mustCall("GET", "/v1/entities?limit=1", "")
-			return s.metricValue("monite_proxy_shared_up") == 1
-		})
-	}
+	f.each("sharing again", func(s *sidecar) bool {
+		f.sim.RevokeAll()
+		s.mustCall("GET", "/v1/entities?limit=1", "")
+		return s.metricValue("monite_proxy_shared_up") == 1
+	})
 	f.revoke()
 	f.callAll()
 	f.mints()
@@ -322,6 +334,7 @@ func TestSentinelFailover(t *testing.T) {
 }
 
 func TestClusterOfThree(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t)
 	var hosts []string
 	for _, node := range nodes {
@@ -348,6 +361,7 @@ func TestClusterOfThree(t *testing.T) {
 
 // New credentials in the files of all replicas cost one mint.
 func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	next := monitetest.Credentials{ClientID: monitetest.DemoClientID, ClientSecret: "5f1f7a10-1c1d-4b52-9a0e-0d6f3c2b1a99"}
 	sim, upstream := simulate(t, monitetest.Config{Latency: 50 * time.Millisecond, ExtraCredentials: []monitetest.Credentials{next}})
@@ -374,6 +388,7 @@ func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
 }
 
 func TestSharedStoreIsShown(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	f := startReplicas(t, 2, redis.url())
 	f.callAll()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,11 +27,7 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		// Most tests wait for a process, a lifetime or a grace time.
-		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
-	}
+	wiretest.ManyAtOnce(3) // most wait for a process, a lifetime or a grace time
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "monite-proxy-e2e-")
 		if err != nil {

@@ -23,7 +23,7 @@ import (
 // One thing cannot be seen on plaintext: an answer that ends with the connection
 // and is cut by FIN looks like its end. There only RST counts.
 //
-//	LEDGER_WRITES=n             faulted writes; 2,000 if not set
+//	LEDGER_WRITES=n             faulted writes; 1,000 if not set
 //	LEDGER_SEED=n               of a run to repeat; printed
 //	LEDGER_EXPECT_VIOLATIONS=1  for a proxy that is broken on purpose: pass only
 //	                            if a write was executed twice
@@ -68,7 +68,7 @@ type settled struct{ never, once, more, safeNever, safeOnce, safeTwice int }
 func newLedgerSweep(t *testing.T, workers int) *ledgerSweep {
 	sw := &ledgerSweep{
 		t: t, workers: workers, shapes: allShapes(), violations: map[string]int{},
-		seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())), target: envInt(t, "LEDGER_WRITES", 2000),
+		seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())), target: envInt(t, "LEDGER_WRITES", 1000),
 	}
 	t.Logf("LEDGER_SEED=%d LEDGER_WRITES=%d", sw.seed, sw.target)
 	sw.upstream = listenRaw(t, newBook(workers))

@@ -61,7 +61,7 @@ func oneUser(n int) string { return fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x",
 // tokencache, whose clock costs nothing.
 func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	t.Parallel()
-	n := int(envInt(t, "USERS", 2000))
+	n := int(envInt(t, "USERS", 1000))
 	upstream := &anybody{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -264,7 +264,7 @@ func boundsAttacks() []boundsAttack {
 // descriptors for the sidecar, and asks meanwhile: requests of apps are answered in
 // time, the probes too, and memory stays within what a container gives.
 func TestBounds(t *testing.T) {
-	connections, lasting := 300, 1500*time.Millisecond
+	connections, lasting := 300, time.Second
 	if text := os.Getenv("BOUNDS"); text != "" {
 		var err error
 		if connections, err = strconv.Atoi(text); err != nil || connections < 1 || connections > 20_000 {
@@ -297,7 +297,7 @@ func TestBounds(t *testing.T) {
 			var worst time.Duration
 			asks, failures, probes, peak := 0, 0, 0, before
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-			for began := time.Now(); asks < 80 || time.Since(began) < lasting; <-time.After(50 * time.Millisecond) {
+			for began := time.Now(); asks < 40 || time.Since(began) < lasting; <-time.After(20 * time.Millisecond) {
 				for _, ask := range []string{s.Data + "/v1/payables", s.Admin + "/livez"} {
 					asked := time.Now()
 					asks++

@@ -22,7 +22,7 @@ import (
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestNonceAnswersAreNeverCrossed(t *testing.T) {
 	run := &nonceRun{
-		t: t, target: envInt(t, "NONCE_REQUESTS", 5000), seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())),
+		t: t, target: envInt(t, "NONCE_REQUESTS", 3000), seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())),
 		shapes: allShapes(), hostile: map[string]int{},
 	}
 	t.Logf("LEDGER_SEED=%d NONCE_REQUESTS=%d", run.seed, run.target)

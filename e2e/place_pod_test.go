@@ -507,7 +507,7 @@ func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(5 * time.Millisecond):
 				}
 				l.mu.Lock()
 				p := l.ready[rand.IntN(len(l.ready))]

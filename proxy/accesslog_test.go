@@ -128,6 +128,7 @@ func (c *canaryTokens) Token(ctx context.Context, grant tokencache.Grant) (secre
 // At trace level, through good and bad ends: nothing of the request or of the
 // token is in the log, nor in an answer of ours.
 func TestNothingOfTheRequestIsInTheLog(t *testing.T) {
+	t.Parallel()
 	canaries := map[string]string{
 		"token": "c4n4ry/token+value==", "query": "c4n4ryquery&=", "path": "c4n4rypath", "header": "c4n4ryheader", "body": "c4n4rybody",
 		"answer": "c4n4ryanswer", "app token": "c4n4ryapptoken", "cookie": "c4n4rycookie", "host": "c4n4ryhost",

@@ -194,6 +194,7 @@ func TestEarlyAnswerReachesAnAppInTheMiddleOfALargeUpload(t *testing.T) {
 
 // An app that goes away takes its request upstream with it.
 func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"before the answer", "in the middle of the answer", "in the middle of its body"} {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(when+" "+how, func(t *testing.T) {

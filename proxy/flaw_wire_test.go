@@ -182,6 +182,7 @@ func TestChunkExtensionsAreLimited_CVE_2023_39326(t *testing.T) {
 // speaksNoHTTP2 opens HTTP/2 with prior knowledge, says more in it, and expects
 // one HTTP/1.1 refusal and the end of the connection.
 func speaksNoHTTP2(t *testing.T, attack func(*http2.Framer)) {
+	t.Parallel()
 	s := newScene(t)
 	a := s.dial()
 	_, _ = io.WriteString(a.Conn, http2.ClientPreface)

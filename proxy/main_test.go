@@ -26,7 +26,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	wiretest.ManyAtOnce(4)
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	entityA = "11111111-aaaa-4aaa-8aaa-111111111111"

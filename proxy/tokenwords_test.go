@@ -49,6 +49,7 @@ func TestOnlyWordsAboutTheTokenSayThatItHasExpired(t *testing.T) {
 
 // Upstream dealt with the write: it is sent once, and nobody mints.
 func TestExpiryOfSomethingElsePassesOnce(t *testing.T) {
+	t.Parallel()
 	for _, message := range aboutSomethingElse {
 		for _, method := range []string{"GET", "POST"} {
 			says := answer(400, "application/json", fmt.Sprintf(`{"error":{"message":%q}}`, message))
@@ -69,6 +70,7 @@ func TestExpiryOfSomethingElsePassesOnce(t *testing.T) {
 // No replay can be had: no token, or no connection for it. The app gets what upstream
 // said, to the byte, and not a word about our tokens.
 func TestUpstreamsRefusalPassesWhereNoReplayCanBeHad(t *testing.T) {
+	t.Parallel()
 	for name, says := range refusals {
 		for _, trouble := range []string{"no token", "no connection"} {
 			for _, method := range []string{"GET", "POST"} {
@@ -99,6 +101,7 @@ func TestUpstreamsRefusalPassesWhereNoReplayCanBeHad(t *testing.T) {
 
 // A response that trickles is not waited for: it passes, and the rest with it.
 func TestSlowRefusalPasses(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{400, 401, 403} {
 		done := make(chan struct{})
 		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {

@@ -36,7 +36,11 @@ func TestCutAnswerIsNeverAWholeOne(t *testing.T) {
 						p.Cut(rst)
 					})
 					r := newRig(t, o.URL)
-					for n := range len(says) {
+					step := 1
+					if rst { // what an RST cuts off is left to chance anyway
+						step = 3
+					}
+					for n := 0; n < len(says); n += step {
 						a := r.dial()
 						a.Say(head(method, fmt.Sprintf("/v1/x?n=%d", n), "Content-Length: 2") + "\r\n{}")
 						response, body, err := a.Response(method)
@@ -152,10 +156,10 @@ func TestUnreachableUpstreamIsNotSent(t *testing.T) {
 
 func TestBusyUpstreamIsOverloaded(t *testing.T) {
 	t.Parallel()
-	arrived := make(chan struct{})
+	arrived := make(chan struct{}, 2) // the second comes if the first ends in time
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		if _, _, err := p.Request(); err == nil {
-			close(arrived)
+			arrived <- struct{}{}
 			p.UntilCut()
 		}
 	})

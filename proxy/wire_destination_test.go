@@ -70,7 +70,7 @@ func (c answeringConn) Write(p []byte) (int, error) {
 // Whatever an app asks for, one address is dialled, and one Host is named there.
 // GUARD_TARGETS=n for more than the usual 30,000.
 func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
-	targets := 30_000
+	targets := 10_000
 	if text := os.Getenv("GUARD_TARGETS"); text != "" {
 		var err error
 		if targets, err = strconv.Atoi(text); err != nil {

@@ -4,6 +4,7 @@
 //   - origin.go: Origin is an upstream made of a script; the script gets a Peer,
 //     upstream's end of one connection, and may cut it anywhere
 //   - app.go: App is a client that sees raw bytes
+//   - taken.go: whether a server knows that an app has taken its response
 //   - text.go: the bytes of ordinary requests and responses
 //   - memory.go: connections without a socket. A Script has said everything and
 //     hung up; Pipes is a listener of pipes
@@ -13,7 +14,7 @@
 //   - names.go: Names is a name server on loopback
 //   - authority.go: Authority signs certificates
 //   - wait.go: Eventually waits for what another goroutine does; Buffer is a log
-//     that is read while it is written
+//     that is read while it is written; ManyAtOnce is for tests that wait
 //
 // The readers of the ledger in e2e are apart on purpose: a proof of what was
 // sent must not trust the parser of net/http, which this kit uses.

@@ -2,6 +2,9 @@ package wiretest
 
 import (
 	"bytes"
+	"flag"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +12,16 @@ import (
 
 // Patience is the time for which a test waits for what should happen at once.
 const Patience = 15 * time.Second
+
+// ManyAtOnce lets more of the tests that call t.Parallel run at once than there
+// are processors, for a package whose tests wait more than they work. TestMain
+// calls it; -parallel wins.
+func ManyAtOnce(perProcessor int) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set(strconv.Itoa(perProcessor * runtime.GOMAXPROCS(0)))
+	}
+}
 
 // Eventually waits until done reports true: for what another goroutine, another
 // process or the kernel does, where no bubble can help.

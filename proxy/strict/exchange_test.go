@@ -289,6 +289,7 @@ func TestAbortedAnswerIsVisiblyCut(t *testing.T) {
 }
 
 func TestGoneAppEndsTheRequest(t *testing.T) {
+	t.Parallel()
 	began, ended := make(chan struct{}, 10), make(chan error, 10)
 	r := serve(t, func(_ http.ResponseWriter, in *http.Request) {
 		_, _ = io.Copy(io.Discard, in.Body)

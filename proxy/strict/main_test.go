@@ -13,6 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	wiretest.ManyAtOnce(4)
 	goleak.VerifyTestMain(m)
 }
 

@@ -62,6 +62,7 @@ func later(answer string) (script func(*wiretest.Peer), release func()) {
 }
 
 func TestWriteOfACancelledRequestIsFollowed(t *testing.T) {
+	t.Parallel()
 	for name, config := range map[string]func(testing.TB) *tls.Config{"plain": func(testing.TB) *tls.Config { return nil },
 		"tls": func(testing.TB) *tls.Config { return ca().Server() }} {
 		for _, body := range []string{"", "small", strings.Repeat("large ", 50_000)} {
@@ -110,6 +111,7 @@ func TestWriteWhoseResponseIsLateIsFollowed(t *testing.T) {
 
 // Part of the head has come, and is not lost.
 func TestHalfAHeadIsFollowed(t *testing.T) {
+	t.Parallel()
 	for cut := range len(okBody("done")) - len("\r\ndone") {
 		more := make(chan struct{})
 		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {

@@ -14,7 +14,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	wiretest.ManyAtOnce(4)
+	goleak.VerifyTestMain(m)
+}
 
 const okEmpty = wiretest.OKEmpty
 

@@ -133,6 +133,7 @@ func TestNothingIsMadeAheadWhileOthersWaitOrHoldAll(t *testing.T) {
 // The tickets of TLS 1.3 lie unread in the socket of a connection that has not been
 // used: they are no reason to throw it away.
 func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
+	t.Parallel()
 	// Go's server sends tickets with its Finished, and not behind ours as others do,
 	// unless it asks for a certificate in a handshake that resumes nothing.
 	config := ca().Server()
@@ -159,6 +160,7 @@ func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
 
 // What is no ticket is a stray answer, and whoever closes does not answer.
 func TestConnectionMadeAheadIsNotTrustedBlindly(t *testing.T) {
+	t.Parallel()
 	for name, say := range map[string]string{"closed": "", "a stray answer": okBody("stray")} {
 		t.Run(name, func(t *testing.T) {
 			gone := make(chan struct{})
@@ -254,7 +256,7 @@ func TestReserveIsForReservedRequests(t *testing.T) {
 // Whatever comes in whatever order: nobody waits for what is free, and nobody holds
 // what is not his.
 func TestPoolUnderAnyOrderOfRequests(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(80) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
 			tr := &Transport{MaxConns: 1 + random.IntN(5), ResponseHeaderTimeout: time.Hour}
