@@ -258,6 +258,13 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
+		if found.taken != nil {
+			// Its connection may have been closed before it was asked, and knows nothing
+			// then; but what it knew at its end was settled before.
+			if now, ok, _ := store.Look(ctx, c.name); ok && now.Claim == found.Claim && !now.Delivered {
+				continue
+			}
+		}
 		replaced := found // a copy, so that found itself needs no place on the heap
 		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
 	}
