@@ -3,7 +3,7 @@
 // them add the same two fields and forward to the same TLS upstream, which
 // answers 401 unless both are exact, so that every 200 proves the injection.
 //
-//	main.go        the plan: flags, and the short setting
+//	main.go        flags, and how much is measured (other.go: other systems than Linux)
 //	upstream.go    the upstream: nginx, and its certificate
 //	contenders.go  how each contender is configured and started
 //	stock.go       the contender made of the standard library
@@ -11,7 +11,6 @@
 //	rounds.go      what is measured, in interleaved rounds
 //	proc.go        CPU, memory and foreign load from /proc
 //	report.go      the table; plot.go the picture
-//	main.go        how much is measured (other.go: it is of Linux, for what it reads in /proc)
 //
 // make bench-peers runs it. BENCH=short proves only that it runs.
 package main
