@@ -210,7 +210,7 @@ var faults = []fault{
 		c.book.flush()
 		c.master.kill()
 		c.master, c.second = c.second, c.master
-		wiretest.Eventually(c.t, "the failover", func() bool { return strings.HasPrefix(c.master.cli("role"), "master") })
+		wiretest.Eventually(c.t, "the failover", func() bool { return c.master.leads() })
 		c.book.flush()
 		c.second.restart()
 		c.pair()
@@ -248,13 +248,13 @@ var faults = []fault{
 func (c *chaos) pair() {
 	for range 600 {
 		switch {
-		case !strings.HasPrefix(c.master.cli("role"), "master") && strings.HasPrefix(c.second.cli("role"), "master"):
+		case !c.master.leads() && c.second.leads():
 			c.book.flush()
 			c.master, c.second = c.second, c.master
-		case strings.Contains(c.second.cli("info", "replication"), "master_link_status:up"):
+		case c.second.follows():
 			return
-		case strings.HasPrefix(c.second.cli("role"), "master"):
-			c.second.cli("replicaof", c.master.host, c.master.port)
+		case c.second.leads():
+			_, _ = c.second.try("replicaof", c.master.host, c.master.port)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
