@@ -506,6 +506,9 @@ func (r *redisServer) signal(sig syscall.Signal) {
 func (r *redisServer) cli(args ...string) string {
 	r.t.Helper()
 	out, err := r.try(args...)
+	if err != nil { // its role has changed just now, maybe
+		out, err = r.try(args...)
+	}
 	if err != nil {
 		r.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
 	}
