@@ -1,7 +1,7 @@
-// Command bench measures the sidecar beside its peers: nginx, haproxy, caddy if
-// it is there, and what everybody writes with Go's standard library. All of
-// them add the same two fields and forward to the same TLS upstream, which
-// answers 401 unless both are exact, so that every 200 proves the injection.
+// Command bench measures the sidecar beside its peers: nginx, haproxy, caddy if it is
+// installed, and the usual proxy made with Go's standard library. All of them add the
+// same two fields and forward to the same TLS upstream, which responds with 401
+// unless both are exact, so that every 200 proves the injection.
 //
 //	main.go        the plan: flags, and the short setting
 //	upstream.go    the upstream: nginx, and its certificate
@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// plan is how much is measured.
+// plan says how much is measured.
 type plan struct {
 	Rounds   int           // of throughput and bodies
 	Latency  int           // rounds of open-loop load

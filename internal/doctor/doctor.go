@@ -93,6 +93,7 @@ func (e *examination) run(ctx context.Context) Report {
 	e.checkClock()
 	e.checkIdentities(ctx)
 	e.checkShared(ctx)
+	e.checkWrites()
 	e.checkCollector(ctx)
 	e.checkSidecar(ctx)
 	return e.report

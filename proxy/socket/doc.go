@@ -11,9 +11,9 @@
 //
 // Gone (gone_linux.go; elsewhere, gone_other.go, it does not know) asks the kernel whether the peer took what was written to it.
 //
-// It is for what Linux does on amd64 and arm64; elsewhere, under the race
-// detector (which learns from package syscall what a read writes), and for
-// connections that are no sockets, it is package net's own Read and Write.
+// It is for what Linux does on amd64 and arm64; elsewhere, under the race detector
+// (which learns from package syscall what a read writes), and for connections that
+// are not sockets, it is package net's own Read and Write.
 //
 //	socket_linux.go   Read and Write (socket_other.go: package net's)
 //	bare.go           what is below TLS

@@ -21,7 +21,7 @@ const outBuffer = 8 << 10
 
 var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 
-// keptFields bounds a header map that is used again.
+// keptFields bounds a map of fields that is used again, of requests too.
 const keptFields = 32
 
 // headers are empty ones, of answers that are over: a map with room for a usual

@@ -142,7 +142,7 @@ func (c *conn) next() bool {
 		c.refuse(&head{}, why)
 		return false
 	}
-	r := new(request)
+	r := requests.Get().(*request)
 	if why := r.head.parse(text, lines); why != None {
 		c.refuse(&r.head, why)
 		return false
@@ -151,6 +151,7 @@ func (c *conn) next() bool {
 		return false
 	}
 	c.afterPOST = r.head.method == http.MethodPost
+	r.free()
 	c.since.Store(time.Now().UnixNano())
 	// From here on Shutdown may close the connection; if it has begun, it may
 	// have passed this one by.
@@ -265,13 +266,33 @@ func (c *conn) makeRoom() {
 	c.buf = larger
 }
 
-// request is what one request needs, made at once and never used again.
+// request is what one request needs, made at once.
 type request struct {
 	head   head
 	answer answer
 	body   body
 	chunks chunks
 	in     http.Request
+}
+
+// requests are empty ones.
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// free gives r to a later request, if r was a read without a body that ended in
+// order. Every other one is left to the collector: what still sends a body, or
+// follows a write, may hold it.
+func (r *request) free() {
+	if m := r.head.method; r.answer.body != nil || m != http.MethodGet && m != http.MethodHead {
+		return
+	}
+	fields := r.head.fields
+	if len(fields) > keptFields {
+		fields = nil
+	}
+	clear(fields)
+	*r = request{head: head{fields: fields}}
+	r.answer.over.Store(true)
+	requests.Put(r)
 }
 
 // exchange runs the handler on one request.

@@ -22,9 +22,12 @@
 //	deadline.go   deadlines that are moved seldom
 //
 // Between requests a connection keeps its read buffer and nothing else, and of
-// that no handler ever sees a byte. What a handler is given, the request with
-// its fields, the body and the ResponseWriter, is made anew each time: whoever
-// keeps one of them too long holds something dead, never the next request.
+// that no handler ever sees a byte. What a handler is given, the request with its
+// fields and the ResponseWriter, a later request may be given too, emptied, if this
+// one was a GET or HEAD without a body and its connection goes on (request.free). So a
+// handler must keep none of it, and must say Connection: close where it cannot know
+// whether it does: after a panic that it has caught. The strings in it are never
+// written to again.
 //
 // A handler may ask whether the app has taken its response (OnTaken): that shows
 // only by what the app does next, a request, an end in order, or a reset.

@@ -113,7 +113,10 @@ func (h *head) parse(text string, lines int) Violation {
 	if lines-1 > maxFields+1 {
 		return HeadTooLarge
 	}
-	fields := make(http.Header, lines)
+	fields := h.fields // of an earlier head, and empty
+	if fields == nil {
+		fields = make(http.Header, lines)
+	}
 	h.fields = fields
 	values := h.room[:0]
 	if lines > len(h.room) {

@@ -163,7 +163,7 @@ func (x *exchange) readTrailer() error {
 		return errBodyMalformed
 	}
 	if len(x.c.fields) > 0 {
-		trailer := x.c.header(string(section))
+		trailer := x.c.header(string(section), nil)
 		if x.resp.Trailer == nil {
 			x.resp.Trailer = trailer
 		} else {

@@ -167,11 +167,10 @@ func plainEach(b []byte) bool {
 // whoever keeps one of them would else keep the whole head.
 const largeHead = 4 << 10
 
-// header makes a map of the fields; text is their section.
-func (c *conn) header(text string) http.Header {
-	header := make(http.Header, len(c.fields))
+// header makes a map of the fields, in room; text is their section.
+func (c *conn) header(text string, room *Room) http.Header {
+	header, values := room.Take(len(c.fields))
 	apart := len(text) > largeHead
-	values := make([]string, len(c.fields))
 	for i, f := range c.fields {
 		name := text[f.name:f.nameEnd]
 		values[i] = text[f.value:f.valueEnd]

@@ -40,10 +40,17 @@ func (x *exchange) parseHead(head []byte) (doubtful bool, err error) {
 	x.resp = http.Response{
 		Proto: text[:protoLen], ProtoMajor: 1, ProtoMinor: int(text[protoLen-1] - '0'),
 		Status: text[status:len(line)], StatusCode: code,
-		Header: x.c.header(text), Request: x.req,
+		Header: x.c.header(text, x.room()), Request: x.req,
 	}
 	contradictory, err := x.frame()
 	return !crlf || odd || contradictory || len(head) > readBuffer, err
+}
+
+func (x *exchange) room() *Room {
+	if x.trace == nil {
+		return nil
+	}
+	return x.trace.Room
 }
 
 const protoLen = len("HTTP/1.1")

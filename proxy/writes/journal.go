@@ -161,15 +161,15 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 
 // outdated reports whether the shared store knows more than the memory of the
 // write that is in the way: another replica has followed it to its end, has sent
-// its response again, or has sent it again on purpose. c then has the memory's
-// record, for the shared store to decide.
+// its response again, has sent it again on purpose, or was told to let go of it. c
+// then has the memory's record, for the shared store to decide.
 func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) bool {
 	mine := &d.Earlier
-	if !mine.shared || d.Verdict != Refuse && d.Verdict != Replay && d.Verdict != Gone {
+	if !mine.shared || d.Verdict == InProgress || d.Verdict == Left || d.Verdict == Send {
 		return false
 	}
 	found, ok, err := j.config.Shared.Look(ctx, c.name)
-	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown
+	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown || found.State == LetGo
 	if err != nil || !ok || !more {
 		return false
 	}
@@ -268,6 +268,8 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 func (c *Claim) judge(found *Record) Verdict {
 	mine := &c.record
 	switch {
+	case found.State == LetGo:
+		return Send
 	case found.Keyed && found.Fingerprint != mine.Fingerprint:
 		return Reused
 	case found.State == Unknown:
@@ -357,9 +359,11 @@ func (j *Journal) forget(all []held) {
 	ctx := context.Background() // that the app has gone is no reason to remember
 	for _, one := range all {
 		if j.config.Shared != nil {
-			_ = j.config.Shared.Release(ctx, one.name, one.claim)
+			free := one.record
+			free.State, free.Response = LetGo, nil
+			_ = j.config.Shared.Settle(ctx, one.name, free)
 		}
-		_ = j.memory.Release(ctx, one.name, one.claim)
+		_ = j.memory.Release(ctx, one.name, one.record.Claim)
 	}
 }
 

@@ -167,7 +167,7 @@ func (m *Memory) list(e *entry) {
 		for _, resource := range e.resources {
 			m.reads[resource] = append(m.reads[resource], e)
 		}
-	case r.Delivered:
+	case r.Delivered, r.State == LetGo:
 		e.class = deliveredOnes
 	default:
 		e.class = undeliveredOnes

@@ -27,12 +27,16 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 // State is how far a write is.
 type State string
 
-// The states of a record. It begins as Pending, and ends as one of the other two
+// The states of a record. It begins as Pending, and ends as Answered or Unknown
 // or is removed, where upstream has certainly not executed the write.
 const (
 	Pending  State = "pending"  // under way, or followed to its end
 	Answered State = "answered" // upstream's response is known
 	Unknown  State = "unknown"  // upstream may have executed it
+	// LetGo: it was one of the other two, and somebody has said that an equal write may
+	// be sent. Its name is free. It stays in a shared store so that other replicas hear
+	// of it: that the store has no record may also mean that it has lost one.
+	LetGo State = "let_go"
 )
 
 // Record is what is known of one write. It names nobody: no path, no id of an

@@ -14,7 +14,7 @@ import "context"
 //   - Pending, older than Lapse by the store's own clock: the holder is taken for
 //     dead, and every method returns the record as Unknown. It is then kept for
 //     TTL, and only after that it is gone.
-//   - Answered or Unknown: kept for TTL from the moment of Settle.
+//   - Answered, Unknown or LetGo: kept for TTL from the moment of Settle.
 //
 // A store that loses records (a restart without persistence, a flush, eviction)
 // makes their names free. That is its limit, and is documented as such.
@@ -29,7 +29,7 @@ type Store interface {
 	// Release; if that fails too, mine lapses and is Unknown, which is safe.
 	Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error)
 
-	// Settle puts record, which is Answered or Unknown, in the place of the one with
+	// Settle puts record, which is not Pending, in the place of the one with
 	// the same Claim, also if that has lapsed meanwhile, or was settled before: the
 	// holder knows better. It does nothing if the record there is another claim's, or
 	// if there is none; that is not an error. A store may drop a Response that is too
@@ -37,8 +37,7 @@ type Store interface {
 	Settle(ctx context.Context, name Name, record Record) error
 
 	// Release removes the record that claim has made, in whatever state it is: the
-	// write was certainly not executed, or somebody has said that it may be sent
-	// again. It does nothing if the record there is another claim's. If it fails, the
+	// write was certainly not executed. It does nothing if the record there is another claim's. If it fails, the
 	// record lapses and is Unknown, which is safe.
 	Release(ctx context.Context, name Name, claim ID) error
 

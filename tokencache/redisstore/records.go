@@ -41,10 +41,12 @@ const (
 	letterUnknown   = 'u'
 	letterAnswered  = 'a'
 	letterDelivered = 'd'
+	letterLetGo     = 'f' // free
 )
 
 var states = map[byte]writes.State{
 	letterPending: writes.Pending, letterUnknown: writes.Unknown, letterAnswered: writes.Answered, letterDelivered: writes.Answered,
+	letterLetGo: writes.LetGo,
 }
 
 // Claim implements writes.Store.
@@ -91,6 +93,8 @@ func (s *Records) Settle(ctx context.Context, name writes.Name, record writes.Re
 		letter = letterDelivered
 	case record.State == writes.Answered:
 		letter = letterAnswered
+	case record.State == writes.LetGo:
+		letter = letterLetGo
 	}
 	value := fmt.Appendf(nil, "%c%s%013d", letter, record.Claim, 0)
 	return s.end(ctx, key, record.Claim, append(value, sealed...), record.TTL)
