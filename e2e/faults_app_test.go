@@ -17,7 +17,7 @@ var errAppGone = errors.New("the app went away before the answer")
 
 // wire is the shape as bytes, on a connection that stays.
 func (shape faultShape) wire(nonce string) (head, body string) {
-	head = fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nX-Sim-Nonce: %s\r\n", shape.method, faultPath, nonce)
+	head = fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nX-Sim-Nonce: %s\r\n", shape.method, shape.path(nonce), nonce)
 	if shape.method != http.MethodGet {
 		head += fmt.Sprintf("Idempotency-Key: %s\r\nContent-Length: %d\r\n", nonce, len(shape.body))
 	}

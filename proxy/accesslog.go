@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // accessLog is the outermost step: whatever happens to a request, it ends here,
@@ -28,19 +26,20 @@ type accessLog struct {
 	tracer   Tracer // nil: no traces
 }
 
-// begin makes the call of one request. It must end.
-func (a *accessLog) begin(h *Handler, w http.ResponseWriter, in *http.Request) *call {
-	c := &call{handler: h, log: a, w: w}
+// begin makes the call of one request, which arrived at start. It must end.
+func (a *accessLog) begin(h *Handler, w http.ResponseWriter, in *http.Request, start time.Time) *call {
+	c := calls.Get().(*call)
+	c.handler, c.log, c.w, c.Context = h, a, w, in.Context()
+	c.room.in = *in.WithContext(c)
+	c.in = &c.room.in
 	c.record = Record{
-		Start:     time.Now(),
+		Start:     start,
 		RequestID: requestID(in.Header["X-Request-Id"]),
 		Method:    methodLabel(in.Method),
 		Route:     otherRoute,
 	}
-	c.Context = upstream.WithTrace(in.Context(), &c.trace)
-	c.in = in.WithContext(c)
 	c.beginSpan()
-	w.Header().Set("X-Request-Id", c.record.RequestID)
+	w.Header()["X-Request-Id"] = c.value(valueEchoedID, c.record.RequestID)
 	return c
 }
 
@@ -50,6 +49,7 @@ func (c *call) end() {
 	r := recover()
 	if r == nil {
 		c.tell()
+		c.free()
 		return
 	}
 	if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
@@ -64,6 +64,7 @@ func (c *call) end() {
 		c.tell()
 		panic(http.ErrAbortHandler)
 	}
+	c.w.Header().Set("Connection", "close") // nobody knows what still holds the request
 	c.refuse(c.classify(errors.New("panic")))
 	c.tell()
 }

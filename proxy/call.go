@@ -12,14 +12,14 @@ import (
 )
 
 // call is one request, from the access log inwards: what its steps, which are
-// methods of it, know of it so far. Only the Record outlives it.
+// methods of it, know of it so far. A later request may use it again (reuse.go).
 //
 // It is also the request's context, and serves the values that every request asks for
 // itself: a chain of context.WithValue would be an allocation and a longer search for
 // each, and chi, which finds its own context here, makes no copy of the request to
 // put one in.
 type call struct {
-	context.Context // the server's, and upstream's trace
+	context.Context // the server's
 
 	handler *Handler // nil on the vend listener
 	log     *accessLog
@@ -65,6 +65,8 @@ type call struct {
 	listener  string
 	peer      uint32
 	peerKnown bool
+
+	room room
 }
 
 // Value implements context.Context.
@@ -72,6 +74,8 @@ func (c *call) Value(key any) any {
 	switch key {
 	case chi.RouteCtxKey:
 		return &c.routed
+	case upstream.TraceKey{}:
+		return &c.trace
 	case upstream.Followable{}: // a write that is remembered
 		return c.claim != nil
 	}

@@ -81,11 +81,11 @@ func (c *call) sendAgain(token secret.String, out *http.Request, refused *http.R
 
 // sendWith sends out with one token, which it puts into it.
 func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response, error) {
-	if err := c.handler.pacer.wait(out.Context()); err != nil {
+	if err := c.handler.pacer.wait(c.Context); err != nil { // which outlives c, should something hold it
 		_ = out.Body.Close()
 		return nil, err
 	}
-	c.trace = upstream.Trace{}
+	c.trace = upstream.Trace{Room: &c.room.answer}
 	out.Body = c.body.reader()
 	out.Header["Authorization"] = []string{token.Bearer()}
 	c.record.Sent = true

@@ -1,8 +1,9 @@
 // Package proxy turns one app request into one authenticated upstream request,
 // and upstream's response into the app's.
 //
-// A request is a call (call.go), and each step a method of it. The order of the
-// steps is that of Handler.ServeHTTP and forward (handler.go):
+// A request is a call (call.go; reuse.go: which one a later request may use again),
+// and each step a method of it. The order of the steps is that of Handler.ServeHTTP
+// and forward (handler.go):
 //
 //	begin     server.go       the server on the data listener: strict/, or net/http's
 //	                          (std.go: which then knows what an app has taken)

@@ -294,7 +294,7 @@ func (c *call) refuse(f *failed) {
 	if endsConnection(f.problem) {
 		header.Set("Connection", "close")
 	}
-	setTiming(header, record)
+	c.setTiming(time.Now())
 	c.setExplanation()
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
@@ -18,7 +17,8 @@ const (
 // waiting for a token, making a connection (if one was made), from sending to
 // upstream's head, all of it. Upstream's own field does not pass: in one list the two
 // could not be told apart.
-func setTiming(header http.Header, record *Record) {
+func (c *call) setTiming(now time.Time) {
+	record := &c.record
 	var room [128]byte
 	text := room[:0]
 	add := func(name string, d time.Duration) {
@@ -37,8 +37,8 @@ func setTiming(header http.Header, record *Record) {
 	if record.Sent {
 		add("upstream", record.UpstreamTime)
 	}
-	add("total", time.Since(record.Start))
-	header[headerTiming] = []string{string(text)}
+	add("total", now.Sub(record.Start))
+	c.w.Header()[headerTiming] = c.value(valueTiming, string(text))
 }
 
 // explanation says, on request, how one request was sent: which header or default

@@ -138,11 +138,12 @@ func New(config Config) *Handler {
 // ServeHTTP takes one request to its end; its order is that of the walk.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	// net/http leaves the deadline of the request before in force.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	now := time.Now()
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(progressTimeout))
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	c := h.log.begin(h, w, in)
+	c := h.log.begin(h, w, in, now)
 	defer c.end()
 	c.locate()
 	if failure := c.guard(); failure != nil {
@@ -176,6 +177,7 @@ func (c *call) locate() {
 	c.route = routes.Find(c.path)
 	c.record.Route = routes.Template(c.route)
 	c.routed.RoutePath = routed(c.path)
+	c.routed.RoutePatterns = c.room.patterns[:0]
 }
 
 // routed returns the part of a path that the router needs. With a wildcard in the

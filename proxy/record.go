@@ -24,7 +24,7 @@ const (
 
 // Record sums up one request when it has ended, for the log, the metrics, the history
 // and the trace. It holds no id of an entity or a user, no path, query, header or
-// body, and may be kept.
+// body. A later request may use its memory: copy what is to be kept.
 type Record struct {
 	Start     time.Time
 	RequestID string

@@ -76,11 +76,11 @@ type strictHandler interface {
 }
 
 func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	h.log.begin(h, w, in).endRefused(why)
+	h.log.begin(h, w, in, time.Now()).endRefused(why)
 }
 
 func (v *Vendor) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	v.log.begin(nil, w, in).endRefused(why)
+	v.log.begin(nil, w, in, time.Now()).endRefused(why)
 }
 
 // endRefused takes a request to its end of which no more is known than why its head

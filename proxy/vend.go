@@ -75,8 +75,9 @@ func NewVendor(config VendConfig) *Vendor {
 }
 
 func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
-	c := v.log.begin(nil, w, in)
+	now := time.Now()
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(progressTimeout))
+	c := v.log.begin(nil, w, in, now)
 	defer c.end()
 	c.atDoor = true
 	if p := v.check(in); p != nil {

@@ -99,6 +99,7 @@ func TestPlainEnglishInDocumentation(t *testing.T) {
 		shown := documentation(parsed)
 		for _, group := range parsed.Comments {
 			text := thereIsNo.ReplaceAllString(strings.ReplaceAll(group.Text(), "\n", " "), "without")
+			text = strings.ReplaceAll(text, "Answer", "Reply") // a type of the token cache
 			for _, p := range patterns {
 				found := p.match.FindAllString(text, -1)
 				counts[p.name] += len(found)
