@@ -195,9 +195,12 @@ recipes: ## legacy clients in all languages that are installed, with nothing but
 .PHONY: release-twice
 release-twice: ## make the release twice, in two folders: the bytes must be the same
 	sh deploy/verify/release-twice.sh
+
 .PHONY: pictures
-pictures: build ## pictures of the status page in bin/pictures, from the simulator run (needs chromium)
+pictures: build ## docs/pictures, from real runs: terminals (needs script, curl and the ports of make run) and the status page (needs chromium)
+	go run ./internal/pictures docs/pictures
 	bash deploy/observability/pictures.sh bin/pictures
+	@if [ -e bin/pictures/page.png ]; then cp bin/pictures/page.png bin/pictures/page-dark.png bin/pictures/page-failing.png docs/pictures/; fi
 
 .PHONY: image
 image: ## build the container image monite-proxy:local

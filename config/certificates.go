@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/certs"
 )
@@ -88,4 +89,20 @@ func (c *Config) ClientTLS() (own *tls.Config, asks bool) {
 		return nil, false
 	}
 	return c.serverTLS.Trusting(), c.serverTLS.AsksApps()
+}
+
+// UntimelyCertificates has a line for each certificate that is not valid now. It may
+// be renewed at any time, so that is a warning.
+func (c *Config) UntimelyCertificates() (lines []string) {
+	if c.serverTLS != nil {
+		if why := c.serverTLS.Untimely(time.Now()); why != "" {
+			lines = append(lines, "MONITE_TLS_CERT_FILE: apps refuse this certificate: "+why)
+		}
+	}
+	if c.clientCertificate != nil {
+		if why := c.clientCertificate.Untimely(time.Now()); why != "" {
+			lines = append(lines, "MONITE_UPSTREAM_CERT_FILE: the upstream refuses this certificate: "+why)
+		}
+	}
+	return lines
 }

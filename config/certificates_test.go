@@ -1,9 +1,12 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -126,5 +129,31 @@ func TestBadClientCertificateIsAMistake(t *testing.T) {
 				t.Errorf("mistakes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// It may be renewed at any time, so it does not keep the sidecar from starting.
+func TestCertificateThatHasEndedIsSaidAloud(t *testing.T) {
+	directory := t.TempDir()
+	cert, key := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
+	for _, tc := range []struct {
+		from, until time.Duration
+		why         string
+	}{
+		{-2 * time.Hour, time.Hour, ""},
+		{-200 * time.Hour, -100 * time.Hour, "it ended on "},
+		{100 * time.Hour, 200 * time.Hour, "it is not valid before "},
+	} {
+		wiretest.WritePair(t, cert, key, wiretest.SelfSigned(func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(tc.from), time.Now().Add(tc.until)
+		}))
+		cfg := mustLoad(t, map[string]string{"MONITE_TLS_CERT_FILE": cert, "MONITE_TLS_KEY_FILE": key,
+			"MONITE_UPSTREAM_CERT_FILE": cert, "MONITE_UPSTREAM_KEY_FILE": key})
+		text := strings.Join(cfg.Warnings, "\n")
+		for _, name := range []string{"MONITE_TLS_CERT_FILE", "MONITE_UPSTREAM_CERT_FILE"} {
+			if said := strings.Contains(text, name+": ") && strings.Contains(text, tc.why); said != (tc.why != "") {
+				t.Errorf("%s, from %v until %v: warnings %q", name, tc.from, tc.until, cfg.Warnings)
+			}
+		}
 	}
 }

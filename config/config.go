@@ -91,7 +91,7 @@ type Config struct {
 	// MaxRequestsPerSecond is the limit of this replica, and of all together with
 	// Redis; zero: none.
 	MaxRequestsPerSecond int
-	// Redis is the store that replicas share. Nil: none.
+	// Redis is the shared store. Nil: none.
 	Redis *Redis
 
 	QuitEndpoint bool

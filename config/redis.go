@@ -10,7 +10,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// Redis is the store that replicas share, Redis or Valkey.
+// Redis is the shared store, Redis or Valkey.
 type Redis struct {
 	// Network is tcp or unix.
 	Network string

@@ -55,7 +55,7 @@ func TestUsageFitsATerminal(t *testing.T) {
 
 func TestVariableOrTopicIsExplained(t *testing.T) {
 	for word, want := range map[string]string{
-		"MONITE_TOKEN_TIMEOUT": "MONITE_TOKEN_TIMEOUT\n  meaning  limit for one token request\n  default  10s\n" +
+		"MONITE_TOKEN_TIMEOUT": "MONITE_TOKEN_TIMEOUT\n  meaning  how long one token request may take\n  default  10s\n" +
 			"  accepts  a duration from 50ms to 5m, such as 10s\n",
 		"token_timeout":     "MONITE_TOKEN_TIMEOUT\n  meaning",
 		"monite_app_token":  "MONITE_APP_TOKEN\n",

@@ -194,6 +194,7 @@ func (c *Config) dangers() []string {
 		"MONITE_ALLOW_PLAINTEXT_UPSTREAM: the upstream is http://, credentials and tokens travel in the clear")
 	say(c.Traces != nil && len(c.Traces.Headers) > 0 && c.Traces.Endpoint.Scheme == "http" && !isLoopbackHost(c.Traces.Endpoint.Hostname()),
 		"OTEL_EXPORTER_OTLP_HEADERS: the collector is http://, they travel in the clear")
+	said = append(said, c.UntimelyCertificates()...)
 	if c.Redis != nil {
 		said = append(said, c.Redis.dangers(c.Credentials.Secret())...)
 	}

@@ -70,7 +70,7 @@ func faultsSecretFiles(r *faultRun) {
 			c.served(c.do(shape))
 			_ = os.Remove(path)
 			states[name](path)
-			c.s.waitFor("the failure in the log", func() bool { return c.s.logged("secret file cannot be used, the old value stays") })
+			c.s.waitFor("the failure in the log", func() bool { return c.s.logged("secret file cannot be used; the old value stays in use") })
 			oldEnough()
 			sim.RevokeAll()
 			c.served(c.do(shape)) // a mint with the old value

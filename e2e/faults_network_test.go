@@ -403,7 +403,7 @@ func TestNameServersThatComeIntoTroubleLater(t *testing.T) {
 					t.Errorf("%s: %d after %v: %s", method, a.Status, time.Since(began), a.Body)
 				}
 			}
-			if said := strings.Contains(s.log.String(), "the addresses of an earlier lookup are used"); said != (trouble != "AAAA silent") {
+			if said := strings.Contains(s.log.String(), "using the addresses of an earlier lookup"); said != (trouble != "AAAA silent") {
 				t.Errorf("said in the log: %v", said)
 			}
 		})

@@ -381,7 +381,7 @@ func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range f.all {
-		s.waitFor("the new pair", func() bool { return strings.Contains(s.log.String(), "are proven by a mint and live") })
+		s.waitFor("the new pair", func() bool { return strings.Contains(s.log.String(), "new credentials are live") })
 	}
 	f.wantMints("five prove the new secret", 1, 1)
 	f.callAll()
@@ -406,7 +406,7 @@ func TestSharedStoreIsShown(t *testing.T) {
 		}
 	}
 	if !found {
-		t.Error("no identity has its token from the shared cache")
+		t.Error("no identity has its token from the shared store")
 	}
 }
 

@@ -192,9 +192,6 @@ func (w *retryApp) trouble(n int) trouble {
 	case 2, 3, 4, 5, 6, 7, 8, 9:
 		return troubleStatus
 	case 10, 11, 12, 13, 14:
-		if os.Getenv("MONITE_LISTENER") == "std" {
-			return troubleNone // net/http does not say so: docs/at-most-once.md
-		}
 		return troubleHalfRead
 	case 15, 16, 17, 18, 19:
 		return troubleNone

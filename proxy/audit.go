@@ -55,7 +55,7 @@ func (c *call) audited() bool {
 	}
 	ok, leftOut := c.log.refused.allow(time.Now())
 	if leftOut > 0 {
-		c.log.auditLog.Info().Int("left_out", leftOut).Msg("audit lines of refused requests were left out")
+		c.log.auditLog.Info().Int("left_out", leftOut).Msg("audit lines of refused requests were left out: too many")
 	}
 	return ok
 }

@@ -134,8 +134,8 @@ var (
 	errTooLarge      = errors.New("request body too large")
 	errBodyMalformed = errors.New("the app's body is malformed")
 	errBodyCut       = errors.New("the app's body ended early")
-	errBodyStalled   = errors.New("the app's body stood still")
-	errAbandoned     = errors.New("the request is over")
+	errBodyStalled   = errors.New("the app's body stalled")
+	errAbandoned     = errors.New("the request has ended")
 )
 
 // streamedBody passes the app's body on, with a limit on its size and on its

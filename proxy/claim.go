@@ -263,9 +263,9 @@ func (c *call) deliver(claim *writes.Claim, failed bool) {
 		return
 	}
 	c.record.DeliveryKnown, c.record.Delivered = true, true
-	w, tells := c.w.(interface{ OnTaken(taken func(bool)) })
-	if tells {
-		w.OnTaken(claim.Delivered)
+	server, tells := c.w.(tellsTaken)
+	if !tells {
+		server, tells = conn.(tellsTaken)
 	}
 	switch ends := c.in.Close || c.in.ProtoMinor == 0 || c.w.Header().Get("Connection") == "close"; {
 	case !ends:
@@ -277,7 +277,13 @@ func (c *call) deliver(claim *writes.Claim, failed bool) {
 		// tells; until then a repeat waits. Once both ends are closed the kernel does not
 		// say how.
 	}
+	if tells { // last: from here on another goroutine may use the claim
+		server.OnTaken(claim.Delivered)
+	}
 }
+
+// tellsTaken is the response of strict, or the connection of StdServer.
+type tellsTaken interface{ OnTaken(taken func(bool)) }
 
 // noteRead lets the journal know that the app has read a resource: it may be the
 // one of a write of unknown outcome.

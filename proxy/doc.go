@@ -5,6 +5,7 @@
 // steps is that of Handler.ServeHTTP and forward (handler.go):
 //
 //	begin     server.go       the server on the data listener: strict/, or net/http's
+//	                          (std.go: which then knows what an app has taken)
 //	          accesslog.go    request id, span, and at the end one line; panics
 //	locate    handler.go      the policy, the path prefix of an identity, the route
 //	guard     guard.go        what may come in at all (target/), before anything is

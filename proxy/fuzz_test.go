@@ -22,6 +22,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 	"github.com/monite-proxy/monite-proxy/proxy/target/targettest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
@@ -364,10 +365,9 @@ func newScripted(t testing.TB) *scripted {
 		Policy:      policies["allow"],
 		MaxInFlight: 1000, MaxBodyBytes: 1 << 20, ReplayBodyBytes: 1 << 10, Log: zerolog.Nop(),
 	}), "", nil)
-	server.ErrorLog = nil
-	inner := server.ConnContext
-	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(inner(ctx, conn), scriptedKey{}, conn)
+	inner := server.http.ConnContext
+	server.http.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(inner(ctx, conn), scriptedKey{}, socket.Bare(conn))
 	}
 	server.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {

@@ -40,7 +40,7 @@ var (
 		"Send each of X-Monite-Entity-Id, X-Monite-Entity-User-Id and X-Monite-Identity at most once, and nothing that contradicts the listener, path prefix or token handle.",
 		"http_request_error"}
 	problemBodyRead = problem{http.StatusBadRequest, "proxy_body_read",
-		"The request body ended early, stood still or is malformed.",
+		"The request body ended early, stalled or is malformed.",
 		"Check that the app sends the whole body, with the right Content-Length or in well-formed chunks, and does not pause for a minute.",
 		"http_request_error"}
 	problemAppToken = problem{http.StatusUnauthorized, "proxy_app_token",
@@ -57,7 +57,7 @@ var (
 		"http_request_denied"}
 	problemBrowser = problem{http.StatusForbidden, "proxy_browser_refused",
 		"Requests from web pages are refused.",
-		"Call the proxy from the app's server, never from a browser. If a server passes a browser's request on: either have it drop Origin, Referer, Sec-Fetch-* and the like, or set MONITE_APP_TOKEN and have it send that value in X-Monite-Proxy-Token.",
+		"Call the proxy from the app's server, never from a browser. If a server passes on a browser's request, have it drop Origin, Referer, Sec-Fetch-* and the like, or set MONITE_APP_TOKEN and have it send that value in X-Monite-Proxy-Token.",
 		"http_request_denied"}
 	problemRoute = problem{http.StatusForbidden, "proxy_route_refused",
 		"This path is not forwarded.",
@@ -109,7 +109,7 @@ var (
 		"Try again after Retry-After, with the same key: you then get the response to the earlier request.",
 		"http_request_denied"}
 	problemResponseGone = problem{http.StatusConflict, "proxy_idempotency_answer_gone",
-		"The same write was executed before, and its response is not kept any more. This one was not sent.",
+		"The same write was executed before, but its response is no longer kept. This one was not sent.",
 		"Read the resource: error.earlier.status is upstream's status. Responses over 256 KiB are not kept.",
 		"http_request_denied"}
 	problemKeyReused = problem{http.StatusUnprocessableEntity, "proxy_idempotency_key_reused",
@@ -125,7 +125,7 @@ var (
 		"Send fewer or shorter query parameters.",
 		"http_request_denied"}
 	problemExpectation = problem{http.StatusExpectationFailed, "proxy_expectation_refused",
-		"The expectation of the request cannot be met.",
+		"The request's Expect field cannot be met.",
 		"Send Expect: 100-continue, or no Expect field.",
 		"http_request_error"}
 	problemHost = problem{http.StatusMisdirectedRequest, "proxy_host_not_allowed",
@@ -183,7 +183,7 @@ var (
 		"destination_unavailable"}
 	problemTokenPaced = problem{http.StatusServiceUnavailable, "proxy_token_unavailable",
 		"No access token is available: the limit on token requests per second is reached.",
-		"Try again after Retry-After. MONITE_MAX_MINTS_PER_SECOND sets the limit; Monite's own limit for the client id is above it.",
+		"Try again after Retry-After. MONITE_MAX_MINTS_PER_SECOND sets this limit; keep it below Monite's own limit for the client id.",
 		"connection_limit_reached"}
 	problemOverloaded = problem{http.StatusServiceUnavailable, "proxy_overloaded",
 		"Too many requests are in flight.",
@@ -194,8 +194,8 @@ var (
 		"The request was not sent. Try again after Retry-After.",
 		"connection_limit_reached"}
 	problemKeyUnavailable = problem{http.StatusServiceUnavailable, "proxy_idempotency_unavailable",
-		"The Idempotency-Key could not be claimed, because the store that replicas share does not respond.",
-		"The request was not sent. Try again after Retry-After, with the same key. The operator should check MONITE_REDIS_URL.",
+		"The Idempotency-Key could not be claimed, because the shared store does not respond.",
+		"The request was not sent. Try again after Retry-After, with the same key. The operator should check the server that MONITE_REDIS_URL names.",
 		"destination_unavailable"}
 	problemDraining = problem{http.StatusServiceUnavailable, "proxy_draining",
 		"The proxy is shutting down.",

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -366,9 +365,6 @@ func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
 			close(cue)
 		},
 	} {
-		if name == "unread" && os.Getenv("MONITE_LISTENER") == "std" {
-			continue // net/http does not tell how a connection ended
-		}
 		for i := range 10 {
 			cue := make(chan struct{})
 			r, f := newRepeatRig(t)

@@ -2,12 +2,12 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"log"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 	"github.com/monite-proxy/monite-proxy/proxy/strict"
 )
 
@@ -29,8 +29,8 @@ const (
 //
 // key is that of the listener of a named identity, as identity.Named.Listener has it;
 // empty for the main one.
-func NewServer(handler http.Handler, key string, errorLog *log.Logger) *http.Server {
-	server := &http.Server{
+func NewServer(handler http.Handler, key string, errorLog *log.Logger) *StdServer {
+	server := &StdServer{http: http.Server{
 		Handler:           handler,
 		ErrorLog:          errorLog,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -38,10 +38,11 @@ func NewServer(handler http.Handler, key string, errorLog *log.Logger) *http.Ser
 		MaxHeaderBytes:    2 * maxHeaderBytes,
 		// net/http would answer OPTIONS * by itself, before the guard.
 		DisableGeneralOptionsHandler: true,
-	}
-	server.ConnContext = connContext(key)
-	server.Protocols = new(http.Protocols)
-	server.Protocols.SetHTTP1(true)
+		ConnContext:                  connContext(key),
+		Protocols:                    new(http.Protocols),
+	}}
+	server.http.ConnState = server.observe
+	server.http.Protocols.SetHTTP1(true)
 	return server
 }
 
@@ -139,14 +140,11 @@ func resetIfUndelimited(in *http.Request, length int64) {
 		return
 	}
 	conn, _ := in.Context().Value(connKey{}).(net.Conn)
-	encrypted, isTLS := conn.(*tls.Conn)
-	if isTLS {
-		conn = encrypted.NetConn()
-	}
+	conn = socket.Bare(conn)
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	if isTLS {
+	if in.TLS != nil && conn != nil {
 		// Now, because net/http would say close_notify first: the end of a whole
 		// response (RFC 8446 section 6.1).
 		_ = conn.Close()

@@ -65,9 +65,17 @@ func (f *flight) try() (token secret.String, err error, again bool) {
 		return token, err, false
 	}
 	if f.answered && f.claim == nil {
-		if token, err, done, again := f.claimNow(); done || again {
+		a, token, err, done := f.claimNow()
+		switch {
+		case done:
 			f.gate.leave(turn, false)
-			return token, err, again
+			return token, err, false
+		case a.Kind == Busy, a.Kind == Pacing:
+			// The place in the line is for others meanwhile. Without the pause, a line of
+			// flights would ask for what the Store does not give as fast as it responds.
+			f.gate.leave(turn, false)
+			err := f.leaveIt(a)
+			return secret.String{}, err, err == nil
 		}
 	}
 	token, err = f.fetchAndKeep(turn)

@@ -77,30 +77,26 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 }
 
 // claimNow asks for the right to mint for a flight that has only looked so far and
-// whose turn has come. again: the flight starts over.
-func (f *flight) claimNow() (token secret.String, err error, done, again bool) {
-	a, err := f.ask(f.lifetime, false, true)
+// whose turn has come. done: the flight is over. Busy and Pacing: another process is
+// to be waited for, out of the line.
+func (f *flight) claimNow() (a Answer, token secret.String, err error, done bool) {
+	a, err = f.ask(f.lifetime, false, true)
 	switch {
 	case f.lifetime.Err() != nil:
 		f.giveBack()
-		return secret.String{}, ErrClosed, true, false
+		return a, secret.String{}, ErrClosed, true
 	case slow(err) && f.patient():
-		a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
+		return Answer{Kind: Busy, Wait: 500 * time.Millisecond}, secret.String{}, nil, false
 	case err != nil:
-		return secret.String{}, nil, false, false //nolint:nilerr // as above
+		return Answer{}, secret.String{}, nil, false //nolint:nilerr // as above
 	}
 	switch a.Kind {
 	case Found:
-		return f.e.current.Load().token, nil, true, false
+		return a, f.e.current.Load().token, nil, true
 	case Failed:
-		return secret.String{}, f.adoptRefusal(a.Err), true, false
-	case Busy, Pacing:
-		// Without this pause, a budget that looks say nothing of would be asked for
-		// as fast as the Store answers.
-		err := f.leaveIt(a)
-		return secret.String{}, err, err != nil, err == nil
+		return a, secret.String{}, f.adoptRefusal(a.Err), true
 	default:
-		return secret.String{}, nil, false, false
+		return a, secret.String{}, nil, false
 	}
 }
 

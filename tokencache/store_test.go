@@ -277,27 +277,73 @@ func TestAnsweredFlightIsPatientWithTheStore(t *testing.T) {
 	})
 }
 
-// The line here is long, so the flight only looks; when its turn comes the budget is
-// used up. Without a pause it would ask again as fast as it is answered.
+// The line here is long, so most flights only look; as their turns come, the budget of
+// all is used up. Without a pause, a line of them would ask again as fast as they are
+// answered: their turns cost nothing, as nobody mints.
 func TestLookAndClaimThatDisagreeAreNoLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const grants, most = 30, 2000
 		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{answer: func(_ int, q Question) (Answer, error) {
-			if q.Look {
+		store := &shelf{answer: func(n int, q Question) (Answer, error) {
+			switch {
+			case n > most: // it is a loop: end it
+				return Answer{}, errors.New("down")
+			case q.Look:
 				return Answer{Kind: Free}, nil
 			}
-			return Answer{Kind: Pacing, Wait: 50 * ms}, nil
+			return Answer{Kind: Pacing, Wait: 500 * ms}, nil
 		}}
 		config := sharing(s, store)
 		config.MintsPerSecond = 20
 		c := open(t, config)
 		c.gate.mu.Lock()
-		c.gate.budget, c.gate.filled = 1, c.gate.now()
+		c.gate.budget, c.gate.filled = reserve, c.gate.now() // the next mint is in 50 ms
 		c.gate.mu.Unlock()
-		_, err := c.Token(t.Context(), partner)
-		if asks, _ := store.seen(); err == nil || len(asks) > 200 || s.mints() != 0 {
-			t.Errorf("%v after %d questions and %d mints in 5 s", err, len(asks), s.mints())
+		var all sync.WaitGroup
+		for n := range grants {
+			all.Go(func() { _, _ = c.Token(t.Context(), user(n)) })
 		}
+		all.Wait()
+		// Ten rounds of 500 ms in the 5 s of the hold, of a look and a claim each.
+		asks, _ := store.seen()
+		if len(asks) > grants*10*2 || s.mints() != 0 {
+			t.Errorf("%d questions and %d mints in 5 s, want %d and none", len(asks), s.mints(), grants*10*2)
+		}
+	})
+}
+
+// A flight that waits for another process is out of the line: others can have its slot.
+func TestWaitingForAnotherProcessTakesNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		mine := user(99)
+		store := &shelf{answer: func(n int, q Question) (Answer, error) {
+			switch {
+			case q.Look:
+				return Answer{Kind: Free}, nil
+			case q.Grant == mine:
+				return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+			}
+			return Answer{Kind: Busy, Wait: 600 * ms}, nil
+		}}
+		config := sharing(s, store)
+		config.MintsPerSecond, config.MaxMints = 1000, 4
+		c := open(t, config)
+		c.gate.mu.Lock()
+		c.gate.budget, c.gate.filled = reserve, c.gate.now() // those who come first only look
+		c.gate.mu.Unlock()
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() { _, _ = c.Token(t.Context(), user(n)) })
+		}
+		time.Sleep(200 * ms)
+		began := time.Now()
+		s.get(t, c, mine)
+		if took := time.Since(began); took > 100*ms {
+			t.Errorf("a token after %v, want it after the mint of 100ms", took)
+		}
+		c.close()
+		all.Wait()
 	})
 }
 
@@ -434,18 +480,14 @@ func TestVerdictEndsAtNoCommonMoment(t *testing.T) {
 	})
 }
 
-// With a Store a token need not stand in the line of mints.
+// With a Store a token need not stand in the line of mints, however long that is.
 func TestAdoptingStandsInNoLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
-		store.answer = func(_ int, q Question) (Answer, error) {
-			token := s.issue(q.Grant)
-			return Answer{Kind: Found, Token: token, Mark: mark(time.Now())}, nil
-		}
-		config := sharing(s, store)
-		config.MintsPerSecond = 20
-		c := open(t, config)
+		store := &shelf{answer: func(_ int, q Question) (Answer, error) {
+			return Answer{Kind: Found, Token: s.issue(q.Grant), Mark: mark(time.Now())}, nil
+		}}
+		c := openWithALine(t, sharing(s, store), time.Minute)
 		began := time.Now()
 		var all sync.WaitGroup
 		for n := range 500 {
@@ -456,6 +498,37 @@ func TestAdoptingStandsInNoLine(t *testing.T) {
 			t.Errorf("%d mints, %v, want none and no wait", s.mints(), time.Since(began))
 		}
 	})
+}
+
+// A caller that would wait in vain is told so as soon as the Store has been looked into.
+func TestLineThatIsTooLongIsNotStoodIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		store := &shelf{takes: 20 * ms}
+		c := openWithALine(t, sharing(s, store), time.Minute)
+		began := time.Now()
+		_, err := c.Token(t.Context(), user(1))
+		failed, ok := errors.AsType[*Error](err)
+		if !ok || failed.Reason != Paced || failed.RetryAfter < 50*time.Second || time.Since(began) != 20*ms {
+			t.Errorf("%v after %v, want paced after one look of 20ms", err, time.Since(began))
+		}
+		if asks, _ := store.seen(); len(asks) != 1 || !asks[0].Look {
+			t.Errorf("asked %+v, want one look", asks)
+		}
+	})
+}
+
+// openWithALine makes a cache whose budget of mints is used up for so long by grants of
+// which no mint ends.
+func openWithALine(t *testing.T, config Config, long time.Duration) *Cache {
+	config.MintsPerSecond = 20
+	c := open(t, config)
+	for n := range int(long.Seconds() * 20) {
+		e := &entry{grant: user(-n)}
+		e.waiting.Add(1)
+		c.gate.enter(e)
+	}
+	return c
 }
 
 func TestSharedRefreshIsDrawnFromAWideWindow(t *testing.T) {

@@ -67,13 +67,13 @@ func (r *refusedPeers) refused(uid uint32, log zerolog.Logger) {
 	if now-said < int64(10*time.Second) || !r.said.CompareAndSwap(said, now) {
 		return
 	}
-	log.Warn().Uint32("uid", uid).Int64("refused_so_far", total).Msg("connection of a user that MONITE_ALLOWED_PEER_UIDS does not name")
+	log.Warn().Uint32("uid", uid).Int64("refused_so_far", total).Msg("connection refused: its user may not connect (MONITE_ALLOWED_PEER_UIDS)")
 }
 
 // tlsReloaded is told of changes of the TLS files of the data listener.
 func (s *sidecar) tlsReloaded(err error) {
 	if err != nil {
-		s.log.Error().Err(err).Msg("TLS files of the data listener cannot be used, the last good ones stay")
+		s.log.Error().Err(err).Msg("TLS files of the data listener cannot be used; the last good ones stay in use")
 		return
 	}
 	s.log.Info().Msg("TLS files of the data listener changed")

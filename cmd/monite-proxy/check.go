@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
+	"github.com/monite-proxy/monite-proxy/internal/doctor"
 	"github.com/monite-proxy/monite-proxy/internal/named"
 )
 
@@ -25,7 +24,7 @@ func check(stdout, stderr io.Writer) int {
 	if err := cfg.CheckPlaces(); err != nil {
 		return badConfiguration(stderr, err)
 	}
-	taken := takenAddresses(cfg)
+	taken := doctor.Taken(cfg)
 	own := len(taken) > 0 && sidecarRuns()
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
 	for _, setting := range cfg.Redacted() {
@@ -48,34 +47,6 @@ func check(stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// takenAddresses has one line for each address on which somebody listens.
-func takenAddresses(cfg *config.Config) (taken []string) {
-	look := func(variable, of string, at config.Listen) {
-		for _, address := range at.Addresses() {
-			if strings.HasSuffix(address, ":0") || address == "" {
-				continue
-			}
-			network, dialled := config.Listen{Network: at.Network, Address: address}.DialAddress()
-			conn, err := net.DialTimeout(network, dialled, time.Second)
-			if err != nil {
-				continue
-			}
-			_ = conn.Close()
-			taken = append(taken, fmt.Sprintf("%s%s: another program listens on %s", variable, of, address))
-			return
-		}
-	}
-	look("MONITE_LISTEN_ADDR", "", cfg.Listen)
-	look("MONITE_ADMIN_ADDR", "", cfg.Admin)
-	look("MONITE_VEND_ADDR", "", cfg.Vend)
-	if cfg.Identities != nil {
-		for _, one := range cfg.Identities.All {
-			look("MONITE_IDENTITIES_FILE", " as listen_addr of "+one.Name, one.Listen)
-		}
-	}
-	return taken
-}
-
 // sidecarRuns reports whether a monite-proxy responds on the admin listener.
 func sidecarRuns() bool {
 	sidecar, err := client.New()
@@ -83,7 +54,7 @@ func sidecarRuns() bool {
 		return false
 	}
 	text, err := sidecar.Ask(context.Background(), http.MethodGet, "/readyz?verbose")
-	return err == nil || strings.Contains(text, "] listener")
+	return strings.Contains(text, "] listener") || err == nil && strings.HasPrefix(text, "[+] ")
 }
 
 // badConfiguration prints one line for each mistake.

@@ -25,7 +25,7 @@ func (s *sidecar) proven(proof tokenendpoint.Proof) {
 	case proof.Err == nil:
 		s.metrics.ObserveRotation("ok")
 		s.log.Info().Str("live_client_hash", proof.Live).Bool("new_client", proof.NewClient).
-			Msg("new credentials are proven by a mint and live")
+			Msg("new credentials are live: a mint with them succeeded")
 		// Live tokens stay: they are good to their end. A grant that was refused may
 		// be accepted now.
 		s.cache.Forgive()
@@ -63,9 +63,9 @@ func (s *sidecar) credentialsStatus() admin.CredentialsStatus {
 	}
 	switch of.State {
 	case tokenendpoint.NoNewPair:
-		status.Summary = "the pair of the configuration is live"
+		status.Summary = "the configured credentials are live"
 		if s.refusedForGood() {
-			status.Summary = "the pair of the configuration is refused"
+			status.Summary = "the configured credentials are refused"
 		}
 	case tokenendpoint.Proving:
 		status.Summary = "old pair live, new pair is being proven"
@@ -99,7 +99,7 @@ func (s *sidecar) logMint(mint tokencache.Mint) {
 func (s *sidecar) reloaded(r secret.Reload) {
 	for _, err := range r.Failed {
 		s.metrics.ObserveSecretReload(false)
-		s.log.Error().Err(err).Msg("secret file cannot be used, the old value stays")
+		s.log.Error().Err(err).Msg("secret file cannot be used; the old value stays in use")
 	}
 	for _, file := range r.Recovered {
 		s.log.Info().Str("file", file.Path()).Msg("secret file can be used again")

@@ -8,7 +8,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-const usage = `monite-proxy: apps call localhost without credentials, and Monite answers.
+const usage = `monite-proxy: apps on this host call Monite's API without credentials.
 
 Usage: monite-proxy [command]
 
@@ -16,13 +16,13 @@ Usage: monite-proxy [command]
   run        start a sidecar on free ports, then a command that calls it:
              monite-proxy run -- npm test. It gets MONITE_API_URL, no credentials
   check      validate the configuration and print the effective one, redacted
-  doctor     try everything on the way to Monite, and say what is wrong; -json
-  status     what the running sidecar does, as a table; -watch, -json
+  doctor     test each step on the way to Monite and say what is wrong; -json
+  status     show what the running sidecar does; -watch, -unknown, -json
   health     ask the running sidecar: -live, -ready (default) or -startup
   wait       block until the running sidecar is ready, at most -timeout (30s)
   shutdown   ask the running sidecar to drain and stop (MONITE_QUIT_ENDPOINT=true)
   version    print version, commit and Go version; also --version, -v
-  help       print this; with a variable, a topic or a command: that alone
+  help       print this, or explain one variable, topic or command
 
 Exit codes: 0 success or clean stop, 1 failure at run time or drain timed out,
 2 bad configuration or usage.

@@ -17,8 +17,8 @@ var resolverFolders = []string{
 func (s *sidecar) staleAddresses(stale dial.Stale) {
 	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", stale.Age.Seconds())
 	if stale.Err == nil {
-		line.Msg("the name server is slow: the addresses of an earlier lookup are used")
+		line.Msg("the name server is slow: using the addresses of an earlier lookup")
 		return
 	}
-	line.AnErr("cause", stale.Err).Msg("the name cannot be looked up: the addresses of an earlier lookup are used")
+	line.AnErr("cause", stale.Err).Msg("the name cannot be looked up: using the addresses of an earlier lookup")
 }

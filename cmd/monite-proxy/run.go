@@ -126,7 +126,7 @@ func (s *sidecar) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) 
 				continue
 			}
 			if err := s.audit.Reopen(); err != nil {
-				s.log.Error().Err(err).Msg("audit file cannot be opened again, the old one stays")
+				s.log.Error().Err(err).Msg("audit file cannot be reopened; the old one stays in use")
 			}
 			changed := s.watcher.Check()
 			s.log.Info().Bool("changed", changed).Msg("secret files read again")

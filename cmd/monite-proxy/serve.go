@@ -38,7 +38,7 @@ func serve(stderr io.Writer) int {
 		return code
 	}
 	if exposed != nil {
-		s.log.Warn().Err(exposed).Msg("core dumps and tracing could not be switched off")
+		s.log.Warn().Err(exposed).Msg("core dumps and tracing could not be turned off")
 	}
 	if err := s.confine(); err != nil {
 		s.log.Error().Err(err).Msg("cannot start")

@@ -82,7 +82,7 @@ func (s *sidecar) share(c *tokencache.Config) {
 func (s *sidecar) tokenAdopted(grant tokencache.Grant, age time.Duration) {
 	s.shared.adopted.Add(1)
 	s.shared.metrics.ObserveAdopted(grant)
-	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", age.Seconds()).Msg("token taken from the shared cache")
+	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", age.Seconds()).Msg("token taken from the shared store")
 }
 
 // storeEvent counts, and speaks of poison, at most once a minute.
@@ -104,7 +104,7 @@ func (s *sidecar) storeEvent(e redisstore.Event) {
 	}
 	now, last := time.Now().Unix(), s.shared.lastAlarm.Load()
 	if now-last >= 60 && s.shared.lastAlarm.CompareAndSwap(last, now) {
-		s.log.Error().Msg("an entry of the shared cache could not be opened and was removed: another program writes there")
+		s.log.Error().Msg("an entry in the shared store could not be decrypted and was removed: another program writes there")
 	}
 }
 
@@ -113,15 +113,15 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 	switch now.State {
 	case "up":
 		if since := s.shared.downSince.Swap(0); since != 0 {
-			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared cache responds again")
+			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared store responds again")
 			return
 		}
 		s.log.Info().Str("where", now.Where).Msg("tokens are shared")
 	case "down":
 		s.shared.downSince.CompareAndSwap(0, time.Now().UnixNano())
-		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared cache does not respond: tokens are minted here until it does")
+		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared store does not respond: this replica mints its own tokens until it does")
 	case "aside":
-		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared cache differ by more than 30 s: nothing is shared")
+		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared store differ by more than 30 s: nothing is shared")
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pictures of the status page, from the sidecar in front of the simulator: light, dark, narrow, with a token endpoint
-# that fails, in the colours of production; and two small ones for the README. Needs chromium (Debian has it) and curl. Usage: pictures.sh DIRECTORY, after make build.
+# that fails, in the colours of production; and small ones for the pages. Needs chromium (Debian has it) and curl. Usage: pictures.sh DIRECTORY, after make build.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 chromium=$(command -v chromium || command -v chromium-browser || true)
@@ -8,7 +8,7 @@ chromium=$(command -v chromium || command -v chromium-browser || true)
 if [ -z "${PICTURES_INSIDE:-}" ]; then
   mkdir -p "$1"
   # The simulator runs this again with its own address and credentials set.
-  PICTURES_INSIDE=1 exec "$here/bin/monite-sim" -listen 127.0.0.1:0 -latency 12ms -token-lifetime 90s -- bash "$0" "$(cd "$1" && pwd)"
+  PICTURES_INSIDE=1 exec "$here/bin/monite-sim" -listen 127.0.0.1:0 -latency 12ms -token-lifetime 10m -- bash "$0" "$(cd "$1" && pwd)"
 fi
 out=$1
 work=$(mktemp -d)
@@ -60,6 +60,7 @@ traffic() { # a few rounds of what an app does
 }
 
 picture() { # name width height flags...
+  traffic 1 # so that the last requests and tokens in use are recent
   timeout 60 "$chromium" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/profile" --timeout=3000 \
     --force-device-scale-factor="${scale:-1}" --window-size="$2,$3" --screenshot="$out/$1.png" "${@:4}" "$admin/" >"$work/chromium" 2>&1 \
     || { cat "$work/chromium" >&2; exit 1; }
@@ -74,12 +75,13 @@ sim revoke_all
 sim faults -d '[{"method":"POST","path":"/v1/payables","after":true,"effect":"rst","times":1},{"path":"/v1/receivables","status":503,"times":2}]'
 sleep 6
 traffic 10
+scale=0.75 picture page 1180 870
+scale=0.75 picture page-dark 1180 870 --blink-settings=preferredColorScheme=0
 picture light 1180 1250
 picture dark 1180 1250 --blink-settings=preferredColorScheme=0
 picture narrow 500 1400
-scale=0.75 picture page 1180 870
 
-# Tokens cannot be replaced any more: what lives serves on, what is asked for anew fails.
+# Tokens cannot be replaced any more: live ones stay in use, requests for new ones fail.
 sim token_endpoint/down
 curl -s -o /dev/null -X POST "$admin/tokens/refresh"
 call "$data/v1/entity_users/me" -H 'X-Monite-Entity-User-Id: b5e1c0de-0002-4000-8000-0000000000a1'

@@ -54,7 +54,7 @@ type Config struct {
 	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
 	Credentials func() CredentialsStatus
-	// Shared tells of the store that replicas share. nil: there is none.
+	// Shared tells of the shared store. nil: there is none.
 	Shared func() SharedStatus
 	// Named tells of the identities file. nil, or a nil answer: there is none.
 	Named func() *NamedStatus

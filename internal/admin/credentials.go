@@ -20,7 +20,7 @@ type CredentialsStatus struct {
 
 func newRotations() *prometheus.CounterVec {
 	rotations := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "credential_rotations_total",
-		Help: "Proofs of changed credentials, by result: ok and live; refused, or failed without a verdict, and the old pair kept."}, []string{"result"})
+		Help: "Attempts to put changed credentials into use, by result: ok; refused by the token endpoint; failed for another reason. Unless ok, the old pair stays in use."}, []string{"result"})
 	for _, result := range []string{"ok", "refused", "failed"} {
 		rotations.WithLabelValues(result)
 	}

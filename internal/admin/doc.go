@@ -8,7 +8,7 @@
 //     Mint per mint; sources.go: what is asked at each scrape, registered in one
 //     call; series.go finds the series of a request in one map access;
 //     identities.go and credentials.go hold the metrics of the identities file and
-//     of changed credentials, shared.go those of the store that replicas share
+//     of changed credentials, shared.go those of the shared store
 //   - explain.go: why there is no token, in one sentence
 //   - history.go: the last requests and mints, and the figures of the last five
 //     minutes, fed by the same Records and Mints

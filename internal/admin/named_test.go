@@ -83,7 +83,7 @@ func TestPageShowsNamedIdentities(t *testing.T) {
 }
 
 func TestPageShowsWhichCredentialsAreLive(t *testing.T) {
-	status := CredentialsStatus{Summary: "the pair of the configuration is live", Live: "aaaabbbbcccc", NewPair: "none"}
+	status := CredentialsStatus{Summary: "the configured credentials are live", Live: "aaaabbbbcccc", NewPair: "none"}
 	h, _, _ := newTestHandler(func(c *Config) { c.Credentials = func() CredentialsStatus { return status } })
 	if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, status.Summary) || !strings.Contains(body, "aaaabbbbcccc") ||
 		strings.Contains(body, "credentials problem") {

@@ -8,7 +8,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// SharedStatus tells of the store that replicas share.
+// SharedStatus tells of the shared store.
 type SharedStatus struct {
 	// State is up, down, aside (the clocks differ), or unknown before the first
 	// exchange.
@@ -47,23 +47,23 @@ func (m *Metrics) NewShared(status func() SharedStatus) *Shared {
 		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, func() float64 { return value(status()) }))
 	}
 	s := &Shared{
-		questions: counter("shared_questions_total", "Queries to the store that replicas share, by result.", "answer",
+		questions: counter("shared_questions_total", "Queries to the shared store, by result.", "answer",
 			"found", "claimed", "busy", "paced", "verdict", "free", "late", "poison", "aside", "slow", "down"),
 		adopted: counter("shared_adopted_total", "Tokens taken over from other replicas: each saved a mint.", "grant_type",
 			string(tokencache.ClientCredentials), string(tokencache.EntityUser)),
-		told: counter("shared_told_total", "Tokens written to the store that replicas share, by result.", "result",
+		told: counter("shared_told_total", "Tokens written to the shared store, by result.", "result",
 			"stored", "older", "late", "failed"),
-		exchanges: prometheus.NewHistogram(histogramOpts("shared_exchange_seconds", "Duration of exchanges with the store that replicas share.",
+		exchanges: prometheus.NewHistogram(histogramOpts("shared_exchange_seconds", "Duration of exchanges with the shared store.",
 			append([]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025}, buckets[:9]...))),
 	}
 	m.Registry.MustRegister(s.exchanges)
-	gauge("shared_up", "1 if the last exchange with the store that replicas share succeeded.", func(s SharedStatus) float64 {
+	gauge("shared_up", "1 if the last exchange with the shared store succeeded.", func(s SharedStatus) float64 {
 		if s.State == "down" || s.State == "unknown" {
 			return 0
 		}
 		return 1
 	})
-	gauge("shared_clock_offset_seconds", "Clock of the store that replicas share minus that of this host.", func(s SharedStatus) float64 { return s.Offset })
+	gauge("shared_clock_offset_seconds", "The shared store's clock minus this host's.", func(s SharedStatus) float64 { return s.Offset })
 	return s
 }
 

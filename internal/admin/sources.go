@@ -56,7 +56,7 @@ func (m *Metrics) Register(from Sources) {
 	gauge("environment_info", "Always 1.", prometheus.Labels{"environment": from.Environment}, one)
 	gauge("in_flight_requests", "Requests of apps under way.", nil, func() float64 { return float64(from.InFlight()) })
 	gauge("named_identities", "Identities of the identities file.", nil, func() float64 { return float64(from.Identities()) })
-	gauge("credential_rotation_pending", "1 while the credentials of the files are not the live ones, because no mint with them has succeeded.", nil, func() float64 {
+	gauge("credential_rotation_pending", "1 while the credentials in the files are not in use, because no mint with them has succeeded.", nil, func() float64 {
 		if from.NewPair() {
 			return 1
 		}
@@ -64,28 +64,28 @@ func (m *Metrics) Register(from Sources) {
 	})
 	counter("log_lines_dropped_total", "Log lines dropped because the log's reader was too slow.", from.DroppedLines)
 	counter("audit_lines_dropped_total", "Audit lines dropped because the audit file could not be written. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
-	counter("refused_peers_total", "Connections to the data listener's unix socket by users that are not allowed.", from.RefusedPeers)
+	counter("refused_peers_total", "Connections refused on unix sockets, because their user is not allowed.", from.RefusedPeers)
 	for i, result := range []string{"made", "used", "unused"} {
 		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Namespace: namespace, Name: "upstream_connections_ahead_total", ConstLabels: prometheus.Labels{"result": result},
-			Help: "Connections to upstream made before a request needed one (MONITE_KEEP_WARM), by result; made counts all.",
+			Help: "Connections to upstream opened before a request needed one (MONITE_KEEP_WARM), by result; made counts all.",
 		}, func() float64 {
 			made, used, unused := from.MadeAhead()
 			return float64([]uint64{made, used, unused}[i])
 		}))
 	}
 	if from.Writes != nil {
-		gauge("write_records", "Writes that are remembered.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
-		gauge("write_record_bytes", "Bytes of the responses that are kept with them.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
+		gauge("write_records", "Remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
+		gauge("write_record_bytes", "Bytes of the responses kept with remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
 		gauge("unknown_writes", "Remembered writes of unknown outcome, until the outcome is known or they expire.", nil,
 			func() float64 { return float64(from.Writes.Stats().Unknown) })
-		gauge("followed_writes", "Writes whose app has gone, and whose response is still being read to its end.", nil, func() float64 { return float64(from.Followed()) })
-		counter("write_records_dropped_total", "Writes forgotten before their time, because there were too many.", func() int64 { return from.Writes.Stats().Pushed.Records })
-		counter("write_responses_dropped_total", "Responses forgotten before their time, because together they were too large.",
+		gauge("followed_writes", "Writes whose app has gone and whose response the proxy still reads.", nil, func() float64 { return float64(from.Followed()) })
+		counter("write_records_dropped_total", "Writes forgotten early, because too many were remembered.", func() int64 { return from.Writes.Stats().Pushed.Records })
+		counter("write_responses_dropped_total", "Responses to remembered writes dropped early, because together they were too large.",
 			func() int64 { return from.Writes.Stats().Pushed.Responses })
 	}
 	if from.RateLimitRemaining != nil {
-		gauge("upstream_rate_limit_remaining", "Requests left to the client id, as Monite last said (RateLimit-Remaining). NaN until it says so.", nil, func() float64 {
+		gauge("upstream_rate_limit_remaining", "Requests the client id has left, as Monite last reported (RateLimit-Remaining). NaN until it reports.", nil, func() float64 {
 			if n, ok := from.RateLimitRemaining(); ok {
 				return float64(n)
 			}

@@ -3,6 +3,7 @@ package certs
 import (
 	"crypto/tls"
 	"sync/atomic"
+	"time"
 )
 
 // Client is the certificate for an upstream that asks for one. The files are read
@@ -32,6 +33,9 @@ func (c *Client) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, err
 	}
 	return c.last.Load(), nil
 }
+
+// Untimely says why the certificate is not valid at a moment; empty: it is.
+func (c *Client) Untimely(now time.Time) string { return untimely(c.last.Load().Leaf, now) }
 
 // Paths are the files that are read again.
 func (c *Client) Paths() []string { return []string{c.cert.Path, c.key.Path} }

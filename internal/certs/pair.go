@@ -3,6 +3,8 @@ package certs
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/files"
 )
@@ -47,4 +49,15 @@ func (p pair) parse(certPEM, keyPEM []byte) (*tls.Certificate, []Problem) {
 		return nil, []Problem{{p.key.Name, "the two files are not a certificate and its key"}}
 	}
 	return &certificate, nil
+}
+
+// untimely says why a certificate is not valid at a moment; empty: it is.
+func untimely(leaf *x509.Certificate, now time.Time) string {
+	switch {
+	case now.After(leaf.NotAfter):
+		return "it ended on " + leaf.NotAfter.UTC().Format(time.DateOnly)
+	case now.Before(leaf.NotBefore):
+		return "it is not valid before " + leaf.NotBefore.UTC().Format(time.DateOnly)
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Server is what the data listener shows to apps, and which of their certificates
@@ -120,6 +121,11 @@ func (s *Server) Trusting() *tls.Config {
 		config.ServerName = leaf.IPAddresses[0].String()
 	}
 	return config
+}
+
+// Untimely says why the certificate is not valid at a moment; empty: it is.
+func (s *Server) Untimely(now time.Time) string {
+	return untimely(s.last.Load().config.Certificates[0].Leaf, now)
 }
 
 // Paths are the files that are read again.

@@ -25,6 +25,13 @@ func (e *examination) checkAPI(ctx context.Context) finding {
 	}
 	out.Header.Set("X-Monite-Version", e.cfg.APIVersion)
 	response, err := e.seen.RoundTrip(out)
+	if broken, sent := errors.AsType[*upstream.Error](err); sent && broken.Op != upstream.OpDial && !broken.Timeout ||
+		err == nil && response.StatusCode == http.StatusBadRequest && !e.seen.json {
+		if e.speaksTLS(ctx) {
+			return finding{Result: problem, What: "the port speaks TLS, and MONITE_API_URL begins with http://",
+				Why: "plain HTTP is configured for this port", Next: "let MONITE_API_URL begin with https://"}
+		}
+	}
 	if err != nil {
 		return e.explainSend(err)
 	}
@@ -74,7 +81,7 @@ func (e *examination) explainSend(err error) finding {
 		return finding{Result: problem, What: "the request could not be sent", Next: "check MONITE_API_URL"}
 	}
 	if alert := alertOf(err); alert != "" {
-		return explainAlert(alert) // TLS 1.3 refuses a client after the handshake
+		return e.explainAlert(alert) // TLS 1.3 refuses a client after the handshake
 	}
 	switch broken.Op {
 	case upstream.OpDial:
@@ -85,18 +92,32 @@ func (e *examination) explainSend(err error) finding {
 	case upstream.OpTLS:
 		return e.explainTLS(err)
 	case upstream.OpProxy:
-		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " gives no way through",
+		f := finding{Result: problem, What: "the forward proxy " + net.JoinHostPort(host, port) + " does not let the connection through",
 			Why: "it refuses this destination, wants a user and password, or is not reachable", Next: "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"}
 		if _, status, found := strings.Cut(broken.Err.Error(), "CONNECT with status "); found {
 			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " responded to CONNECT with status " + client.TermSafe(status)
+			f.Why = "it refuses this destination"
+			if strings.HasPrefix(status, "407") {
+				f.Why, f.Next = "it wants a user and password, or other ones", "put them into HTTPS_PROXY: http://user:password@host:port"
+			}
+		} else if broken.Timeout {
+			f.What = "the forward proxy " + net.JoinHostPort(host, port) + " takes the connection, but does not respond"
+			f.Why = "it is overloaded, or another program has this port"
 		}
 		return f
 	}
 	f := finding{Result: problem, What: "the connection broke before a response", Why: "the server, or something in between, closed it",
-		Next: "try again; if it stays, look at what stands between here and there." + e.proxyIgnored()}
+		Next: "try again; if it persists, look at what stands between here and there." + e.proxyIgnored()}
 	switch {
+	case broken.Timeout && e.cfg.UpstreamTimeout < 2*stepTimeout:
+		f.What = fmt.Sprintf("connected, but no response in time: %v (MONITE_UPSTREAM_TIMEOUT)", e.cfg.UpstreamTimeout)
+		f.Why = "Monite is slower than that, or something in between swallows requests"
+		f.Next = "raise MONITE_UPSTREAM_TIMEOUT; if it is still slow, look at what stands between here and there." + e.proxyIgnored()
 	case broken.Timeout:
 		f.What, f.Why = "connected, but no response in time", "the server is overloaded, or something in between swallows requests"
+	case e.certificateAsked:
+		f.What = "the server closed the connection after the TLS handshake"
+		e.explainClientCertificate(&f)
 	case strings.Contains(broken.Err.Error(), "malformed"):
 		f.What, f.Why = "the server does not speak HTTP/1.1", "another protocol on this port, or TLS where http:// was configured"
 		f.Next = "check scheme and port of MONITE_API_URL"

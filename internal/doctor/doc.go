@@ -11,9 +11,10 @@
 //   - tokens.go: the credentials, the environment, the API version and each entity;
 //     grants.go: each entity user with the entity that it is sent with, and the call
 //     of an app that names nobody; read.go: the reads that try a token
-//   - shared.go: the store that replicas share, if there is one
+//   - shared.go: the shared store, if there is one, and the collector of traces
 //   - local.go: the running sidecar on this host, called as an app would call it;
-//     listener.go: why it does not respond
+//     listener.go: why it does not respond; places.go: where none runs, whether one
+//     could start
 //   - report.go: findings, and the report for people; Misconfigured is the report
 //     where there is nothing to examine yet
 //

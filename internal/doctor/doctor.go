@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
@@ -55,8 +56,10 @@ type examination struct {
 	seen        *lastResponse
 	users       map[string]minted // by the user's id
 	badEntities map[string]bool   // reported already
-	report      Report
-	broken      bool // a later step on the way to upstream would fail for the same reason
+	// certificateAsked: upstream has asked for a client certificate.
+	certificateAsked bool
+	report           Report
+	broken           bool // a later step on the way to upstream would fail for the same reason
 }
 
 func newExamination(c Config) *examination {
@@ -90,6 +93,7 @@ func (e *examination) run(ctx context.Context) Report {
 	e.checkClock()
 	e.checkIdentities(ctx)
 	e.checkShared(ctx)
+	e.checkCollector(ctx)
 	e.checkSidecar(ctx)
 	return e.report
 }
@@ -110,7 +114,12 @@ func (e *examination) step(ctx context.Context, name string, check func(context.
 
 func (e *examination) checkConfiguration() {
 	e.report.add(finding{Step: "configuration", Result: fine, What: fmt.Sprintf("valid; environment %s, API version %s", e.cfg.Environment, e.cfg.APIVersion)})
+	untimely := e.cfg.UntimelyCertificates()
 	for _, warning := range e.cfg.Warnings {
-		e.report.add(finding{Step: "configuration", Result: note, What: warning})
+		f := finding{Step: "configuration", Result: note, What: warning}
+		if slices.Contains(untimely, warning) {
+			f.Result, f.Next = problem, "renew the certificate, or set this machine's clock (NTP); the file is read again without a restart"
+		}
+		e.report.add(f)
 	}
 }

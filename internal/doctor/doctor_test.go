@@ -118,7 +118,7 @@ var patients = map[string]patient{
 		want: "entity user", says: []string{"00000000-...", "the entity user is unknown, was deleted", "the credentials are good"}},
 	"revoked user": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID", monitetest.DemoEntityID),
 		faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 401, Body: `{}`}},
-		want:   "entity user", says: []string{"refuses the token that it has just given", "disabled"}},
+		want:   "entity user", says: []string{"refuses the token that it has just issued", "disabled"}},
 	"user without a role": {environment: set("MONITE_ENTITY_USER_ID", monitetest.DemoEntityUserID, "MONITE_ENTITY_ID",
 		monitetest.DemoEntityID), faults: []monitetest.Fault{{Path: "/v1/entity_users/my_role", Status: 403, Body: `{}`}},
 		want: "entity user", says: []string{"may not even read its own role"}},
@@ -138,7 +138,7 @@ var patients = map[string]patient{
 		faults: []monitetest.Fault{{Path: "token", Effect: monitetest.EffectHang}},
 		want:   "credentials", says: []string{"did not respond within 200ms", "MONITE_TOKEN_TIMEOUT"}},
 	"API hangs": {environment: set("MONITE_UPSTREAM_TIMEOUT", "200ms"), faults: []monitetest.Fault{{Effect: monitetest.EffectHang}},
-		want: "api", says: []string{"no response in time"}},
+		want: "api", says: []string{"no response in time: 200ms (MONITE_UPSTREAM_TIMEOUT)", "raise MONITE_UPSTREAM_TIMEOUT"}},
 	"token is no token": {faults: []monitetest.Fault{{Path: "token", Status: 200, Body: `{"hello":"world"}`}},
 		want: "credentials", says: []string{"is not a token"}},
 	"captive portal": {wrap: answerWith(200, "text/html", "<h1>Welcome to the hotel</h1>"),
@@ -161,11 +161,11 @@ var patients = map[string]patient{
 			return nil, &net.DNSError{Name: host, IsNotFound: true}
 		}
 	}, want: "dns", says: []string{"does not exist in DNS", "MONITE_API_URL"}},
-	"DNS server does not answer": {change: func(e *examination) {
+	"DNS server does not respond": {change: func(e *examination) {
 		e.lookup = func(_ context.Context, host string) ([]string, error) {
 			return nil, &net.DNSError{Name: host, IsTimeout: true}
 		}
-	}, want: "dns", says: []string{"the DNS server does not answer", "port 53"}},
+	}, want: "dns", says: []string{"the DNS server does not respond", "port 53"}},
 	"blocked port": {change: func(e *examination) {
 		e.dial = func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: slowError{io.EOF}}
@@ -185,7 +185,7 @@ var patients = map[string]patient{
 	}, want: "tcp", says: []string{"refused", "nothing listens there"}},
 	"authority not trusted": {untrusted: true,
 		want: "tls", says: []string{"signed by an authority that is not trusted here: Test Authority",
-			"give the authority's certificate in MONITE_CA_FILE"}},
+			"put the authority's certificate into MONITE_CA_FILE"}},
 	"wrong CA file": {environment: set("MONITE_CA_FILE", "other"),
 		want: "tls", says: []string{"MONITE_CA_FILE does not hold the right authority"}},
 	"certificate for another name": {certificate: func(c *x509.Certificate) { c.DNSNames = []string{"www.hotel.example"} },
@@ -269,7 +269,24 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		"GODEBUG"} {
 		t.Setenv(name, "")
 	}
+	for _, of := range []string{"MONITE_UPSTREAM", "MONITE_TLS"} {
+		kind := environment[of+"_CERT_FILE"]
+		if kind == "" {
+			continue
+		}
+		directory := t.TempDir()
+		cert, key := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
+		wiretest.WritePair(t, cert, key, wiretest.SelfSigned(func(c *x509.Certificate) {
+			if kind == "ended" {
+				c.NotBefore, c.NotAfter = time.Now().Add(-200*time.Hour), time.Now().Add(-100*time.Hour)
+			}
+		}))
+		environment[of+"_CERT_FILE"], environment[of+"_KEY_FILE"] = cert, key
+	}
 	for name, value := range environment {
+		if strings.Contains(value, "TAKEN") {
+			value = strings.ReplaceAll(value, "TAKEN", somebody(t))
+		}
 		if name == "MONITE_IDENTITIES_FILE" {
 			value = identitiesFile(t, value)
 		}
@@ -326,6 +343,17 @@ func nobody(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// somebody is an address on which another program listens.
+func somebody(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
 	return listener.Addr().String()
 }
 

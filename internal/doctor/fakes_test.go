@@ -110,7 +110,9 @@ type runningSidecar struct {
 	settings map[string]string // other values than those of the command
 	app      http.HandlerFunc  // what an app gets; nil: 200
 	noAdmin  bool
-	probes   []string // request ids of what was refused
+	// adminStranger: another program has the admin port.
+	adminStranger bool
+	probes        []string // request ids of what was refused
 }
 
 func (r *runningSidecar) start(t *testing.T, cfg *config.Config) {
@@ -160,11 +162,17 @@ func refuse(w http.ResponseWriter, status int, kind, proxyStatus string) {
 }
 
 func (r *runningSidecar) serveAdmin(w http.ResponseWriter, in *http.Request, cfg *config.Config) {
+	if r.adminStranger {
+		_, _ = io.WriteString(w, "welcome")
+		return
+	}
 	if strings.HasPrefix(in.URL.Path, "/readyz") {
 		if r.notReady != "" {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, "[+] configuration\n[-] "+r.notReady+"\n")
+			_, _ = io.WriteString(w, "[+] configuration ok\n[-] "+r.notReady+"\n")
+			return
 		}
+		_, _ = io.WriteString(w, "[+] configuration ok\nok\n")
 		return
 	}
 	var all []map[string]string

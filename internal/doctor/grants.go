@@ -95,7 +95,7 @@ func (e *examination) checkActor(ctx context.Context, a actor) finding {
 	}
 	f := finding{Result: fine, What: a.name() + ": token minted, role " + user.role}
 	if user.entity == "" {
-		f.Result, f.Why = note, "Monite did not tell which entity the user belongs to"
+		f.Result, f.Why = note, "Monite did not say which entity the user belongs to"
 		return f
 	}
 	return e.judgePair(a, user, f)
@@ -114,7 +114,7 @@ func (e *examination) judgePair(a actor, user minted, f finding) finding {
 	case a.entity == "" && mayName:
 		f.What += ", entity " + own + "; apps have to name it in X-Monite-Entity-Id"
 	case a.entity == "":
-		f.Result, f.What = problem, a.name()+": its requests go without an entity, and apps may not name one"
+		f.Result, f.What = problem, a.name()+": its requests carry no entity, and apps may not name one"
 		f.Why = "the user belongs to the entity " + own + ", and Monite refuses most calls that do not name it"
 		f.Next = "set " + ofEntity + " to that entity; " + whereIDIs
 	case mayName && !a.standard && a.identity == "":
@@ -216,7 +216,7 @@ func (e *examination) checkCall(ctx context.Context, partner secret.String) find
 	case cfg.EntityID == "" && (cfg.AllowedEntityIDs.Any() || len(cfg.AllowedEntityIDs.IDs()) > 0):
 		return finding{Result: fine, What: "apps have to name the entity in X-Monite-Entity-Id: there is no default"}
 	case cfg.EntityID == "":
-		return finding{Result: note, What: "only calls work that need no entity, such as GET /v1/entities",
+		return finding{Result: note, What: "only calls that need no entity work, such as GET /v1/entities",
 			Why:  "neither MONITE_ENTITY_ID nor MONITE_ALLOWED_ENTITY_IDS is set: a request with X-Monite-Entity-Id is refused (403 proxy_entity_not_allowed)",
 			Next: "set MONITE_ENTITY_ID to the entity that apps work for, or name several in MONITE_ALLOWED_ENTITY_IDS"}
 	case e.badEntities[cfg.EntityID]:

@@ -36,6 +36,9 @@ func (e *examination) checkSidecar(ctx context.Context) {
 		for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
 			e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, address, host) })
 			if last := e.last(); last.Result != fine {
+				if last.Result == note {
+					e.checkPlaces() // nobody runs
+				}
 				return
 			}
 		}
@@ -64,8 +67,12 @@ func (e *examination) checkReadiness(ctx context.Context) finding {
 		return finding{Result: problem, What: "MONITE_ADMIN_ADDR cannot be used", Next: "run 'monite-proxy check'"}
 	}
 	text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
-	if err == nil {
+	if err == nil && strings.HasPrefix(text, "[+] ") {
 		return finding{Result: fine, What: "the running sidecar is ready"}
+	}
+	if err == nil {
+		return finding{Result: problem, What: "another program responds on MONITE_ADMIN_ADDR",
+			Why: "the running sidecar has another MONITE_ADMIN_ADDR than this command", Next: "set MONITE_ADMIN_ADDR to that of the running sidecar"}
 	}
 	f := finding{Result: problem, What: "the running sidecar is not ready", Next: "see the problems above, and its log"}
 	for line := range strings.Lines(text) {
@@ -99,7 +106,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 	}
 	text, err := sidecar.Ask(ctx, http.MethodGet, "/status")
 	if err != nil || json.Unmarshal([]byte(text), &running) != nil {
-		return finding{Result: note, What: "the running sidecar does not tell its settings"}
+		return finding{Result: note, What: "the running sidecar does not report its settings"}
 	}
 	theirs := map[string]string{}
 	for _, setting := range running.Settings {
@@ -114,7 +121,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 	if len(different) == 0 {
 		return finding{Result: fine, What: "the running sidecar has the same settings as this command"}
 	}
-	return finding{Result: problem, What: "the running sidecar has other values than this command of " + strings.Join(different, ", "),
+	return finding{Result: problem, What: "the running sidecar and this command have different values of " + strings.Join(different, ", "),
 		Why: "it was started with another environment: the checks above do not describe it", Next: "start it again with this environment, or run the doctor with its own"}
 }
 
@@ -170,7 +177,7 @@ func (e *examination) callSidecar(ctx context.Context, address, host string) fin
 			return f
 		}
 		if strings.HasPrefix(address, "[::1]") && errors.Is(err, syscall.ECONNREFUSED) { // 127.0.0.1 has responded
-			return finding{Result: problem, What: "the running sidecar does not listen on " + address, Why: "it was started with MONITE_LISTEN_ADDR=127.0.0.1: clients that take ::1 for localhost do not reach it",
+			return finding{Result: problem, What: "the running sidecar does not listen on " + address, Why: "it was started with MONITE_LISTEN_ADDR=127.0.0.1: clients that resolve localhost to ::1 do not reach it",
 				Next: "start it again with MONITE_LISTEN_ADDR=" + e.cfg.Listen.String()}
 		}
 		return noSidecar(shown, err)
@@ -221,11 +228,11 @@ func (e *examination) callAsApp(ctx context.Context) finding {
 		f.What = what
 		return f
 	}
-	f := finding{Result: problem, What: what + " " + client.TermSafe(refused.Error.Type), Why: "this command did the same with success: the running sidecar has older files or another environment",
+	f := finding{Result: problem, What: what + " " + client.TermSafe(refused.Error.Type), Why: "this command did the same successfully: the running sidecar has older files or another environment",
 		Next: "look at its log under the request id, and start it again"}
 	if status := response.Header.Get("Proxy-Status"); strings.Contains(status, "dns_error") || strings.Contains(status, "destination_unavailable") {
-		f.Why = "the sidecar may only read files and use ports that it knew at its start (MONITE_CONFINE), and something has moved since, such as /etc/resolv.conf; or its environment is another"
-		f.Next = "start it again; if it comes back, set MONITE_CONFINE=off and look at its log"
+		f.Why = "the sidecar may only read files and use ports that it knew at its start (MONITE_CONFINE), and something has moved since, such as /etc/resolv.conf; or it has another environment"
+		f.Next = "restart it; if the error comes back, set MONITE_CONFINE=off and look at its log"
 	}
 	return f
 }

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"maps"
 	"net"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
+	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
 
 func init() { maps.Copy(patients, morePatients) }
@@ -50,6 +54,28 @@ const (
 	studioUser, suite = monitetest.DemoStudioUserID, monitetest.DemoStudioID
 )
 
+func slowly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		<-time.After(20 * time.Millisecond)
+		next.ServeHTTP(w, in)
+	})
+}
+
+// proxyThat makes every forward proxy say one thing to all, and stay.
+func proxyThat(says string) func(*examination) {
+	return func(e *examination) {
+		e.lookup = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
+		e.dial = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = theirs.Read(make([]byte, 4096))
+				_, _ = io.WriteString(theirs, says)
+			}()
+			return ours, nil
+		}
+	}
+}
+
 func identities(text string) map[string]string { return set("MONITE_IDENTITIES_FILE", text) }
 
 var morePatients = map[string]patient{
@@ -79,13 +105,13 @@ var morePatients = map[string]patient{
 
 	// Pairs of entity and user.
 	"entity user without an entity": {environment: set("MONITE_ENTITY_USER_ID", baker),
-		want: "entity user", says: []string{"its requests go without an entity", "set MONITE_ENTITY_ID to that entity", "/v1/entity_users/my_entity"}},
+		want: "entity user", says: []string{"its requests carry no entity", "set MONITE_ENTITY_ID to that entity", "/v1/entity_users/my_entity"}},
 	"entity of another user": {environment: acts(baker, suite),
 		want: "entity user", says: []string{"is sent with the entity", "set MONITE_ENTITY_ID to the entity of the user", "hash "}},
 	"allowed user of an entity that apps may not name": {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_USER_IDS", studioUser),
 		want: "entity user", says: []string{"add the entity of the user to MONITE_ALLOWED_ENTITY_IDS"}},
 	"allowed user, and no entity at all": {environment: set("MONITE_ALLOWED_ENTITY_USER_IDS", baker),
-		want: "entity user", says: []string{"its requests go without an entity", "set MONITE_ALLOWED_ENTITY_IDS"}},
+		want: "entity user", says: []string{"its requests carry no entity", "set MONITE_ALLOWED_ENTITY_IDS"}},
 	"allowed entity of another partner": {environment: acts(baker, bakery, "MONITE_ALLOWED_ENTITY_IDS", unknownUser),
 		want: "entity", says: []string{"not one of this partner", "MONITE_ALLOWED_ENTITY_IDS"}},
 	"identity with the entity of another": {environment: identities("identities: [{name: bakery, grant_type: entity_user, entity_user_id: " +
@@ -93,7 +119,7 @@ var morePatients = map[string]patient{
 		want: "entity user", says: []string{"identity bakery", "entity_id in the identities file"}},
 	"identity without an entity": {environment: identities("identities: [{name: bakery, grant_type: entity_user, entity_user_id: " + baker +
 		", path_prefix: /as/bakery}]"),
-		want: "entity user", says: []string{"identity bakery", "go without an entity", "entity_id in the identities file"}},
+		want: "entity user", says: []string{"identity bakery", "carry no entity", "entity_id in the identities file"}},
 	"identity with a deleted user": {environment: identities("identities: [{name: ghost, grant_type: entity_user, entity_user_id: " +
 		unknownUser + ", entity_id: " + bakery + ", path_prefix: /as/ghost}]"),
 		want: "entity user", says: []string{"identity ghost", "entity_user_id in the identities file"}},
@@ -156,13 +182,38 @@ var morePatients = map[string]patient{
 			}
 		}, want: "tcp", says: []string{"127.0.0.1:1: refused", "through the forward proxy at 127.0.0.1:1"}},
 
+	"forward proxy wants a password": {environment: set("HTTPS_PROXY", "http://127.0.0.1:1", "MONITE_PROXY_FROM_ENV", "true"),
+		change: proxyThat("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"),
+		want:   "api", says: []string{"responded to CONNECT with status 407", "it wants a user and password"}},
+	"http:// on a TLS port": {environment: set("MONITE_API_URL", "http://"+testHost, "MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true"),
+		want: "api", says: []string{"the port speaks TLS", "let MONITE_API_URL begin with https://"}},
+	"client certificate wanted without a word": {tls: &tls.Config{ClientAuth: tls.RequestClientCert},
+		faults: []monitetest.Fault{{Effect: monitetest.EffectRST}}, want: "api",
+		says: []string{"closed the connection after the TLS handshake", "MONITE_UPSTREAM_CERT_FILE"}},
+	"client certificate of another authority": {tls: &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()},
+		environment: set("MONITE_UPSTREAM_CERT_FILE", "made", "MONITE_UPSTREAM_KEY_FILE", "made"), want: "api",
+		says: []string{"does not accept that of MONITE_UPSTREAM_CERT_FILE"}},
+
+	"certificate of the listener has ended": {environment: set("MONITE_TLS_CERT_FILE", "ended", "MONITE_TLS_KEY_FILE", "ended"),
+		want: "configuration", says: []string{"MONITE_TLS_CERT_FILE: apps refuse this certificate: it ended on", "renew the certificate"}},
+
+	// Places, where no sidecar runs.
+	"folder of the socket is missing": {environment: set("MONITE_LISTEN_ADDR", "unix:/nonexistent/app.sock"),
+		want: "places", says: []string{"MONITE_LISTEN_ADDR", "would not start here"}},
+	"another program has the port of an identity": {environment: identities("identities: [{name: a, grant_type: client_credentials, listen_addr: TAKEN}]"),
+		want: "places", says: []string{"listen_addr of a", "another program listens on"}},
+	"another program has the vend port": {environment: acts(baker, bakery, "MONITE_VEND_ADDR", "TAKEN"),
+		want: "places", says: []string{"MONITE_VEND_ADDR: another program listens on"}},
+
 	// The sidecar that runs on this host.
+	"another program has the admin port": {running: &runningSidecar{adminStranger: true}, want: "readiness",
+		says: []string{"another program responds on MONITE_ADMIN_ADDR"}},
 	"another program has the port": {running: &runningSidecar{stranger: true}, want: "sidecar", says: []string{"another program listens on"}},
 	"sidecar is not ready": {running: &runningSidecar{notReady: "token: waiting for the first token"},
 		want: "readiness", says: []string{"waiting for the first token"}},
 	"admin listener elsewhere": {running: &runningSidecar{noAdmin: true}, want: "readiness", says: []string{"MONITE_ADMIN_ADDR"}},
 	"sidecar with another entity": {environment: set("MONITE_ENTITY_ID", bakery), running: &runningSidecar{settings: set("MONITE_ENTITY_ID", "-")},
-		want: "settings", says: []string{"other values than this command of MONITE_ENTITY_ID", "start it again"}},
+		want: "settings", says: []string{"have different values of MONITE_ENTITY_ID", "start it again"}},
 	"sidecar that resolv.conf moved away from": {running: &runningSidecar{app: func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusBadGateway, "proxy_upstream_unreachable", "dns_error")
 	}}, want: "app", says: []string{"502 proxy_upstream_unreachable", "MONITE_CONFINE", "/etc/resolv.conf"}},
@@ -203,8 +254,10 @@ func TestDoctorAdvisesWhereNothingIsWrong(t *testing.T) {
 			"monite.com")}, "NO_PROXY names api.sandbox.monite.com"},
 		"AAAA is not responded to":  {patient{dns: []string{"AAAA silent"}}, "does not respond to queries for IPv6 addresses (AAAA)"},
 		"EDNS0 is refused by one":   {patient{dns: []string{"no EDNS0", "fine"}}, "refuses queries with EDNS0 (FORMERR)"},
-		"partner without an entity": {patient{}, "only calls work that need no entity"},
+		"partner without an entity": {patient{}, "only calls that need no entity work"},
 		"explicit partner":          {patient{environment: acts(baker, bakery, "MONITE_GRANT_TYPE", "client_credentials")}, "requests act as the partner"},
+		"mint slower than the hold": {patient{environment: set("MONITE_HOLD_TIMEOUT", "1ms"), wrap: onToken(slowly)}, "raise MONITE_HOLD_TIMEOUT"},
+		"collector that is away":    {patient{environment: set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")}, "the collector at 127.0.0.1:1 cannot be reached"},
 		"who acts":                  {patient{environment: acts(baker, bakery)}, "acts as the entity user b5e1c0de-..., for the entity b5e1c0de-..."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -283,5 +336,28 @@ func TestResolvConfIsReadAsTheResolverReadsIt(t *testing.T) {
 		if got := inHosts(text, "api.example"); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
+	}
+}
+
+// Whatever is wrong with the store, the report says what to do.
+func TestEveryTroubleOfTheStoreHasARemedy(t *testing.T) {
+	for _, kind := range []string{"timeout", "connect", "tls", "closed", "protocol", "poison", "clock", "sentinel", "MOVED", "NOAUTH", "WRONGPASS",
+		"NOPERM", "ERR", "READONLY", "OOM", "MISCONF", "LOADING", "other"} {
+		f := sharedTrouble(&redisstore.Error{Kind: kind})
+		if f.Step == "" || f.What == "" || f.Next == "" {
+			t.Errorf("%s: %+v", kind, f)
+		}
+	}
+}
+
+func TestSilentForwardProxyIsNamed(t *testing.T) {
+	p := patient{environment: set("HTTPS_PROXY", "http://127.0.0.1:1", "MONITE_PROXY_FROM_ENV", "true")}
+	e, err := p.admit(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := e.explainSend(&upstream.Error{Op: upstream.OpProxy, Timeout: true, Err: context.DeadlineExceeded})
+	if missing := lacks(f.What+f.Why+f.Next, "127.0.0.1:1 takes the connection, but does not respond", "another program", "check HTTPS_PROXY"); missing != "" {
+		t.Errorf("%+v lacks %q", f, missing)
 	}
 }

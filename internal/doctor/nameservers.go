@@ -308,7 +308,7 @@ func (e *examination) explainServers(host string) finding {
 		f.Why = "no name server can be reached (" + list + "): nothing listens there, or there is no route"
 	case all(func(s serverCheck) bool { return s.a == empty && s.aaaa == empty }):
 		f.What = "the name " + host + " exists, but has no address"
-		f.Why, f.Next = "a typing error in MONITE_API_URL, or a zone that is not finished", "check MONITE_API_URL"
+		f.Why, f.Next = "a typing error in MONITE_API_URL, or an incomplete DNS zone", "check MONITE_API_URL"
 	default:
 		f.Why = strings.Join(words, "; ")
 	}

@@ -116,7 +116,7 @@ func (e *examination) explainDNS(host string, err error) finding {
 		f.Why = "a typing error in MONITE_API_URL, or a resolver that only knows internal names"
 		f.Next = "check MONITE_API_URL; then the resolver of this host or pod (/etc/resolv.conf)." + e.proxyIgnored()
 	} else if isTimeout(err) {
-		f.Why = "the DNS server does not answer: a network policy or firewall that drops port 53, or a wrong address in /etc/resolv.conf"
+		f.Why = "the DNS server does not respond: a network policy or firewall that drops port 53, or a wrong address in /etc/resolv.conf"
 	} else {
 		f.Why = "the DNS server refuses or fails"
 	}

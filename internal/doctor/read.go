@@ -80,13 +80,13 @@ func (e *examination) refused(status int) finding {
 	case status == 0:
 		return e.explainSend(e.seen.err)
 	case status == http.StatusUnauthorized:
-		f.What = "Monite refuses the token that it has just given (status 401)"
+		f.What = "Monite refuses the token that it has just issued (status 401)"
 		f.Why = "the token was revoked, the account or user was disabled, or a gateway in between changes Authorization"
 		f.Next = "run the doctor again; then ask Monite's support"
 	case status == http.StatusTooManyRequests:
 		f.What = "Monite responds with 429: too many requests of this client id"
 		f.Why = "other programs call with the same credentials: Monite allows each client id 30 requests in a second"
-		f.Next = "try again in a minute; if it stays, find the other programs, or lower MONITE_MAX_REQUESTS_PER_SECOND"
+		f.Next = "try again in a minute; if it persists, find the other programs, or lower MONITE_MAX_REQUESTS_PER_SECOND"
 	case e.seen.html, status/100 == 3:
 		return e.explainStranger(status)
 	case status >= 500:

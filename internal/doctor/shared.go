@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
@@ -38,12 +40,31 @@ func (e *examination) checkShared(ctx context.Context) {
 		e.report.add(f)
 		return
 	}
-	first.Step, first.What = "shared cache", e.cfg.Redis.String()+": connected, with the rights that are needed"
+	first.Step, first.What = "shared store", e.cfg.Redis.String()+": connected, with the rights that are needed"
 	e.report.add(first)
 	e.report.add(e.sharedSpeed(x.RoundTrip))
 	e.report.add(sharedClock(x.Offset))
 	e.report.add(sharedEviction(x.Policy))
 	e.report.add(sharedEntry(x))
+}
+
+// checkCollector tells of a collector of traces that cannot be reached. Apps do not
+// notice, so it is advice.
+func (e *examination) checkCollector(ctx context.Context) {
+	if e.cfg.Traces == nil {
+		return
+	}
+	address := net.JoinHostPort(e.cfg.Traces.Endpoint.Hostname(), upstream.Port(e.cfg.Traces.Endpoint))
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close()
+		e.report.add(finding{Step: "traces", Result: fine, What: "connected to the collector at " + address})
+		return
+	}
+	e.report.add(finding{Step: "traces", Result: note, What: "the collector at " + address + " cannot be reached: traces are lost, requests are not",
+		Next: "check OTEL_EXPORTER_OTLP_ENDPOINT and the network policy"})
 }
 
 // sharedTrouble says how far the way to the store is open.
@@ -75,8 +96,13 @@ func sharedTrouble(err error) finding {
 		return finding{Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"}
 	case "OOM", "MISCONF":
 		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory, or set maxmemory-policy volatile-ttl"}
+	case "protocol":
+		return finding{Step: "shared address", What: "what responds there does not speak the protocol of Redis", Next: "check host and port of MONITE_REDIS_URL"}
+	case "timeout", "closed":
+		return finding{Step: "shared address", What: "it takes the connection, and does not respond", Why: cause,
+			Next: "check host and port of MONITE_REDIS_URL, and whether the port speaks TLS: rediss:// and not redis://"}
 	default:
-		return finding{Step: "shared cache", What: failed.Kind, Why: cause}
+		return finding{Step: "shared store", What: failed.Kind, Why: cause, Next: "look at the log of the store"}
 	}
 }
 
@@ -108,7 +134,7 @@ func sharedEviction(policy string) finding {
 	switch {
 	case policy == "":
 		f.What = "maxmemory-policy is not known: these rights do not show it"
-		f.Result, f.Next = note, "have it noeviction or volatile-ttl: with allkeys-* an Idempotency-Key may be forgotten, and its write be sent again"
+		f.Result, f.Next = note, "set it to noeviction or volatile-ttl: with allkeys-* an Idempotency-Key may be forgotten, and its write sent again"
 	case strings.HasPrefix(policy, "allkeys-") || policy == "volatile-lru" || policy == "volatile-lfu" || policy == "volatile-random":
 		f.Result, f.Why = note, "when memory is short, records of writes are evicted: an Idempotency-Key is then free, and its write may be sent again"
 		f.Next = "CONFIG SET maxmemory-policy noeviction, or volatile-ttl"
@@ -122,7 +148,7 @@ func sharedEntry(x redisstore.Examination) finding {
 	case "found":
 		f.What = fmt.Sprintf("a token of the default grant is there, %v old", x.Age.Round(time.Second))
 	case "foreign":
-		f.Result, f.What = problem, "something is there under the name of the default grant's token, but not by these credentials"
+		f.Result, f.What = problem, "the entry for the default grant's token was not written with these credentials"
 		f.Why, f.Next = "another program writes there", "restrict who may write to monite-proxy:* in the store"
 	default:
 		f.What = "no token of the default grant yet"

@@ -29,6 +29,14 @@ func (e *examination) checkTLS(ctx context.Context) finding {
 	defer func() { _ = conn.Close() }()
 	settings := e.Transport.TLS.Clone()
 	settings.ServerName, settings.NextProtos = host, []string{"http/1.1"}
+	own := settings.GetClientCertificate
+	settings.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		e.certificateAsked = true
+		if own == nil {
+			return new(tls.Certificate), nil
+		}
+		return own(asked)
+	}
 	secured := tls.Client(conn, settings)
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -72,9 +80,9 @@ func (e *examination) explainTLS(err error) finding {
 			f.What += ": " + orDash(client.TermSafe(issuer(unknown.Cert)))
 		}
 		f.Why = "a firewall that inspects TLS, a private authority, or an image without root certificates"
-		f.Next = "give the authority's certificate in MONITE_CA_FILE"
+		f.Next = "put the authority's certificate into MONITE_CA_FILE"
 		if e.cfg.RootCAs != nil {
-			f.Next = "MONITE_CA_FILE does not hold the right authority: give the one that signed this certificate"
+			f.Next = "MONITE_CA_FILE does not hold the right authority: add the one that signed this certificate"
 		}
 		return f
 	}
@@ -83,7 +91,7 @@ func (e *examination) explainTLS(err error) finding {
 	}
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		f.What = "the port responds, but not in TLS"
-		f.Why = "plain HTTP is spoken on this port"
+		f.Why = "this port speaks plain HTTP"
 		if strings.HasPrefix(string(header.RecordHeader[:]), "HTTP/") {
 			f.What = "the port speaks plain HTTP, not TLS"
 		}
@@ -91,7 +99,7 @@ func (e *examination) explainTLS(err error) finding {
 		return f
 	}
 	if alert := alertOf(err); alert != "" {
-		return explainAlert(alert)
+		return e.explainAlert(alert)
 	}
 	switch {
 	case isTimeout(err):
@@ -102,7 +110,7 @@ func (e *examination) explainTLS(err error) finding {
 		f.Why = "a firewall that refuses this server name, or a server that does not speak TLS"
 	default:
 		f.What = "the TLS handshake failed"
-		f.Why = "client and server could not agree, or the server's certificate is odd"
+		f.Why = "client and server could not agree, or the server's certificate is unusual"
 		if text := err.Error(); strings.HasPrefix(text, "tls: ") {
 			f.Why = client.TermSafe(text)
 		}
@@ -136,20 +144,47 @@ func alertOf(err error) string {
 	return alert
 }
 
-func explainAlert(alert string) finding {
+func (e *examination) explainAlert(alert string) finding {
 	f := finding{Result: problem, What: "the server refused the TLS handshake: " + client.TermSafe(alert), Next: "check MONITE_API_URL"}
 	switch {
 	case strings.Contains(alert, "certificate"):
-		f.Why = "it asks for a client certificate, and got none or another one"
-		f.Next = "set MONITE_UPSTREAM_CERT_FILE and MONITE_UPSTREAM_KEY_FILE"
+		e.explainClientCertificate(&f)
 	case strings.Contains(alert, "protocol version"):
 		f.Why = "it offers nothing newer than TLS 1.1; monite-proxy wants 1.2 or better"
 	case strings.Contains(alert, "unrecognized name"):
-		f.Why = "the server does not know a host of this name"
+		f.Why = "the server does not serve a host of this name"
 	default:
 		f.Why = "server and client have no protocol version or cipher in common, or it asks for a client certificate"
 	}
 	return f
+}
+
+// explainClientCertificate is for a server that asked for a certificate.
+func (e *examination) explainClientCertificate(f *finding) {
+	f.Why, f.Next = "it asks for a client certificate, and got none", "set MONITE_UPSTREAM_CERT_FILE and MONITE_UPSTREAM_KEY_FILE"
+	if e.cfg.ClientCertificate() != nil {
+		f.Why = "it asks for a client certificate, and does not accept that of MONITE_UPSTREAM_CERT_FILE"
+		f.Next = "give the certificate, with its chain, that the operator of the upstream has issued; it must not have ended"
+	}
+}
+
+// speaksTLS reports whether the port of an upstream that is configured as http://
+// speaks TLS. Who it is does not matter here.
+func (e *examination) speaksTLS(ctx context.Context) bool {
+	host, _, throughProxy := e.firstHop()
+	if e.cfg.Upstream.Scheme != "http" || throughProxy {
+		return false
+	}
+	conn, _, err := e.connect(ctx)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	err = tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}).HandshakeContext(ctx)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return err == nil || untrusted
 }
 
 func orDash(text string) string {

@@ -113,7 +113,13 @@ func (e *examination) mint(ctx context.Context, grant tokencache.Grant, what str
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.TokenTimeout)
 	defer cancel()
 	endpoint := &tokenendpoint.Endpoint{Origin: e.cfg.Upstream, APIVersion: e.cfg.APIVersion, Credentials: e.cfg.Credentials, Transport: e.seen}
+	began := time.Now()
 	token, err := endpoint.Fetch(ctx, grant)
+	if took := time.Since(began); err == nil && took > e.cfg.HoldTimeout {
+		return token.AccessToken, finding{Result: note, What: fmt.Sprintf("%s was minted in %v, and a request waits for %v (MONITE_HOLD_TIMEOUT)",
+			what, took.Round(time.Millisecond), e.cfg.HoldTimeout),
+			Why: "the first request that needs a new token gets 503 with Retry-After", Next: "raise MONITE_HOLD_TIMEOUT, or let apps send such a request again"}
+	}
 	if err == nil {
 		return token.AccessToken, finding{Result: fine, What: fmt.Sprintf("%s was minted, good for %v", what, token.ExpiresIn.Round(time.Second))}
 	}

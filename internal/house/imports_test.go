@@ -68,6 +68,7 @@ var allowed = map[string][]string{
 	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
 	"internal/routes":    {},                          // a table
 	"internal/wiretest":  {},                          // the ends of a wire, for anybody's tests
+	"internal/pictures":  {"proxy/monitetest"},        // runs the binary, and starts a simulator beside it
 	"internal/house":     {},
 	"e2e":                {}, // from outside
 }

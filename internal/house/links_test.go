@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	link    = regexp.MustCompile(`(?:\]\(|\bsrc="|\bsrcset=")([^)\s"]+)[")]`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	dropped = regexp.MustCompile("[^a-z0-9 _-]")
 )

@@ -218,6 +218,7 @@ func metricTable(t *testing.T) string {
 		t.Fatalf("the registry describes %d metrics", len(rows))
 	}
 	slices.Sort(rows)
+	rows = slices.Compact(rows) // one description for each value of a constant label
 	return "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n" + strings.Join(rows, "")
 }
 

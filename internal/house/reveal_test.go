@@ -15,7 +15,7 @@ var revealers = []string{
 	"internal/trace/upload.go",             // door 4: the fields for the trace collector, if there is one
 	"proxy/credential.go",                  // door 2: the Authorization field
 	"proxy/vendtoken.go",                   // door 3: the answer of the vend listener, which is off by default
-	"tokencache/redisstore/client.go",      // door 5: the password of the store that replicas share
+	"tokencache/redisstore/client.go",      // door 5: the password of the shared store
 	"tokencache/redisstore/seal.go",        // door 6: the token that is sealed for it
 	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the id
 	"tokencache/tokenendpoint/endpoint.go", // door 1: the mint body, the secret

@@ -36,10 +36,10 @@ func OpenAudit(cfg *config.Config, lines *Writer, logger zerolog.Logger) (*Audit
 		}
 		a.file, a.lines = file, Start(file, func(err error) {
 			if err != nil {
-				logger.Error().Err(err).Msg("audit lines are lost: the audit file cannot be written")
+				logger.Error().Err(err).Msg("audit lines are lost: the audit file cannot be written to")
 				return
 			}
-			logger.Info().Msg("the audit file can be written again")
+			logger.Info().Msg("the audit file can be written to again")
 		})
 		out = a.lines
 	} else if cfg.LogFormat == "console" {

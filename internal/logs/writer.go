@@ -101,7 +101,7 @@ func (w *Writer) run() {
 		// Anyone who reads on after a gap must learn of it. A full disk takes no line
 		// about the gap either: it is told when the disk takes lines again.
 		if now := w.dropped.Load(); now != reported {
-			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped, because they could not be written in time"}`+"\n", now-reported); err == nil {
+			if _, err := fmt.Fprintf(w.out, `{"level":"warn","dropped":%d,"message":"log lines were dropped: they could not be written in time"}`+"\n", now-reported); err == nil {
 				reported = now
 			}
 		}

@@ -48,6 +48,21 @@ var shared = []mutant{
 	{"down is slow", []edit{
 		{others, "case slow(err) && answered &&", "case err != nil && answered &&"},
 	}, "tokencache", []string{"TestSlowIsWaitedForAndDownIsNot"}},
+	{"no pause between look and claim", []edit{
+		{"tokencache/mint.go", "err := f.leaveIt(a)\n\t\t\treturn secret.String{}, err, err == nil", "return secret.String{}, nil, true"},
+	}, "tokencache", []string{"TestLookAndClaimThatDisagreeAreNoLoop"}},
+	{"waiting for another process takes a slot", []edit{
+		{"tokencache/mint.go", "f.gate.leave(turn, false)\n\t\t\terr := f.leaveIt(a)", "err := f.leaveIt(a)\n\t\t\tf.gate.leave(turn, false)"},
+	}, "tokencache", []string{"TestWaitingForAnotherProcessTakesNoSlot"}},
+	{"adopting stands in line", []edit{
+		{others, "look := f.gate.delay(f.e) > 0", "look := f.gate.delay(f.e) > 0\n\ttime.Sleep(f.gate.delay(f.e))"},
+	}, "tokencache", []string{"TestAdoptingStandsInNoLine"}},
+	{"a line here hides what others have", []edit{
+		{"tokencache/cache.go", "(c.config.Store == nil || joined)", "(joined || !joined)"},
+	}, "tokencache", []string{"TestAdoptingStandsInNoLine", "TestLineThatIsTooLongIsNotStoodIn"}},
+	{"a line that is too long is stood in", []edit{
+		{"tokencache/mint.go", "return f.config.Store != nil && f.e.waiting", "return f.config.Store == nil && f.e.waiting"},
+	}, "tokencache", []string{"TestLineThatIsTooLongIsNotStoodIn"}},
 	{"a narrow window", []edit{
 		{"tokencache/minted.go", "from := max(lifetime-2*lead,", "from := max(lifetime-lead,"},
 	}, "tokencache", []string{"TestSharedRefreshIsDrawnFromAWideWindow"}},

@@ -219,10 +219,10 @@ var mutants = []mutant{
 			"func (c *call) forward() {\n\tif in, n := c.in, len(c.in.URL.Path); n > 1 && in.URL.Path[n-1] == '/' {\n\t\thttp.Redirect(c.w, in, in.URL.Path[:n-1], http.StatusMovedPermanently)\n\t\treturn\n\t}"},
 	}, "proxy", []string{"TestDoubleSlashIsNoRedirect_GO_2025_3770"}},
 	{"a head may take for ever", []edit{
-		{"proxy/server.go", "server.Protocols.SetHTTP1(true)", "server.Protocols.SetHTTP1(true)\n\tserver.ReadHeaderTimeout = 0"},
+		{"proxy/server.go", "server.http.Protocols.SetHTTP1(true)", "server.http.Protocols.SetHTTP1(true)\n\tserver.http.ReadHeaderTimeout = 0"},
 	}, "proxy", []string{"TestConnectionThatSaysLittleIsClosed_CVE_2026_56853"}},
 	{"HTTP/2 is spoken", []edit{
-		{"proxy/server.go", "server.Protocols.SetHTTP1(true)", "server.Protocols.SetHTTP1(true)\n\tserver.Protocols.SetUnencryptedHTTP2(true)"},
+		{"proxy/server.go", "server.http.Protocols.SetHTTP1(true)", "server.http.Protocols.SetHTTP1(true)\n\tserver.http.Protocols.SetUnencryptedHTTP2(true)"},
 	}, "proxy", []string{
 		"TestHTTP2RapidResetMeetsNoServer_CVE_2023_39325", "TestHTTP2ContinuationFloodMeetsNoServer_CVE_2023_45288",
 		"TestHTTP2HeaderTableMeetsNoServer_CVE_2022_41717",

@@ -60,7 +60,7 @@ func (k *Keeper) Reload() (changed bool) {
 		if text := err.Error(); text != k.trouble { // not again with every poll
 			k.setTrouble(text)
 			k.Reloaded(false)
-			k.Log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used, the old identities stay")
+			k.Log.Error().Strs("mistakes", mistakesOf(err)).Msg("the identities file cannot be used; the old identities stay in use")
 		}
 		return false
 	}

@@ -107,7 +107,7 @@ func (u *upload) post(ctx context.Context, body []byte) error {
 		u.rejected.Add(rejectedSpans(text))
 		return nil
 	case status/100 == 2: // it may have taken them; twice would be worse than not at all
-		return errors.New("the collector's response broke off")
+		return errors.New("the collector's response was cut off")
 	case status == http.StatusTooManyRequests || status == http.StatusBadGateway ||
 		status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))

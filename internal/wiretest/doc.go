@@ -4,6 +4,7 @@
 //   - origin.go: Origin is an upstream made of a script; the script gets a Peer,
 //     upstream's end of one connection, and may cut it anywhere
 //   - app.go: App is a client that sees raw bytes
+//   - taken.go: whether a server knows that an app has taken its response
 //   - text.go: the bytes of ordinary requests and responses
 //   - memory.go: connections without a socket. A Script has said everything and
 //     hung up; Pipes is a listener of pipes

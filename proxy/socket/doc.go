@@ -16,6 +16,7 @@
 // connections that are no sockets, it is package net's own Read and Write.
 //
 //	socket_linux.go   Read and Write (socket_other.go: package net's)
+//	bare.go           what is below TLS
 //	peek_unix.go      a look at what can be read, without taking it
 //	deadline.go       a deadline that is moved seldom
 //	peer.go           the user at the other end of a unix socket (peer_linux.go,

@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"crypto/tls"
 	"net"
 	"syscall"
 	"unsafe"
@@ -24,9 +23,7 @@ const KnowsGone = true
 // FIN they say nothing but the end. It takes nothing from the connection. false
 // if nc is neither a TCP connection nor a unix socket, or is closed already.
 func Gone(nc net.Conn) bool {
-	if secured, ok := nc.(*tls.Conn); ok {
-		nc = secured.NetConn()
-	}
+	nc = Bare(nc)
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return false

@@ -1,18 +1,12 @@
 package socket
 
-import (
-	"crypto/tls"
-	"net"
-)
+import "net"
 
 // PeerUID returns the user whose process is at the other end of a unix socket,
 // as the kernel saw it connect. known is false for other connections, and where
 // the system does not tell (KnowsPeers).
 func PeerUID(conn net.Conn) (uid uint32, known bool) {
-	if encrypted, ok := conn.(*tls.Conn); ok {
-		conn = encrypted.NetConn()
-	}
-	socket, ok := conn.(*net.UnixConn)
+	socket, ok := Bare(conn).(*net.UnixConn)
 	if !ok {
 		return 0, false
 	}

@@ -3,6 +3,7 @@ package strict
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -82,8 +83,11 @@ func (b *body) take(p []byte) (int, error) {
 	c := b.c
 	if c.r == c.w {
 		if len(p) >= smallBuffer && !b.hereOnly {
-			begun := time.Now()
+			begun := b.waits()
 			n, err := c.stream.Read(p)
+			if !b.arrived() {
+				return 0, b.failed(net.ErrClosed)
+			}
 			if n > 0 {
 				return n, b.paced(begun, n)
 			}
@@ -106,11 +110,30 @@ func (b *body) more() error {
 	if b.c.r == b.c.w {
 		b.c.r, b.c.w = 0, 0
 	}
-	begun, before := time.Now(), b.c.w
-	if err := b.c.fill(); err != nil {
+	begun, before := b.waits(), b.c.w
+	err := b.c.fill()
+	if !b.arrived() {
+		return b.failed(net.ErrClosed)
+	}
+	if err != nil {
 		return b.failed(err)
 	}
 	return b.paced(begun, b.c.w-before)
+}
+
+// waits and arrived stand around each wait for the app. Until the body is whole,
+// upstream cannot have executed its request, so the connection may have to make room
+// for others: since says how far the body is behind. arrived reports whether the
+// connection is still ours.
+func (b *body) waits() (begun time.Time) {
+	begun = time.Now()
+	b.c.since.Store(begun.Add(-b.pace.behind()).UnixNano())
+	b.c.state.CompareAndSwap(active, inBody)
+	return begun
+}
+
+func (b *body) arrived() bool {
+	return b.c.state.CompareAndSwap(inBody, active) || b.c.state.Load() == active
 }
 
 // paced ends a body that comes too slowly.

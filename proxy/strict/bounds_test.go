@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,107 @@ func TestRequestsUnderWayStay(t *testing.T) {
 	for _, a := range slow {
 		a.Want("GET", 200, "")
 	}
+}
+
+// Until a body is whole, upstream cannot have executed its request: whoever sends it
+// slowly makes room for a newcomer, and a request that has come whole does not.
+func TestBodyThatTricklesMakesRoom(t *testing.T) {
+	for name, head := range map[string]string{
+		"a known length": post("/", "x", "Content-Length: 1000"),
+		"chunked":        post("/", "1\r\nx\r\n", "Transfer-Encoding: chunked"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			var begun sync.WaitGroup
+			begun.Add(3)
+			bodies := make(chan error, 2)
+			r := crowd(t, 3, func(_ http.ResponseWriter, in *http.Request) {
+				switch in.URL.Path {
+				case "/slow":
+					begun.Done()
+					<-release
+				case "/":
+					begun.Done()
+					_, err := io.Copy(io.Discard, in.Body)
+					bodies <- err
+				}
+			})
+			whole := r.dial()
+			whole.Say(get("/slow"))
+			var trickling []*wiretest.App
+			for range 2 {
+				a := r.dial()
+				a.Say(head)
+				trickling = append(trickling, a)
+			}
+			begun.Wait()
+			time.Sleep(50 * time.Millisecond)
+			for range 2 {
+				a := r.dial()
+				a.Say(get("/fast"))
+				a.Want("GET", 200, "")
+				a.Say(get("/slow2"))
+				a.Want("GET", 200, "")
+			}
+			if err := <-bodies; err == nil {
+				t.Error("half a body ended as if it were whole")
+			}
+			if trickling[0].IsOpen() && trickling[1].IsOpen() {
+				t.Error("both bodies are still waited for")
+			}
+			close(release)
+			whole.Want("GET", 200, "")
+		})
+	}
+}
+
+// Requests under way are not cut off, and do not take the descriptors of other
+// listeners either: a quarter above the bound a newcomer has to go.
+func TestNoMoreThanAQuarterAboveTheBound(t *testing.T) {
+	release := make(chan struct{})
+	var begun atomic.Int64
+	r := crowd(t, 8, func(http.ResponseWriter, *http.Request) {
+		begun.Add(1)
+		<-release
+	})
+	var apps []*wiretest.App
+	for range 30 {
+		a := r.dial()
+		a.Say(get("/"))
+		apps = append(apps, a)
+		time.Sleep(5 * time.Millisecond)
+	}
+	r.server.mu.Lock()
+	open := len(r.server.conns)
+	r.server.mu.Unlock()
+	if open < 8 || open > 8+8/4+crowdMargin || begun.Load() != int64(open) {
+		t.Errorf("%d connections, %d requests", open, begun.Load())
+	}
+	close(release)
+	apps[0].Want("GET", 200, "")
+}
+
+func TestUnfinishedHeadMakesRoomBeforeAYoungConnection(t *testing.T) {
+	r := crowd(t, 3, ok)
+	young := r.dial()
+	time.Sleep(5 * time.Millisecond)
+	var half []*wiretest.App
+	for range 2 {
+		a := r.dial()
+		a.Say("GET / HTTP/1.1\r\nHo")
+		half = append(half, a)
+	}
+	time.Sleep(50 * time.Millisecond)
+	for range 2 {
+		a := r.dial()
+		a.Say("GET / HTTP/1.1\r\nHo")
+		time.Sleep(20 * time.Millisecond)
+	}
+	if half[0].IsOpen() || half[1].IsOpen() {
+		t.Error("half a head is still waited for")
+	}
+	young.Say(get("/"))
+	young.Want("GET", 200, "")
 }
 
 func TestBodyThatTricklesEnds(t *testing.T) {

@@ -27,6 +27,7 @@ const (
 	fresh     int32 = iota // has sent nothing
 	active                 // a head has begun, or its request is under way
 	partial                // a head has begun, and its rest has to be waited for
+	inBody                 // the handler waits for more of the body
 	idle                   // between two requests
 	lingering              // was answered, and may still be sending (linger.go)
 	closing
@@ -42,7 +43,7 @@ type conn struct {
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
-	since    atomic.Int64 // when it became fresh, partial, idle or lingering; ns
+	since    atomic.Int64 // when it became fresh, partial, idle or lingering, or fell behind with its body; ns
 
 	reads, writes deadline
 
@@ -102,30 +103,12 @@ func (c *conn) handshake() bool {
 	if !ok {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(c.base, c.server.headerTimeout())
-	defer cancel()
-	if err := secured.HandshakeContext(ctx); err != nil {
-		c.server.logf("http: TLS handshake error from %s: %v", c.remote, err)
-		c.sayHTTPS(err)
+	if Handshake(c.base, secured, c.server.headerTimeout(), c.server.ErrorLog) != nil {
 		return false
 	}
 	state := secured.ConnectionState()
 	c.tlsState = &state
 	return true
-}
-
-// sayHTTPS answers an app that speaks plain HTTP where TLS is spoken, in the
-// words of net/http.
-func (c *conn) sayHTTPS(err error) {
-	other, ok := errors.AsType[tls.RecordHeaderError](err)
-	if !ok || other.Conn == nil {
-		return
-	}
-	switch string(other.RecordHeader[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO":
-		_ = other.Conn.SetWriteDeadline(time.Now().Add(c.server.headerTimeout()))
-		_, _ = io.WriteString(other.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
-	}
 }
 
 // begin makes the connection ready for the next request. What a request leaves

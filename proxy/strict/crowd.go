@@ -9,14 +9,19 @@ const (
 	// headPatience is how long a connection may be without a whole head before it
 	// makes room ahead of those that have had a request.
 	headPatience = time.Second
+	// bodyPatience is the same for one that is behind with its body.
+	bodyPatience = 5 * time.Second
+	// crowdMargin is for connections whose request is just about to end.
+	crowdMargin = 4
 )
 
 // makeRoom closes one connection if there are MaxConns: one that has sent no whole
-// head, or else the one that has been idle longest. A connection whose request is
-// under way stays, so there may be more of them for a while. s.mu is held.
-func (s *Server) makeRoom() {
+// head or is behind with its body, or else the one that has been idle longest. A
+// connection whose request is under way stays, so there may be a quarter more of them,
+// and a few, for a while. It reports whether there is room for one more. s.mu is held.
+func (s *Server) makeRoom() bool {
 	if s.MaxConns <= 0 || len(s.conns) < s.MaxConns {
-		return
+		return true
 	}
 	var victim *conn
 	var class, since int64
@@ -36,20 +41,24 @@ func (s *Server) makeRoom() {
 	if victim != nil {
 		victim.giveWay()
 	}
+	return victim != nil || len(s.conns) < s.MaxConns+s.MaxConns/4+crowdMargin
 }
 
 // waiting returns, if every connection is young or has a request under way, the one
-// of the former that has waited longest for its head: a flood of connections must not
-// take the descriptors of other listeners. s.mu is held.
+// that has been waited for longest, one with part of a head first: a flood of
+// connections must not take the descriptors of other listeners. s.mu is held.
 func (s *Server) waiting() (victim *conn) {
-	left := crowdSample
+	left, half := crowdSample, false
 	for c := range s.conns {
 		if left--; left < 0 {
 			break
 		}
 		state := c.state.Load()
-		if (state == fresh || state == partial) && (victim == nil || c.since.Load() < victim.since.Load()) {
-			victim = c
+		if state != partial && (half || state != fresh && state != inBody) {
+			continue
+		}
+		if victim == nil || state == partial && !half || c.since.Load() < victim.since.Load() {
+			victim, half = c, state == partial
 		}
 	}
 	return victim
@@ -60,7 +69,7 @@ func (s *Server) waiting() (victim *conn) {
 func (c *conn) silence(now int64) (class, since int64) {
 	since = c.since.Load()
 	switch state := c.state.Load(); {
-	case state == lingering, (state == fresh || state == partial) && now-since > int64(headPatience):
+	case state == lingering, (state == fresh || state == partial) && now-since > int64(headPatience), state == inBody && now-since > int64(bodyPatience):
 		return 2, since
 	case state == idle:
 		return 1, since
@@ -70,7 +79,7 @@ func (c *conn) silence(now int64) (class, since int64) {
 
 // giveWay closes c, unless a request has come meanwhile.
 func (c *conn) giveWay() {
-	for _, state := range [...]int32{fresh, partial, idle, lingering} {
+	for _, state := range [...]int32{fresh, partial, inBody, idle, lingering} {
 		if c.state.CompareAndSwap(state, closing) {
 			_ = c.nc.Close()
 			return

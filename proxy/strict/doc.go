@@ -12,6 +12,7 @@
 //
 //	server.go     accepts, keeps count, stops (crowd.go: who makes room for a new one)
 //	conn.go       one connection: one request after the other, reset in begin
+//	handshake.go  the handshake, where the listener speaks TLS
 //	head.go       bytes -> a head, or a Violation (field.go: names and values)
 //	violation.go  what can be wrong with a head
 //	body.go       the request's body (chunk.go: its lines; pace.go: its least rate)

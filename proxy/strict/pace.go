@@ -22,6 +22,11 @@ type pace struct {
 	bytes  int64
 }
 
+// behind is how much longer the body has been waited for than its bytes are worth.
+func (p *pace) behind() time.Duration {
+	return max(0, p.waited-time.Duration(p.bytes)*time.Second/leastRate)
+}
+
 // took is told of a read from the app. It reports whether the body is fast enough.
 func (p *pace) took(waited time.Duration, n int) bool {
 	p.waited += waited

@@ -68,7 +68,10 @@ func (s *Server) Serve(on net.Listener) error {
 			c := newConn(s, nc)
 			if !s.admit(c) {
 				_ = nc.Close()
-				return http.ErrServerClosed
+				if s.stopping.Load() {
+					return http.ErrServerClosed
+				}
+				continue
 			}
 			s.tell(nc, http.StateNew)
 			go c.serve()
@@ -108,15 +111,17 @@ func (s *Server) track(on net.Listener) bool {
 	return true
 }
 
-// admit takes a connection in, unless the server has been stopped: Shutdown may
-// have counted already.
+// admit takes a connection in, unless there is no room, or the server has been
+// stopped: Shutdown may have counted already.
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {
 		return false
 	}
-	s.makeRoom()
+	if !s.makeRoom() {
+		return false
+	}
 	s.conns[c] = struct{}{}
 	return true
 }

@@ -13,7 +13,8 @@ import (
 //
 // It is bounded. What is pushed out first costs least: the responses, oldest
 // first; then records of writes that the app knows to be answered; then those
-// that it does not; then unknown ones. A pending one is never pushed out.
+// that it does not; then unknown ones, which leave a tenth of the room to the
+// others. A pending one is never pushed out.
 type Memory struct {
 	maxRecords, maxBytes int
 
@@ -52,7 +53,7 @@ type entry struct {
 	class     int
 	place     *list.Element // in ended; nil while pending
 	keptPlace *list.Element // in kept; nil without a Response
-	about     *Request      // without a body: which reads tell of it
+	about     *Request      // without a body: which reads tell of it; nil once it has ended
 	resources []Name        // those reads; of an unknown one
 	refused   time.Time     // when a repeat was refused last
 	changed   chan struct{} // closed when it ends; nil until somebody waits
@@ -171,6 +172,7 @@ func (m *Memory) list(e *entry) {
 	default:
 		e.class = undeliveredOnes
 	}
+	e.about = nil // its target may be long, and the record lives for a day
 	if r.Keyed {
 		e.class++
 	}
@@ -255,7 +257,12 @@ func (m *Memory) makeRoom() {
 
 // oldest returns the record that is to be forgotten first, of the guard or of a key.
 func (m *Memory) oldest() *entry {
-	for class := 0; class < classes; class += 2 {
+	class := 0
+	if m.unknown.Load() > int64(m.maxRecords-m.maxRecords/10) {
+		// Each other record would be forgotten as it ends, moments before its repeat comes.
+		class = unknownOnes
+	}
+	for ; class < classes; class += 2 {
 		one, key := m.ended[class].Front(), m.ended[class+1].Front()
 		switch {
 		case one == nil && key == nil:

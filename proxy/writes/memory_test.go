@@ -36,6 +36,23 @@ func TestUnknownRecordsAreForgottenLast(t *testing.T) {
 	}
 }
 
+// A response that did not arrive is asked for again within seconds. However many
+// writes are unknown, it must still be there.
+func TestFloodOfUnknownWritesLeavesRoomForOthers(t *testing.T) {
+	j := newJournal(t, small(40, 1<<20))
+	for i := range 100 {
+		sent(t, j, numberedWrite(i)).Unknown(0)
+	}
+	for i := 100; i < 200; i++ {
+		lost := sent(t, j, numberedWrite(i))
+		lost.Answered(201, created("a"))
+		lost.Delivered(false)
+		sent(t, j, numberedWrite(i+100)).Unknown(0)
+		is(t, j, numberedWrite(i), Replay)
+		is(t, j, numberedWrite(i+100), Refuse)
+	}
+}
+
 func TestResponsesAreForgottenFirstAndTheOldestBeforeOthers(t *testing.T) {
 	j := newJournal(t, small(100, 250))
 	body := func() *Response { return &Response{Status: 201, Body: make([]byte, 100)} }

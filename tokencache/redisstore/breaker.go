@@ -19,7 +19,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := "shared cache: " + e.Kind
+	text := "shared store: " + e.Kind
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}

@@ -108,6 +108,7 @@ type fleet struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
+	starts []time.Time // of the replicas
 
 	mu     sync.Mutex // guards what follows
 	failed int
@@ -133,6 +134,7 @@ func (f *fleet) start(within time.Duration) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range f.n {
 		begin := time.Duration(random.Int64N(int64(within)))
+		f.starts = append(f.starts, time.Now().Add(begin))
 		f.wg.Go(func() {
 			if pause(f.ctx, begin) {
 				f.replica(i, 5*time.Minute)
@@ -242,6 +244,9 @@ func (f *fleet) end() {
 	f.wg.Wait()
 }
 
+// all is the bound of failures where every request fails.
+const all = 1 << 30
+
 // size says what of a situation runs where time is short.
 type size uint8
 
@@ -257,7 +262,7 @@ var situations = []struct {
 	name  string
 	size  size
 	run   func(f *fleet) measure
-	bound func(n int) (mints, failed int)
+	bound func(f *fleet) (mints, failed int)
 }{
 	{"all start within 60 s", whole, func(f *fleet) measure {
 		f.start(time.Minute)
@@ -300,7 +305,7 @@ var situations = []struct {
 		time.Sleep(time.Hour)
 		f.fault(func(m *memory) { m.down = nil })
 		return f.measure()
-	}, func(n int) (int, int) { return 3 * n, 0 }},
+	}, func(f *fleet) (int, int) { return 3 * f.n, 0 }},
 	{"store hangs for an hour", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
@@ -309,19 +314,19 @@ var situations = []struct {
 		time.Sleep(time.Hour)
 		f.fault(func(m *memory) { m.hangs = false })
 		return f.measure()
-	}, func(n int) (int, int) { return 3 * n, 0 }},
+	}, func(f *fleet) (int, int) { return 3 * f.n, 0 }},
 	{"start in one second, first mint hangs", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.hangs = 1 })
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
-	}, few(3, 0)},
+	}, untilAToken},
 	{"the same, first three mints hang", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.hangs = 3 })
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
-	}, few(8+20, 0)},
+	}, untilAToken},
 	{"the same, every mint takes 1.7 to 5 s", fifth, func(f *fleet) measure {
 		random := rand.New(rand.NewPCG(3, 4))
 		f.monite.set(func(m *monite) {
@@ -330,15 +335,7 @@ var situations = []struct {
 		f.start(time.Second)
 		time.Sleep(20 * time.Second)
 		return f.measure()
-		// The budget of those who have lost their patience; and a mint that begins then may
-		// take longer than what is left of the hold. Where the budget is enough for all,
-		// that is so for each of them, and not only until the first has a token for all.
-	}, func(n int) (int, int) {
-		if n <= 8+4*20 {
-			return n, n / 3
-		}
-		return 8 + 4*20, 1 + n/100
-	}},
+	}, untilAToken},
 	{"endpoint answers 503 for 20 min over the tokens' end", never, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(18 * time.Minute)
@@ -348,13 +345,14 @@ var situations = []struct {
 		f.monite.set(func(m *monite) { m.fails = nil })
 		time.Sleep(5 * time.Minute)
 		return f.measure()
-	}, func(n int) (int, int) { return 26 * 1200, 2 * n }},
+	}, func(f *fleet) (int, int) { return 9 + 20*25*60, 2 * f.n }},
 	{"wrong secret for 10 min", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.fails = &tokencache.FetchError{Reason: tokencache.Rejected, Status: 401} })
 		f.start(time.Minute)
 		time.Sleep(10 * time.Minute)
 		return f.measure()
-	}, func(n int) (int, int) { return 260, 1 << 30 }},
+		// Two have to hear it every 5 s.
+	}, func(*fleet) (int, int) { return 2 * (1 + 600/5), all }},
 	{"429 for a minute at the start", fifth, func(f *fleet) measure {
 		f.monite.set(func(m *monite) {
 			m.fails = &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429, RetryAfter: 10 * time.Second}
@@ -364,7 +362,8 @@ var situations = []struct {
 		f.monite.set(func(m *monite) { m.fails = nil })
 		time.Sleep(30 * time.Second)
 		return f.measure()
-	}, func(n int) (int, int) { return 16, 1 << 30 }},
+		// Two have to hear it every 10 s, and one finds that it is over.
+	}, func(*fleet) (int, int) { return 2*(1+60/10) + 1, all }},
 	{"upstream answers 401 to everything for 10 min", whole, func(f *fleet) measure {
 		f.start(time.Minute)
 		time.Sleep(5 * time.Minute)
@@ -376,7 +375,8 @@ var situations = []struct {
 			f.t.Errorf("%d mints in a second, want 1, and one more on the border of two", m.peak)
 		}
 		return m
-	}, func(n int) (int, int) { return 610, 1 << 30 }},
+		// All call twice in this time, each time within a minute.
+	}, func(*fleet) (int, int) { return 2 * (1 + int(time.Minute/(1300*ms))), all }},
 	{"one replica whose own mints are always refused", never, func(f *fleet) measure {
 		f.monite.set(func(m *monite) { m.sick[0] = &tokencache.FetchError{Reason: tokencache.Rejected, Status: 403} })
 		f.start(time.Minute)
@@ -391,8 +391,36 @@ var situations = []struct {
 	}, few(120, 0)},
 }
 
-func few(mints, failed int) func(int) (int, int) {
-	return func(int) (int, int) { return mints, failed }
+func few(mints, failed int) func(*fleet) (int, int) {
+	return func(*fleet) (int, int) { return mints, failed }
+}
+
+// untilAToken is the bound of a fleet that waits for its first token, by how long that
+// took. The script gives out claims and tokens in one step, so none begins to mint when
+// there is one:
+//
+//   - in each second, the holder of the lease: it lapses after that;
+//   - two seconds after they began, the first lose their patience, and mint as the
+//     budget of all allows: a burst of 9, then 20 in a second.
+//
+// A request fails only if it began so early that its 5 s were over before it looked
+// again. Those who mint look every second, the others one and a half times what they
+// are told at the most, or five times what the store took.
+func untilAToken(f *fleet) (mints, failed int) {
+	const hold, patience = 5 * time.Second, 2 * time.Second
+	exchange := f.shared.slowest + f.shared.way
+	pause := max(time.Second, max(600*ms, 5*exchange)*3/2) + exchange
+	took := f.shared.stored.Sub(slices.MinFunc(f.starts, time.Time.Compare))
+	mints = 1 + int(took/time.Second)
+	if took > patience {
+		mints += 9 + int((took-patience)/(50*ms))
+	}
+	for _, at := range f.starts {
+		if f.shared.stored.Add(pause).After(at.Add(hold)) {
+			failed++
+		}
+	}
+	return mints, failed
 }
 
 func (f *fleet) fault(change func(*memory)) {
@@ -425,11 +453,11 @@ func TestFleet(t *testing.T) {
 				f := newFleet(t, n, true)
 				m := s.run(f)
 				f.end()
-				mints, failed := s.bound(n)
+				mints, failed := s.bound(f)
 				if m.mints > mints || m.failed > failed {
 					t.Errorf("%d mints and %d failed requests of %d, want at most %d and %d", m.mints, m.failed, m.asked, mints, failed)
 				}
-				t.Logf("%+v", m)
+				t.Logf("%+v, at most %d mints and %d failures", m, mints, failed)
 			})
 			if table {
 				synctest.Test(t, func(t *testing.T) {

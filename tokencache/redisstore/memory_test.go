@@ -24,6 +24,7 @@ type memory struct {
 	calls   []time.Time
 	offset  time.Duration // of its clock
 	slowest time.Duration
+	stored  time.Time // when it got its first token
 }
 
 // held is one key.
@@ -298,6 +299,9 @@ func (m *memory) tell(ms int64, keys, argv []string) string {
 		}
 	}
 	m.data[keys[0]] = held{value: argv[1], ends: ms + left}
+	if m.stored.IsZero() {
+		m.stored = time.Now()
+	}
 	delete(m.data, keys[2])
 	if mine {
 		m.data[keys[1]] = held{value: "done", ends: ms + number(argv[3])}

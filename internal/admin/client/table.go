@@ -264,7 +264,7 @@ func namedTable(named *admin.NamedStatus) []line {
 	}
 	all := t.lines()
 	if named.Stale {
-		all = append([]line{{"The changed identities file cannot be used: these are the identities from before. The log lists every mistake.", red}}, all...)
+		all = append([]line{{"The changed identities file cannot be used, so these are the old identities. The log lists every mistake.", red}}, all...)
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func TestStatusTableHasNamedIdentitiesAndTheNewPair(t *testing.T) {
 		}
 	}
 	shown = tableOf(t, admin.Status{Ready: true,
-		Credentials: &admin.CredentialsStatus{Summary: "the pair of the configuration is live", NewPair: "none"}})
+		Credentials: &admin.CredentialsStatus{Summary: "the configured credentials are live", NewPair: "none"}})
 	if strings.Contains(shown, "CREDENTIALS") || strings.Contains(shown, "NAMED") {
 		t.Errorf("nothing to tell of, and yet:\n%s", shown)
 	}
