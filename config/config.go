@@ -45,7 +45,7 @@ type Config struct {
 	// Identities are those of MONITE_IDENTITIES_FILE at the start; nil without
 	// the file. ReadIdentities gives those of now.
 	Identities *Identities
-	// TokenHandles: POST /v1/auth/token is answered here.
+	// TokenHandles reports whether POST /v1/auth/token is served here.
 	TokenHandles bool
 
 	// Listen is the data listener: on loopback unless AllowRemote.
@@ -118,8 +118,8 @@ type Config struct {
 // String: none is asked for. Once it is set it never becomes zero.
 func (c *Config) AppToken() secret.String { return c.appToken.current() }
 
-// VendAppToken is what AppToken is, for the vend listener. Without one of its own
-// that is AppToken.
+// VendAppToken is the app token of the vend listener. It is AppToken unless it is set
+// on its own.
 func (c *Config) VendAppToken() secret.String {
 	if own := c.vendAppToken.current(); !own.IsZero() {
 		return own

@@ -1,5 +1,5 @@
-// Package config turns the environment into a Config that is already right:
-// whoever holds one need not validate anything, and never reads a variable.
+// Package config turns the environment into a Config that is already right: code that
+// holds one need not validate anything, and never reads a variable.
 //
 // The walk of Load:
 //

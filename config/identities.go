@@ -91,7 +91,7 @@ func (c *Config) defaultPair() (user, entity string, ok bool) {
 	return c.EntityUserID, c.EntityID, c.EntityUserID != "" && c.EntityID != "" && only
 }
 
-// fixed: there is no other entity than EntityID.
+// fixed reports whether EntityID is the only allowed entity.
 func (i *Identity) fixed() bool {
 	return i.EntityID != "" && !i.AllowedEntityIDs.Any() && len(i.AllowedEntityIDs.ids) == 1
 }

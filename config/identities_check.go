@@ -81,7 +81,8 @@ func (p *identityParser) name(node, field *yaml.Node) string {
 	return name
 }
 
-// looksLikeID: names are logged, and ids are not.
+// looksLikeID reports whether a name looks like an id. Names are logged, and ids must
+// not be.
 func looksLikeID(text string) bool {
 	_, isID := ids.Parse(text)
 	return isID
@@ -144,7 +145,7 @@ func (p *identityParser) entities(i *Identity, fields map[string]*yaml.Node) {
 	}
 }
 
-// pair: an entity user belongs to one entity, wherever it is configured.
+// pair checks that an entity user has the same entity wherever it is configured.
 func (p *identityParser) pair(i *Identity, field *yaml.Node) {
 	if field == nil || i.EntityUserID == "" || !i.fixed() {
 		return
@@ -243,7 +244,7 @@ func (p *identityParser) listen(i *Identity, fields map[string]*yaml.Node) {
 	}
 }
 
-// alone: nobody else may listen there.
+// alone checks that no other listener has the address.
 func (p *identityParser) alone(at Listen, line int) {
 	for _, other := range p.listens {
 		if at.Overlaps(other.listen) {

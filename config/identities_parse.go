@@ -107,7 +107,7 @@ func (p *identityParser) document(text []byte) *yaml.Node {
 	return nil
 }
 
-// mapping returns the values by key. nil: it is no mapping.
+// mapping returns the values by key, or nil if the node is not a mapping.
 func (p *identityParser) mapping(node *yaml.Node, wanted string, keys ...string) map[string]*yaml.Node {
 	if node.Kind != yaml.MappingNode {
 		p.add(node.Line, wanted)
@@ -164,8 +164,9 @@ func bare(template string) string {
 	return parameter().ReplaceAllString(template, "{}")
 }
 
-// text reads a string. ok is false without one, and then the mistake is noted.
-// YAML takes a plain 2024-05-25 for a time, which is no reason to want quotes.
+// text reads a string. If there is none, it notes the mistake and ok is false. YAML
+// reads a plain 2024-05-25 as a time; that is accepted, because people should not
+// need quotes.
 func (p *identityParser) text(node *yaml.Node, wanted string) (string, bool) {
 	if node == nil {
 		return "", false

@@ -184,8 +184,8 @@ func AdminAddr() (Listen, error) {
 	return listen, nil
 }
 
-// buildSocketMode reads four octal digits. The owner may always read and write,
-// or the socket would be of no use to anybody but root.
+// buildSocketMode reads four octal digits. The owner may always read and write, or
+// only root could use the socket.
 func buildSocketMode(name, text string, wrong *mistakes) fs.FileMode {
 	mode, err := strconv.ParseUint(text, 8, 16)
 	if err != nil || len(text) != 4 || mode < 0o600 || mode > 0o777 {
@@ -203,7 +203,7 @@ func buildPeerUIDs(name, text string, wrong *mistakes) []uint32 {
 	var uids []uint32
 	for element := range strings.SplitSeq(text, ",") {
 		var uid number
-		// 4294967295 is (uid_t)-1, which is nobody's.
+		// 4294967295 is (uid_t)-1, which is not a user.
 		if uid.Decode(strings.Trim(element, " ")) != nil || uid >= 1<<32-1 {
 			wrong.refuse(name, "")
 			return nil

@@ -90,7 +90,7 @@ func (m *mistakes) err() error {
 	return &Error{Mistakes: m.found}
 }
 
-// position is where the table has the variable; unknown ones come last.
+// position returns the variable's place in the table; unknown ones come last.
 func position(name string) int {
 	for i, v := range variables {
 		if v.name == name {

@@ -12,8 +12,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
-// buildAuditLog wants a place where a file can be. A file in the root directory
-// is nobody's audit log, but a secret that begins with a slash looks like one.
+// buildAuditLog wants a place where a file can be. No one keeps an audit log in the
+// root directory, but a secret that begins with a slash looks like such a path.
 func buildAuditLog(path string, wrong *mistakes) string {
 	if path == "" {
 		return ""

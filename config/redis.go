@@ -27,8 +27,8 @@ type Redis struct {
 	RootCAs *x509.CertPool
 	// User is the one to log in as. Empty: the server's default user.
 	User string
-	// Timeout is how long a request that waits leaves the store to respond. Ten
-	// times that when none waits.
+	// Timeout limits an exchange with the store while a request waits; ten times as
+	// much otherwise.
 	Timeout time.Duration
 
 	scheme   string
@@ -171,7 +171,7 @@ func redisHosts(text, defaultPort string) (addresses []string, problem string) {
 	return addresses, ""
 }
 
-// dangers are what is to be said aloud of the store.
+// dangers returns the warnings about the store.
 func (r *Redis) dangers(clientSecret secret.String) (said []string) {
 	for _, address := range r.Addresses {
 		host, _, _ := net.SplitHostPort(address)

@@ -9,7 +9,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// spec is what envconfig fills. Its tags are the only list of variables:
+// spec is filled by envconfig. Its tags are the only list of variables:
 //
 //	envconfig  the whole name. The tag holds it with its prefix, and Process is
 //	           given none, because envconfig also reads the bare tag: with

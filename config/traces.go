@@ -10,8 +10,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// Traces is where spans go, and which. The OTEL_* variables are everybody's: they
-// are judged only if they concern this process.
+// Traces says which spans are exported, and where to. Other programs use the OTEL_*
+// variables too, so they are validated only if traces are on.
 type Traces struct {
 	// Endpoint is the whole URL.
 	Endpoint *url.URL
@@ -26,8 +26,8 @@ type Traces struct {
 	Attributes []Attribute
 	Sampler    string  // always_on, always_off, traceidratio, or one of them after parentbased_
 	Ratio      float64 // of traceidratio: 0 to 1
-	// QueueSize spans wait at most, BatchSize of them are sent at once, and after
-	// BatchDelay what is there.
+	// At most QueueSize spans wait. They are sent in batches of BatchSize, and a
+	// smaller batch after BatchDelay.
 	QueueSize, BatchSize int
 	BatchDelay           time.Duration
 }
@@ -81,7 +81,7 @@ func buildTraces(parsed *spec, wrong *mistakes) *Traces {
 
 func milliseconds(n number) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// ofTraces: what is set for traces alone wins.
+// ofTraces returns the value for traces alone, if it is set.
 func ofTraces(name, value, ownName, own string) (string, string) {
 	if own != "" {
 		return ownName, own
@@ -89,7 +89,8 @@ func ofTraces(name, value, ownName, own string) (string, string) {
 	return name, value
 }
 
-// buildEndpoint: the one of traces is the whole URL, the other a base.
+// buildEndpoint makes the collector's URL. The variable for traces holds the whole
+// URL, the other one a base.
 func buildEndpoint(parsed *spec, wrong *mistakes) *url.URL {
 	name, text := ofTraces(otlpEndpoint, parsed.OTLPEndpoint, otlpTracesEndpoint, parsed.OTLPTracesEndpoint)
 	at, err := url.Parse(text)

@@ -25,9 +25,9 @@ func checkNames(environment map[string]string, wrong *mistakes, warnings *[]stri
 
 func known(name string) bool { return position(name) < len(variables) }
 
-// serviceLink is what Kubernetes adds to the environment for a Service, here
-// one whose name begins with "monite": MONITE_PROXY_SERVICE_HOST,
-// MONITE_PROXY_SERVICE_PORT_HTTP, MONITE_PROXY_PORT_8080_TCP_ADDR and so on.
+// serviceLink matches variables that Kubernetes adds for a Service whose name begins
+// with "monite": MONITE_PROXY_SERVICE_HOST, MONITE_PROXY_SERVICE_PORT_HTTP,
+// MONITE_PROXY_PORT_8080_TCP_ADDR and so on.
 var serviceLink = pattern(`^MONITE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[A-Z0-9_]+)$`)
 
 // portLink is the one name of that family that a person could have meant as

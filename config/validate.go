@@ -80,7 +80,7 @@ func buildListeners(cfg *Config, parsed *spec, wrong *mistakes) {
 	cfg.SocketMode = buildSocketMode("MONITE_SOCKET_MODE", parsed.SocketMode, wrong)
 	cfg.AllowedPeerUIDs = buildPeerUIDs("MONITE_ALLOWED_PEER_UIDS", parsed.AllowedPeers, wrong)
 	if len(cfg.AllowedPeerUIDs) > 0 && dataOK && data.Network != "unix" {
-		// It would protect nothing: who connects to a port has no user.
+		// It would protect nothing: a connection to a port has no user.
 		wrong.refuse("MONITE_ALLOWED_PEER_UIDS", "MONITE_LISTEN_ADDR is not a unix socket")
 	}
 	buildVend(cfg, parsed, wrong)
@@ -141,7 +141,7 @@ func oneOf(name, text string, wrong *mistakes, accepted ...string) string {
 	return text
 }
 
-// shortToken is where a random token of letters and digits has 95 bits.
+// shortToken is the length at which a random token of letters and digits has 95 bits.
 const shortToken = 16
 
 // openness says of a listener that is not on loopback what still guards it: what

@@ -2,7 +2,7 @@ package proxy
 
 import "net/http"
 
-// hintUnknown follows the hint of every response whose outcome is unknown.
+// hintUnknown follows the hint if the outcome of this request is unknown.
 const hintUnknown = "Upstream may have acted on this request: read the resource before sending it again."
 
 // The problems, by status. Types are fixed by contract: apps branch on them.
@@ -97,7 +97,7 @@ var (
 		"http_request_denied"}
 	problemRepeat = problem{http.StatusConflict, "proxy_repeat_refused",
 		"The same write was sent before, and upstream may have executed it. This one was not sent.",
-		"If the earlier one was executed, there is nothing left to do. If not, send the request again with X-Monite-Proxy-Repeat: " +
+		"Read the resource. If the earlier write was executed, there is nothing left to do. If not, send the request again with X-Monite-Proxy-Repeat: " +
 			"followed by the earlier request id (error.earlier.request_id), or, if it has an Idempotency-Key, with a new key.",
 		"http_request_denied"}
 	problemRepeatInProgress = problem{http.StatusConflict, "proxy_repeat_refused",

@@ -11,8 +11,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-// forPeople reports whether a person reads the log: it is written for people, or
-// goes to a terminal where nobody has asked for JSON.
+// forPeople reports whether a person reads the log: it is in the console format, or
+// goes to a terminal and JSON was not asked for.
 func forPeople(cfg *config.Config, out io.Writer) bool {
 	if cfg.LogFormat == "console" {
 		return true

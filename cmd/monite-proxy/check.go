@@ -15,7 +15,7 @@ import (
 )
 
 // check validates the configuration as serve would. It opens nothing, but looks at
-// the places where serve would, and whether somebody is there already.
+// the places where serve would, and whether another program has them already.
 func check(stdout, stderr io.Writer) int {
 	cfg, err := config.Load()
 	if err != nil {

@@ -122,7 +122,7 @@ func choosePorts() {
 			_ = os.Setenv(name, value)
 		}
 	}
-	// Nobody else has to be told that we stop.
+	// No other process has to learn that we stop.
 	_ = os.Unsetenv("MONITE_SHUTDOWN_DELAY")
 }
 
@@ -189,8 +189,8 @@ func (s *sidecar) refusedForGood() bool {
 	return false
 }
 
-// childEnvironment is what the command gets: where the sidecar is, and nothing of
-// what the sidecar alone needs. The app token is the app's own.
+// childEnvironment returns the command's environment: it says where the sidecar is,
+// and leaves out what only the sidecar needs. The app token is the app's own.
 func childEnvironment(environment []string, s *sidecar) []string {
 	var kept []string
 	behindProxy := false
@@ -236,8 +236,8 @@ func isSidecarsOwn(name string) bool {
 	return strings.HasPrefix(name, "MONITE_") && strings.HasSuffix(name, "_FILE")
 }
 
-// address is where a program of this host reaches the endpoint, with the port that
-// port 0 became.
+// address returns the address at which a program on this host reaches the endpoint,
+// with the port chosen for port 0.
 func (e endpoint) address() string {
 	tcp, ok := e.listener.Addr().(*net.TCPAddr)
 	if !ok {
@@ -247,7 +247,7 @@ func (e endpoint) address() string {
 	return address
 }
 
-// baseURL is what apps are configured with.
+// baseURL returns the base URL for apps.
 func (s *sidecar) baseURL() string {
 	address := s.data.address()
 	if strings.HasPrefix(address, "unix:") {

@@ -27,7 +27,7 @@ type child struct {
 // terminal signals the foreground group, which must not hold us both: the command
 // would get the signal twice.
 func startChild(args, environment []string) (*child, error) {
-	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the command of who runs us
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the command comes from the user who runs us
 	cmd.Env = environment
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

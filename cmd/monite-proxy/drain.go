@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// idleGrace is how long a drain keeps connections open on which nothing is under
-	// way. An app may be sending its next request on one right now; its response
-	// says that the connection ends.
+	// idleGrace is the time for which a drain keeps idle connections open. An app may
+	// be sending its next request on one right now; its response says that the
+	// connection ends.
 	idleGrace = time.Second
-	// A token that is not handed out harms nobody, and the admin listener serves
-	// short responses only.
+	// Not handing out a token does no harm, and the admin listener serves only short
+	// responses.
 	vendGrace  = 2 * time.Second
 	adminGrace = time.Second
 )
@@ -66,7 +66,7 @@ func (s *sidecar) finishFollowing(ctx context.Context) bool {
 	return false
 }
 
-// lastLines is how long requests that are cut off get to write their audit lines.
+// lastLines is the time that cut-off requests get to write their audit lines.
 const lastLines = time.Second
 
 // cutOff ends every request at once. What became of a write that upstream may have
@@ -96,7 +96,7 @@ func (e endpoint) end(grace time.Duration) {
 type connCount struct {
 	mu   sync.Mutex // guards open and none
 	open int
-	none chan struct{} // closed when open falls to 0; nil if nobody waits
+	none chan struct{} // closed when open falls to 0; nil if no goroutine waits
 }
 
 // observe is a ConnState of net/http and of proxy/strict.

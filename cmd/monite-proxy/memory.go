@@ -29,7 +29,7 @@ func limitMemory() {
 // noMemoryLimit is the least that cgroup v1 says where there is no limit.
 const noMemoryLimit = 1 << 50
 
-// startGarbage is how long the garbage of the start is kept.
+// startGarbage is the time for which the garbage from start-up is kept.
 const startGarbage = 500 * time.Millisecond
 
 // giveBack returns to the system the memory that only the start needed, about a
@@ -43,10 +43,10 @@ func giveBack(ctx context.Context) {
 }
 
 const (
-	// trafficPause is how long there has been no request when the memory that requests
-	// needed is given back.
+	// trafficPause is the time without a request after which the memory that requests
+	// needed is returned.
 	trafficPause = 5 * time.Second
-	// worthCollecting is how many requests it takes to be worth it.
+	// worthCollecting is the number of requests that makes it worthwhile.
 	worthCollecting = 100
 )
 

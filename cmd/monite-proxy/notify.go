@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// readyPoll is how often readiness is checked for the service manager.
+// readyPoll is the interval at which readiness is checked for the service manager.
 const readyPoll = 50 * time.Millisecond
 
 // tellManager tells the service manager something, where it asked for that

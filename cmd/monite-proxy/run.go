@@ -37,8 +37,8 @@ func (s *sidecar) addresses() map[string][]string {
 // run is the life of the sidecar, from open listeners to the exit code.
 func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	s.sayHello()
-	// One failure is enough to stop, and run reads only the first. Whoever fails
-	// later must not wait for a reader: run waits for all of them.
+	// One failure is enough to stop, and run reads only the first. A server that
+	// fails later must not wait for a reader, because run waits for all servers.
 	failed := make(chan error, 1)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -66,7 +66,7 @@ func (s *sidecar) run(signals, hangups <-chan os.Signal) int {
 	running.Go(func() { giveBack(ctx) })
 
 	code := s.untilEnd(signals, failed)
-	go func() { // the one goroutine that nobody waits for: it ends the process
+	go func() { // the one goroutine that run does not wait for: it ends the process
 		<-signals
 		s.log.Warn().Msg("second signal: stopping at once")
 		s.hurried.Store(true)

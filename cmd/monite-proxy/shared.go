@@ -13,11 +13,12 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
-// shared is what this replica shares with others, and what it tells of that.
+// shared holds what this replica shares with others, and how it reports that.
 type shared struct {
 	store   *redisstore.Store // nil: nothing is shared
 	metrics *admin.Shared
-	// since is when the store went down, in ns since 1970; 0: it is not.
+	// since is the time at which the store went down, in ns since 1970; 0 if it is
+	// up.
 	downSince atomic.Int64
 	lastAlarm atomic.Int64 // when poison was last spoken of
 
@@ -60,8 +61,8 @@ func (s *sidecar) newShared(endpoint *tokenendpoint.Endpoint) {
 	}
 }
 
-// masterPort is the port of the server that the Sentinels name, which the
-// configuration does not. If they do not answer it is Redis' own. After a failover to
+// masterPort returns the port of the server that the Sentinels name, which is not in
+// the configuration; if they do not respond, Redis' default port. After a failover to
 // another port nothing is shared.
 func (s *sidecar) masterPort() []uint16 {
 	if s.cfg.Redis == nil || s.cfg.Redis.Master == "" {
@@ -82,7 +83,7 @@ func (s *sidecar) share(c *tokencache.Config) {
 func (s *sidecar) tokenAdopted(grant tokencache.Grant, age time.Duration) {
 	s.shared.adopted.Add(1)
 	s.shared.metrics.ObserveAdopted(grant)
-	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", age.Seconds()).Msg("token taken from the shared store")
+	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", seconds(age)).Msg("token taken from the shared store")
 }
 
 // storeEvent counts, and speaks of poison, at most once a minute.
@@ -113,7 +114,7 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 	switch now.State {
 	case "up":
 		if since := s.shared.downSince.Swap(0); since != 0 {
-			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared store responds again")
+			s.log.Info().Str("where", now.Where).Float64("down_s", seconds(time.Since(time.Unix(0, since)))).Msg("the shared store responds again")
 			return
 		}
 		s.log.Info().Str("where", now.Where).Msg("tokens are shared")
@@ -121,15 +122,15 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 		s.shared.downSince.CompareAndSwap(0, time.Now().UnixNano())
 		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared store does not respond: this replica mints its own tokens until it does")
 	case "aside":
-		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared store differ by more than 30 s: nothing is shared")
+		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", seconds(now.Offset)).Msg("the clocks of this host and of the shared store differ by more than 30 s: nothing is shared")
 	}
 }
 
-// sharedStatus is what /status and the metrics show of the store.
+// sharedStatus returns the store's state for /status and the metrics.
 func (s *sidecar) sharedStatus() admin.SharedStatus {
 	of := s.shared.store.Status()
 	status := admin.SharedStatus{
-		State: of.State, Where: of.Where, LastError: of.LastError, RetryIn: of.RetryIn.Seconds(), Offset: of.Offset.Seconds(),
+		State: of.State, Where: of.Where, LastError: of.LastError, RetryIn: seconds(of.RetryIn), Offset: of.Offset.Seconds(),
 		Adopted: s.shared.adopted.Load(), Told: s.shared.told.Load(), Questions: s.shared.questions.Load(),
 	}
 	if !of.Since.IsZero() {

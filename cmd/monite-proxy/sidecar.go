@@ -35,7 +35,7 @@ type sidecar struct {
 	audit    *logs.Audit
 	metrics  *admin.Metrics
 	history  *admin.History
-	grant    tokencache.Grant // of a request that names nobody
+	grant    tokencache.Grant // of a request that names no identity
 	upstream *upstream.Transport
 	pauses   pauses
 	rotation *tokenendpoint.Rotation
@@ -100,8 +100,8 @@ func appListeners(cfg *config.Config) int {
 // newTokens makes what mints: the credentials, the token endpoint and the cache.
 func (s *sidecar) newTokens() {
 	cfg := s.cfg
-	// One transport for all: the first request goes out on the connection of the first
-	// mint, and the mint for a new user finds one that is there. A warm grant and a
+	// One transport for all: the first request goes out on the connection of the
+	// first mint, and the mint for a new user finds an open one. A warm grant and a
 	// proof go besides the mints.
 	s.upstream = newTransport(cfg)
 	s.upstream.OnStaleAddresses = s.staleAddresses

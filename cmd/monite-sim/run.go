@@ -22,7 +22,7 @@ const (
 	exitUsage   = 2
 )
 
-// process is what main has from the operating system.
+// process holds what main gets from the operating system.
 type process struct {
 	args, env             []string
 	signals               <-chan os.Signal

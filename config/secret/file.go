@@ -11,8 +11,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
-// maxFile is how much of a file is looked at, in bytes. A larger one cannot
-// hold a secret.
+// maxFile limits how much of a file is read, in bytes. A larger one cannot hold a
+// secret.
 const maxFile = 64 << 10
 
 // FileError says why a file gave no secret. It never holds content.
@@ -107,8 +107,8 @@ func (f *File) read() (String, error) {
 	return New(text), nil
 }
 
-// trimLineBreak takes exactly one line break off the end: editors and echo add
-// one. More than one is somebody's mistake, which checkText reports.
+// trimLineBreak takes exactly one line break off the end: editors and echo add one.
+// More than one is a mistake, which checkText reports.
 func trimLineBreak(text string) string {
 	text, found := strings.CutSuffix(text, "\n")
 	if found {

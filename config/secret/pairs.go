@@ -14,8 +14,8 @@ type Pair struct {
 }
 
 // Pairs reads "name=value,name=value", as OTEL_EXPORTER_OTLP_HEADERS has it: spaces
-// around either do not count, and values are percent-encoded. ok is false if one
-// is no header field.
+// around either do not count, and values are percent-encoded. ok is false if one is
+// not a header field.
 func (s String) Pairs() (pairs []Pair, ok bool) {
 	for item := range strings.SplitSeq(s.Reveal(), ",") {
 		if strings.TrimSpace(item) == "" {

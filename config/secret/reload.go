@@ -1,6 +1,6 @@
 package secret
 
-// reading is what one read of a file gave.
+// reading is the result of one read of a file.
 type reading struct {
 	value String
 	err   error

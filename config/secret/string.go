@@ -45,8 +45,8 @@ func NewToken(text string) String {
 }
 
 // Reveal returns the text. It has five callers: the mint body in tokenendpoint, the
-// password and the sealed tokens of the shared store, the answer of the
-// vend listener in proxy, and the fields for the trace collector.
+// password and the sealed tokens of the shared store, the response of the vend
+// listener in proxy, and the fields for the trace collector.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""

@@ -6,8 +6,8 @@ import (
 )
 
 // Userinfo takes the user and the password out of a URL (RFC 3986 section 3.2.1).
-// rest is the URL without them, for everybody to read. ok is false if they are not
-// percent-encoded. net/url is not asked, because it refuses several hosts.
+// rest is the URL without them, safe to show. ok is false if they are not
+// percent-encoded. It does not use net/url, which refuses several hosts.
 func (s String) Userinfo() (rest, user string, password String, ok bool) {
 	rest = s.Reveal()
 	scheme, after, found := strings.Cut(rest, "://")

@@ -15,17 +15,16 @@ import (
 type Watcher struct {
 	// Files are the files to follow, each once. None: Run only waits.
 	Files []*File
-	// OnReload is told what a re-read brought, if it brought something: a
-	// change, a new failure, a recovery. Calls come in order, one at a time. It
-	// must be quick: the next round of reading waits for it.
-	// Nil: nobody is told.
+// OnReload is called when reading the files again brought a change, a new failure
+	// or a recovery. Calls come in order, one at a time. It must be quick: the next
+	// round of reading waits for it. Nil: changes are not reported.
 	OnReload func(Reload)
-	// PollEvery is how often the files are read again although nothing was
-	// seen, for mounts on which inotify stays silent. Default (zero) 30 s.
+	// PollEvery is the interval at which the files are read again even without an
+	// event, for mounts on which inotify stays silent. Default (zero) 30 s.
 	PollEvery time.Duration
-	// Settle is how long a directory must be quiet after an event before its
-	// files are read, so that a file is not read half written. A directory
-	// that never rests is read after 20 times this. Default (zero) 50 ms.
+	// Settle is the quiet time after an event before a directory's files are read, so
+	// that no file is read half written. A directory that never rests is read after
+	// 20 times this. Default (zero) 50 ms.
 	Settle time.Duration
 
 	newNotify func() (*fsnotify.Watcher, error) // tests; nil: fsnotify.NewWatcher
@@ -35,7 +34,7 @@ type Watcher struct {
 	watchFail string           // guarded by mu: likewise, of the watch
 }
 
-// Reload is what one re-read of all files brought.
+// Reload is the result of reading all files again.
 type Reload struct {
 	// Changed are the files that have a new value.
 	Changed []*File

@@ -1,9 +1,9 @@
 // Package watch tells when files may have changed.
 //
-// It watches the directories and not the files: Kubernetes changes a mounted
-// Secret or ConfigMap by renaming the symbolic link "..data" beside them, and
-// most editors rename a new file over the old one. Both leave a watch on the
-// file itself with an inode that nobody writes any more.
+// It watches the directories and not the files: Kubernetes changes a mounted Secret
+// or ConfigMap by renaming the symbolic link "..data" beside them, and most editors
+// rename a new file over the old one. Both leave a watch on the file itself with an
+// inode that no longer changes.
 package watch
 
 import (
@@ -29,12 +29,12 @@ type Files struct {
 	// directory that is gone), so that only the poll is left, and with nil when all
 	// can; again with every poll.
 	Trouble func(error)
-	// PollEvery is how often Check is called although nothing was seen, for mounts
-	// on which inotify stays silent. Default (zero) 30 s.
+	// PollEvery is the interval at which Check is called even without an event, for
+	// mounts on which inotify stays silent. Default (zero) 30 s.
 	PollEvery time.Duration
-	// Settle is how long a directory must be quiet after an event before Check is
-	// called, so that no file is read half written. A directory that never rests is
-	// looked at after 20 times this. Default (zero) 50 ms.
+	// Settle is the quiet time after an event before Check is called, so that no file
+	// is read half written. A directory that never rests is checked after 20 times
+	// this. Default (zero) 50 ms.
 	Settle time.Duration
 	// NewNotify makes the watcher; nil: fsnotify.NewWatcher.
 	NewNotify func() (*fsnotify.Watcher, error)

@@ -16,7 +16,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Tokens is what the admin listener asks of the token cache.
+// Tokens is the part of the token cache that the admin listener uses.
 type Tokens interface {
 	Status() []tokencache.Status
 	// Warmed reports whether the first token of the default grant was seen.
@@ -25,12 +25,12 @@ type Tokens interface {
 	Refresh()
 }
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	Tokens  Tokens
 	Health  *Health
 	Metrics *Metrics
-	// History is what /status and the page show of the past.
+	// History keeps the past for /status and the page.
 	History *History
 	// Settings is the configuration in effect, redacted, for /status and the page.
 	Settings []Setting
@@ -56,13 +56,15 @@ type Config struct {
 	Credentials func() CredentialsStatus
 	// Shared tells of the shared store. nil: there is none.
 	Shared func() SharedStatus
-	// Named tells of the identities file. nil, or a nil answer: there is none.
+	// Named returns the state of the identities file. It is nil, or returns nil, if
+	// there is none.
 	Named func() *NamedStatus
 	// Writes is the journal of writes. nil: nothing is remembered.
 	Writes Writes
-	// Followed is the number of writes that are read to their end for nobody.
+	// Followed returns the number of writes that are still read although their app
+	// has gone.
 	Followed func() int64
-	// Started is when the process started.
+	// Started is the time at which the process started.
 	Started time.Time
 }
 
@@ -130,8 +132,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.router.ServeHTTP(w, r)
 }
 
-// hostAllowed: kubelet and Prometheus come by the pod's IP address, a page that
-// reached us by DNS rebinding always comes by a name.
+// hostAllowed reports whether a request may use this Host. Kubelet and Prometheus use
+// the pod's IP address; a page that reached us by DNS rebinding always uses a name.
 func (h *Handler) hostAllowed(host string) bool {
 	name, ok := target.HostName(host)
 	if !ok {

@@ -7,7 +7,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type CredentialsStatus struct {
 	Summary string `json:"summary"`
 	Live    string `json:"live_client_hash"`
-	// Rotated is when the live pair took the place of another; empty if it is the
+	// Rotated is the time at which the live pair replaced another; empty if it is the
 	// first.
 	Rotated string `json:"rotated_at,omitempty"`
 	// NewPair is none, proving, refused or unproven; what follows is of the new pair.

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Health answers the probes. All it looks at is inside this process.
+// Health serves the probes. All it looks at is inside this process.
 type Health struct {
 	Tokens Tokens
 	// Listening is set once the data listener is open.
@@ -16,7 +16,7 @@ type Health struct {
 	Draining atomic.Bool
 }
 
-// check is one line of a verbose answer. An empty problem is good news.
+// check is one line of a verbose response. An empty problem is good news.
 type check struct{ name, problem string }
 
 func (h *Health) checks(withDraining bool) []check {
@@ -67,7 +67,7 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) { answer(w, r, h.
 // startup turns good once and stays so: a startupProbe runs until then only.
 func (h *Health) startup(w http.ResponseWriter, r *http.Request) { answer(w, r, h.checks(false)) }
 
-// answer is in the form that kube-apiserver's health endpoints use.
+// answer uses the format of kube-apiserver's health endpoints.
 func answer(w http.ResponseWriter, r *http.Request, checks []check) {
 	status, verdict := http.StatusOK, "ok"
 	var lines strings.Builder

@@ -40,7 +40,7 @@ type History struct {
 	trouble trouble
 }
 
-// trouble is what upstream was in when it was last asked. The zero value: none.
+// trouble describes how the last requests to upstream failed. The zero value: none.
 type trouble struct {
 	since, last time.Time
 	requests    int64
@@ -220,12 +220,12 @@ func (h *History) lastMints() (all []minted, seen int) {
 	return all, h.mintsGot
 }
 
-// Traffic is what happened in the last five minutes, or since the start.
+// Traffic sums up the last five minutes, or the time since the start.
 type Traffic struct {
 	Window    float64 `json:"window_seconds"`
 	Requests  uint64  `json:"requests"`
 	PerSecond float64 `json:"requests_per_second"`
-	// ErrorRate is the share of 5xx and cut-off answers, from 0 to 1.
+	// ErrorRate is the share of 5xx and cut-off responses, from 0 to 1.
 	ErrorRate float64 `json:"error_rate"`
 	// P50 and P95 of the whole duration, exact to a tenth. 0 without a request.
 	P50   float64        `json:"p50_seconds"`
@@ -233,7 +233,7 @@ type Traffic struct {
 	Slots []TrafficCount `json:"slots"`
 }
 
-// TrafficCount is what one slot of five seconds counted, the oldest first.
+// TrafficCount has the counts of one slot of five seconds.
 type TrafficCount struct {
 	Requests uint32 `json:"requests"`
 	Errors   uint32 `json:"errors"`

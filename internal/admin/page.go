@@ -43,7 +43,7 @@ func render(name string, s *Status) []byte {
 
 const (
 	// maxViewers bounds the open event streams: each renders the page once a second.
-	// The oldest makes room: its browser comes back if anybody still looks at it.
+	// The oldest makes room: its browser reconnects if the page is still open.
 	maxViewers = 8
 	// viewerTimeout ends a stream whose reader does not read.
 	viewerTimeout = 5 * time.Second
@@ -77,9 +77,9 @@ func (p *page) show(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// secure: nothing inline, nothing from elsewhere, in nobody's frame. The
-// referrer is for our own origin, because a form without one sends the Origin
-// "null".
+// secure sets the headers that allow nothing inline, nothing from elsewhere, and no
+// frame around the page. The referrer is for our own origin, because a form without
+// one sends the Origin "null".
 func secure(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "+
 		"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -236,8 +236,8 @@ func rfc3339(at time.Time) string { return at.Format(time.RFC3339) }
 // more work than the proxy's own.
 const shownIdentities = 60
 
-// shown are the identities that somebody may want to see: the default, those
-// with trouble, then those that were used last.
+// shown returns the identities worth showing: the default, those with trouble, then
+// those used last.
 func shown(all []GrantStatus) []GrantStatus {
 	all = slices.Clone(all)
 	first := func(one GrantStatus) int { return interest(one.Default, one.LastError != nil) }
@@ -253,7 +253,7 @@ func shown(all []GrantStatus) []GrantStatus {
 // barWidth is the width of a token's bar in its own units.
 const barWidth = 1000
 
-// tokenBarShape is where the bar of a token is filled and marked.
+// tokenBarShape says how far a token's bar is filled, and where it is marked.
 type tokenBarShape struct{ Past, Refresh int }
 
 // tokenBar is nil without a token.

@@ -9,7 +9,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
-// labelSet is what decides which series a request counts in.
+// labelSet decides in which series a request counts.
 type labelSet struct {
 	route, method, origin string
 	status                int

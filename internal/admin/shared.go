@@ -14,7 +14,7 @@ type SharedStatus struct {
 	// exchange.
 	State string `json:"state"`
 	Where string `json:"where"`
-	// Since is when the state began; empty if it is unknown.
+	// Since is the time at which the state began; empty if unknown.
 	Since     string  `json:"since,omitempty"`
 	LastError string  `json:"last_error,omitempty"`
 	RetryIn   float64 `json:"retry_in_seconds,omitempty"`
@@ -67,7 +67,7 @@ func (m *Metrics) NewShared(status func() SharedStatus) *Shared {
 	return s
 }
 
-// ObserveAnswer counts one question by its answer.
+// ObserveAnswer counts one query by its result.
 func (s *Shared) ObserveAnswer(answer string) { s.questions.WithLabelValues(answer).Inc() }
 
 // ObserveTold counts one token given to the store.

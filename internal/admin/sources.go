@@ -17,8 +17,9 @@ type Sources struct {
 	DroppedLines, DroppedAuditLines func() int64
 	// RefusedPeers are connections that were closed because of their user.
 	RefusedPeers func() int64
-	// RateLimitRemaining is how many requests Monite said last are left to the client
-	// id; ok is false if it has not said. Nil: the metric is left out.
+	// RateLimitRemaining returns the number of requests that the client id has left,
+	// as Monite last reported; ok is false if it has not. Nil: the metric is left
+	// out.
 	RateLimitRemaining func() (n int64, ok bool)
 	// MadeAhead are the connections to upstream that were made before a request needed
 	// one, those of them that a request then used, and those that ended unused.

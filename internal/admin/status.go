@@ -33,12 +33,14 @@ type Status struct {
 	InFlight   int64               `json:"in_flight_requests"`
 	Traffic    Traffic             `json:"traffic"`
 	Identities []GrantStatus       `json:"identities"` // at most 1,000: see listed
-	// IdentitiesTotal is how many there are. Truncated: the list has not all of them.
+	// IdentitiesTotal is the number of all cached grants. Truncated: the list has not
+	// all of them.
 	IdentitiesTotal     int  `json:"identities_total"`
 	IdentitiesTruncated bool `json:"identities_truncated"`
 
 	// UnknownWrites are writes that upstream may have executed, the latest first, at
-	// most 1,000 of UnknownWritesTotal. They stay until somebody knows, or they are old.
+	// most 1,000 of UnknownWritesTotal. They stay until the outcome is known, or
+	// until they are old.
 	UnknownWrites      []WriteStatus `json:"unknown_writes"`
 	UnknownWritesTotal int           `json:"unknown_writes_total"`
 	// FollowedWrites are read to their end although no app waits for them.
@@ -51,7 +53,7 @@ type Status struct {
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// UpstreamTrouble is left out while upstream responds.
 	UpstreamTrouble *UpstreamTrouble `json:"upstream_trouble,omitempty"`
-	// Credentials are left out where nobody tells of them.
+	// Credentials are left out if the configuration has no source for them.
 	Credentials *CredentialsStatus `json:"credentials,omitempty"`
 	// Shared is left out without a store that replicas share.
 	Shared *SharedStatus `json:"shared,omitempty"`
@@ -90,7 +92,8 @@ type GrantStatus struct {
 	RefreshIn float64 `json:"refresh_in_seconds"`
 	Idle      float64 `json:"idle_seconds"`
 	Mints     int64   `json:"mints"`
-	// From is where the token came from: mint, or shared if another replica minted it.
+	// From says where the token came from: mint, or shared if another replica minted
+	// it.
 	From     string `json:"from,omitempty"`
 	Failures int64  `json:"failures"`
 	// LastMint is nil if it is not among the last 50 of all.
@@ -221,8 +224,8 @@ const defaultIdentity = "default"
 // have 35 MB, and to hash their users once a second would be work.
 const listedIdentities = 1000
 
-// listed are the grants that somebody may want to see: the default, those with
-// trouble, then those that were used last. If they are few, all, as they come.
+// listed returns the grants worth showing: the default, those with trouble, then
+// those used last. If they are few, all, as they come.
 func listed(all []tokencache.Status, standard tokencache.Grant) []tokencache.Status {
 	if len(all) <= listedIdentities {
 		return all

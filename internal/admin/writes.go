@@ -11,7 +11,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
-// Writes is what the admin listener asks of the journal of writes.
+// Writes is the part of the journal of writes that the admin listener uses.
 type Writes interface {
 	// Unknown lists writes of unknown outcome, the latest first, at most limit.
 	Unknown(limit int) []writes.Record

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// Server is what the data listener shows to apps, and which of their certificates
-// it believes. The files are looked at with each handshake, so that renewed ones
-// are used without a restart and without closing a connection. If the client CA
-// file disappears, client certificates are still required.
+// Server holds the certificate that the data listener shows to apps, and the CAs
+// whose certificates it accepts from them. The files are looked at with each
+// handshake, so that renewed ones are used without a restart and without closing a
+// connection. If the client CA file disappears, client certificates are still
+// required.
 type Server struct {
 	pair
 	clientCA File // without a path: apps show no certificate
@@ -85,7 +86,7 @@ func (s *Server) Config(report func(error)) *tls.Config {
 // current returns the configuration for a handshake of now.
 func (s *Server) current(report func(error)) *tls.Config {
 	last := s.last.Load()
-	if !s.reading.TryLock() { // somebody looks already: no crowd waits for the disk
+	if !s.reading.TryLock() { // another handshake reads already: no crowd waits for the disk
 		return last.config
 	}
 	files, problems := s.load(last)

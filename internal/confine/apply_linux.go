@@ -93,7 +93,7 @@ func version() (int, error) {
 		return 0, fmt.Errorf("%w: this kernel has no Landlock", ErrUnsupported)
 	case unix.EOPNOTSUPP:
 		return 0, fmt.Errorf("%w: Landlock was not switched on when this kernel started", ErrUnsupported)
-	default: // EPERM, mostly: a seccomp profile
+	default: // EPERM, usually from a seccomp profile
 		return 0, fmt.Errorf("%w: Landlock is forbidden here: %w", ErrUnsupported, errno)
 	}
 }
@@ -124,7 +124,7 @@ func handledBy(abi int) unix.LandlockRulesetAttr {
 func allowPath(ruleset int, path string, rights uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil // who cannot reach it needs no right to it
+		return nil // a process that cannot reach it needs no right to it
 	}
 	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
@@ -151,7 +151,7 @@ func allowPath(ruleset int, path string, rights uint64) error {
 	}
 	var where unix.Statfs_t
 	// A rule belongs to an inode. Those of /proc are made anew when the kernel has
-	// dropped one that nobody holds, and the rule would be lost.
+	// dropped one that is not open, and the rule would be lost.
 	keep = unix.Fstatfs(fd, &where) == nil && where.Type == unix.PROC_SUPER_MAGIC
 	return nil
 }

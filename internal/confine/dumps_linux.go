@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoDumps keeps the memory of the process to itself: no core file, and nobody
-// but root may trace it or read its /proc/PID/mem and /proc/PID/environ.
+// NoDumps keeps the memory of the process to itself: no core file, and only root may
+// trace it or read its /proc/PID/mem and /proc/PID/environ.
 //
-// Both are needed: the limit alone does not stop a core that is piped into a
-// program, as systemd-coredump has it, and a process may be made to be dumpable
-// again by nobody but itself.
+// Both are needed: the limit alone does not stop a core that is piped into a program,
+// as systemd-coredump has it, and only the process itself can make itself dumpable
+// again.
 func NoDumps() error {
 	return errors.Join(
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0),

@@ -1,4 +1,4 @@
 package confine
 
-// NoDumps: who writes dumps here asks no process.
+// NoDumps does nothing: Windows' dumps do not ask the process.
 func NoDumps() error { return nil }

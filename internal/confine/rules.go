@@ -2,8 +2,8 @@ package confine
 
 import "errors"
 
-// Rules are what a confined process may still do. What does not exist when
-// Apply is called is left out.
+// Rules say what a confined process may still do. Paths that do not exist when Apply
+// is called are left out.
 type Rules struct {
 	// Read are files, and directories with all beneath, that may be read. A file
 	// that is replaced by another one needs its directory here: a rule belongs to
@@ -20,12 +20,12 @@ type Rules struct {
 	Ports []uint16
 }
 
-// InForce is what Apply achieved.
+// InForce says what Apply achieved.
 type InForce struct {
 	ABI   int  // of Landlock; 1 and more
 	Ports bool // from ABI 4 on, which is Linux 6.7
 }
 
-// ErrUnsupported: this kernel, this container or this build cannot confine. The
-// process is as it was.
+// ErrUnsupported means that this kernel, this container or this build cannot confine.
+// The process is unchanged.
 var ErrUnsupported = errors.New("confinement is not available")

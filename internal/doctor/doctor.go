@@ -21,14 +21,14 @@ const (
 	mostIdentities = 20
 )
 
-// Config is what an examination needs of the command.
+// Config holds what the command provides for an examination.
 type Config struct {
 	Settings *config.Config
 	Version  string
 	// Transport is a transport of its own, as the sidecar would make it. Examine
 	// shortens its timeouts and closes its idle connections.
 	Transport *upstream.Transport
-	// Store is what the configuration says replicas share. Nil: nothing.
+	// Store is the shared store of the configuration. Nil: nothing.
 	Store *redisstore.Store
 	// LocalTLS returns what an app needs to call the data listener, and whether the
 	// listener asks apps for a certificate. Nil: the listener speaks plain HTTP.
@@ -93,6 +93,7 @@ func (e *examination) run(ctx context.Context) Report {
 	e.checkClock()
 	e.checkIdentities(ctx)
 	e.checkShared(ctx)
+	e.checkWrites()
 	e.checkCollector(ctx)
 	e.checkSidecar(ctx)
 	return e.report

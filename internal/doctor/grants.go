@@ -19,7 +19,7 @@ type actor struct {
 	user     string
 	entity   string // sent where the app names none
 	allowed  config.AllowList
-	standard bool // requests that name nobody act like this
+	standard bool // requests that name no identity act like this
 }
 
 func (a actor) name() string {
@@ -198,10 +198,10 @@ func roleName(body []byte) string {
 	return fmt.Sprintf("%q with permissions for %d kinds of objects", name[:min(len(name), 60)], len(role.Permissions.Objects))
 }
 
-// usualCall is what most apps begin with. It wants an entity.
+// usualCall is the first call of most apps. It wants an entity.
 const usualCall = "/v1/payables?limit=1"
 
-// checkCall sends what an app would send that names nobody.
+// checkCall sends the request of an app that names no identity.
 func (e *examination) checkCall(ctx context.Context, partner secret.String) finding {
 	cfg := e.cfg
 	grant, token := tokencache.Grant{Type: tokencache.ClientCredentials}, partner

@@ -22,11 +22,11 @@ const (
 )
 
 const (
-	// mostServers is how many name servers Go's resolver asks.
+	// mostServers is the number of name servers that Go's resolver asks.
 	mostServers = 3
 	// serverPatience is for one query, which is sent a second time in the middle of it.
 	serverPatience = 2 * time.Second
-	// ednsBytes is what Go's resolver says in EDNS0 that it takes.
+	// ednsBytes is the message size that Go's resolver announces in EDNS0.
 	ednsBytes = 1232
 )
 
@@ -43,7 +43,7 @@ const (
 	silent    = "silent"
 )
 
-// serverCheck is how one name server dealt with the queries for a host.
+// serverCheck is the result of querying one name server for a host.
 type serverCheck struct {
 	address string // host and port
 	a, aaaa string
@@ -63,7 +63,7 @@ func (s serverCheck) silent() bool { return s.a == silent && s.aaaa == silent }
 
 func (s serverCheck) works() bool { return s.a == found || s.aaaa == found }
 
-// wantsPlain reports whether EDNS0 alone is what this server cannot deal with.
+// wantsPlain reports whether the server fails only because of EDNS0.
 func (s serverCheck) wantsPlain() bool { return s.a == formError && s.plain == found }
 
 // nameServers returns the servers of a resolv.conf as Go's resolver reads it.
@@ -145,7 +145,7 @@ func ask(ctx context.Context, patience time.Duration, address, host string, kind
 		for {
 			n, err := conn.Read(buffer)
 			if err != nil && !isTimeout(err) {
-				return unreached // ICMP says that nobody is there
+				return unreached // ICMP says that nothing listens there
 			}
 			if err != nil {
 				break

@@ -67,7 +67,8 @@ func lookup(ctx context.Context, host string) ([]string, error) {
 	return addresses, err
 }
 
-// otherFamily is how long the addresses of one family wait for those of the other.
+// otherFamily is the time for which the addresses of one family wait for those of the
+// other.
 const otherFamily = time.Second
 
 func lookupBoth(ctx context.Context, host string) (addresses []string, err error) {

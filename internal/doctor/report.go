@@ -26,7 +26,7 @@ type finding struct {
 	Took   float64 `json:"took_seconds"`
 }
 
-// Report is the result of all steps; as JSON it is what -json prints.
+// Report is the result of all steps; -json prints it as JSON.
 type Report struct {
 	Version     string `json:"version"`
 	Environment string `json:"environment,omitempty"`

@@ -13,7 +13,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
 
-// aclLine is what a user of the store needs, and no more.
+// aclLine lists the rights that a user of the store needs, and no more.
 const aclLine = "~monite-proxy:* resetchannels -@all +ping +select +evalsha +eval +time +getrange +get +set +del +pttl +pexpire +incr"
 
 const (
@@ -22,7 +22,7 @@ const (
 )
 
 // checkShared tries the store as a replica would. Apps are served without it, so its
-// problems come last, and they are problems because somebody has configured it.
+// problems come last, and they are problems because it was configured.
 func (e *examination) checkShared(ctx context.Context) {
 	if e.Store == nil {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// accepting is what a Server gets: the connections of one socket, until Stop or
-// Pause, and then those that were waiting.
+// accepting gives a Server the connections of one socket: until Stop or Pause, and
+// then those that were waiting.
 type accepting struct {
 	net.Listener
 	of *Listener

@@ -16,8 +16,8 @@ const firstInherited = 3
 // maxInherited limits the number of sockets that LISTEN_FDS may name.
 const maxInherited = 64
 
-// handedOver holds the sockets that the service manager has opened for us and
-// that nobody has taken yet.
+// handedOver holds the sockets that the service manager has opened for us and that
+// are not taken yet.
 var handedOver = sync.OnceValues(func() (map[string]net.Listener, error) {
 	sockets := map[string]net.Listener{}
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
@@ -52,9 +52,9 @@ func takeInherited(network, address string) (net.Listener, error) {
 	return nil, err
 }
 
-// Unclaimed returns an error if the service manager has opened a socket that no
-// Open has taken. Nobody would answer there, and the configuration alone says
-// where the sidecar listens. It is called once every listener is open.
+// Unclaimed returns an error if the service manager has opened a socket that no Open
+// has taken. Nothing would respond there, and the configuration alone says where the
+// sidecar listens. It is called once every listener is open.
 func Unclaimed() error {
 	sockets, err := handedOver()
 	for name := range sockets {

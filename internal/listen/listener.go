@@ -156,9 +156,10 @@ func (l *Listener) Serve(server Server) error {
 	return first
 }
 
-// Stop accepts the connections in the kernel's queue and closes. When it
-// returns, Accept has returned all of them, and the address is free again. It
-// waits for Serve, also for one that is about to be called: a Listener that nobody serves is ended by Close.
+// Stop accepts the connections in the kernel's queue and closes. When it returns,
+// Accept has returned all of them, and the address is free again. It waits for Serve,
+// also for one that is about to be called: a Listener that is not served is ended by
+// Close.
 func (l *Listener) Stop() {
 	var handshakes bool
 	for _, one := range l.opened {

@@ -10,8 +10,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-// freePorts is how often another port is tried for port 0 of localhost, whose ::1
-// may be taken where 127.0.0.1 is free.
+// freePorts limits the tries to find a port for port 0 of localhost, whose ::1 may be
+// taken where 127.0.0.1 is free.
 const freePorts = 20
 
 // openPorts opens the TCP sockets of an address: one, or for localhost that of ::1

@@ -22,14 +22,15 @@ type Shares struct {
 	Upstream int
 }
 
-// SharesOf divides the descriptors of the process. inFlight requests may be under
-// way at once; appListeners is how many listeners for apps there are.
+// SharesOf divides the descriptors of the process. inFlight requests may be under way
+// at once; appListeners is the number of listeners for apps.
 func SharesOf(inFlight, appListeners int) Shares {
 	return sharesOf(descriptors(), inFlight, appListeners)
 }
 
-// sharesOf: with 256 descriptors and one listener, 64 stay for files, mints, name
-// lookups and the traces, 16 for admin, 16 for vend, 64 for upstream and 96 for apps.
+// sharesOf divides descriptors. Of 256, with one listener, 64 stay for files, mints,
+// name lookups and the traces, 16 for admin, 16 for vend, 64 for upstream and 96 for
+// apps.
 func sharesOf(all, inFlight, appListeners int) Shares {
 	s := Shares{
 		App:   max(maxConns, inFlight+inFlight/4),

@@ -18,8 +18,8 @@ type socketFile struct {
 	made fs.FileInfo
 }
 
-// listenSocket makes a unix socket that has its permissions from the first
-// moment. It replaces only a socket of this user on which nobody listens.
+// listenSocket makes a unix socket that has its permissions from the first moment. It
+// replaces only a socket of this user on which no process listens.
 func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, error) {
 	if err := removeStaleSocket(path); err != nil {
 		return nil, nil, err
@@ -45,7 +45,7 @@ func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, err
 // remove removes the socket, and nothing that has taken its place.
 func (s *socketFile) remove() { _ = removeOnly(s.path, s.made) }
 
-// removeStaleSocket removes a socket of this user on which nobody listens.
+// removeStaleSocket removes a socket of this user on which no process listens.
 func removeStaleSocket(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +64,8 @@ func removeStaleSocket(path string) error {
 	if err == nil {
 		_ = conn.Close()
 	}
-	// Only a refusal says that nobody listens. A full queue gives another error.
+	// Only a refusal proves that no process listens. A full queue gives another
+	// error.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("listen unix %s: another process listens there", path)
 	}
@@ -94,8 +95,8 @@ func removeOnly(path string, info fs.FileInfo) error {
 func (l *Listener) Mode() fs.FileMode { return l.options.Mode }
 
 // SetMode changes who may connect to a unix socket. A TCP listener has no mode. It
-// changes the socket that Open made and nothing that has taken its place: a
-// symbolic link there would lead chmod to a file of somebody else's choice.
+// changes the socket that Open made and nothing that has taken its place: a symbolic
+// link there would lead chmod to a file that another user chose.
 func (l *Listener) SetMode(mode fs.FileMode) error {
 	if l.at.Network != "unix" {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-// Audit is where the audit lines go: to the log, or to MONITE_AUDIT_LOG. They do
-// not depend on the level of the log.
+// Audit takes the audit lines to the log, or to MONITE_AUDIT_LOG. They do not depend
+// on the level of the log.
 type Audit struct {
 	Log zerolog.Logger
 

@@ -26,8 +26,8 @@ func openAuditFile(path string, never ...string) (*auditFile, error) {
 
 // reopen follows a rotation. If it fails, the old file stays in use.
 func (a *auditFile) reopen() error {
-	// Without O_NONBLOCK, opening a pipe that nobody reads would never return.
-	// A link at that name could lead into any file that this user may write to.
+	// Without O_NONBLOCK, opening a pipe without a reader would never return. A link
+	// at that name could lead into any file that this user may write to.
 	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|noFollow, 0o600)
 	if err != nil {
 		if info, lerr := os.Lstat(a.path); lerr == nil && info.Mode().Type() == fs.ModeSymlink {
@@ -50,7 +50,7 @@ func (a *auditFile) reopen() error {
 }
 
 // check looks at the file that was opened, before anything is written to it. A
-// device, such as /dev/null, belongs to nobody.
+// device, such as /dev/null, may belong to any user.
 func (a *auditFile) check(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {

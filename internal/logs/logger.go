@@ -23,7 +23,7 @@ func New(cfg *config.Config, out io.Writer) (zerolog.Logger, error) {
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
 }
 
-// console writes no colours: a log is no place for terminal escapes.
+// console writes no colours: terminal escapes do not belong in a log.
 func console(out io.Writer) io.Writer {
 	return zerolog.ConsoleWriter{Out: out, NoColor: true, TimeFormat: "15:04:05.000"}
 }

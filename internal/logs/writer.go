@@ -15,8 +15,8 @@ const (
 	maxPendingLog = 512 << 10
 	// muchLog ends the pause between two writes early.
 	muchLog = 64 << 10
-	// logPause is how long lines are gathered after a write. The first line after
-	// a quiet time goes out at once.
+	// logPause is the time for which lines are gathered after a write. The first line
+	// after a quiet time goes out at once.
 	logPause = 50 * time.Millisecond
 	// lastFlush bounds the wait for the reader at the end of the process.
 	lastFlush = 500 * time.Millisecond

@@ -8,9 +8,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/listen"
 )
 
-// generation is what a connection of a listener was accepted for. A reload that
-// changes it gives the listener another server, whose connections the policy knows
-// by another key. Those of the old server are refused from then on and closed:
+// generation says for which identity and mode a listener's connections are accepted.
+// A reload that changes it gives the listener another server, whose connections the
+// policy knows by another key. Those of the old server are refused from then on and
+// closed:
 //
 //	an app connects while the listener is a viewer's; a reload makes it an
 //	approver's; the app sends its next request on the connection it has
@@ -33,9 +34,9 @@ func (k *Keeper) newEndpoint(on *listen.Listener, of config.Identity) *endpoint 
 	return &endpoint{generation: generationOf(of), listener: on, server: k.NewServer(key), at: of.Listen, key: key}
 }
 
-// narrow makes the endpoints whose generation changes, by address. Nobody whom the
-// new mode keeps out can connect when it returns; whom it lets in comes later
-// (widen). It changes all sockets or none.
+// narrow makes the endpoints whose generation changes, by address. When it returns,
+// users that the new mode keeps out cannot connect. Users that it lets in are
+// admitted later (widen). It changes all sockets or none.
 func (k *Keeper) narrow(named *config.Identities) (map[string]*endpoint, error) {
 	next := map[string]*endpoint{}
 	var undos []func()
@@ -72,7 +73,7 @@ func (k *Keeper) pause(next map[string]*endpoint) {
 // widen lets in whom the new mode lets in, once the policy is the new one.
 func (k *Keeper) widen(next map[string]*endpoint) {
 	for _, e := range next {
-		if err := e.listener.SetMode(e.mode); err != nil { // narrow has changed it a moment ago
+		if err := e.listener.SetMode(e.mode); err != nil { // narrow has just changed it
 			k.Log.Error().Err(err).Str("socket", e.at.Address).Msg("the socket keeps the narrower mode")
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 )
 
-// Config is what a Keeper is made of. All fields are required.
+// Config configures a Keeper. All fields are required.
 type Config struct {
 	Settings *config.Config
 	Log      zerolog.Logger
@@ -155,7 +155,7 @@ func (k *Keeper) Shutdown(ctx context.Context) bool {
 			late.Store(true)
 		}
 	})
-	for _, e := range k.endpoints { // closed: they do not change any more
+	for _, e := range k.endpoints { // closed once they no longer change
 		ending.Go(func() {
 			if e.server.Shutdown(ctx) != nil {
 				late.Store(true)

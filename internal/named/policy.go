@@ -6,8 +6,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Policy is what the configuration and the identities allow at the start. named may
-// be nil.
+// Policy returns what the configuration and the identities allow at the start. named
+// may be nil.
 func Policy(cfg *config.Config, named *config.Identities) identity.Policy {
 	return policy(cfg, named, keyOf)
 }
@@ -43,7 +43,7 @@ func defaultGrant(cfg *config.Config) tokencache.Grant {
 	return grant
 }
 
-// keyOf is how the policy names a listener at the start: by its address, or empty
+// keyOf returns the policy's name for a listener at the start: its address, or empty
 // without one.
 func keyOf(at config.Listen) string {
 	if at.Network == "" {

@@ -16,8 +16,8 @@ func (k *Keeper) Count() int {
 	return 0
 }
 
-// Status is what /status shows of the named identities; nil without any. It does
-// not wait for a reload that is under way.
+// Status returns the named identities' part of /status; nil without any. It does not
+// wait for a reload that is under way.
 func (k *Keeper) Status() *admin.NamedStatus {
 	named := k.shown.Load()
 	if named == nil {

@@ -65,8 +65,8 @@ func ParseRule(text string) (Rule, error) {
 	return Rule{method, target}, nil
 }
 
-// mask is the methods that the rule means. HEAD asks what GET asks: who speaks
-// of GET means both.
+// mask is the methods that the rule means. A rule for GET includes HEAD, which asks
+// for the same.
 func (r Rule) mask() uint8 {
 	switch r.method {
 	case everything:

@@ -11,10 +11,10 @@ type Rules struct {
 }
 
 // Compile makes Rules of an allow and a deny list. Deny wins. A nil allow list
-// permits everything; one that is there refuses what it does not name.
+// permits everything. Any other refuses what it does not name.
 //
-// A rule with a resource allows the published paths under it, and denies those
-// and the unpublished ones: what nobody has described is not allowed by the way.
+// A rule with a resource allows the published paths under it, and denies those and
+// the unpublished ones: a path that is not published is not allowed as a side effect.
 func Compile(allow, deny []Rule) *Rules {
 	permitted := func(speaks func(Rule) bool) uint8 {
 		mask := uint8(1<<len(methods) - 1)
@@ -46,12 +46,12 @@ func Compile(allow, deny []Rule) *Rules {
 	return rules
 }
 
-// Permits reports whether the rules let a request pass. route is what Find says
-// of path. What is not plain is permitted only if it is so in every reading that
-// an upstream might give it. One that may be meant for a published path need not
-// be allowed as other as well, but a rule that denies other denies it: to an
-// upstream that reads it to the letter it is. A slash at the end is no other
-// letter, because upstream answers it with a redirect.
+// Permits reports whether the rules let a request pass. route is Find's result for
+// path. What is not plain is permitted only if it is so in every reading that an
+// upstream might give it. One that may be meant for a published path need not be
+// allowed as other as well, but a rule that denies other denies it: to an upstream
+// that reads it to the letter it is. A trailing slash does not count as another
+// spelling, because upstream redirects it.
 func (r *Rules) Permits(method, path string, route int) bool {
 	mask := uint8(0)
 	switch {
@@ -81,8 +81,8 @@ func (r *Rules) Permits(method, path string, route int) bool {
 	return mask&bit(method) != 0
 }
 
-// unpublished: whatever stands in the place of the version, a resource that is
-// denied stays so.
+// unpublished looks a path up that is not published. A denied resource stays denied,
+// whatever stands in the place of the version.
 func (r *Rules) unpublished(path string) uint8 {
 	mask := r.other
 	if len(r.denied) == 0 {

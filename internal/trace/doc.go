@@ -23,7 +23,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// Config is what Traces are made of.
+// Config configures Traces.
 type Config struct {
 	// Endpoint is the collector's whole URL.
 	Endpoint *url.URL
@@ -34,8 +34,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Timeout of one export. Above 0.
 	Timeout time.Duration
-	// QueueSize spans wait at most. BatchSize of them are sent at once, and after
-	// BatchDelay those that are there. All above 0.
+	// At most QueueSize spans wait. They are sent in batches of BatchSize, and a
+	// smaller batch after BatchDelay. All above 0.
 	QueueSize, BatchSize int
 	BatchDelay           time.Duration
 	// ServiceName, Version and Attributes describe this process; the latter are

@@ -13,7 +13,7 @@ import (
 // flushTimeout bounds what the end of the process may wait for the collector.
 const flushTimeout = 2 * time.Second
 
-// sayEvery is how often at most a collector in trouble is mentioned.
+// sayEvery is the least time between two log lines about a collector in trouble.
 const sayEvery = time.Minute
 
 // queue is between requests and the collector. The SDK has one too, which does not
@@ -55,7 +55,7 @@ func (q *queue) OnEnd(span sdk.ReadOnlySpan) {
 // OnStart implements sdk.SpanProcessor.
 func (q *queue) OnStart(context.Context, sdk.ReadWriteSpan) {}
 
-// Shutdown implements sdk.SpanProcessor: the end of run is what counts.
+// Shutdown implements sdk.SpanProcessor: the end of run decides.
 func (q *queue) Shutdown(context.Context) error { return nil }
 
 // ForceFlush implements sdk.SpanProcessor.
@@ -76,8 +76,7 @@ func (q *queue) run(ctx context.Context) error {
 	}
 }
 
-// next collects a batch: a full one, or what is there after the delay, or at the
-// end.
+// next collects a batch: a full one, or a smaller one after the delay or at the end.
 func (q *queue) next(ctx context.Context) (batch []sdk.ReadOnlySpan) {
 	timer := time.NewTimer(q.delay)
 	defer timer.Stop()
@@ -100,7 +99,7 @@ func (q *queue) next(ctx context.Context) (batch []sdk.ReadOnlySpan) {
 	return batch
 }
 
-// rest is what can be had without waiting.
+// rest returns the spans that can be taken without waiting.
 func (q *queue) rest(most int) (batch []sdk.ReadOnlySpan) {
 	for len(batch) < most {
 		select {

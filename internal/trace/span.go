@@ -76,7 +76,7 @@ func (s *span) End(r *proxy.Record) {
 	}
 	name := r.ErrorName()
 	s.given("error.type", name)
-	// To a server its own refusal of a bad request is no error.
+	// For a server, refusing a bad request is not an error.
 	if r.Status >= http.StatusInternalServerError || r.Aborted {
 		s.otel.SetStatus(codes.Error, "")
 	}

@@ -74,12 +74,12 @@ func sampler(c Config) sdk.Sampler {
 // Run exports until ctx ends, and then what is left, for up to flushTimeout.
 func (t *Traces) Run(ctx context.Context) error { return t.queue.run(ctx) }
 
-// Dropped is how many spans nobody will see: there was no room, or the collector
-// did not take them.
+// Dropped returns the number of spans that were lost: there was no room, or the
+// collector did not take them.
 func (t *Traces) Dropped() int64 { return t.queue.dropped.Load() + t.queue.rejected() }
 
-// parent reads the app's trace context. One that is there twice is none (Trace
-// Context section 3.2.1 lets a list of them be no traceparent).
+// parent reads the app's trace context. A repeated one counts as none (Trace Context
+// section 3.2.1: a list of them is not a traceparent).
 func parent(from proxy.SpanStart) context.Context {
 	ctx := context.Background()
 	if len(from.Traceparent) != 1 {

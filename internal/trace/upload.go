@@ -44,7 +44,7 @@ func newUpload(c Config) *upload {
 	}
 	return &upload{config: c, client: &http.Client{
 		Transport: transport,
-		// The fields for the collector are nobody else's.
+		// The fields are for the collector alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

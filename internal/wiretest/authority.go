@@ -21,7 +21,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority is one that nobody trusts yet.
+// NewAuthority makes an authority that is not trusted yet.
 func NewAuthority() *Authority {
 	signed := SelfSigned(func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: "Test Authority", Organization: []string{"Test Authority"}}
@@ -90,7 +90,7 @@ func certPEM(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// must: what it is used for fails if the test is wrong, and never otherwise.
+// must panics on an error that only a wrong test can cause.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

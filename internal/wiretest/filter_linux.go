@@ -23,7 +23,7 @@ var (
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 	}
-	// DropLarge drops what a path with a small MTU would, and tells nobody.
+	// DropLarge silently drops what a path with a small MTU would.
 	DropLarge = Filter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_LEN},
 		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: 1400, Jt: 1, Jf: 0},

@@ -38,7 +38,7 @@ func (s *Script) Left() int {
 	return s.said.Len()
 }
 
-// Written is what was written so far.
+// Written returns what was written so far.
 func (s *Script) Written() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,8 +30,8 @@ type Names struct {
 // nameServers counts them, so that each has an address of its own.
 var nameServers atomic.Int64
 
-// NewNames knows a name, at an IPv4 address. It skips the test where nobody may
-// listen on port 53.
+// NewNames knows a name, at an IPv4 address. It skips the test if port 53 is not
+// available.
 func NewNames(t testing.TB, name, address string) *Names {
 	t.Helper()
 	n := &Names{name: name + ".", asked: map[dnsmessage.Type]int{}}
@@ -101,7 +101,7 @@ func (n *Names) now() string {
 	return n.trouble
 }
 
-// Trouble is what happens from now on: nothing (""), silent, slow (two seconds),
+// Trouble sets what happens from now on: nothing (""), silent, slow (two seconds),
 // lossy (every other query), NXDOMAIN, SERVFAIL, FORMERR (to EDNS), truncated (but
 // over TCP), AAAA silent, or search silent (below corp.test).
 func (n *Names) Trouble(trouble string) {

@@ -84,7 +84,8 @@ func Listen(t testing.TB, config *tls.Config, script func(*Peer)) *Origin {
 	return o
 }
 
-// Answering is the script of a good upstream: every request gets text.
+// Answering is the script of a good upstream, which responds to every request with
+// text.
 func Answering(text string) func(*Peer) {
 	return func(p *Peer) {
 		for {

@@ -128,8 +128,8 @@ func (l *Relay) pass() {
 	}
 }
 
-// Part breaks the link so that nobody is told: what comes is not passed on.
-// With a filter segments of the front are not even acknowledged.
+// Part breaks the link silently: what comes is not passed on. With a filter segments
+// of the front are not even acknowledged.
 func (l *Relay) Part(filter Filter) (filtered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,8 +192,8 @@ func (l *Relay) Cut() {
 	time.Sleep(Delivery)
 }
 
-// Delivery is how long the kernel of a busy machine may take to show a FIN or RST
-// to the other end. A request that leaves before is lost, and nobody can know.
+// Delivery is the time that a busy kernel may take to show a FIN or RST to the other
+// end. A request that is sent before that is lost unnoticed.
 const Delivery = 100 * time.Millisecond
 
 // ResetOnClose has Close send an RST, on a connection that has one.

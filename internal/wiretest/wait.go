@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what should happen at once.
+// Patience is the time for which a test waits for what should happen at once.
 const Patience = 15 * time.Second
 
 // ManyAtOnce lets more of the tests that call t.Parallel run at once than there

@@ -11,13 +11,14 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin"
 )
 
-// View is what the tables are for. The zero value: a file, without limits.
+// View describes the terminal that the tables are for. The zero value: a file,
+// without limits.
 type View struct {
 	Width, Height int  // of the terminal, in characters and lines; 0: no limit
 	Colour        bool // by the sequences of ANSI terminals
 }
 
-// shownRequests is how many of the last requests a file gets.
+// shownRequests is the number of requests in a table that does not go to a terminal.
 const shownRequests = 10
 
 // wide is from where on a line has room for what can be looked up elsewhere.
@@ -241,7 +242,7 @@ func UnknownWrites(text string, _ View) (string, error) {
 		row(w.At.UTC().Format("2006-01-02 15:04:05"), TermSafe(w.Method), TermSafe(w.Route), status, key, TermSafe(w.RequestID))
 	}
 	_ = table.Flush()
-	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. To let the app send one again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
+	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. If a write was not executed, let the app send it again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
 	return strings.TrimRight(out.String(), "\n"), nil
 }
 
