@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// plan is how much is measured.
+// plan says how much is measured.
 type plan struct {
 	Rounds   int           // of throughput and bodies
 	Latency  int           // rounds of open-loop load

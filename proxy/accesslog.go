@@ -53,7 +53,7 @@ func (c *call) end() {
 		return
 	}
 	if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		// Not a fault: it is how a cut-off response stays visible to the app.
+		// Not a fault: the panic makes a cut-off response visible to the app.
 		c.tell()
 		panic(http.ErrAbortHandler)
 	}
@@ -69,7 +69,8 @@ func (c *call) end() {
 	c.tell()
 }
 
-// tell says to everybody who wants to know how the request ended.
+// tell reports how the request ended to the log, the metrics, the history and the
+// trace.
 func (c *call) tell() {
 	c.record.Duration = time.Since(c.record.Start)
 	if c.span != nil {
@@ -110,7 +111,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func level(record *Record) zerolog.Level {
 	switch {
 	case record.Status == statusClientGone && record.Outcome == Unknown && record.Method != http.MethodGet && record.Method != http.MethodHead:
-		return zerolog.WarnLevel // somebody may have to find out what became of it
+		return zerolog.WarnLevel // a person may have to find out how it ended
 	case record.Status == statusClientGone:
 		return zerolog.DebugLevel
 	case record.Status >= 500 && record.Origin == OriginProxy:

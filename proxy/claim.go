@@ -90,7 +90,7 @@ func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 	return w, nil
 }
 
-// note keeps what is told of the decision.
+// note keeps the decision for the log.
 func (c *call) note(w *writes.Write, d *writes.Decision) {
 	record := &c.record
 	record.Waited = d.Waited
@@ -159,8 +159,8 @@ func (c *call) settle() {
 	claim.Delivered(false)
 }
 
-// settleFailed ends the claim of a write that got no response, before the app is
-// told. If the write was sent whole, it is followed to its end instead.
+// settleFailed ends the claim of a write that got no response, before the app gets
+// its error. If the write was sent whole, it is followed to its end instead.
 func (c *call) settleFailed(f *failed, rest *upstream.Rest) {
 	claim := c.claim
 	c.claim = nil
@@ -178,7 +178,7 @@ func (c *call) settleFailed(f *failed, rest *upstream.Rest) {
 	}
 }
 
-// statusVerdict is what upstream's status tells of a write.
+// statusVerdict says what upstream's status means for a write.
 type statusVerdict int
 
 const (
@@ -187,7 +187,9 @@ const (
 	doubtful
 )
 
-// verdictOn judges a status. What a gateway says tells nothing of what is behind it.
+// verdictOn judges a status. What a gateway says (502, 504, 520 to 530) tells nothing of
+// what is behind it, and a server that fails (500, 507) may have done half of it. So a
+// 5xx is in doubt unless it says that the request was not acted on.
 func verdictOn(status int) statusVerdict {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusTooManyRequests, status == http.StatusNotImplemented, status == http.StatusServiceUnavailable,
@@ -199,8 +201,8 @@ func verdictOn(status int) statusVerdict {
 	return executed
 }
 
-// settleHead is told of the head of upstream's response to a write, before the app
-// can see it. It returns the body to read from then on.
+// settleHead takes the head of upstream's response to a write, before the app can see
+// it. It returns the body to read from then on.
 func (c *call) settleHead(response *http.Response) {
 	verdict := verdictOn(response.StatusCode)
 	if c.tokenRefused {
@@ -229,9 +231,9 @@ func (c *call) settleHead(response *http.Response) {
 	c.claim = nil
 }
 
-// settleBody ends the claim when upstream's response has been read, or the app
-// could not be written to (writeErr, nil if all is well). It reports whether the
-// rest of the body is read by somebody else.
+// settleBody ends the claim when upstream's response has been read, or the app could
+// not be written to (writeErr, nil if all is well). It reports whether another
+// goroutine reads the rest of the body.
 func (c *call) settleBody(response *http.Response, failed bool) (followed bool) {
 	claim, copied := c.claim, c.copied
 	if claim == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	// Origin is upstream's scheme and host: the only place that is ever called.
 	Origin *url.URL
@@ -64,7 +64,7 @@ type Config struct {
 	// SharedPace asks in how long all replicas together may send the next request. An
 	// error lets it go. nil: each replica paces its own.
 	SharedPace func(context.Context) (time.Duration, error)
-	// Explain answers X-Monite-Proxy-Explain: not in production.
+	// Explain allows X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Journal remembers writes, so that none is repeated by accident. nil: none is
 	// remembered, and none is followed.
@@ -180,8 +180,8 @@ func (c *call) locate() {
 	c.routed.RoutePatterns = c.room.patterns[:0]
 }
 
-// routed is what the router sees of a path: as much as decides. With a wildcard in
-// the pattern chi would keep the rest of the path, six allocations per request.
+// routed returns the part of a path that the router needs. With a wildcard in the
+// pattern chi would keep the rest of the path, six allocations per request.
 func routed(path string) string {
 	if strings.HasPrefix(path, forwarded) && path != tokenPath {
 		return forwarded

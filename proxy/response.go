@@ -101,9 +101,9 @@ func keptHere(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")
 }
 
-// guardFromCaches says what upstream left unsaid. To upstream the Authorization
-// field says that the response is somebody's (RFC 9111 section 3.5); the app's
-// request has none, and a cache on its side would have no reason to hold back.
+// guardFromCaches says what upstream left unsaid. For upstream the Authorization
+// field makes the response private (RFC 9111 section 3.5). The app's request has
+// none, so a cache on its side would have no reason to hold back.
 func guardFromCaches(header http.Header) {
 	if _, ok := header["Cache-Control"]; !ok {
 		header["Cache-Control"] = noStore

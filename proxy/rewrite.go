@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
-// usualFields is what a map holds before it grows out of its first group. Most
-// requests have no more.
+// usualFields is the number of keys that a map holds before it outgrows its first
+// group. Most requests have no more.
 const usualFields = 8
 
 // rewrite makes the Out request. It cannot fail: what could go wrong was

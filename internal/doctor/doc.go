@@ -12,6 +12,7 @@
 //     grants.go: each entity user with the entity that it is sent with, and the call
 //     of an app that names nobody; read.go: the reads that try a token
 //   - shared.go: the shared store, if there is one, and the collector of traces
+//   - writes.go: what keeps a write from being executed twice, and which ones are open
 //   - local.go: the running sidecar on this host, called as an app would call it;
 //     listener.go: why it does not respond; places.go: where none runs, whether one
 //     could start

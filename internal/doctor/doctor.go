@@ -21,7 +21,7 @@ const (
 	mostIdentities = 20
 )
 
-// Config is what the command provides for an examination.
+// Config holds what the command provides for an examination.
 type Config struct {
 	Settings *config.Config
 	Version  string
@@ -93,6 +93,7 @@ func (e *examination) run(ctx context.Context) Report {
 	e.checkClock()
 	e.checkIdentities(ctx)
 	e.checkShared(ctx)
+	e.checkWrites()
 	e.checkCollector(ctx)
 	e.checkSidecar(ctx)
 	return e.report

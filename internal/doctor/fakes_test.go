@@ -112,6 +112,8 @@ type runningSidecar struct {
 	noAdmin  bool
 	// adminStranger: another program has the admin port.
 	adminStranger bool
+	unknown       int // writes
+	metrics       string
 	probes        []string // request ids of what was refused
 }
 
@@ -175,6 +177,10 @@ func (r *runningSidecar) serveAdmin(w http.ResponseWriter, in *http.Request, cfg
 		_, _ = io.WriteString(w, "[+] configuration ok\nok\n")
 		return
 	}
+	if in.URL.Path == "/metrics" {
+		_, _ = io.WriteString(w, r.metrics)
+		return
+	}
 	var all []map[string]string
 	for _, setting := range cfg.Redacted() {
 		value := setting.Value
@@ -183,7 +189,7 @@ func (r *runningSidecar) serveAdmin(w http.ResponseWriter, in *http.Request, cfg
 		}
 		all = append(all, map[string]string{"name": setting.Name, "value": value})
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"configuration": all})
+	_ = json.NewEncoder(w).Encode(map[string]any{"configuration": all, "unknown_writes_total": r.unknown})
 }
 
 func identitiesFile(t *testing.T, text string) string {

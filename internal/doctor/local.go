@@ -47,6 +47,7 @@ func (e *examination) checkSidecar(ctx context.Context) {
 	if e.last().Result != fine {
 		return
 	}
+	e.aside(ctx, "open writes", e.checkOpenWrites)
 	e.aside(ctx, "settings", e.checkSettings)
 	if e.last().Result != problem && reached {
 		e.aside(ctx, "app", e.callAsApp)
@@ -86,11 +87,12 @@ func (e *examination) checkReadiness(ctx context.Context) finding {
 	return f
 }
 
-// decisive are the variables that decide where calls go and as whom they act.
+// decisive are the variables that decide where calls go, as whom they act, and whether
+// a repeated write is sent.
 var decisive = []string{
 	"MONITE_ENVIRONMENT", "MONITE_API_URL", "MONITE_API_VERSION", "MONITE_CA_FILE", "MONITE_PROXY_FROM_ENV", "MONITE_GRANT_TYPE", "MONITE_ENTITY_USER_ID",
 	"MONITE_ENTITY_ID", "MONITE_ALLOWED_ENTITY_IDS", "MONITE_ALLOWED_ENTITY_USER_IDS", "MONITE_IDENTITIES_FILE", "MONITE_READ_ONLY",
-	"MONITE_APP_TOKEN", "MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS",
+	"MONITE_APP_TOKEN", "MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS", "MONITE_REPEAT_GUARD", "MONITE_IDEMPOTENCY_TTL",
 }
 
 // checkSettings compares the configuration of the running sidecar with that of

@@ -258,7 +258,17 @@ func TestDoctorAdvisesWhereNothingIsWrong(t *testing.T) {
 		"explicit partner":          {patient{environment: acts(baker, bakery, "MONITE_GRANT_TYPE", "client_credentials")}, "requests act as the partner"},
 		"mint slower than the hold": {patient{environment: set("MONITE_HOLD_TIMEOUT", "1ms"), wrap: onToken(slowly)}, "raise MONITE_HOLD_TIMEOUT"},
 		"collector that is away":    {patient{environment: set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")}, "the collector at 127.0.0.1:1 cannot be reached"},
-		"who acts":                  {patient{environment: acts(baker, bakery)}, "acts as the entity user b5e1c0de-..., for the entity b5e1c0de-..."},
+		"guard that is off":         {patient{environment: set("MONITE_REPEAT_GUARD", "0")}, "have the app send an Idempotency-Key"},
+		"guard and keys off": {patient{environment: set("MONITE_REPEAT_GUARD", "0", "MONITE_IDEMPOTENCY_TTL", "0")},
+			"remove MONITE_REPEAT_GUARD and MONITE_IDEMPOTENCY_TTL"},
+		"guard that is short":   {patient{environment: set("MONITE_REPEAT_GUARD", "5s")}, "MONITE_REPEAT_GUARD is 5s"},
+		"keys off":              {patient{environment: set("MONITE_IDEMPOTENCY_TTL", "0")}, "MONITE_IDEMPOTENCY_TTL is 0"},
+		"writes are remembered": {patient{}, "not repeated for 10m0s, an Idempotency-Key is known for 24h0m0s; kept in this sidecar's memory"},
+		"open writes":           {patient{running: &runningSidecar{unknown: 3}}, "monite-proxy status -unknown"},
+		"forgotten writes": {patient{running: &runningSidecar{metrics: "# TYPE\nmonite_proxy_write_records_dropped_total 12\n"}},
+			"had to forget early: 12"},
+		"no open writes": {patient{running: &runningSidecar{}}, "has none of unknown outcome"},
+		"who acts":       {patient{environment: acts(baker, bakery)}, "acts as the entity user b5e1c0de-..., for the entity b5e1c0de-..."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := c.p.admit(t)

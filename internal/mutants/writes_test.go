@@ -76,6 +76,9 @@ var writeMutants = []mutant{
 	{"unknown writes are forgotten first",
 		[]edit{{"proxy/writes/memory.go", "	for ; class < classes; class += 2 {\n", "	for class = classes - 2; class >= 0; class -= 2 {\n"}},
 		"proxy/writes", []string{"TestUnknownRecordsAreForgottenLast"}},
+	{"a closed connection is believed",
+		[]edit{{"proxy/writes/journal.go", "now.Claim == found.Claim && !now.Delivered", "now.Claim == found.Claim && !ok"}},
+		"proxy/writes", []string{"TestConnectionThatEndsWhileItIsAskedIsBelieved"}},
 	{"unknown writes take all the room",
 		[]edit{{"proxy/writes/memory.go", "int64(m.maxRecords-m.maxRecords/10)", "int64(m.maxRecords)"}},
 		"proxy/writes", []string{"TestFloodOfUnknownWritesLeavesRoomForOthers"}},
@@ -104,6 +107,15 @@ var writeMutants = []mutant{
 	{"a panic frees the write",
 		[]edit{{"proxy/claim.go", "	if !c.record.Sent {\n		claim.Release()\n		return\n	}\n", "	claim.Release()\n"}},
 		"proxy", []string{"TestPanicLeavesTheWriteUnknown"}},
+	{"what one replica lets go of, the others hold",
+		[]edit{{"proxy/writes/journal.go", "mine.State == Unknown || found.State == LetGo\n", "mine.State == Unknown\n"}},
+		"proxy/writes", []string{"TestWhatOneReplicaLetsGoOfIsFreeAtAll"}},
+	{"a store that has lost a record frees the write",
+		[]edit{{"proxy/writes/journal.go", "	if err != nil || !ok || !more {\n", "	if err != nil || ok && !more {\n"}},
+		"proxy/writes", []string{"TestLostRecordFreesNothingThatIsRemembered"}},
+	{"to Go's own listener a reset is an end in order",
+		[]edit{{"proxy/std.go", "	case broken, !ourEnd && socket.Gone(c):\n		return false\n", "	case broken, !ourEnd && socket.Gone(c):\n		return true\n"}},
+		"proxy", []string{"TestStdServerTellsWhetherTheAppHasTheResponse"}},
 }
 
 // Each line is there, and each test exists.

@@ -162,7 +162,8 @@ func (h *history) app(it *thing) {
 		h.mu.Unlock()
 		repeatOf = ""
 		ctx, cancel := context.WithTimeout(h.t.Context(), time.Duration(1+h.draw(90_000))*time.Millisecond)
-		d := h.replicas[h.draw(len(h.replicas))].Begin(ctx, w)
+		at := h.replicas[h.draw(len(h.replicas))]
+		d := at.Begin(ctx, w)
 		learned := false
 		if h.judge(it, w, &d); d.Verdict == Send {
 			learned = h.send(ctx, it, d.Claim)
@@ -173,6 +174,8 @@ func (h *history) app(it *thing) {
 			learned = h.deliver(ctx, it, d.Claim)
 		} else if d.Verdict == Refuse && h.draw(4) == 0 { // somebody has looked
 			repeatOf = d.Earlier.RequestID
+		} else if d.Verdict == Refuse && h.draw(6) == 0 {
+			h.letGo(it, at, d.Earlier.RequestID)
 		}
 		cancel()
 		if learned {
@@ -188,6 +191,18 @@ func (h *history) app(it *thing) {
 			h.mu.Unlock()
 		}
 	}
+}
+
+// letGo has the replica that refused a repeat forget the earlier write: then each
+// replica sends it.
+func (h *history) letGo(it *thing, at *Journal, id string) {
+	h.mu.Lock()
+	if it.state == "unknown" && it.id == id || it.state != "pending" && h.wasDown { // of what the store has heard last
+		h.say("%s is let go", id)
+		it.state, it.at = "free", time.Now()
+	}
+	h.mu.Unlock()
+	at.Forget(id)
 }
 
 // judge holds a verdict to the reference.
@@ -211,6 +226,8 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 			if !old {
 				it.onPurpose++
 			}
+		case "free":
+			it.onPurpose++
 		case "undelivered":
 			right = old
 		case "delivered":
@@ -229,7 +246,7 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 		}
 	case Refuse:
 		// What the store could not be told has lapsed, and is unknown to it.
-		right = it.state == "unknown" || h.wasDown
+		right = it.state == "unknown" || it.state == "free" && it.at.Equal(time.Now()) || h.wasDown
 	case InProgress:
 		right = it.state == "pending" || it.at.Equal(time.Now()) || h.wasDown
 	case Gone:

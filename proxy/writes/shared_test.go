@@ -114,6 +114,76 @@ func TestOverrideWithoutTheStoreChangesNothing(t *testing.T) {
 	})
 }
 
+// Each of two replicas has a way to let go, and each remembers the write.
+func TestWhatOneReplicaLetsGoOfIsFreeAtAll(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		lets func(*testing.T, *Journal)
+	}{
+		{"forget", func(t *testing.T, j *Journal) {
+			if !j.Forget("first") {
+				t.Error("it does not know the write")
+			}
+		}},
+		{"read", func(_ *testing.T, j *Journal) {
+			r := payment("read").Request
+			r.Target = resource
+			j.Read(&r, time.Now())
+		}},
+	} {
+		for _, w := range []*Write{payment("first"), keyed("first", "k")} {
+			for i := range 2 {
+				synctest.Test(t, func(t *testing.T) {
+					_, a, b := replicas(t)
+					sent(t, a, w).Unknown(0)
+					again := *w
+					again.RequestID = "again"
+					is(t, b, &again, Refuse)
+					is(t, a, &again, Refuse)
+					time.Sleep(readAfter)
+					by, other := a, b
+					if i == 1 {
+						by, other = b, a
+					}
+					tt.lets(t, by)
+					c := sent(t, other, &again)
+					is(t, by, &again, InProgress)
+					c.Unknown(0)
+					is(t, by, &again, Refuse)
+				})
+			}
+		}
+	}
+}
+
+// A key that was let go of may name another request, and a write that was not sent
+// then leaves it free.
+func TestKeyThatWasLetGoOfIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := replicas(t)
+		sent(t, a, keyed("first", "k")).Unknown(0)
+		is(t, b, keyed("again", "k"), Refuse)
+		a.Forget("first")
+		other := keyed("other", "k")
+		other.Target = resource
+		sent(t, b, other).Release()
+		sent(t, b, keyed("again", "k")).Release()
+		sent(t, a, other).Release()
+	})
+}
+
+// A store that has lost what it had is not news: what a replica remembers holds.
+func TestLostRecordFreesNothingThatIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, a, b := replicas(t)
+		sent(t, a, payment("first")).Unknown(0)
+		is(t, b, payment("again"), Refuse)
+		clear(store.records)
+		is(t, a, payment("again"), Refuse)
+		is(t, b, payment("again"), Refuse)
+	})
+}
+
 func TestOneAtATimeAcrossReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := replicas(t)

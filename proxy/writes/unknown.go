@@ -7,8 +7,8 @@ import (
 
 // held is one record of a Memory.
 type held struct {
-	name  Name
-	claim ID
+	name   Name
+	record Record
 }
 
 // adopt puts found, a record of another process, in the place of the claim mine,
@@ -49,13 +49,13 @@ func (m *Memory) told(resource Name, begun time.Time) (told []held) {
 	m.expire()
 	for _, e := range m.reads[resource] {
 		if begun.Sub(e.at) >= readAfter && e.refused.Before(begun) {
-			told = append(told, held{e.name, e.record.Claim})
+			told = append(told, held{e.name, e.record})
 		}
 	}
 	return told
 }
 
-// Stats is what is in a Memory now.
+// Stats sums up a Memory.
 type Stats struct {
 	Records, Unknown, Bytes int
 	Pushed                  Pushed
@@ -90,7 +90,7 @@ func (m *Memory) of(requestID string) (found []held) {
 	defer m.mu.Unlock()
 	for _, e := range m.records {
 		if e.record.RequestID == requestID && e.place != nil {
-			found = append(found, held{e.name, e.record.Claim})
+			found = append(found, held{e.name, e.record})
 		}
 	}
 	return found

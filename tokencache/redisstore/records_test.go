@@ -151,6 +151,7 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 		{"answered", func(r *writes.Record) { r.State = writes.Answered }, writes.Record{State: writes.Answered}},
 		{"delivered", func(r *writes.Record) { r.State, r.Delivered = writes.Answered, true }, writes.Record{State: writes.Answered, Delivered: true}},
 		{"unknown", func(r *writes.Record) { r.State = writes.Unknown }, writes.Record{State: writes.Unknown}},
+		{"let go", func(r *writes.Record) { r.State = writes.LetGo }, writes.Record{State: writes.LetGo}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMemory()
