@@ -112,8 +112,14 @@ fleet: ## FLEET replicas (10000) that share tokens, in a bubble, beside as many 
 	FLEET=$${FLEET:-10000} DIFFERENTIAL_CALLS=$${DIFFERENTIAL_CALLS:-100000} MODEL=$${MODEL:-full} NAMES=$${NAMES:-1000000} \
 	  go test -count=1 -v -timeout 60m -run 'TestFleet|TestMemoryDoes|TestModel|TestNoTwoGrants' ./tokencache/redisstore
 
+.PHONY: test-valkey
+test-valkey: ## the tests of what replicas share with valkey-server in the place of redis-server
+	REDIS_SERVER=valkey-server go test -count=1 ./tokencache/redisstore
+	REDIS_SERVER=valkey-server go test -count=1 \
+	  -run '^Test(Replica|Holder|NothingSecret|Store|LeastRights|Sentinel|Cluster|RotationThrough|FleetChaos|SharedStore|WriteOfAKilled|KeyedWrite)' ./e2e
+
 .PHONY: fleet-chaos
-fleet-chaos: ## 30 sidecars on one Redis that is killed, stopped, flushed and poisoned, for FLEET_CHAOS minutes (20)
+fleet-chaos: ## 30 sidecars on a Redis with Sentinels that is killed, stopped, flushed, poisoned and failed over, for FLEET_CHAOS minutes (20)
 	FLEET_CHAOS=$${FLEET_CHAOS:-20} go test -count=1 -v -timeout 0 -run 'TestFleetChaos' ./e2e
 
 .PHONY: pairs

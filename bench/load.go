@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -18,7 +20,7 @@ import (
 	"time"
 )
 
-// wrk runs the closed-loop client and returns how many answers were 200.
+// wrk runs the closed-loop client and returns the number of responses with 200.
 func wrk(port, connections int, duration time.Duration) (requests int, took time.Duration, cpu time.Duration, err error) {
 	began := time.Now()
 	seconds := max(1, int(duration.Round(time.Second)/time.Second))
@@ -49,7 +51,7 @@ func dialClient(port int, direct bool) (*client, error) {
 	var err error
 	address := fmt.Sprint("127.0.0.1:", port)
 	if direct {
-		// The certificate was made a moment ago, by ourselves.
+		// The certificate was just made, by ourselves.
 		conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
 	} else {
 		conn, err = net.Dial("tcp", address)
@@ -94,9 +96,9 @@ func (c *client) readAnswer() error {
 	return nil
 }
 
-// openLoop sends at a rate, by Poisson arrivals, whether earlier ones have been
-// answered or not. A latency counts from the moment at which a request should
-// have left: what waits for a free connection waits on the clock.
+// openLoop sends at a rate, by Poisson arrivals, whether earlier ones have a response
+// or not. A latency counts from the moment at which a request should have left: what
+// waits for a free connection waits on the clock.
 func openLoop(port int, direct bool, rate int, duration time.Duration) (latencies []time.Duration, err error) {
 	const connections = 64
 	request := requestText(direct)

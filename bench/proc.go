@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -128,7 +130,7 @@ func (p *process) rss() float64 {
 	return float64(pages*os.Getpagesize()) / (1 << 20)
 }
 
-// busy is how long all processors have worked since the start of the machine.
+// busy returns the time that all processors have worked since the machine started.
 func busy() time.Duration {
 	text, _ := os.ReadFile("/proc/stat")
 	line, _, _ := bytes.Cut(text, []byte("\n"))

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -53,8 +55,8 @@ func (b *bench) table() string {
 	return t.String()
 }
 
-// tellRun says where, when and with what was measured; of an earlier run nobody
-// knows.
+// tellRun says where, when and with what was measured; of an earlier run that is not
+// known.
 func (b *bench) tellRun(t *strings.Builder) {
 	if b.began.IsZero() {
 		return

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -34,7 +36,7 @@ type sample struct {
 	Figure    string
 	Round     int
 	Value     float64
-	// Foreign is how many cores were busy with something else meanwhile.
+	// Foreign is the number of cores that were busy with something else meanwhile.
 	Foreign float64
 }
 
@@ -287,8 +289,8 @@ func (b *bench) systemCalls() error {
 	return nil
 }
 
-// quiet is how many cores may be busy with something else before a sample is
-// dropped.
+// quiet is the number of cores that may be busy with something else before a sample
+// is dropped.
 const quiet = 0.2
 
 // median is of the quiet samples, or of all if none was.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -14,8 +16,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serveStock is what everybody writes: ReverseProxy with a tuned Transport,
-// behind chi, with one log line per request.
+// serveStock is the usual proxy: ReverseProxy with a tuned Transport, behind chi,
+// with one log line per request.
 func serveStock(args []string) {
 	if len(args) != 3 {
 		fmt.Fprintln(os.Stderr, "bench: stock PORT UPSTREAM-PORT CA")

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -68,7 +70,7 @@ func startUpstream(dir string) (*upstream, error) {
 	if err := os.WriteFile(filepath.Join(dir, "v1", "large"), make([]byte, 1<<20), 0o644); err != nil {
 		return nil, err
 	}
-	_ = os.Chmod(dir, 0o755) // its workers run as somebody else
+	_ = os.Chmod(dir, 0o755) // its workers run as another user
 	u.port = freePort()
 	item := `{"data":[{"id":"` + entity + `","status":"draft","note":"` + strings.Repeat("x", 930) + `"}]}`
 	conf := fmt.Sprintf(upstreamConf, dir, u.port, strings.TrimPrefix(bearer, "Bearer "), bearer, entity, item)

@@ -196,6 +196,15 @@ const faultPath = "/v1/ai/conversations"
 // faultShape is a shape of request.
 type faultShape struct{ name, method, body string }
 
+// path gives each write a target of its own: two equal ones are one and its repeat,
+// which the sidecar does not send after a fault.
+func (shape faultShape) path(nonce string) string {
+	if shape.method == http.MethodGet {
+		return faultPath
+	}
+	return faultPath + "?nonce=" + nonce
+}
+
 // The shapes: what may be repeated, what must not be although the standard
 // transport would, what can be replayed, and what cannot.
 var (
@@ -218,6 +227,10 @@ func (r *faultRun) each(when faultWhen, name string, shapes []faultShape, do fun
 		r.cell(at, name+"/"+shape.name, func(c *faultCell) { do(c, shape) })
 	}
 }
+
+// unfollowed turns off what follows a write that was sent whole to its end, after its
+// app has gone or has had its 504: such a cell counts connections.
+var unfollowed = []string{"MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s"}
 
 // faultCell is one case: a sidecar, an upstream that misbehaves, and what was
 // sent.
@@ -332,7 +345,7 @@ func (c *faultCell) doTo(s *sidecar, shape faultShape, pairs ...string) faultRes
 		pairs = append(pairs, "Idempotency-Key", r.nonce)
 	}
 	began := time.Now()
-	a, err := request(ctx, shape.method, s.Data+faultPath, shape.body, pairs...)
+	a, err := request(ctx, shape.method, s.Data+shape.path(r.nonce), shape.body, pairs...)
 	r.took, r.status, r.header, r.body, r.err = time.Since(began), a.Status, a.Header, a.Body, err
 	c.remember(r)
 	return r

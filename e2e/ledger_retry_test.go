@@ -28,7 +28,7 @@ import (
 // or before the proxy does. Each intended write is executed at most once, and a
 // response that exists reaches the app.
 //
-//	LEDGER_RETRIES=n  intended writes; 1,500 if not set
+//	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 	r := newRetrySweep(t, envInt(t, "LEDGER_RETRIES", 800))
@@ -68,7 +68,7 @@ func (k trouble) String() string {
 const (
 	// upstreamTimeout is MONITE_UPSTREAM_TIMEOUT; the deadline is up to a sixteenth late.
 	upstreamTimeout = time.Second
-	lateForUs       = 1500 * time.Millisecond
+	lateForUs       = 1250 * time.Millisecond
 	lateForApp      = 500 * time.Millisecond
 	appGivesUp      = 300 * time.Millisecond
 	mostTries       = 3

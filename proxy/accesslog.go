@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 // accessLog is the outermost step: whatever happens to a request, it ends here,
@@ -28,19 +26,20 @@ type accessLog struct {
 	tracer   Tracer // nil: no traces
 }
 
-// begin makes the call of one request. It must end.
-func (a *accessLog) begin(h *Handler, w http.ResponseWriter, in *http.Request) *call {
-	c := &call{handler: h, log: a, w: w}
+// begin makes the call of one request, which arrived at start. It must end.
+func (a *accessLog) begin(h *Handler, w http.ResponseWriter, in *http.Request, start time.Time) *call {
+	c := calls.Get().(*call)
+	c.handler, c.log, c.w, c.Context = h, a, w, in.Context()
+	c.room.in = *in.WithContext(c)
+	c.in = &c.room.in
 	c.record = Record{
-		Start:     time.Now(),
+		Start:     start,
 		RequestID: requestID(in.Header["X-Request-Id"]),
 		Method:    methodLabel(in.Method),
 		Route:     otherRoute,
 	}
-	c.Context = upstream.WithTrace(in.Context(), &c.trace)
-	c.in = in.WithContext(c)
 	c.beginSpan()
-	w.Header().Set("X-Request-Id", c.record.RequestID)
+	w.Header()["X-Request-Id"] = c.value(valueEchoedID, c.record.RequestID)
 	return c
 }
 
@@ -50,10 +49,11 @@ func (c *call) end() {
 	r := recover()
 	if r == nil {
 		c.tell()
+		c.free()
 		return
 	}
 	if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		// Not a fault: it is how a cut-off response stays visible to the app.
+		// Not a fault: the panic makes a cut-off response visible to the app.
 		c.tell()
 		panic(http.ErrAbortHandler)
 	}
@@ -64,11 +64,13 @@ func (c *call) end() {
 		c.tell()
 		panic(http.ErrAbortHandler)
 	}
+	c.w.Header().Set("Connection", "close") // nobody knows what still holds the request
 	c.refuse(c.classify(errors.New("panic")))
 	c.tell()
 }
 
-// tell says to everybody who wants to know how the request ended.
+// tell reports how the request ended to the log, the metrics, the history and the
+// trace.
 func (c *call) tell() {
 	c.record.Duration = time.Since(c.record.Start)
 	if c.span != nil {
@@ -109,7 +111,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func level(record *Record) zerolog.Level {
 	switch {
 	case record.Status == statusClientGone && record.Outcome == Unknown && record.Method != http.MethodGet && record.Method != http.MethodHead:
-		return zerolog.WarnLevel // somebody may have to find out what became of it
+		return zerolog.WarnLevel // a person may have to find out how it ended
 	case record.Status == statusClientGone:
 		return zerolog.DebugLevel
 	case record.Status >= 500 && record.Origin == OriginProxy:

@@ -10,15 +10,15 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// answered is the outcome in an audit line when the response is upstream's: the
-// status says what became of the request.
+// answered is the outcome in an audit line if the response is upstream's: the status
+// says how the request ended.
 const answered = "answered"
 
 // isWrite reports whether a method may change something; a made-up one may.
 func isWrite(method string) bool { return method != http.MethodGet && method != http.MethodHead }
 
-// maxRefusedLines is how many audit lines there are in a second for requests that did
-// not get past the door: nothing was done for them, and anybody can send them.
+// maxRefusedLines limits the audit lines per second for requests that the guard
+// refused: nothing was done for them, and any caller can send them.
 const maxRefusedLines = 10
 
 // auditLimit counts those lines.
@@ -60,7 +60,7 @@ func (c *call) audited() bool {
 	return ok
 }
 
-// auditOutcome is what the audit line says of a write.
+// auditOutcome returns a write's outcome for its audit line.
 func (c *call) auditOutcome() string {
 	if c.record.Outcome == "" {
 		return answered

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// progressTimeout is how long a body may stand still, either way. A body has no
-// total limit: uploads and responses may take their time.
+// progressTimeout is the time for which a body may stall, in either direction. A body
+// has no total limit: uploads and responses may take their time.
 const progressTimeout = 60 * time.Second
 
-// maxDiscard bounds what is read (readon.go) of a body that nobody
-// wants.
+// maxDiscard limits what is read (readon.go) of a body that is not wanted.
 const maxDiscard = 64 << 20
 
 // requestBody is the body of one app request: either kept, and then it can be sent
@@ -28,10 +27,10 @@ type requestBody struct {
 	length int64         // -1: not known
 }
 
-// openBody reads a body that is small enough to be kept; a longer one streams.
-// Of one of unknown length the first bytes are waited for, as many as would be kept:
-// that is how long a slow stream is delayed, and until then it takes up no place and
-// no connection of upstream.
+// openBody reads a body that is small enough to be kept; a longer one streams. For a
+// body of unknown length, as many first bytes are awaited as would be kept. That
+// delays a slow stream, which meanwhile takes up no place and no connection to
+// upstream.
 func (c *call) openBody() error {
 	in, config := c.in, &c.handler.config
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
@@ -295,11 +294,11 @@ func (s *streamedBody) setDeadline(at time.Time) {
 	}
 }
 
-// abandon ends the reading of a body that nobody wants; the connection is of no
-// further use. A Read that is under way gets a moment: net/http aborts the one
-// that it finds, forgets the deadline, and goes on to read what is left, from
-// an app that may be silent for ever. Not at once, because a connection closed
-// with unread bytes is reset, and an app that still writes loses the response.
+// abandon ends the reading of a body that is not wanted; the connection cannot be
+// used again. A Read that is under way gets a moment: net/http aborts the one that it
+// finds, forgets the deadline, and goes on to read what is left, from an app that may
+// be silent for ever. Not at once, because a connection closed with unread bytes is
+// reset, and an app that still writes loses the response.
 func (s *streamedBody) abandon() {
 	if s.whole() {
 		return
@@ -326,8 +325,8 @@ func (b *requestBody) size() int64 {
 // whole reports whether the body was read to its good end.
 func (s *streamedBody) whole() bool { return s.done.Load() && s.failure.Load() == nil }
 
-// abandon must be called before net/http takes the connection back: whoever still
-// reads a streamed body then must have stopped.
+// abandon must be called before net/http takes the connection back: a goroutine that
+// still reads a streamed body must have stopped by then.
 func (b *requestBody) abandon() {
 	if b.stream != nil {
 		b.stream.abandon()

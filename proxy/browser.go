@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// fromPage reports whether a web page sends the request: a page that somebody looks
-// at must not spend the company's money. A caller that shows the app token is not
-// one, because no page can know it: it is a server that passes a browser's fields on.
+// fromPage reports whether a web page sends the request: a page in a browser must not
+// spend the company's money. A caller that shows the app token is not one, because no
+// page can know it: it is a server that passes a browser's fields on.
 func (g *guard) fromPage(in *http.Request) bool {
 	return fromBrowser(in) && !(g.wantsAppToken() && g.appTokenRight(in.Header))
 }

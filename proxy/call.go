@@ -12,21 +12,21 @@ import (
 )
 
 // call is one request, from the access log inwards: what its steps, which are
-// methods of it, know of it so far. Only the Record outlives it.
+// methods of it, know of it so far. A later request may use it again (reuse.go).
 //
-// It is also the request's context, and answers by itself for what every request
-// asks for: a chain of context.WithValue would be an allocation and a longer search
-// for each, and chi, which finds its own context here, makes no copy of the request
-// to put one in.
+// It is also the request's context, and serves the values that every request asks for
+// itself: a chain of context.WithValue would be an allocation and a longer search for
+// each, and chi, which finds its own context here, makes no copy of the request to
+// put one in.
 type call struct {
-	context.Context // the server's, and upstream's trace
+	context.Context // the server's
 
 	handler *Handler // nil on the vend listener
 	log     *accessLog
 	w       http.ResponseWriter
 	in      *http.Request // its context is this call
 
-	record Record // what is told afterwards
+	record Record // what is reported afterwards
 	atDoor bool   // the guard, or the server, has not let it in
 
 	// Set by locate.
@@ -47,12 +47,13 @@ type call struct {
 	span     Span           // nil without traces
 	attempts int            // made so far, counted only with traces
 	trace    upstream.Trace // of the last attempt
-	// unsure: an attempt broke after it was sent, and was followed by another. What
-	// became of the other says nothing of the first.
+	// unsure says that an attempt broke after it was sent, and was followed by
+	// another. What became of the other says nothing of the first.
 	unsure bool
-	// rejected: upstream refused the token, and no new one could be had.
+	// rejected says that upstream refused the token, and that there was no new one.
 	rejected bool
-	// tokenRefused: upstream's response, which the app gets, refuses the token.
+	// tokenRefused says that upstream's response, which the app gets, refuses the
+	// token.
 	tokenRefused bool
 
 	// Of a write that is remembered.
@@ -64,6 +65,8 @@ type call struct {
 	listener  string
 	peer      uint32
 	peerKnown bool
+
+	room room
 }
 
 // Value implements context.Context.
@@ -71,6 +74,8 @@ func (c *call) Value(key any) any {
 	switch key {
 	case chi.RouteCtxKey:
 		return &c.routed
+	case upstream.TraceKey{}:
+		return &c.trace
 	case upstream.Followable{}: // a write that is remembered
 		return c.claim != nil
 	}

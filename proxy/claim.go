@@ -42,27 +42,29 @@ func (c *call) passOnce() {
 		c.fail(bodyProblem(err, NotSent))
 		return
 	}
-	d := c.handler.config.Journal.Begin(c, w)
-	c.note(w, &d)
+	d := c.handler.config.Journal.Begin(c, &w)
+	c.note(&w, &d)
 	c.claim = d.Claim
 	defer c.settle()
 	switch d.Verdict {
 	case writes.Send:
 		c.pass()
 	case writes.Replay:
-		c.unread(func() { c.respondAgain(d.Earlier.Response) })
+		kept := d.Earlier.Response
+		c.unread(func() { c.respondAgain(kept) })
 	case writes.Left:
 		c.fail(c.Err())
 	default:
-		c.unread(func() { c.refuse(refusedRepeat(&d)) })
+		refusal := refusedRepeat(d.Verdict, d.Earlier)
+		c.unread(func() { c.refuse(refusal) })
 	}
 }
 
 // aboutWrite reads what the app says of its write.
-func (c *call) aboutWrite() (*writes.Write, *problem) {
+func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 	header := c.in.Header
 	_, query, hasQuery := strings.Cut(c.in.RequestURI, "?")
-	w := &writes.Write{
+	w = writes.Write{
 		Request: writes.Request{
 			GrantType: string(c.identity.Grant.Type), EntityUserID: c.identity.Grant.EntityUserID, EntityID: c.identity.EntityID,
 			Method: c.in.Method, Target: c.path, ContentType: header.Get("Content-Type"),
@@ -75,20 +77,20 @@ func (c *call) aboutWrite() (*writes.Write, *problem) {
 	if keys := header[headerKey]; len(keys) > 0 && c.handler.config.Journal.Remembers(true) {
 		key, ok := writes.ParseKey(keys[0])
 		if len(keys) > 1 || !ok {
-			return nil, &problemKey
+			return w, &problemKey
 		}
 		w.Key = key
 	}
 	if ids := header[headerRepeat]; len(ids) > 0 {
 		if len(ids) > 1 || ids[0] == "" || len(ids[0]) > 128 || !printable(ids[0]) {
-			return nil, &problemRepeatID
+			return w, &problemRepeatID
 		}
 		w.RepeatOf = ids[0]
 	}
 	return w, nil
 }
 
-// note keeps what is told of the decision.
+// note keeps the decision for the log.
 func (c *call) note(w *writes.Write, d *writes.Decision) {
 	record := &c.record
 	record.Waited = d.Waited
@@ -121,13 +123,13 @@ func (c *call) note(w *writes.Write, d *writes.Decision) {
 }
 
 // refusedRepeat makes the refusal of a write that must not be sent.
-func refusedRepeat(d *writes.Decision) *failed {
-	f := &failed{outcome: Unknown, earlier: &d.Earlier}
-	switch d.Verdict {
+func refusedRepeat(verdict writes.Verdict, earlier writes.Record) *failed {
+	f := &failed{outcome: Unknown, earlier: &earlier}
+	switch verdict {
 	case writes.InProgress:
 		f.retryAfter = time.Second
 		f.problem = &problemRepeatInProgress
-		if d.Earlier.Keyed {
+		if earlier.Keyed {
 			f.problem = &problemKeyInProgress
 		}
 	case writes.Reused:
@@ -157,8 +159,8 @@ func (c *call) settle() {
 	claim.Delivered(false)
 }
 
-// settleFailed ends the claim of a write that got no response, before the app is
-// told. If the write was sent whole, it is followed to its end instead.
+// settleFailed ends the claim of a write that got no response, before the app gets
+// its error. If the write was sent whole, it is followed to its end instead.
 func (c *call) settleFailed(f *failed, rest *upstream.Rest) {
 	claim := c.claim
 	c.claim = nil
@@ -176,7 +178,7 @@ func (c *call) settleFailed(f *failed, rest *upstream.Rest) {
 	}
 }
 
-// statusVerdict is what upstream's status tells of a write.
+// statusVerdict says what upstream's status means for a write.
 type statusVerdict int
 
 const (
@@ -199,8 +201,8 @@ func verdictOn(status int) statusVerdict {
 	return executed
 }
 
-// settleHead is told of the head of upstream's response to a write, before the app
-// can see it. It returns the body to read from then on.
+// settleHead takes the head of upstream's response to a write, before the app can see
+// it. It returns the body to read from then on.
 func (c *call) settleHead(response *http.Response) {
 	verdict := verdictOn(response.StatusCode)
 	if c.tokenRefused {
@@ -229,9 +231,9 @@ func (c *call) settleHead(response *http.Response) {
 	c.claim = nil
 }
 
-// settleBody ends the claim when upstream's response has been read, or the app
-// could not be written to (writeErr, nil if all is well). It reports whether the
-// rest of the body is read by somebody else.
+// settleBody ends the claim when upstream's response has been read, or the app could
+// not be written to (writeErr, nil if all is well). It reports whether another
+// goroutine reads the rest of the body.
 func (c *call) settleBody(response *http.Response, failed bool) (followed bool) {
 	claim, copied := c.claim, c.copied
 	if claim == nil {

@@ -66,7 +66,8 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 // it; the app gets that one if the replay does not leave.
 func (c *call) sendAgain(token secret.String, out *http.Request, refused *http.Response, reason string) (*http.Response, error) {
 	c.record.Replay = reason
-	// A copy: what was answered early may still be writing the first one.
+	// A copy: if upstream responded early, the first one may still be in use for
+	// writing.
 	out = out.WithContext(out.Context())
 	out.Header = maps.Clone(out.Header)
 	response, err := c.sendWith(token, out)
@@ -80,11 +81,11 @@ func (c *call) sendAgain(token secret.String, out *http.Request, refused *http.R
 
 // sendWith sends out with one token, which it puts into it.
 func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response, error) {
-	if err := c.handler.pacer.wait(out.Context()); err != nil {
+	if err := c.handler.pacer.wait(c.Context); err != nil { // which outlives c, should something hold it
 		_ = out.Body.Close()
 		return nil, err
 	}
-	c.trace = upstream.Trace{}
+	c.trace = upstream.Trace{Room: &c.room.answer}
 	out.Body = c.body.reader()
 	out.Header["Authorization"] = []string{token.Bearer()}
 	c.record.Sent = true
@@ -101,8 +102,8 @@ func (c *call) sendWith(token secret.String, out *http.Request) (*http.Response,
 // minEcho is the length from which a token is not found in a field by chance.
 const minEcho = 16
 
-// dropEchoes drops fields that hold the token: something at upstream that echoes
-// what it got must not hand it to the app, nor to the log by X-Request-Id.
+// dropEchoes drops fields that hold the token: a server at upstream that echoes
+// requests must not hand it to the app, nor to the log by X-Request-Id.
 func dropEchoes(header http.Header, token secret.String) {
 	for name, values := range header {
 		if token.Len() < minEcho && name != "X-Request-Id" {

@@ -1,8 +1,9 @@
 // Package proxy turns one app request into one authenticated upstream request,
 // and upstream's response into the app's.
 //
-// A request is a call (call.go), and each step a method of it. The order of the
-// steps is that of Handler.ServeHTTP and forward (handler.go):
+// A request is a call (call.go; reuse.go: which one a later request may use again),
+// and each step a method of it. The order of the steps is that of Handler.ServeHTTP
+// and forward (handler.go):
 //
 //	begin     server.go       the server on the data listener: strict/, or net/http's
 //	                          (std.go: which then knows what an app has taken)
@@ -15,7 +16,7 @@
 //	identify  handler.go      whose token and which entity (identity/)
 //	openBody  body.go         kept for a replay if small, else streamed; and whether
 //	                          the app's body is to blame for a failure (readon.go:
-//	                          the rest of one that nobody wants)
+//	                          the rest of one that is not wanted)
 //	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
 //	                          the end: what became of it (copied.go: the response, in
 //	                          case it is needed again)
@@ -34,19 +35,19 @@
 //	                          through socket/
 //	respond   response.go     upstream's response, streamed, with fields as upstream
 //	                          spells them (spelling.go); link.go: links lead here
-//	follow    follow.go       a write whose app does not wait any more is read to its end
+//	follow    follow.go       a write whose app no longer waits is read to its end
 //	refuse    errors.go       the only map from an error or a refusal to a response
 //	                          (problems.go has their texts, advice.go hints that
 //	                          tell of the request)
-//	end       accesslog.go    the Record (record.go) is told to log, metrics, trace
+//	end       accesslog.go    the Record (record.go) goes to log, metrics, trace
 //
 // The two lines of the log are written from the table that documents them
-// (logfields.go); audit.go is what only the line of a write says. span.go tells a
-// trace, if there is one, of the request, of waits for a token and of each attempt.
-// explain.go says in the response where the time went, and on request how the
-// request was sent.
+// (logfields.go); audit.go has the fields that only a write's line has. span.go tells
+// a trace, if there is one, of the request, of waits for a token and of each attempt.
+// explain.go says in the response where the time went, and on request how the request
+// was sent.
 //
-// A request for a token is answered here with a handle, if the operator wants that
+// A request for a token gets a handle here, if the operator wants that
 // (tokenrequest.go; tokenbody.go reads what is asked). vend.go is another listener's
 // handler, off by default: it hands out the token itself (vendtoken.go; its own
 // problems are in vendproblems.go), and forwards nothing.

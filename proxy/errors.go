@@ -52,8 +52,8 @@ func (f *failed) Unwrap() error { return f.cause }
 // notSent is the failure of a request that was not sent.
 func notSent(p *problem) *failed { return &failed{problem: p, outcome: NotSent} }
 
-// final reports whether the same request gets the same answer again, or must not be
-// sent again.
+// final reports whether the same request would get the same response again, or must
+// not be sent again.
 func (f *failed) final() bool {
 	switch f.problem {
 	case &problemRepeatInProgress, &problemKeyInProgress:
@@ -64,18 +64,18 @@ func (f *failed) final() bool {
 	return f.outcome == Unknown
 }
 
-// statusClientGone is what the log says of a request whose app went away. It is
-// nginx's number; no app ever sees it.
+// statusClientGone is the status in the log if the app went away. It is nginx's
+// number; no app ever sees it.
 const statusClientGone = 499
 
-// lingerTimeout limits the reading of a body that nobody wants. To close at once
+// lingerTimeout limits the reading of a body that is not wanted. To close at once
 // would be to reset the connection, and the app might lose the response.
 const lingerTimeout = 500 * time.Millisecond
 
-// errClientGone means that nobody is left to respond to.
+// errClientGone means that the app is gone and cannot get a response.
 var errClientGone = errors.New("the app went away")
 
-// identityProblems says how a refusal of package identity is told.
+// identityProblems maps a refusal of package identity to a problem.
 var identityProblems = [...]*problem{
 	identity.Unknown:      &problemUnknownIdentity,
 	identity.Duplicate:    &problemDuplicateIdentity,
@@ -294,7 +294,7 @@ func (c *call) refuse(f *failed) {
 	if endsConnection(f.problem) {
 		header.Set("Connection", "close")
 	}
-	setTiming(header, record)
+	c.setTiming(time.Now())
 	c.setExplanation()
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
@@ -14,11 +13,12 @@ const (
 	headerTiming  = "Server-Timing"
 )
 
-// setTiming says where the time went until the head of the response, in
-// milliseconds: waiting for a token, making a connection (if one was made), from
-// sending to upstream's head, all of it. Upstream's own field does not pass: in
-// one list nobody could tell whose is whose.
-func setTiming(header http.Header, record *Record) {
+// setTiming says where the time went until the head of the response, in milliseconds:
+// waiting for a token, making a connection (if one was made), from sending to
+// upstream's head, all of it. Upstream's own field does not pass: in one list the two
+// could not be told apart.
+func (c *call) setTiming(now time.Time) {
+	record := &c.record
 	var room [128]byte
 	text := room[:0]
 	add := func(name string, d time.Duration) {
@@ -37,15 +37,16 @@ func setTiming(header http.Header, record *Record) {
 	if record.Sent {
 		add("upstream", record.UpstreamTime)
 	}
-	add("total", time.Since(record.Start))
-	header[headerTiming] = []string{string(text)}
+	add("total", now.Sub(record.Start))
+	c.w.Header()[headerTiming] = c.value(valueTiming, string(text))
 }
 
-// explanation is told, on request, of how one request was sent: which
-// header or default decided, and whether the token was cached. It holds no id.
+// explanation says, on request, how one request was sent: which header or default
+// decided, and whether the token was cached. It holds no id.
 type explanation struct{ identity, entity, token, key string }
 
-// explain notes what is told later, if the operator allows it and the app asks.
+// explain notes the explanation for later, if the operator allows it and the app
+// asks.
 func (c *call) explain() {
 	header, config := c.in.Header, &c.handler.config
 	if values := header[headerExplain]; !config.Explain || len(values) != 1 || values[0] != "1" {
@@ -81,7 +82,7 @@ func (c *call) explain() {
 	c.explanation = e
 }
 
-// setExplanation answers X-Monite-Proxy-Explain.
+// setExplanation sets X-Monite-Proxy-Explain in the response.
 func (c *call) setExplanation() {
 	e := c.explanation
 	if e == nil {

@@ -40,7 +40,7 @@ func newFollowers(limit time.Duration, maxInFlight int64) *followers {
 	return f
 }
 
-// source is where the rest of a write's response comes from.
+// source is the source of the rest of a write's response.
 type source struct {
 	head func(context.Context) (*http.Response, error)
 	drop func()
@@ -60,12 +60,12 @@ func bodyOf(response *http.Response, body *copied) source {
 	}
 }
 
-// follow takes claim from its call, and reads the write to its end. told is what the
-// app gets, nil if that is upstream's response. It reports false if too many are
+// follow takes claim from its call, and reads the write to its end. told is the app's
+// error; nil if the app gets upstream's response. It reports false if too many are
 // followed: then the source is closed, and the claim is the caller's again.
 func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 	all := c.handler.followers
-	all.all.Add(1) // first: who sees the number may wait for all
+	all.all.Add(1) // first: a caller that sees the number may wait for all
 	if all.now.Add(1) > all.most || all.ends.Err() != nil {
 		all.now.Add(-1)
 		all.all.Done()
@@ -92,7 +92,7 @@ func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 	return true
 }
 
-// toItsEnd reads a response for nobody.
+// toItsEnd reads a response that no app receives.
 func (c *call) toItsEnd(from source) {
 	claim := c.claim
 	defer c.tellAudit()

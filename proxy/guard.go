@@ -12,7 +12,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
-// allowedMethods are what is forwarded, as the Allow field lists them.
+// allowedMethods are the methods that are forwarded, as the Allow field lists them.
 const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 
 const maxTargetBytes = 16 << 10
@@ -61,8 +61,8 @@ func (g *guard) enter() *failed {
 
 func (g *guard) leave() { g.inFlight.Add(-1) }
 
-// check returns why the request is refused, or nil. The order is the order of
-// the refusals: who asks, then what is asked.
+// check returns why the request is refused, or nil. The order is that of the
+// refusals: first the caller, then the request.
 func (g *guard) check(in *http.Request, path string) *problem {
 	switch {
 	case g.fromPage(in): // before the method: a preflight learns that it is refused
@@ -75,7 +75,7 @@ func (g *guard) check(in *http.Request, path string) *problem {
 	}
 	switch {
 	case g.tokenHandles && isTokenRequest(in.Method, path):
-		return nil // answered here
+		return nil // served here
 	case target.TouchesAuth(path):
 		return &problemRoute
 	case g.readOnly && in.Method != http.MethodGet && in.Method != http.MethodHead:
@@ -149,8 +149,8 @@ func headTooLarge(header http.Header) bool {
 }
 
 // connectionOptionsAllowed refuses options that name fields for the next hop to
-// remove (RFC 9110 section 7.6.1). Nobody may have ours removed. The fields of those
-// that it takes end here in any case.
+// remove (RFC 9110 section 7.6.1). An app cannot have ours removed. The fields of
+// those that it takes end here in any case.
 func connectionOptionsAllowed(values []string) bool {
 	for _, value := range values {
 		if value == "keep-alive" || value == "close" { // what nearly all send

@@ -18,7 +18,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	// Origin is upstream's scheme and host: the only place that is ever called.
 	Origin *url.URL
@@ -64,7 +64,7 @@ type Config struct {
 	// SharedPace asks in how long all replicas together may send the next request. An
 	// error lets it go. nil: each replica paces its own.
 	SharedPace func(context.Context) (time.Duration, error)
-	// Explain answers X-Monite-Proxy-Explain: not in production.
+	// Explain allows X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Journal remembers writes, so that none is repeated by accident. nil: none is
 	// remembered, and none is followed.
@@ -138,11 +138,12 @@ func New(config Config) *Handler {
 // ServeHTTP takes one request to its end; its order is that of the walk.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	// net/http leaves the deadline of the request before in force.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	now := time.Now()
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(progressTimeout))
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	c := h.log.begin(h, w, in)
+	c := h.log.begin(h, w, in, now)
 	defer c.end()
 	c.locate()
 	if failure := c.guard(); failure != nil {
@@ -176,10 +177,11 @@ func (c *call) locate() {
 	c.route = routes.Find(c.path)
 	c.record.Route = routes.Template(c.route)
 	c.routed.RoutePath = routed(c.path)
+	c.routed.RoutePatterns = c.room.patterns[:0]
 }
 
-// routed is what the router sees of a path: as much as decides. With a wildcard in
-// the pattern chi would keep the rest of the path, six allocations per request.
+// routed returns the part of a path that the router needs. With a wildcard in the
+// pattern chi would keep the rest of the path, six allocations per request.
 func routed(path string) string {
 	if strings.HasPrefix(path, forwarded) && path != tokenPath {
 		return forwarded

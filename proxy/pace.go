@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// longestQueue is how long a request waits for its turn. Clients wait for seconds
-	// and not for minutes, and repeat what takes longer.
+	// longestQueue limits a request's wait for its turn. Clients wait for seconds and
+	// not for minutes, and repeat what takes longer.
 	longestQueue = time.Second
 	// longestHold limits what is believed of Retry-After and RateLimit-Reset.
 	longestHold = time.Minute
 )
 
-// pacer spreads requests to upstream, so that Monite need not answer 429, which it
-// does to all requests of a client id. Monite's own count (the RateLimit fields of its
-// responses) is of all replicas, and slows this one down when little is left.
+// pacer spreads requests to upstream, so that Monite need not respond with 429, which
+// it does to all requests of a client id. Monite's own count (the RateLimit fields of
+// its responses) is of all replicas, and slows this one down when little is left.
 type pacer struct {
 	limit   rate.Limit
 	limiter *rate.Limiter // nil: no limit
 	shared  func(context.Context) (time.Duration, error)
-	// remaining is what Monite said last; -1: it has not.
+	// remaining is the number that Monite sent last; -1 if it has not.
 	remaining atomic.Int64
 
 	mu    sync.Mutex // guards what follows
@@ -76,7 +76,8 @@ func (p *pacer) wait(ctx context.Context) error {
 	}
 }
 
-// held is how long nothing may be sent. It also ends a slower pace that is over.
+// held is the time for which nothing may be sent. It also ends a slower pace that is
+// over.
 func (p *pacer) held(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,8 +129,8 @@ func fieldNumber(values []string) (n int64, ok bool) {
 	return n, err == nil && n >= 0
 }
 
-// RateLimitRemaining is what Monite said last of how many requests are left to the
-// client id. ok is false if it has not said.
+// RateLimitRemaining returns the number of requests that the client id has left, as
+// Monite last reported. ok is false if it has not.
 func (h *Handler) RateLimitRemaining() (n int64, ok bool) {
 	n = h.pacer.remaining.Load()
 	return n, n >= 0

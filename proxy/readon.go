@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// readOnIdle and readOnMost bound the reading of a body that nobody wants, as in
-	// package strict: an app that is still sending reads its answer only when all is
-	// sent, and a connection that is closed before is reset.
+	// readOnIdle and readOnMost limit the reading of a body that is not wanted, as in
+	// package strict: an app that is still sending reads its response only when all
+	// is sent, and a connection that is closed before is reset.
 	readOnIdle = 5 * time.Second
 	readOnMost = 30 * time.Second
 )

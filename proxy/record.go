@@ -22,9 +22,9 @@ const (
 	Unknown          = upstream.Unknown // upstream may have acted: read before sending again
 )
 
-// Record is what is told of one request when it has ended: to the log, the metrics,
-// the history and the trace. It holds no id of an entity or a user, no path, query,
-// header or body, and may be kept.
+// Record sums up one request when it has ended, for the log, the metrics, the history
+// and the trace. It holds no id of an entity or a user, no path, query, header or
+// body. A later request may use its memory: copy what is to be kept.
 type Record struct {
 	Start     time.Time
 	RequestID string
@@ -32,7 +32,7 @@ type Record struct {
 	Method string
 	// Route is a template of Monite's published paths, or "other".
 	Route string
-	// Status is what the app got; 499 if it went away before a response.
+	// Status is the status that the app got; 499 if it went away before a response.
 	Status int
 	// Origin is OriginUpstream or OriginProxy.
 	Origin string
@@ -47,8 +47,8 @@ type Record struct {
 	AppToken bool
 	// Duration of the whole request; set at its end.
 	Duration time.Duration
-	// TokenWait is how long the credential step waited for its token, and for the
-	// other one if there was a replay.
+	// TokenWait is the time that the credential step waited for its token, and for
+	// the other one if there was a replay.
 	TokenWait time.Duration
 	// ConnectTime is the part of UpstreamTime in which a connection was made. 0:
 	// there was one.
@@ -76,9 +76,9 @@ type Record struct {
 	// RepeatOf is the request id of the write that this one repeats, by accident or on
 	// purpose.
 	RepeatOf string
-	// Repeat is what became of a write that is remembered: sent, overridden, replayed,
-	// refused, in_progress, reused, gone or unavailable. Keyed: it had a key. Waited: an
-	// equal one was under way.
+	// Repeat is the fate of a write that is remembered: sent, overridden, replayed,
+	// refused, in_progress, reused, gone or unavailable. Keyed: it had a key. Waited:
+	// an equal one was under way.
 	Repeat        string
 	Keyed, Waited bool
 	// Delivered: the app's connection has taken upstream's response to a write that is

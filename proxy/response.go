@@ -34,7 +34,7 @@ func (c *call) respond(response *http.Response) {
 		c.settleHead(response)
 	}
 	if record.UpstreamRequestID != "" && record.UpstreamRequestID != record.RequestID {
-		header.Set("X-Monite-Proxy-Upstream-Request-Id", record.UpstreamRequestID)
+		header["X-Monite-Proxy-Upstream-Request-Id"] = c.value(valueUpstreamID, record.UpstreamRequestID)
 	}
 	if _, ok := header["Content-Type"]; !ok {
 		header["Content-Type"] = nil // or net/http guesses one
@@ -55,11 +55,12 @@ func (c *call) respond(response *http.Response) {
 		guardFromCaches(header)
 		guardFromPages(header)
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
+	now := time.Now()
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(progressTimeout))
 	if closeAfter {
 		header.Set("Connection", "close")
 	}
-	setTiming(header, record)
+	c.setTiming(now)
 	c.setExplanation()
 	respell(header, c.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
@@ -67,7 +68,7 @@ func (c *call) respond(response *http.Response) {
 		// A stream may begin with a pause, and the app may wait for its head.
 		_ = http.NewResponseController(w).Flush()
 	}
-	n, err := copyFlushing(w, response)
+	n, err := copyFlushing(w, response, now)
 	record.ResponseBytes = n
 	gone := c.Err() != nil // before the app has all of it: afterwards it may go
 	if err == nil && c.claim != nil && response.ContentLength >= 0 {
@@ -100,9 +101,9 @@ func keptHere(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")
 }
 
-// guardFromCaches says what upstream left unsaid. To upstream the Authorization
-// field says that the response is somebody's (RFC 9111 section 3.5); the app's
-// request has none, and a cache on its side would have no reason to hold back.
+// guardFromCaches says what upstream left unsaid. For upstream the Authorization
+// field makes the response private (RFC 9111 section 3.5). The app's request has
+// none, so a cache on its side would have no reason to hold back.
 func guardFromCaches(header http.Header) {
 	if _, ok := header["Cache-Control"]; !ok {
 		header["Cache-Control"] = noStore
@@ -195,11 +196,11 @@ var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // copyFlushing copies the body and flushes whatever is there while more is to
 // come. A full response in one read needs no flush: net/http sends it at the end.
-func copyFlushing(w http.ResponseWriter, response *http.Response) (total int64, err error) {
+// touched is when the write deadline was moved.
+func copyFlushing(w http.ResponseWriter, response *http.Response, touched time.Time) (total int64, err error) {
 	buffer := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buffer)
 	control := http.NewResponseController(w)
-	touched := time.Now()
 	for {
 		n, readErr := response.Body.Read(buffer[:])
 		if n > 0 {

@@ -12,7 +12,7 @@ import (
 
 // retry sends a request once more where nothing can happen twice:
 //
-//   - GET and HEAD, when the connection broke before an answer;
+//   - GET and HEAD, when the connection broke before a response;
 //   - anything, when the connection had served before and provably no byte of
 //     this request left.
 //

@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
-// usualFields is what a map holds before it grows out of its first group. Most
-// requests have no more.
+// usualFields is the number of keys that a map holds before it outgrows its first
+// group. Most requests have no more.
 const usualFields = 8
 
 // rewrite makes the Out request. It cannot fail: what could go wrong was
@@ -19,19 +19,23 @@ const usualFields = 8
 func (c *call) rewrite() *http.Request {
 	in, config := c.in, &c.handler.config
 	_, query, hasQuery := strings.Cut(in.RequestURI, "?")
-	out := (&http.Request{
-		Method: in.Method,
-		URL: &url.URL{
-			Scheme: config.Origin.Scheme, Host: config.Origin.Host,
-			// Opaque is written as it is; Path would be decoded and encoded again.
-			Opaque: c.path, RawQuery: query, ForceQuery: hasQuery,
-		},
+	if c.room.fields == nil {
+		c.room.fields = make(http.Header, usualFields)
+	}
+	c.room.url = url.URL{
+		Scheme: config.Origin.Scheme, Host: config.Origin.Host,
+		// Opaque is written as it is; Path would be decoded and encoded again.
+		Opaque: c.path, RawQuery: query, ForceQuery: hasQuery,
+	}
+	c.room.out = *(&http.Request{
+		Method: in.Method, URL: &c.room.url,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Host:          config.Origin.Host,
-		Header:        make(http.Header, usualFields),
+		Header:        c.room.fields,
 		Body:          c.body.reader(),
 		ContentLength: c.body.length,
 	}).WithContext(c)
+	out := &c.room.out
 
 	// Delete first, then set: Caddy's CVE-2026-30851 was a field that survived
 	// because there was nothing to replace it with. Trailers are not forwarded.
@@ -41,18 +45,17 @@ func (c *call) rewrite() *http.Request {
 		}
 	}
 	c.handler.codings.narrow(out.Header)
-	// No room behind a value: what is added to one must not run into the next.
-	ours := [...]string{c.identity.EntityID, config.APIVersion, c.record.RequestID}
 	if c.identity.EntityID != "" {
-		out.Header[identity.HeaderEntity] = ours[0:1:1]
+		out.Header[identity.HeaderEntity] = c.value(valueEntity, c.identity.EntityID)
 	}
 	if len(out.Header["X-Monite-Version"]) == 0 {
+		version := config.APIVersion
 		if named := c.identity.Named; named != nil && named.APIVersion != "" {
-			ours[1] = named.APIVersion
+			version = named.APIVersion
 		}
-		out.Header["X-Monite-Version"] = ours[1:2:2]
+		out.Header["X-Monite-Version"] = c.value(valueVersion, version)
 	}
-	out.Header["X-Request-Id"] = ours[2:3:3]
+	out.Header["X-Request-Id"] = c.value(valueRequestID, c.record.RequestID)
 	return out
 }
 

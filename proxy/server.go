@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxHeaderBytes and maxHeaderFields bound the head of a request; the guard
-	// answers above them. The server's own limit is higher, so that the response is
+	// maxHeaderBytes and maxHeaderFields limit the head of a request; the guard
+	// responds above them. The server's own limit is higher, so that the response is
 	// ours and not its plain text.
 	maxHeaderBytes  = 64 << 10
 	maxHeaderFields = 128
@@ -36,7 +36,7 @@ func NewServer(handler http.Handler, key string, errorLog *log.Logger) *StdServe
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    2 * maxHeaderBytes,
-		// net/http would answer OPTIONS * by itself, before the guard.
+		// net/http would respond to OPTIONS * by itself, before the guard.
 		DisableGeneralOptionsHandler: true,
 		ConnContext:                  connContext(key),
 		Protocols:                    new(http.Protocols),
@@ -46,9 +46,9 @@ func NewServer(handler http.Handler, key string, errorLog *log.Logger) *StdServe
 	return server
 }
 
-// NewStrictServer makes the server that takes only heads which can be read in
-// one way. What it refuses is answered, logged and counted by the handler.
-// key is as for NewServer.
+// NewStrictServer makes the server that takes only heads which can be read in one
+// way. The handler responds to heads that it refuses, logs and counts them. key is as
+// for NewServer.
 func NewStrictServer(handler strictHandler, key string, errorLog *log.Logger) *strict.Server {
 	return &strict.Server{
 		Handler:           handler,
@@ -76,11 +76,11 @@ type strictHandler interface {
 }
 
 func (h *Handler) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	h.log.begin(h, w, in).endRefused(why)
+	h.log.begin(h, w, in, time.Now()).endRefused(why)
 }
 
 func (v *Vendor) refuseHead(w http.ResponseWriter, in *http.Request, why strict.Violation) {
-	v.log.begin(nil, w, in).endRefused(why)
+	v.log.begin(nil, w, in, time.Now()).endRefused(why)
 }
 
 // endRefused takes a request to its end of which no more is known than why its head

@@ -17,7 +17,7 @@ type Tracer interface {
 	Begin(SpanStart) Span
 }
 
-// SpanStart is what is known of a request when it arrives.
+// SpanStart holds what is known of a request when it arrives.
 type SpanStart struct {
 	// Traceparent and Tracestate are the app's fields: the parent, if they are right.
 	Traceparent, Tracestate []string
@@ -35,8 +35,8 @@ type Span interface {
 	IDs() (trace, span string, sampled bool)
 	// Waited tells of a wait for a token that is over. failed: there is none.
 	Waited(from, to time.Time, failed bool)
-	// Attempt starts the span of one attempt at upstream. resend is how many were
-	// made before.
+	// Attempt starts the span of one attempt at upstream. resend is the number of
+	// earlier attempts.
 	Attempt(method string, resend int) AttemptSpan
 	// End ends it; the record is complete.
 	End(*Record)
@@ -63,7 +63,7 @@ func (c *call) beginSpan() {
 	c.record.TraceID, c.record.SpanID, c.record.Sampled = c.span.IDs()
 }
 
-// minWait is the shortest wait that is told: a cached token takes microseconds.
+// minWait is the shortest wait that gets a span: a cached token takes microseconds.
 const minWait = time.Millisecond
 
 // waited adds up the waits for tokens, and tells the trace of each.

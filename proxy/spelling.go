@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// respell gives the fields of an answer the names that upstream wrote: ETag and
-// not Etag. Names are the same in any case (RFC 9110 section 5.1), but not to
-// every app. It comes last: what is read by name, ours or the server's, is read
-// before or left alone. spelt is upstream's Trace.FieldNames.
+// respell gives the fields of a response the names that upstream wrote: ETag and not
+// Etag. Names are the same in any case (RFC 9110 section 5.1), but not to every app.
+// It comes last: what is read by name, ours or the server's, is read before or left
+// alone. spelt is upstream's Trace.FieldNames.
 func respell(header http.Header, spelt string) {
 	for pair := range strings.SplitSeq(spelt, "\n") {
 		name, written, _ := strings.Cut(pair, ":")

@@ -86,7 +86,7 @@ func parseTokenBody(text []byte) (asked tokenBody, ok bool) {
 	return asked, err == io.EOF
 }
 
-// isTokenField reports whether somebody might read the name as one of Monite's.
+// isTokenField reports whether a reader might take the name for one of Monite's.
 func isTokenField(name string) bool {
 	return slices.ContainsFunc([]string{"grant_type", "entity_user_id", "client_id", "client_secret"}, func(known string) bool {
 		return strings.EqualFold(known, name)

@@ -17,19 +17,19 @@ const (
 	// maxTokenRequest bounds the body of a request for a token, in bytes. A real one
 	// has 200.
 	maxTokenRequest = 16 << 10
-	// handleSeconds is what an app is told of the life of a handle. A handle has no
+	// handleSeconds is the lifetime of a handle that an app is told. A handle has no
 	// end, so this is true, and an app that asks again gets another one.
 	handleSeconds = 24 * 60 * 60
 )
 
-// isTokenRequest reports whether a request is the one that is answered here, if
-// handles are on. path is without the prefix of an identity.
+// isTokenRequest reports whether a request is the one that gets a handle, if handles
+// are on. path is without the prefix of an identity.
 func isTokenRequest(method, path string) bool {
 	return method == http.MethodPost && path == tokenPath
 }
 
-// answerTokenRequest answers POST /v1/auth/token as Monite would, with a handle in
-// the place of the token.
+// answerTokenRequest responds to POST /v1/auth/token as Monite would, with a handle
+// in place of the token.
 func (c *call) answerTokenRequest() {
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Now().Add(progressTimeout))

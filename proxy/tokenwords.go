@@ -34,7 +34,7 @@ func hasExpired(before, after []string) bool {
 	return len(after) == 0 || afterWords[after[0]]
 }
 
-// expiredToken: "invalid or | expired | access token | was provided".
+// expiredToken matches "invalid or | expired | access token | was provided".
 func expiredToken(before, after []string) bool {
 	if !all(before, ownWords, verbWords) {
 		return false

@@ -16,12 +16,12 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// vendLeast is how long a vended token should live. Monite's React components
-// ask for a new one every ten minutes, whatever expires_in says; the rest is for
-// the way there. A token with less is replaced first, if one is to be had.
+// vendLeast is the lifetime that a vended token should have left. Monite's React
+// components ask for a new one every ten minutes, whatever expires_in says; the rest
+// is for the way there. A token with less is replaced first, if one is to be had.
 const vendLeast = 11 * time.Minute
 
-// vendBodyTimeout is how long the body of a token request may take.
+// vendBodyTimeout limits the time for the body of a token request.
 const vendBodyTimeout = 5 * time.Second
 
 // VendSource gives tokens that are taken away. tokencache.Cache is one.
@@ -30,7 +30,7 @@ type VendSource interface {
 	Lasting(ctx context.Context, grant tokencache.Grant, wish time.Duration) (secret.String, time.Duration, error)
 }
 
-// VendConfig is what a Vendor is made of.
+// VendConfig configures a Vendor.
 type VendConfig struct {
 	Tokens VendSource
 	// Users are those whose tokens are handed out; Default is the user of a request
@@ -44,9 +44,10 @@ type VendConfig struct {
 	// MaxInFlight requests, 503 above it. At least 1.
 	MaxInFlight int64
 	Log         zerolog.Logger
-	// Audit gets one line per request: who asked, for whom, and with what outcome.
+	// Audit gets one line per request: which caller asked, for which user, and with
+	// what outcome.
 	Audit zerolog.Logger
-	// Listener is how that line names this listener.
+	// Listener is the name of this listener in that line.
 	Listener string
 	// Observe is called at the end of each request. May be nil.
 	Observe func(*Record)
@@ -74,8 +75,9 @@ func NewVendor(config VendConfig) *Vendor {
 }
 
 func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(progressTimeout))
-	c := v.log.begin(nil, w, in)
+	now := time.Now()
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(progressTimeout))
+	c := v.log.begin(nil, w, in, now)
 	defer c.end()
 	c.atDoor = true
 	if p := v.check(in); p != nil {
@@ -133,14 +135,14 @@ func (v *Vendor) vend(c *call) {
 		c.fail(err)
 		return
 	}
-	seconds := int64(left / time.Second) // down: never a second more than there is
+	seconds := int64(left / time.Second) // down: never a second more than it has
 	c.record.Status, c.record.Origin = http.StatusOK, OriginProxy
 	c.record.ResponseBytes = writeToken(c.w, token, seconds)
 	v.config.Log.Info().Str("listener", v.config.Listener).Str("request_id", c.record.RequestID).Str("grant_type", string(grant.Type)).
 		Str("entity_user_hash", ids.Hash(grant.EntityUserID)).Int64("expires_in_s", seconds).Msg("token handed out")
 }
 
-// grantOf reads the request. It never answers with anything but an entity user.
+// grantOf reads the request. It never returns anything but an entity user.
 func (v *Vendor) grantOf(w http.ResponseWriter, in *http.Request) (tokencache.Grant, *problem) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(vendBodyTimeout))

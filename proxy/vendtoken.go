@@ -8,7 +8,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// vendedToken is Monite's answer of POST /v1/auth/token.
+// vendedToken is Monite's response to POST /v1/auth/token.
 type vendedToken struct {
 	AccessToken string `json:"access_token"`
 	ExpiresIn   int64  `json:"expires_in"`
@@ -18,7 +18,7 @@ type vendedToken struct {
 // writeToken is the one place where a token leaves for good. It stands alone so
 // that nothing else comes near the text.
 func writeToken(w http.ResponseWriter, token secret.String, seconds int64) (written int64) {
-	text, _ := json.Marshal(vendedToken{token.Reveal(), seconds, "Bearer"}) //nolint:gosec // to hand it out is what this is for
+	text, _ := json.Marshal(vendedToken{token.Reveal(), seconds, "Bearer"}) //nolint:gosec // its purpose is to hand it out
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(text)))

@@ -25,7 +25,7 @@ type FetcherFunc func(ctx context.Context, grant Grant) (Token, error)
 // Fetch calls f.
 func (f FetcherFunc) Fetch(ctx context.Context, grant Grant) (Token, error) { return f(ctx, grant) }
 
-// Config is what a Cache is made of.
+// Config configures a Cache.
 type Config struct {
 	Fetcher Fetcher
 	// Warm are the grants whose first token Run mints without being asked. They
@@ -33,10 +33,10 @@ type Config struct {
 	Warm []Grant
 	// MintTimeout bounds one mint. Default (0): 10 s.
 	MintTimeout time.Duration
-	// RefreshBefore is how long before expiry a token is refreshed: by
+	// RefreshBefore is the time before expiry at which a token is refreshed:
 	// min(RefreshBefore, half the lifetime), with jitter. 0: not ahead of expiry.
 	RefreshBefore time.Duration
-	// HoldTimeout is how long a caller of Token waits. 0: not at all.
+	// HoldTimeout limits the wait of a caller of Token. 0: it does not wait.
 	HoldTimeout time.Duration
 	// MaxEntries bounds the number of grants. Default (0): 1024.
 	MaxEntries int
@@ -52,9 +52,9 @@ type Config struct {
 	OnMint func(Mint)
 	// Store is shared with other processes. Nil: there are none.
 	Store Store
-	// StoreTimeout is how long somebody who waits leaves the Store to answer, and a
-	// tenth of what it has when nobody waits or it has not been heard yet. Default
-	// (0): 50 ms.
+	// StoreTimeout limits an exchange with the Store while a caller waits. The Store
+	// has ten times as long when no caller waits, or before its first response.
+	// Default (0): 50 ms.
 	StoreTimeout time.Duration
 	// OnAdopt is called with the age of each token that another process minted, as
 	// OnMint is. May be nil.
@@ -69,7 +69,7 @@ type Mint struct {
 	ExpiresIn, RefreshIn time.Duration
 	// Err is nil after a success.
 	Err *FetchError
-	// RetryIn is when the next try is due after a failure.
+	// RetryIn is the time until the next try after a failure.
 	RetryIn time.Duration
 }
 
@@ -89,7 +89,7 @@ type Cache struct {
 	// forgiven counts calls of Forgive: a refusal of the credentials before says
 	// nothing of those after.
 	forgiven atomic.Int64
-	heard    atomic.Bool // the Store has answered before
+	heard    atomic.Bool // the Store has responded before
 
 	// lifetime is the context of every mint: shared work must not end because
 	// the caller who happened to start it went away.
@@ -193,7 +193,7 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 		if m := e.current.Load(); m != nil && e.refused.Load() == m {
 			next := m.storedAt + int64(minInterval)
 			if next > deadline {
-				// Too late for this caller, who gets upstream's refusal then.
+				// Too late for this caller, which then gets upstream's refusal.
 				return m.token, nil
 			}
 			if !c.sleep(ctx, time.Duration(next-now.mono)) {
@@ -218,9 +218,10 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 			}
 			continue
 		}
-		// A fifth of the time is for the mint itself: who comes to the front of the
-		// line as his time is over has used up a mint, and has nothing of it. With a
-		// Store the token may be there without a mint, so that is looked for first.
+		// Keep a fifth of the hold time for the mint itself: a caller that reaches
+		// the front of the line just as its time runs out would use up a mint and
+		// still get no token. With a Store the token may be there without a mint, so
+		// that is looked for first.
 		if pause := c.gate.delay(e); pause > 0 && (c.config.Store == nil || joined) && now.mono+int64(pause) > deadline-int64(c.config.HoldTimeout/5) {
 			return secret.String{}, c.unavailable(e, &FetchError{Reason: Paced}, now.mono+int64(pause), now)
 		}
@@ -247,10 +248,10 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 	}
 }
 
-// lastResort returns a token that upstream refused once, where a mint has failed since
-// and so no other is to be had: the refusal may have been about something else, and
-// must not take a good token from everybody. Nobody waits for the next mint then; it
-// is started when it is due.
+// lastResort returns a token that upstream refused once, if a mint has failed since,
+// so that there is no other: the refusal may have been about something else, and must
+// not take a good token from all callers. They do not wait for the next mint then; it
+// starts when it is due.
 func (c *Cache) lastResort(e *entry, now instant) (secret.String, bool) {
 	m := e.lastResort(now)
 	if m == nil || e.failure.Load() == nil {
@@ -341,7 +342,7 @@ func (c *Cache) Invalidate(grant Grant, rejected secret.String) {
 
 // Forgive lets refused grants be tried again at once: the credentials changed.
 func (c *Cache) Forgive() {
-	c.forgiven.Add(1) // first: a mint that ends now with a refusal sees it
+	c.forgiven.Add(1) // first: so that a mint that ends now with a refusal sees it
 	for e := range c.table.all {
 		if f := e.failure.Load(); f != nil && f.err.Reason == Rejected {
 			e.failure.CompareAndSwap(f, nil)

@@ -1,10 +1,10 @@
-// Package tokencache keeps one access token per grant and sees to it that
-// nobody waits for one that could have been fetched earlier, and that nobody
-// fetches one twice. It knows time and concurrency, and nothing of HTTP or JSON.
+// Package tokencache keeps one access token per grant and makes sure that no caller
+// waits for one that could have been fetched earlier, and that none is fetched twice.
+// It knows time and concurrency, and nothing of HTTP or JSON.
 //
 // The walk of a token, in file order:
 //
-//   - grant.go: a Grant is what a token is minted for, and the key.
+//   - grant.go: a Grant, for which a token is minted, and the key.
 //   - minted.go: what came back, immutable. Its age, by whichever clock says
 //     older, makes it fresh, stale or expired.
 //   - failure.go: what did not come back, immutable, and when to try again.
@@ -22,7 +22,7 @@
 //     outcome changes.
 //   - run.go: Run refreshes ahead of expiry the grants that were used lately,
 //     and owns every mint: when it has returned, none is left.
-//   - lasting.go: Lasting gives a token away, to somebody who keeps it for a while.
+//   - lasting.go: Lasting gives a token away, to a caller that keeps it for a while.
 //   - prove.go: Prove gets one token and keeps nothing: for new credentials.
 //   - status.go: what the metrics and the status endpoint show.
 //

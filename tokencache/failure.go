@@ -14,18 +14,18 @@ const (
 	Rejected    Reason = "rejected"    // the endpoint refused this grant: 400, 401, 403, 422
 	Throttled   Reason = "throttled"   // 429: it wants no mint of this client id for a while
 	Unavailable Reason = "unavailable" // no connection, a 5xx, anything else
-	Malformed   Reason = "malformed"   // an answer that is not a token
+	Malformed   Reason = "malformed"   // a response that is not a token
 	TimedOut    Reason = "timeout"     // no response in time
 	Full        Reason = "full"        // every entry is being minted
 	Paced       Reason = "paced"       // more mints are wanted than the budget gives in time
 )
 
-// FetchError is what a Fetcher returns when there is no token.
+// FetchError is the error of a Fetcher that got no token.
 type FetchError struct {
 	Reason Reason
-	// Status of the token endpoint's answer. 0: there was none.
+	// Status of the token endpoint's response. 0: there was none.
 	Status int
-	// RetryAfter is what the endpoint asked for. 0: it asked for nothing.
+	// RetryAfter is the pause that the endpoint asked for. 0: it asked for none.
 	RetryAfter time.Duration
 	// Err holds no secret and nothing that the endpoint wrote. May be nil.
 	Err error
@@ -44,12 +44,12 @@ func (e *FetchError) Error() string {
 
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Error is what Token returns when no token came within the hold timeout.
+// Error is returned by Token when no token came within the hold timeout.
 type Error struct {
 	GrantType GrantType
 	Reason    Reason
-	// RetryAfter is when the next try is due. 0 with Rejected: trying again does
-	// not help until somebody changes the credentials or the user.
+	// RetryAfter is the time until the next try. 0 with Rejected: trying again does
+	// not help until the credentials or the user change.
 	RetryAfter time.Duration
 	Cause      error
 }
@@ -64,20 +64,20 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// ErrClosed is what Token returns for a grant without a token once Run ended.
+// ErrClosed is returned by Token for a grant without a token once Run has ended.
 var ErrClosed = errors.New("token cache is closed")
 
 const (
 	firstBackoff = 250 * time.Millisecond
-	// demandBackoff is the longest pause between two tries while somebody asks:
-	// an endpoint that is back is noticed within a second.
+	// demandBackoff is the longest pause between two tries while callers ask: an
+	// endpoint that is back is noticed within a second.
 	demandBackoff = 750 * time.Millisecond
-	// aheadBackoff is the longest pause between two tries while nobody waits.
+	// aheadBackoff is the longest pause between two tries while no caller waits.
 	aheadBackoff = 30 * time.Second
 	// rejectedBackoff .. aheadBackoff: a refused grant is not hammered.
 	rejectedBackoff = 5 * time.Second
-	// sameOutage is how long after the next try was due a failure still belongs
-	// to the same outage. It must be longer than a mint can take.
+	// sameOutage is the time after a due try within which a failure still belongs to
+	// the same outage. It must be longer than a mint can take.
 	sameOutage = 6 * time.Minute
 	// maxRetryAfter bounds what is believed of Retry-After.
 	maxRetryAfter = 60 * time.Second
@@ -87,13 +87,14 @@ const (
 // it was stored; a success removes it.
 type failure struct {
 	err      *FetchError
-	since    int64 // monotonic: when the first failure in a row ended
+	since    int64 // monotonic; the first failure in a row ended then
 	attempts int   // failures in a row
-	// alone: it is this grant's own trouble, as far as can be told, and no outage of
-	// the endpoint; or it took so long that it is kept apart in any case.
+	// alone says that the trouble is this grant's own, as far as can be told, and not
+	// an outage of the endpoint; or that it took so long that it is kept apart in any
+	// case.
 	alone bool
-	// The earliest next try, monotonic: for a caller who waits, and for a refresh
-	// ahead that nobody waits for. Never below Retry-After.
+	// The earliest next try, monotonic: for a caller that waits, and for a refresh
+	// that no caller waits for. Never below Retry-After.
 	demandAt, aheadAt int64
 }
 

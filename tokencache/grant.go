@@ -6,8 +6,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// GrantType is what kind of token is minted (RFC 6749 section 1.3; the second
-// is Monite's own).
+// GrantType is the kind of token that is minted (RFC 6749 section 1.3; the second is
+// Monite's own).
 type GrantType string
 
 // The grant types of Monite's token endpoint.
@@ -24,7 +24,7 @@ type Grant struct {
 	EntityUserID string // lower-case UUID; only with EntityUser
 }
 
-// Token is what the token endpoint gave.
+// Token is the token endpoint's response.
 type Token struct {
 	AccessToken secret.String
 	// ExpiresIn is the lifetime, counted from before the mint was sent.

@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// nearEnd: a token with less than a tenth of its life left, but no more than a
-	// minute, is about to end.
+	// nearEnd reports whether a token is about to end: less than a tenth of its life
+	// is left, but no more than a minute.
 	nearEnd = time.Minute
-	// leastLeft is what a token must live to be given away at all. What a mint gave
-	// without a lifetime that makes sense counts as living for a second.
+	// leastLeft is the lifetime that a token must have left to be given away at all.
+	// What a mint gave without a lifetime that makes sense counts as living for a
+	// second.
 	leastLeft = 2 * time.Second
 )
 
-// Lasting returns a token of grant for somebody who takes it away, and how long
-// it still lives. Where that is less than wish, or than half of its life if that
-// is less, it is minted anew first. When that fails the token at hand will do,
-// unless it is about to end. It waits and fails as Token does.
+// Lasting returns a token of grant for a caller that takes it away, and how long it
+// still lives. Where that is less than wish, or than half of its life if that is
+// less, it is minted anew first. When that fails the token at hand will do, unless it
+// is about to end. It waits and fails as Token does.
 //
 // For example: with a wish of 11 minutes, a token of 30 minutes is minted anew
 // from its 20th minute on; if the endpoint is down, the old one is given away

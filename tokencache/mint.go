@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// errAbandoned: all who waited for the mint left before its turn came, or it was
-// left to another process. Whoever came since asks again.
+// errAbandoned means that all callers that waited for the mint left before its turn
+// came, or that it was left to another process. A caller that came since asks again.
 var errAbandoned = errors.New("no request waits for this mint")
 
 // mint runs once for all who want a token of e at this moment (a flight).
@@ -19,8 +19,8 @@ func (c *Cache) mint(e *entry) (secret.String, error) {
 		return secret.String{}, ErrClosed
 	}
 	defer c.mints.Done()
-	// Those who wait may all leave. Without the pin the entry could be evicted
-	// then, and its token would be stored where nobody finds it.
+	// Those who wait may all leave. Without the pin the entry could be evicted then,
+	// and its token would be stored where no caller finds it.
 	e.pins.Add(1)
 	defer e.pins.Add(-1)
 	f := c.newFlight(e)
@@ -101,8 +101,9 @@ func (f *flight) look() (token secret.String, err error, done bool) {
 	return secret.String{}, nil, false
 }
 
-// hopeless reports whether the line here is too long for who waits. Without a Store
-// callers have seen that before; with one they first ask for a token that is there.
+// hopeless reports whether the line here is too long for the callers that wait.
+// Without a Store callers have seen that before; with one they first ask it for a
+// token.
 func (f *flight) hopeless() bool {
 	return f.config.Store != nil && f.e.waiting.Load() > 0 && f.claim == nil &&
 		f.gate.delay(f.e) > f.config.HoldTimeout*4/5
@@ -149,7 +150,7 @@ func (f *flight) fetchAndKeep(turn *turn) (secret.String, error) {
 	return m.token, nil
 }
 
-// fetched is what the Fetcher gave.
+// fetched is the result of the Fetcher.
 type fetched struct {
 	token Token
 	err   error
@@ -157,10 +158,10 @@ type fetched struct {
 	event Mint
 }
 
-// fetchOrFind mints. While somebody waits it looks every second whether another
+// fetchOrFind mints. While a caller waits, it checks every second whether another
 // process has a token by now: with an endpoint that takes its time, many mint, and
-// all may take the first that comes. elsewhere: one was found; the mint goes on, and
-// its outcome changes nothing.
+// all may take the first that comes. elsewhere reports that one was found; the mint
+// goes on, and its outcome changes nothing.
 func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bool) {
 	fetch := func() fetched {
 		token, err := f.fetch(f.e.grant)
@@ -173,7 +174,7 @@ func (f *flight) fetchOrFind(turn *turn, start instant) (r fetched, elsewhere bo
 	done := make(chan fetched, 1)
 	ctx, cancel := context.WithCancel(f.lifetime)
 	f.mints.Go(func() {
-		defer cancel() // nobody waits for an answer of others any more
+		defer cancel() // no caller waits for a response of others any more
 		done <- fetch()
 	})
 	every := time.NewTicker(time.Second)
@@ -205,7 +206,7 @@ func (f *flight) found(ctx context.Context) bool {
 	return err == nil && a.Kind == Found
 }
 
-// drop ends a mint that nobody waits for any more.
+// drop ends a mint that no caller waits for any more.
 func (f *flight) drop(r fetched) {
 	if r.err != nil {
 		r.event.Err = asFetchError(r.err)
@@ -249,8 +250,8 @@ func (c *Cache) fetch(grant Grant) (token Token, err error) {
 	return token, err
 }
 
-// fail records a failed mint. The token that is there stays: it is good to its
-// true end, whatever the endpoint says of the next one.
+// fail records a failed mint. The current token stays: it is good to its true end,
+// whatever the endpoint says of the next one.
 func (c *Cache) fail(e *entry, err error, start, now instant) *failure {
 	cause := asFetchError(err)
 	e.failures.Add(1)
@@ -276,8 +277,8 @@ func asFetchError(err error) *FetchError {
 	return cause
 }
 
-// slowMint is how long a mint may hold a slot for nothing before its grant has to
-// make do with the slots of suspects.
+// slowMint is the time after which a mint that holds a slot without a result makes
+// its grant a suspect.
 const slowMint = time.Second
 
 // pause lets no mint of any grant start until then. The longest pause holds.

@@ -10,13 +10,13 @@ const (
 	// maxLifetime bounds what is believed of expires_in.
 	maxLifetime = 24 * time.Hour
 	// minInterval is the least time between two mints of a grant, whatever the
-	// endpoint says of the lifetime and however often upstream answers 401.
+	// endpoint says of the lifetime and however often upstream responds with 401.
 	minInterval = time.Second
 )
 
-// instant is a moment on two clocks. The monotonic one stands still while the
-// machine sleeps, the wall clock jumps when somebody sets it; neither alone
-// tells how old a token is.
+// instant is a moment on two clocks. The monotonic one stands still while the machine
+// sleeps, the wall clock jumps when it is set; neither alone tells how old a token
+// is.
 type instant struct {
 	mono int64 // ns since the cache was made
 	wall int64 // ns since 1970
@@ -29,7 +29,7 @@ func (c clock) now() instant {
 	return instant{mono: int64(t.Sub(c.base)), wall: t.UnixNano()}
 }
 
-// state is what a token is good for. RFC 9111 uses the first two words alike.
+// state says how far a token can be used. RFC 9111 uses the first two words alike.
 type state uint8
 
 const (
@@ -44,7 +44,7 @@ func (s state) String() string { return [...]string{"fresh", "stale", "expired"}
 type minted struct {
 	token     secret.String
 	start     instant       // before the mint was sent: the lifetime counts from here
-	storedAt  int64         // monotonic: when the answer was here
+	storedAt  int64         // monotonic; the response arrived then
 	lifetime  time.Duration // from start
 	refreshAt time.Duration // from start; equal to lifetime if never ahead
 	// successor of a token that was refused in its first second
@@ -109,18 +109,18 @@ func (m *minted) state(now instant) state {
 	}
 }
 
-// left is how long the token still lives.
+// left returns how long the token still lives.
 func (m *minted) left(now instant) time.Duration { return m.lifetime - m.age(now) }
 
 // refreshDue is the monotonic moment of the refresh, if the clocks agree.
 func (m *minted) refreshDue() int64 { return m.start.mono + int64(m.refreshAt) }
 
-// young reports whether less than a second has passed since the mint: too soon
-// for another, whoever asks for it.
+// young reports whether less than a second has passed since the mint: too soon for
+// another, no matter which caller asks.
 func (m *minted) young(now instant) bool { return now.mono-m.storedAt < int64(minInterval) }
 
-// usedLately reports whether a grant last used at the monotonic moment used is
-// worth a refresh: somebody used it in the second half of the time until then.
+// usedLately reports whether a grant last used at the monotonic moment used is worth
+// a refresh: it was used in the second half of the time until then.
 func (m *minted) usedLately(used int64) bool {
 	return used >= m.start.mono+int64(m.refreshAt/2)
 }

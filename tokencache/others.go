@@ -15,14 +15,14 @@ type flight struct {
 	*Cache
 	e     *entry
 	begun int64 // monotonic
-	// patience is how long the flight waits for others before it mints whoever else
-	// does. Every process draws its own: with one and the same, all that wait for a
+	// patience is the time for which the flight waits for others before it mints
+	// anyway. Every process draws its own: with one and the same, all that wait for a
 	// process that died would begin to mint in one instant.
 	patience time.Duration
-	answered bool  // the Store has answered this flight
+	answered bool  // the Store has responded in this flight
 	claim    Claim // nil: none
 	mark     string
-	took     time.Duration // by the last answer
+	took     time.Duration // by the last response
 	forced   bool          // a mint is wanted although the token is fresh
 	forgiven int64         // before the last question
 }
@@ -34,14 +34,14 @@ func (c *Cache) newFlight(e *entry) *flight {
 
 func (f *flight) patient() bool { return f.clock.now().mono-f.begun < int64(f.patience) }
 
-// waited reports whether somebody waits for this flight. The first token of a warm
+// waited reports whether a caller waits for this flight. The first token of a warm
 // grant counts as waited for: the process is not ready without it.
 func (f *flight) waited() bool {
 	return f.e.waiting.Load() > 0 || f.e.warm && !f.e.served()
 }
 
-// others asks for the token that another process minted, or for the right to mint
-// it here, and waits for who has it. done: the flight is over.
+// others asks for the token that another process minted, or for the right to mint it
+// here, and waits for the process that has it. done reports that the flight is over.
 func (f *flight) others() (token secret.String, err error, done bool) {
 	if f.config.Store == nil {
 		return secret.String{}, nil, false
@@ -55,7 +55,7 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 		case f.lifetime.Err() != nil:
 			f.giveBack()
 			return secret.String{}, ErrClosed, true
-		// It is there and has much to do. To mint now is what all would do.
+		// It is there and has much to do. All replicas would mint now.
 		case slow(err) && answered && f.waited() && f.patient():
 			a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
 		case err != nil:
@@ -157,7 +157,7 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 
 var errNothingNewer = errors.New("the store has only tokens that are too old")
 
-// takeForced takes the wish for a new token over from the entry. Whoever wishes
+// takeForced takes the wish for a new token over from the entry. A caller that wishes
 // again while it is being granted may do so for another pair of credentials.
 func (f *flight) takeForced() {
 	if f.e.forced.Swap(false) {
@@ -165,9 +165,9 @@ func (f *flight) takeForced() {
 	}
 }
 
-// adopt takes a token over that another process minted, unless it is no better
-// than what is held. The moment before the question was sent is what its age
-// counts from: it is older now, whatever the answer took.
+// adopt takes a token over that another process minted, unless it is no better than
+// the current one. Its age counts from the moment before the query was sent: the
+// token is older now, however long the response took.
 func (f *flight) adopt(a Answer, sent instant, held *minted) bool {
 	start := instant{mono: sent.mono - int64(a.Age), wall: sent.wall - int64(a.Age)}
 	if held != nil && held.by == a.Token.By && !later(a, start, held) || held != nil && held.token.Equal(a.Token.AccessToken) {
@@ -175,8 +175,8 @@ func (f *flight) adopt(a Answer, sent instant, held *minted) bool {
 	}
 	m := &minted{
 		token: a.Token.AccessToken, start: start, lifetime: min(a.Token.ExpiresIn, maxLifetime),
-		// It is as young as it is for whoever minted it: an old one that upstream
-		// refuses is replaced at once, and not after its first second here.
+		// It is as young as it is for the process that minted it: an old one that
+		// upstream refuses is replaced at once, and not after its first second here.
 		storedAt: start.mono,
 		mark:     a.Mark, by: a.Token.By, shared: true,
 	}
@@ -243,15 +243,15 @@ func (f *flight) unforce(failed *failure, now instant) {
 	}
 }
 
-// leaveIt lets others do it: who waits here waits on, and a refresh that nobody
-// waits for is put off. nil: ask again now.
+// leaveIt lets others mint: callers here wait on, and a refresh that no caller waits
+// for is put off. nil: ask again now.
 func (f *flight) leaveIt(a Answer) error {
 	if !f.waited() {
 		times := min(f.e.postponed.Add(1)-1, 3)
 		f.e.lookAt.Store(f.clock.now().mono + int64(between(2*time.Second, 6*time.Second))<<times)
 		return f.abandoned()
 	}
-	// Who is slow to answer has many to answer.
+	// A Store that is slow has many to serve.
 	pause := min(5*f.took, maxPause)
 	if a.Kind == Busy {
 		pause = min(max(pause, a.Wait, 100*time.Millisecond), maxPause)

@@ -7,47 +7,48 @@ import (
 	"time"
 )
 
-// lane is for whom a mint is made. Each lane is served in order of arrival, and
-// between the lanes nobody starves.
+// lane is for whom a mint is made. Each lane is served in order of arrival, and no
+// lane starves.
 type lane uint8
 
 const (
 	warm     lane = iota // the warm grants: before all others, in slots of their own
-	known                // somebody waits, and the grant has had a token before
-	stranger             // somebody waits for the first token of a grant
-	ahead                // a refresh that nobody waits for
+	known                // a caller waits, and the grant has had a token before
+	stranger             // a caller waits for the first token of a grant
+	ahead                // a refresh that no caller waits for
 	suspect              // the last mint failed while others did not
 	lanes
 )
 
-// rota is who is asked first, mint by mint, when there are more than the budget
-// gives; who has nobody in line passes it on, to known first. So a refresh gets
-// at least two mints in eight even when strangers queue up: without them, tokens
-// in use would end, and those who use them would have to join the queue.
+// rota is the order in which lanes are served when demand exceeds the budget. An
+// empty lane passes its turn on, to known first. So a refresh gets at least two mints
+// in eight even when strangers queue up: without them, tokens in use would end, and
+// those who use them would have to join the queue.
 var rota = [...]lane{known, stranger, ahead, known, stranger, known, ahead, suspect}
 
-// share is how often a lane is in rota.
+// share counts the turns of a lane in rota.
 var share = [lanes]int{known: 3, stranger: 2, ahead: 2, suspect: 1}
 
-// reserve is what is left of the budget for warm grants, who are few.
+// reserve is the part of the budget that is kept for warm grants, which are few.
 const reserve = 2
 
 // turn is one place in the line to the token endpoint.
 type turn struct {
 	entry *entry
 	lane  lane
-	// ready is told true when the mint may start, false if nobody wants it any more.
+	// ready is called with true when the mint may start, with false if it is no
+	// longer wanted.
 	ready   chan bool
 	waiting bool // guarded by gate.mu
 }
 
 // gate lets mints start: no more at once than there are slots, and no more in a
 // second than the budget has. Monite counts the requests of a client id, mints
-// included, and answers 429 to all of them when there are too many.
+// included, and responds with 429 to all of them when there are too many.
 //
-// The slots of 16 are cut so that nobody can take all of them by being slow:
-// suspects have 4 of them, suspects, strangers and refreshes together 12.
-// A grant that has had a token before always finds one that is not hanging.
+// The slots of 16 are cut so that no kind of grant can take all of them by being
+// slow: suspects have 4 of them, suspects, strangers and refreshes together 12. A
+// grant that has had a token before always finds one that is not hanging.
 type gate struct {
 	now   func() int64 // monotonic
 	slots [lanes]int   // known: all but the warm
@@ -76,7 +77,8 @@ func newGate(now func() int64, slots, warmSlots, perSecond int) *gate {
 	return g
 }
 
-// laneOf: warm is warm, whatever happens. waited: by a caller.
+// laneOf returns the lane of a mint. The warm grant keeps its own, whatever happens.
+// waited reports whether a caller waits.
 func laneOf(e *entry, waited bool) lane {
 	f := e.failure.Load()
 	switch {
@@ -93,7 +95,7 @@ func laneOf(e *entry, waited bool) lane {
 	}
 }
 
-// enter joins the line. Whoever gets true from ready calls leave at the end.
+// enter joins the line. A mint that gets true from ready calls leave at the end.
 func (g *gate) enter(e *entry) *turn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -123,7 +125,7 @@ func (g *gate) leave(t *turn, used bool) {
 	g.dispatch()
 }
 
-// hurry moves a refresh to those for whom somebody waits.
+// hurry moves a refresh to the mints that callers wait for.
 func (g *gate) hurry(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -135,8 +137,9 @@ func (g *gate) hurry(e *entry) {
 	}
 }
 
-// abandon takes out of the line what nobody waits for any more: in a rush, a
-// line of those who have gone would let nobody in time to the front.
+// abandon drops a queued mint once its last waiter has left. In a rush the queue
+// would otherwise fill with turns that no caller wants, and live callers would time
+// out behind them.
 func (g *gate) abandon(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -178,7 +181,7 @@ func (g *gate) dispatch() {
 		least += reserve
 	}
 	if g.inLine() == 0 || g.budget >= least {
-		return // nobody waits, or only for a slot: leave comes here again
+		return // no mint waits, or only for a slot: leave comes here again
 	}
 	pause := time.Duration((least-g.budget)/g.rate*float64(time.Second)) + time.Microsecond
 	if g.timer == nil {
@@ -194,7 +197,7 @@ func (g *gate) tick() {
 	g.dispatch()
 }
 
-// stop ends the timer. Nobody is in line any more.
+// stop ends the timer. The line is empty.
 func (g *gate) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -212,7 +215,7 @@ func (g *gate) inLine() (n int) {
 
 func (g *gate) refill() {
 	now := g.now()
-	if g.budget < g.burst { // Inf - Inf and 0 * Inf are no numbers
+	if g.budget < g.burst { // Inf - Inf and 0 * Inf are not numbers
 		g.budget = min(g.burst, g.budget+g.rate*float64(now-g.filled)/1e9)
 	}
 	g.filled = now

@@ -10,7 +10,7 @@ import (
 // token that is found in the Store proves them too, because only who has them can
 // have put it there. Its errors are *FetchError, or ctx's.
 //
-// It tries once: whoever calls it has pauses of his own.
+// It tries once: its callers have pauses of their own.
 func Prove(ctx context.Context, config Config, grant Grant) error {
 	config.Warm = nil
 	c := New(config)

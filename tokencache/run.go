@@ -56,7 +56,7 @@ func (c *Cache) refreshDue() (next int64) {
 	return next
 }
 
-// maxRefreshes is how many refreshes stand in line at once: each costs two
+// maxRefreshes limits the refreshes that stand in line at once: each costs two
 // goroutines, and the budget lets only a few of them go in a second.
 const maxRefreshes = 64
 
@@ -79,8 +79,8 @@ func (c *Cache) refresh(e *entry) {
 	})
 }
 
-// due is the monotonic moment of e's next refresh; now or earlier means at
-// once, math.MaxInt64 never (until somebody asks for a token).
+// due is the monotonic moment of e's next refresh; now or earlier means at once,
+// math.MaxInt64 never (until a caller asks for a token).
 func (c *Cache) due(e *entry, now instant) int64 {
 	due, m := int64(math.MaxInt64), e.current.Load()
 	switch {

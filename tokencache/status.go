@@ -2,7 +2,7 @@ package tokencache
 
 import "time"
 
-// Status is what can be shown of one grant. It holds no token.
+// Status describes one grant, without secrets. It holds no token.
 type Status struct {
 	Grant Grant
 	// State is fresh, stale, expired, or missing.
@@ -10,10 +10,10 @@ type Status struct {
 	// Age and Left of the token; RefreshIn is negative once the refresh is due.
 	// All 0 if missing.
 	Age, Left, RefreshIn time.Duration
-	// Idle is how long nobody asked for it.
+	// Idle is the time since it was last asked for.
 	Idle            time.Duration
 	Mints, Failures int64
-	// Adopted is how many tokens other processes minted; Shared: this one too.
+	// Adopted counts the tokens that other processes minted; Shared: this one too.
 	Adopted int64
 	Shared  bool
 	// LastFailure is nil if the last mint was a success. RetryIn is when the next
@@ -48,7 +48,7 @@ func (c *Cache) Status() []Status {
 	return all
 }
 
-// Cached reports whether Token would be answered at once.
+// Cached reports whether Token would return at once.
 func (c *Cache) Cached(grant Grant) bool {
 	e := c.table.get(grant)
 	if e == nil {

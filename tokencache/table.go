@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// entry is what is known of one grant.
+// entry holds what is known of one grant.
 type entry struct {
 	grant Grant
 	key   string // of the flight
@@ -20,8 +20,8 @@ type entry struct {
 	failure atomic.Pointer[failure] // nil: the last mint was a success, or there was none
 	// lastUsed is monotonic, and up to usedGranularity behind.
 	lastUsed atomic.Int64
-	// again: it was used again after its first second. A table that is full parts
-	// with the others first.
+	// again says that it was used again after its first second. A table that is full
+	// parts with the others first.
 	again atomic.Bool
 	// usedStale is the token that Run was told of: stale, and in use. It names the
 	// token so that a hit on the old one, when the new one is being stored, does
@@ -35,7 +35,7 @@ type entry struct {
 	// before it. postponed counts how often it was.
 	lookAt    atomic.Int64
 	postponed atomic.Int32
-	// forced: the next mint is wanted although the token is fresh.
+	// forced says that the next mint is wanted although the token is fresh.
 	forced atomic.Bool
 	// refreshing: Run is waiting for a mint of it.
 	refreshing atomic.Bool
@@ -141,7 +141,7 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 	return e
 }
 
-// evictLook is how many entries an eviction looks at, at least: all of a small
+// evictLook is the least number of entries that an eviction looks at: all of a small
 // table, a random part of a large one.
 const evictLook = 2048
 

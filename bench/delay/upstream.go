@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// upstream is Monite as far as this needs it: a token endpoint, and answers of 1 KB.
+// upstream simulates as much of Monite as this needs: a token endpoint, and responses
+// of 1 KB.
 type upstream struct {
 	url   string
 	roots *x509.CertPool

@@ -41,7 +41,7 @@ func (s *sidecar) proven(proof tokenendpoint.Proof) {
 		s.metrics.ObserveRotation("failed")
 	}
 	line := s.log.Error().Str("reason", string(proof.Err.Reason)).Int("status", proof.Err.Status).
-		Str("live_client_hash", proof.Live).Str("new_client_hash", proof.New).Float64("retry_in_s", proof.RetryIn.Seconds())
+		Str("live_client_hash", proof.Live).Str("new_client_hash", proof.New).Float64("retry_in_s", seconds(proof.RetryIn))
 	if proof.Err.Err != nil {
 		line = line.AnErr("cause", proof.Err.Err)
 	}
@@ -56,7 +56,7 @@ func (s *sidecar) proven(proof tokenendpoint.Proof) {
 func (s *sidecar) credentialsStatus() admin.CredentialsStatus {
 	of := s.rotation.Status()
 	status := admin.CredentialsStatus{
-		Live: of.Live, New: of.New, NewPair: string(of.State), Tries: of.Tries, Reason: string(of.Reason), RetryIn: of.RetryIn.Seconds(),
+		Live: of.Live, New: of.New, NewPair: string(of.State), Tries: of.Tries, Reason: string(of.Reason), RetryIn: seconds(of.RetryIn),
 	}
 	if !of.Since.IsZero() {
 		status.Rotated = of.Since.UTC().Format(time.RFC3339)
@@ -79,12 +79,12 @@ func (s *sidecar) logMint(mint tokencache.Mint) {
 	line := s.log.Info()
 	if mint.Err != nil {
 		line = s.log.Error().Str("reason", string(mint.Err.Reason)).Int("status", mint.Err.Status).
-			Float64("retry_in_s", mint.RetryIn.Seconds())
+			Float64("retry_in_s", seconds(mint.RetryIn))
 		if mint.Err.Err != nil {
 			line = line.AnErr("cause", mint.Err.Err)
 		}
 	} else {
-		line = line.Float64("expires_in_s", mint.ExpiresIn.Seconds()).Float64("refresh_in_s", mint.RefreshIn.Seconds())
+		line = line.Float64("expires_in_s", seconds(mint.ExpiresIn)).Float64("refresh_in_s", seconds(mint.RefreshIn))
 	}
 	line = line.Str("grant_type", string(mint.Grant.Type)).Float64("duration_ms", float64(mint.Duration.Microseconds())/1000)
 	switch {
@@ -115,3 +115,6 @@ func (s *sidecar) reloaded(r secret.Reload) {
 		s.rotation.Check()
 	}
 }
+
+// seconds has no more digits than a person reads: milliseconds.
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }

@@ -15,7 +15,7 @@ var resolverFolders = []string{
 // staleAddresses is told when upstream is reached by addresses of an earlier
 // lookup.
 func (s *sidecar) staleAddresses(stale dial.Stale) {
-	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", stale.Age.Seconds())
+	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", seconds(stale.Age))
 	if stale.Err == nil {
 		line.Msg("the name server is slow: using the addresses of an earlier lookup")
 		return

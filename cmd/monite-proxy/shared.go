@@ -83,7 +83,7 @@ func (s *sidecar) share(c *tokencache.Config) {
 func (s *sidecar) tokenAdopted(grant tokencache.Grant, age time.Duration) {
 	s.shared.adopted.Add(1)
 	s.shared.metrics.ObserveAdopted(grant)
-	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", age.Seconds()).Msg("token taken from the shared store")
+	s.log.Debug().Str("grant_type", string(grant.Type)).Float64("token_age_s", seconds(age)).Msg("token taken from the shared store")
 }
 
 // storeEvent counts, and speaks of poison, at most once a minute.
@@ -114,7 +114,7 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 	switch now.State {
 	case "up":
 		if since := s.shared.downSince.Swap(0); since != 0 {
-			s.log.Info().Str("where", now.Where).Float64("down_s", time.Since(time.Unix(0, since)).Seconds()).Msg("the shared store responds again")
+			s.log.Info().Str("where", now.Where).Float64("down_s", seconds(time.Since(time.Unix(0, since)))).Msg("the shared store responds again")
 			return
 		}
 		s.log.Info().Str("where", now.Where).Msg("tokens are shared")
@@ -122,7 +122,7 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 		s.shared.downSince.CompareAndSwap(0, time.Now().UnixNano())
 		s.log.Warn().Str("where", now.Where).Str("reason", now.LastError).Msg("the shared store does not respond: this replica mints its own tokens until it does")
 	case "aside":
-		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", now.Offset.Seconds()).Msg("the clocks of this host and of the shared store differ by more than 30 s: nothing is shared")
+		s.log.Warn().Str("where", now.Where).Float64("clock_offset_s", seconds(now.Offset)).Msg("the clocks of this host and of the shared store differ by more than 30 s: nothing is shared")
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *sidecar) storeChanged(now redisstore.Status) {
 func (s *sidecar) sharedStatus() admin.SharedStatus {
 	of := s.shared.store.Status()
 	status := admin.SharedStatus{
-		State: of.State, Where: of.Where, LastError: of.LastError, RetryIn: of.RetryIn.Seconds(), Offset: of.Offset.Seconds(),
+		State: of.State, Where: of.Where, LastError: of.LastError, RetryIn: seconds(of.RetryIn), Offset: of.Offset.Seconds(),
 		Adopted: s.shared.adopted.Load(), Told: s.shared.told.Load(), Questions: s.shared.questions.Load(),
 	}
 	if !of.Since.IsZero() {

@@ -61,6 +61,17 @@ func (m *manager) showDemo(ctx context.Context, w io.Writer, sim string, appToke
 	}
 }
 
+// addresses are the variables of the sidecar's addresses, where they are set: the
+// doctor looks there.
+func addresses() (all string) {
+	for _, name := range []string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"} {
+		if value := os.Getenv(name); value != "" {
+			all += name + "='" + value + "' "
+		}
+	}
+	return all
+}
+
 // demoText is meant to be copied line by line. The app token is named as the
 // shell's variable, never by its value.
 func demoText(base, sim string, appToken bool) string {
@@ -81,7 +92,7 @@ func demoText(base, sim string, appToken bool) string {
 		{"As an entity user: who am I?", fmt.Sprintf("%s %s/entity_users/me %s", curl, base, user)},
 		{"A write: one more bill", fmt.Sprintf("%s -X POST %s/payables %s -H 'Content-Type: application/json' -d '%s'", curl, base, entity, body)},
 		{"Revoke all tokens, then call again: it still works", fmt.Sprintf("curl -sS -X POST %s/_sim/revoke_all", sim)},
-		{"Test each step on the way to Monite, with the simulator's credentials", fmt.Sprintf("MONITE_API_URL=%s MONITE_CLIENT_ID=%s MONITE_CLIENT_SECRET=%s MONITE_ALLOWED_ENTITY_IDS='*' MONITE_ALLOWED_ENTITY_USER_IDS='*' bin/monite-proxy doctor", sim, monitetest.DemoClientID, monitetest.DemoClientSecret)},
+		{"Test each step on the way to Monite, with the simulator's credentials", addresses() + fmt.Sprintf("MONITE_API_URL=%s MONITE_CLIENT_ID=%s MONITE_CLIENT_SECRET=%s MONITE_ALLOWED_ENTITY_IDS='*' MONITE_ALLOWED_ENTITY_USER_IDS='*' bin/monite-proxy doctor", sim, monitetest.DemoClientID, monitetest.DemoClientSecret)},
 	} {
 		fmt.Fprintf(&text, "\n # %s\n %s\n", line[0], line[1])
 	}

@@ -271,3 +271,14 @@ func TestDemoIsForTheCommandAlone(t *testing.T) {
 		}
 	}
 }
+
+// The sidecar may have other addresses than the usual ones: the doctor of the last
+// line has to look at this one, and at no stranger.
+func TestDemoSendsTheDoctorToTheSidecarsAddresses(t *testing.T) {
+	t.Setenv("MONITE_LISTEN_ADDR", "localhost:1234")
+	t.Setenv("MONITE_ADMIN_ADDR", "unix:/tmp/a b")
+	text := demoText("http://localhost:1234/v1", "http://127.0.0.1:8090", false)
+	if want := " MONITE_LISTEN_ADDR='localhost:1234' MONITE_ADMIN_ADDR='unix:/tmp/a b' MONITE_API_URL="; !strings.Contains(text, want) {
+		t.Errorf("the lines lack %q:\n%s", want, text)
+	}
+}

@@ -1,9 +1,10 @@
 //go:build ignore
 
-// Command coldstart measures how long a process takes from its exec to the first answer of 200. verify.sh builds it.
+// Command coldstart measures how long a process takes from its exec to the first
+// response with 200. verify.sh builds it.
 //
 //	coldstart exec program       writes the time in nanoseconds, and becomes the program
-//	coldstart poll seconds URL   asks until the answer is 200, and writes the time then
+//	coldstart poll seconds URL   asks until the status is 200, and writes the time then
 package main
 
 import (

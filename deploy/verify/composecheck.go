@@ -24,7 +24,7 @@ func main() {
 		return nil
 	})
 	flag.Parse()
-	profiles := []string{"*"} // those that nobody asks for are checked too
+	profiles := []string{"*"} // those that are not asked for are checked too
 	options := []cli.ProjectOptionsFn{cli.WithInterpolation(true), cli.WithResolvedPaths(true), cli.WithProfiles(profiles)}
 	if *envFile != "" {
 		options = append(options, cli.WithEnvFiles(*envFile), cli.WithDotEnv)

@@ -32,7 +32,7 @@ import (
 
 const budget = 10_000_000 // the API server's, for one policy
 
-// compiled is what the API server makes of a policy.
+// compiled is a policy as the API server compiles it.
 type compiled struct {
 	matcher  matchconditions.Matcher
 	patchers []patch.Patcher
@@ -67,7 +67,7 @@ func compile(policy *v1.MutatingAdmissionPolicy) compiled {
 	return c
 }
 
-// apply is what happens to one new pod.
+// apply runs a policy on one new pod.
 func (c compiled) apply(policy *v1.MutatingAdmissionPolicy, pod *corev1.Pod) *corev1.Pod {
 	selector, err := metav1.LabelSelectorAsSelector(policy.Spec.MatchConstraints.ObjectSelector)
 	check(err)

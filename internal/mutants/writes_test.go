@@ -8,11 +8,25 @@ import (
 	"testing"
 )
 
-// writeMutants break the promise that a write is sent once, each in its own way.
+// writeMutants break the promise that a write is sent once, each in its own way; the
+// first four, that memory which a later request uses again holds nothing of an earlier
+// one, and was never a write's.
 var writeMutants = []mutant{
+	{"a write's objects are reused",
+		[]edit{{"proxy/reuse.go", "case c.in.Method != http.MethodGet && c.in.Method != http.MethodHead, c.in.ContentLength != 0,\n\t\tr.Origin", "case r.Origin"}},
+		"proxy", []string{"TestOnlyPlainReadsAreReused"}},
+	{"what is reused keeps the fields of the request before",
+		[]edit{{"proxy/reuse.go", "	clear(fields)\n", ""}},
+		"proxy", []string{"TestNothingIsLeftInACallThatIsReused"}},
+	{"what is reused keeps the fields of the response before",
+		[]edit{{"proxy/reuse.go", "	c.room.answer.Empty()\n", ""}},
+		"proxy", []string{"TestNothingIsLeftInACallThatIsReused"}},
+	{"the strict listener reuses what has had a body",
+		[]edit{{"proxy/strict/conn.go", "r.answer.body != nil || m != http.MethodGet && m != http.MethodHead", `m == ""`}},
+		"proxy/strict", []string{"TestOnlyReadsThatEndInOrderAreReused"}},
 	{"a write is claimed after it was sent",
-		[]edit{{"proxy/claim.go", "	d := c.handler.config.Journal.Begin(c, w)\n",
-			"	if c.in.Header.Get(\"X-Request-Id\") != \"first\" {\n		c.pass()\n		return\n	}\n	d := c.handler.config.Journal.Begin(c, w)\n"}},
+		[]edit{{"proxy/claim.go", "	d := c.handler.config.Journal.Begin(c, &w)\n",
+			"	if c.in.Header.Get(\"X-Request-Id\") != \"first\" {\n		c.pass()\n		return\n	}\n	d := c.handler.config.Journal.Begin(c, &w)\n"}},
 		"proxy", []string{"TestWriteThatBrokeIsNotSentAgain"}},
 	{"a key is anybody's",
 		[]edit{{"proxy/writes/fingerprint.go", "Name { return r.name(\"key\", key) }", "Name { return (&Request{}).name(\"key\", key) }"}},
@@ -62,6 +76,9 @@ var writeMutants = []mutant{
 	{"unknown writes are forgotten first",
 		[]edit{{"proxy/writes/memory.go", "	for ; class < classes; class += 2 {\n", "	for class = classes - 2; class >= 0; class -= 2 {\n"}},
 		"proxy/writes", []string{"TestUnknownRecordsAreForgottenLast"}},
+	{"a closed connection is believed",
+		[]edit{{"proxy/writes/journal.go", "now.Claim == found.Claim && !now.Delivered", "now.Claim == found.Claim && !ok"}},
+		"proxy/writes", []string{"TestConnectionThatEndsWhileItIsAskedIsBelieved"}},
 	{"unknown writes take all the room",
 		[]edit{{"proxy/writes/memory.go", "int64(m.maxRecords-m.maxRecords/10)", "int64(m.maxRecords)"}},
 		"proxy/writes", []string{"TestFloodOfUnknownWritesLeavesRoomForOthers"}},

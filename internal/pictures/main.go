@@ -57,7 +57,7 @@ func draw(directory string) error {
 		second = append(second, rows...)
 		time.Sleep(pause)
 	}
-	one, two := pane{"terminal 1", wrapped(first.rows()), 24}, pane{"terminal 2", wrapped(second), 14}
+	one, two := pane{"terminal 1", wrapped(first.rows()), 24}, pane{"terminal 2", wrapped(second), 10}
 	status, err := typed("bin/monite-proxy status", first.begun)
 	if err != nil {
 		return err

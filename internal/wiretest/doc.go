@@ -13,6 +13,8 @@
 //   - filter_linux.go, filter_other.go: segments that the kernel drops
 //   - names.go: Names is a name server on loopback
 //   - authority.go: Authority signs certificates
+//   - spoil.go: Spoil fills an object with what an earlier use could have left in it;
+//     Left finds it again
 //   - wait.go: Eventually waits for what another goroutine does; Buffer is a log
 //     that is read while it is written; ManyAtOnce is for tests that wait
 //

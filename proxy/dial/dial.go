@@ -13,7 +13,7 @@ type Dialer struct {
 	// Timeout bounds the attempt to connect to one address. Default 5s. A lookup has
 	// 15s of its own.
 	Timeout time.Duration
-	// OnStale is told when addresses of an earlier lookup are used, at most once a
+	// OnStale is called when addresses of an earlier lookup are used, at most once a
 	// minute. May be nil.
 	OnStale func(Stale)
 

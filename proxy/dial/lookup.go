@@ -15,18 +15,19 @@ const (
 	// lookupTimeout bounds one lookup. A name server that is silent costs 5 s, as
 	// with glibc: this is enough for two of them, and for a query that was lost.
 	lookupTimeout = 15 * time.Second
-	// lookupPatience is how long a lookup may take before addresses of an earlier
-	// one are tried. Once a lookup has been that slow, the next one gets no head
-	// start until one has been quick again.
+	// lookupPatience is the time after which a slow lookup's place is taken by the
+	// addresses of an earlier one. Once a lookup has been that slow, the next one
+	// gets no head start until one has been quick again.
 	lookupPatience = 300 * time.Millisecond
-	// lookupReuse is how long a failure counts where earlier addresses can be used: a
-	// name server that fails is not asked for each connection. As long counts what a
-	// slow lookup found: whoever asked may have left just before.
+	// lookupReuse is the time for which a failure counts where earlier addresses can
+	// be used: a name server that fails is not asked for each connection. The result
+	// of a slow lookup counts for the same time: the caller that started it may have
+	// left just before.
 	lookupReuse = time.Second
-	// MaxStale is how long the addresses that a lookup found are of use to later
-	// ones that hang or fail.
+	// MaxStale is the time for which the addresses of a lookup serve later ones that
+	// hang or fail.
 	MaxStale = time.Hour
-	// staleSaid is how often Dialer.OnStale is told while it lasts.
+	// staleSaid is the interval at which Dialer.OnStale is called while it lasts.
 	staleSaid = time.Minute
 )
 
@@ -39,8 +40,8 @@ type Stale struct {
 }
 
 // addressBook looks up names. It looks a name up anew for each connection, in a time
-// that is no part of the connect timeout, and remembers the last addresses that
-// could be connected to.
+// that does not count against the connect timeout, and remembers the last addresses
+// that could be connected to.
 type addressBook struct {
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // as net.Resolver.LookupNetIP
 	onStale func(Stale)                                                           // may be nil
@@ -58,9 +59,9 @@ type name struct {
 	said   time.Time // of onStale
 }
 
-// lookup is shared by all connections that need it at the same time. It is
-// bounded by lookupTimeout alone: whoever asked may leave, and the next one finds
-// what it has found.
+// lookup is shared by all connections that need it at the same time. It is bounded by
+// lookupTimeout alone: the caller that started it may leave, and the next one finds
+// its result.
 type lookup struct {
 	host    string
 	name    *name
@@ -127,8 +128,8 @@ func (n *addressBook) run(ctx context.Context, l *lookup) {
 	close(l.changed)
 }
 
-// both asks for the two families at the same time, each in its own query: one that
-// is never answered holds nothing up. The error is nil if there is an address.
+// both asks for the two families at the same time, each in its own query: one without
+// a response holds nothing up. The error is nil if there is an address.
 func (n *addressBook) both(ctx context.Context, l *lookup, host string) error {
 	failed := make(chan error, 1)
 	go func() { failed <- n.family(ctx, l, "ip6", host) }()
@@ -164,7 +165,7 @@ func (n *addressBook) family(ctx context.Context, l *lookup, network, host strin
 	return nil
 }
 
-// addresses are what a connection can be made to now.
+// addresses returns the addresses that a connection can be made to now.
 type addresses struct {
 	found   []netip.Addr
 	changed <-chan struct{} // when there may be more; nil: never
@@ -205,7 +206,7 @@ func (n *addressBook) stale(l *lookup) []netip.Addr {
 	return good
 }
 
-// patience is how long to wait for l before earlier addresses are tried.
+// patience returns the time to wait for l before earlier addresses are tried.
 func (n *addressBook) patience(l *lookup) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// resolvConf is what package net reads, again when it changes.
+// resolvConf is the file that package net reads, and reads again when it changes.
 const resolvConf = "/etc/resolv.conf"
 
 // nameServers remembers which ones the system named last. When resolv.conf becomes

@@ -22,8 +22,8 @@ const (
 	KindNamed   = 'n' // a named identity
 )
 
-// Selection is what a handle says: as much as the headers could, and no more.
-// The zero value says nothing.
+// Selection is the content of a handle: as much as the headers could say, and no
+// more. The zero value says nothing.
 type Selection struct {
 	Kind byte
 	Of   string // the user's UUID in lower case, or the name
@@ -36,7 +36,7 @@ const (
 	handleLabel  = "monite-proxy token handle 1"
 	nonceBytes   = 12
 	maxHandle    = 256
-	// maxHandleKeys is how many client secrets back a handle is still known.
+	// maxHandleKeys is the number of client secrets for which handles are recognised.
 	maxHandleKeys = 4
 )
 
@@ -45,9 +45,9 @@ const (
 // more than the header that says the same: each request that brings it is
 // resolved anew.
 //
-// The key comes from the client secret, so that handles outlive a restart and
-// are the same for all replicas: an SDK keeps its token until somebody tells it
-// that the token is old, and we never do. For the same reason they have no end.
+// The key comes from the client secret, so that handles outlive a restart and are the
+// same for all replicas: an SDK keeps its token until it is told that the token is
+// old, and we never say so. For the same reason they have no end.
 type Handles struct {
 	secret func() secret.String
 	mu     sync.Mutex // held to change keys
@@ -113,9 +113,9 @@ func (h *Handles) Make(s Selection) string {
 }
 
 // Read returns what the Authorization of a request stands for. With handles on,
-// whatever is not one is refused: the app expects to be somebody, and must not become
-// the default identity instead. With handles off, which is a nil h, all is ignored
-// but what looks like a handle.
+// whatever is not one is refused: the app expects to act as a certain identity, and
+// must not become the default one instead. With handles off, which is a nil h, all is
+// ignored but what looks like a handle.
 func (h *Handles) Read(authorization []string) (Selection, Refusal) {
 	found := ""
 	for _, value := range authorization {
@@ -135,7 +135,7 @@ func (h *Handles) Read(authorization []string) (Selection, Refusal) {
 	switch {
 	case found == "":
 		return Selection{}, None
-	case h == nil: // switched off since; whoever holds one must not become the default
+	case h == nil: // switched off since; an app that holds one must not become the default
 		return Selection{}, Handle
 	}
 	var buffer [maxHandle]byte

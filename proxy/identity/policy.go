@@ -14,8 +14,8 @@ type Allowed interface {
 	Contains(id string) bool // id is a lower-case UUID
 }
 
-// Policy is what the operator allows. Ids are lower-case UUIDs. It is not
-// changed once there is a View of it.
+// Policy holds what the operator allows. Ids are lower-case UUIDs. It is not changed
+// once there is a View of it.
 type Policy struct {
 	// Default is the grant of a request that names no entity user and no identity.
 	Default tokencache.Grant
@@ -24,7 +24,7 @@ type Policy struct {
 	// Entities and EntityUsers an app may name. nil: none.
 	Entities, EntityUsers Allowed
 	// Pairs are the entity users that belong to one entity: user -> entity. Such a
-	// user is never sent with another one, whoever names it.
+	// user is never sent with another one, even if the request names it.
 	Pairs map[string]string
 	// Named are the identities that an app reaches by listener, path prefix or
 	// name.
@@ -56,8 +56,8 @@ type Named struct {
 	AuditOnly bool
 }
 
-// Refuses returns why the identity may not call this, or None. route is what
-// routes.Find says of path.
+// Refuses returns why the identity may not call this, or None. route is the result of
+// routes.Find for path.
 func (n *Named) Refuses(method, path string, route int) Refusal {
 	switch {
 	case n == nil:
@@ -134,8 +134,8 @@ func (v *View) claims(path string) bool {
 	return ok && v.claimed[folded] // a path with a segment that is not ok is refused anyhow
 }
 
-// segmentsEnd is where the slash after the first depth segments is; 0: there is
-// none.
+// segmentsEnd returns the index of the slash after the first depth segments; 0 if
+// there is none.
 func segmentsEnd(path string, depth int) int {
 	for i := 1; i < len(path); i++ {
 		if path[i] == '/' {

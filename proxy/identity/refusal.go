@@ -1,6 +1,6 @@
 package identity
 
-// Refusal says why a request is not sent on anybody's behalf.
+// Refusal says why a request is not sent.
 type Refusal uint8
 
 // The refusals. None means that the request may be sent.

@@ -24,13 +24,13 @@ type Identity struct {
 	Named *Named
 }
 
-// Arrival is how a request came in, besides its header.
+// Arrival says how a request came in, apart from its header.
 type Arrival struct {
 	// Listener is the key of a named identity's listener; empty: the main one.
 	Listener string
 	// Prefix is the identity whose path prefix the request had; nil: none.
 	Prefix *Named
-	// Handle is what its Authorization stands for.
+	// Handle is the selection for which its Authorization stands.
 	Handle Selection
 }
 
@@ -102,7 +102,7 @@ func (v *View) selectNamed(header http.Header, by Arrival) (*Named, Refusal) {
 	var named *Named
 	if by.Listener != "" {
 		if named = v.byListener[by.Listener]; named == nil {
-			return nil, Unknown // it was removed a moment ago
+			return nil, Unknown // it was just removed
 		}
 	}
 	if by.Prefix != nil {
@@ -143,7 +143,8 @@ func (v *View) selectNamed(header http.Header, by Arrival) (*Named, Refusal) {
 	return named, None
 }
 
-// checkUser refuses another user than its own: a named identity acts as nobody else.
+// checkUser refuses another user than its own: a named identity acts only as its own
+// user.
 func (n *Named) checkUser(header http.Header) Refusal {
 	values := header[HeaderUser]
 	if len(values) == 0 {
@@ -193,9 +194,9 @@ func (v *View) selectUser(header http.Header, handle Selection) (tokencache.Gran
 	return tokencache.Grant{Type: tokencache.EntityUser, EntityUserID: user}, None
 }
 
-// CheckFields refuses a repeated identity header, and one spelled with
-// underscores or dots: an upstream behind a CGI-like gateway takes all spellings
-// for the same field, and dropping it would act as somebody the app did not name.
+// CheckFields refuses a repeated identity header, and one spelled with underscores or
+// dots: an upstream behind a CGI-like gateway takes all spellings for the same field,
+// and dropping it would act as a user or entity that the app did not name.
 func CheckFields(header http.Header) Refusal {
 	for _, name := range [...]string{HeaderEntity, HeaderUser, HeaderName} {
 		if len(header[name]) > 1 {

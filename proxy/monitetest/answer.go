@@ -16,7 +16,7 @@ import (
 // doc is a JSON object.
 type doc = schema.Doc
 
-// answer is what Monite would send, as a value: a fault may still distort it.
+// answer is Monite's response as a value: a fault may still distort it.
 type answer struct {
 	status int
 	header http.Header

@@ -105,8 +105,8 @@ func (c *call) readBody() ([]byte, *answer) {
 	return body, nil
 }
 
-// drainBody reads the rest, so that the record has the whole body's hash even
-// where the answer did not depend on it.
+// drainBody reads the rest, so that the record has the whole body's hash even where
+// the response did not depend on it.
 func (c *call) drainBody() {
 	_, _ = io.Copy(io.Discard, io.LimitReader(c.body, 2*maxBody))
 }

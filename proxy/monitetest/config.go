@@ -25,26 +25,26 @@ type Config struct {
 	// rotation. Each client id has its own rate limit.
 	ExtraCredentials []Credentials
 
-	// TokenLifetime is how long an access token lives. Zero means 30 minutes.
-	// What is below a second still ends on time, and says expires_in 0.
+	// TokenLifetime is the lifetime of an access token. Zero means 30 minutes. What
+	// is below a second still ends on time, and says expires_in 0.
 	TokenLifetime time.Duration
 
-	// ExpiredStatus is the answer to an expired token: 401 (also zero), or 400
-	// for the older dialect. The body is the same in both.
+	// ExpiredStatus is the status for an expired token: 401 (also zero), or 400 for
+	// the older dialect. The body is the same in both.
 	ExpiredStatus int
 
 	// RateLimit is the number of requests per second and client id, the token
 	// endpoint included. Zero means none; then no RateLimit header is sent.
 	RateLimit int
 
-	// Latency is added to every answer of the API. Zero means none.
+	// Latency is added to every response of the API. Zero means none.
 	Latency time.Duration
 
-	// StreamInterval is the pause between the pieces of a streamed answer.
-	// Zero means 50 ms, below zero none.
+	// StreamInterval is the pause between the pieces of a streamed response. Zero
+	// means 50 ms, below zero none.
 	StreamInterval time.Duration
 
-	// KeepRequests is how many received requests Requests can show. Zero
+	// KeepRequests is the number of received requests that Requests can show. Zero
 	// means 1024; below zero, none is kept.
 	KeepRequests int
 

@@ -38,7 +38,7 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	serve(s, bytes.TrimSpace(body)).writeTo(w, r)
 }
 
-// controls are what can be asked and ordered, by "METHOD name".
+// controls are the operations of the control surface, by "METHOD name".
 var controls = map[string]func(s *Simulator, body []byte) *answer{
 	"GET ":                     func(s *Simulator, _ []byte) *answer { return s.page() },
 	"GET healthz":              func(*Simulator, []byte) *answer { return jsonAnswer(http.StatusOK, doc{"status": "ok"}) },

@@ -14,7 +14,7 @@ const (
 	DemoViewerUserID = resources.DemoViewerUserID
 
 	// DemoStudioID is a design studio in Berlin, with an administrator and an
-	// accountant, who may submit payables but not approve or pay them.
+	// accountant who may submit payables but not approve or pay them.
 	DemoStudioID         = resources.DemoStudioID
 	DemoStudioUserID     = resources.DemoStudioUserID
 	DemoAccountantUserID = resources.DemoAccountantUserID

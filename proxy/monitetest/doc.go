@@ -11,23 +11,23 @@
 //
 // # The walk of a request
 //
-// ServeHTTP (simulator.go) records the request (call.go, ring.go, ledger.go),
-// lets a fault strike before execution (fault.go, effect.go, effects.go), and
-// then refuses in Monite's order: version header, route (route.go, nearby.go),
-// rate limit (ratelimit.go), token, entity and path (auth.go), token kind and
-// role (permissions.go). What is left is executed: mint.go and tokens.go for
-// tokens, the package resources for everything else, and answered (answer.go).
-// A fault after execution may still spoil the response. A fault before
-// execution reads no body; otherwise a response is sent when the body has been
-// read to its end.
+// ServeHTTP (simulator.go) records the request (call.go, ring.go, ledger.go), lets a
+// fault strike before execution (fault.go, effect.go, effects.go), and then refuses
+// in Monite's order: version header, route (route.go, nearby.go), rate limit
+// (ratelimit.go), token, entity and path (auth.go), token kind and role
+// (permissions.go). Then the request is executed (mint.go and tokens.go for tokens,
+// the package resources for everything else), and the response is written
+// (answer.go). A fault after execution may still spoil the response. A fault before
+// execution reads no body; otherwise a response is sent when the body has been read
+// to its end.
 //
-// Requests and responses follow Monite's published document, whose facts are
-// in the package schema; the package conformance proves it. Where Monite's
-// public material does not say what is answered, the simulator guesses: 401
-// for wrong credentials, 400 for an unknown entity user at the token endpoint,
-// 422 for a missing entity header, 403 for another entity than the user's own,
-// and 404, 400 or 422 for an id in a body that leads nowhere, the first of
-// them that the operation publishes.
+// Requests and responses follow Monite's published document, whose facts are in the
+// package schema; the package conformance proves it. Where Monite's public material
+// does not say how the API responds, the simulator guesses: 401 for wrong
+// credentials, 400 for an unknown entity user at the token endpoint, 422 for a
+// missing entity header, 403 for another entity than the user's own, and 404, 400 or
+// 422 for an id in a body that leads nowhere, the first of them that the operation
+// publishes.
 //
 // # Time
 //

@@ -2,41 +2,43 @@ package monitetest
 
 import "github.com/monite-proxy/monite-proxy/proxy/monitetest/resources"
 
-// Effect is what a fault does.
+// Effect is the effect of a fault.
 type Effect string
 
-// The effects. Those that need the real answer are after execution by nature.
+// The effects. Those that need the real response always come after execution.
 const (
-	// EffectAnswer sends Status, Header and Body instead of the real answer.
-	// It is the default when Status is set.
+	// EffectAnswer sends Status, Header and Body instead of the real response. It is
+	// the default when Status is set.
 	EffectAnswer Effect = "answer"
 	// EffectDelay waits for Delay and goes on as usual. It is the default when
 	// Status is not set.
 	EffectDelay Effect = "delay"
 	// EffectHang sends nothing until the client goes away.
 	EffectHang Effect = "hang"
-	// EffectFIN closes the connection without an answer, in good order.
+	// EffectFIN closes the connection properly, without a response.
 	EffectFIN Effect = "fin"
 	// EffectRST closes it by a reset (SO_LINGER 0).
 	EffectRST Effect = "rst"
 	// EffectRaw writes Body to the connection, byte for byte, and closes it.
 	EffectRaw Effect = "raw"
 
-	// EffectTruncate sends half of the answer under the full Content-Length,
-	// then closes with FIN; EffectTruncateRST likewise with RST.
+	// EffectTruncate sends half of the response under the full Content-Length, then
+	// closes with FIN; EffectTruncateRST likewise with RST.
 	EffectTruncate    Effect = "truncate"
 	EffectTruncateRST Effect = "truncate_rst"
-	// EffectStall sends half of the answer, then nothing until the client goes away.
+	// EffectStall sends half of the response, then nothing until the client goes
+	// away.
 	EffectStall Effect = "stall"
-	// EffectBrokenChunk sends half of the answer in one chunk, then what is no chunk.
+	// EffectBrokenChunk sends half of the response in one chunk, then bytes that are
+	// not a chunk.
 	EffectBrokenChunk Effect = "broken_chunk"
-	// EffectDrip sends the answer one byte per Delay.
+	// EffectDrip sends the response one byte per Delay.
 	EffectDrip Effect = "drip"
-	// EffectEndless sends the answer's head, and a JSON body that does not end.
+	// EffectEndless sends the response's head, and a JSON body that does not end.
 	EffectEndless Effect = "endless"
-	// EffectGzip sends the answer compressed, unasked.
+	// EffectGzip sends the response compressed, unasked.
 	EffectGzip Effect = "gzip"
-	// EffectHTML sends a page with status 200 instead of the answer.
+	// EffectHTML sends a page with status 200 instead of the response.
 	EffectHTML Effect = "html"
 
 	// EffectExpired refuses the token as if it had expired, with Status 401 (also
@@ -52,7 +54,7 @@ const (
 
 	// EffectTokenCRLF puts CR LF and a header line into the access token.
 	EffectTokenCRLF Effect = "token_crlf"
-	// EffectTokenDuplicateKeys sends every key of the token answer twice.
+	// EffectTokenDuplicateKeys sends every key of the token response twice.
 	EffectTokenDuplicateKeys Effect = "token_duplicate_keys"
 	// EffectTokenExpiresIn sends Value, which is raw JSON, as expires_in; an
 	// empty Value leaves it out. The token itself is good.

@@ -26,7 +26,7 @@ func (s *Simulator) strike(c *call, f *Fault) (done bool) {
 	return true
 }
 
-// distort applies a fault after execution: a is what would have been said.
+// distort applies a fault after execution: a is the response without the fault.
 func (s *Simulator) distort(c *call, f *Fault, a *answer) {
 	if f.Effect != EffectDrip && !sleep(c.r.Context(), time.Duration(f.Delay)) {
 		return
@@ -53,7 +53,7 @@ func (s *Simulator) distort(c *call, f *Fault, a *answer) {
 	}
 }
 
-// disturb applies the effects that need no answer to work on.
+// disturb applies the effects that do not need a response to work on.
 func (s *Simulator) disturb(c *call, f *Fault) {
 	switch f.Effect {
 	case EffectAnswer:
@@ -160,7 +160,7 @@ func drip(c *call, a *answer, pause time.Duration) {
 	c.write(a)
 }
 
-// endless stops at 1 GiB, which nobody may have read.
+// endless stops at 1 GiB, even if no client has read it.
 func endless(c *call, a *answer) {
 	a.stream = func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"access_token":"`)
@@ -182,7 +182,7 @@ func compress(body []byte) []byte {
 	return buf.Bytes()
 }
 
-// spoilToken changes a token answer; other answers stay as they are.
+// spoilToken changes a token response; other responses stay as they are.
 func spoilToken(a *answer, f *Fault) {
 	var fields struct {
 		AccessToken string          `json:"access_token"`

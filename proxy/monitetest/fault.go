@@ -36,7 +36,7 @@ type Fault struct {
 	Share float64 `json:"share,omitempty"`
 	// Skip lets that many matching requests pass first.
 	Skip int `json:"skip,omitempty"`
-	// Times is how often it strikes. Zero means until it is cleared.
+	// Times limits how often it strikes. Zero means until it is cleared.
 	Times int `json:"times,omitempty"`
 	// After lets the request be executed first. Without it nothing is
 	// executed, no token is looked at and no body is read.
@@ -201,8 +201,8 @@ func (l *faultList) first(matches func(f *Fault) bool) *Fault {
 	return nil
 }
 
-// Inject adds faults behind those that are there; the first that matches a
-// request strikes it. It panics if a fault makes no sense.
+// Inject adds faults behind the existing ones; the first that matches a request
+// strikes it. It panics if a fault makes no sense.
 func (s *Simulator) Inject(faults ...Fault) {
 	if err := s.inject(faults); err != nil {
 		panic("monitetest: " + err.Error())

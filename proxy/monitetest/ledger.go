@@ -23,7 +23,7 @@ type Stats struct {
 	// Requests counts arrivals by "METHOD template"; what matches nothing is
 	// under "unmatched".
 	Requests map[string]int `json:"requests"`
-	// Answers counts by status; "none" is a request that got no answer.
+	// Answers counts by status; "none" is a request without a response.
 	Answers map[string]int `json:"answers"`
 	// AuthRejected are the calls refused for their token.
 	AuthRejected int `json:"auth_rejected"`

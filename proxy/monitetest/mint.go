@@ -13,10 +13,10 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// SetTokenEndpointDown makes the token endpoint answer 503, until false.
+// SetTokenEndpointDown makes the token endpoint respond with 503, until false.
 func (s *Simulator) SetTokenEndpointDown(down bool) { s.tokenDown.Store(down) }
 
-// mint answers POST /v1/auth/token.
+// mint serves POST /v1/auth/token.
 func (s *Simulator) mint(c *call) *answer {
 	a, grantType := s.tryMint(c)
 	if grantType != "" {
@@ -25,7 +25,7 @@ func (s *Simulator) mint(c *call) *answer {
 	return a
 }
 
-// tryMint returns the answer, and the grant type if a token was minted.
+// tryMint returns the response, and the grant type if a token was minted.
 func (s *Simulator) tryMint(c *call) (*answer, string) {
 	if s.tokenDown.Load() {
 		return failure(http.StatusServiceUnavailable, "service_unavailable", "The token endpoint is down"), ""
@@ -102,7 +102,7 @@ func (s *Simulator) credentials() []Credentials {
 	return append([]Credentials{{s.config.ClientID, s.config.ClientSecret}}, s.config.ExtraCredentials...)
 }
 
-// revokeToken answers POST /v1/auth/revoke.
+// revokeToken serves POST /v1/auth/revoke.
 func revokeToken(c *call) *answer {
 	fields, refusal := c.readFields("client_id", "client_secret", "token")
 	if refusal != nil {

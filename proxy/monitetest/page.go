@@ -15,7 +15,7 @@ import (
 //go:embed page.html
 var pageText string
 
-// pageTemplate is parsed when somebody looks.
+// pageTemplate is parsed when the page is first opened.
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
 		"at":    func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
@@ -32,7 +32,7 @@ func place(loc []any) string {
 	return strings.Join(steps, ".")
 }
 
-// shown is what the page shows.
+// shown is the page's content.
 type shown struct {
 	Now    time.Time
 	Stats  Stats

@@ -54,7 +54,7 @@ func (s *Simulator) checkPermission(c *call) *answer {
 	data := s.api.Store()
 	user := data.At(c.token.entityID, "entity_users").Get(c.token.entityUserID)
 	if user == nil {
-		return unauthorized("The access token is invalid") // deleted a moment ago
+		return unauthorized("The access token is invalid") // just deleted
 	}
 	roleID, _ := user["role_id"].(string)
 	if !allows(data.At(c.token.entityID, "roles").Get(roleID), object, action) {

@@ -41,8 +41,8 @@ func (l *limiter) take(clientID string, now time.Time) (remaining int, ok bool) 
 	return l.perSecond - w.used, true
 }
 
-// limit draws on the client's bucket and sets the RateLimit headers. Calls of
-// nobody known are not limited: they have no bucket.
+// limit draws on the client's bucket and sets the RateLimit headers. Calls without a
+// known client are not limited: they have no bucket.
 func (s *Simulator) limit(c *call, clientID string) *answer {
 	if s.limiter.perSecond <= 0 || clientID == "" {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// Request is what arrived, so that a test can state: this went in, that is
-// what upstream saw.
+// Request is a received request, so that a test can compare what was sent with what
+// upstream saw.
 type Request struct {
 	Time   time.Time `json:"time"`
 	Method string    `json:"method"`
@@ -45,9 +45,9 @@ type Request struct {
 	EntityUserID string `json:"entity_user_id"`
 	// Executed says that the state was changed.
 	Executed bool `json:"executed"`
-	// Status is what was answered; 0 if nothing.
+	// Status is the status of the response; 0 if there was none.
 	Status int `json:"status"`
-	// Problems are what the published document says against the request.
+	// Problems are the published document's objections to the request.
 	Problems []schema.Problem `json:"problems,omitempty"`
 	// Done says that the simulator is through with it.
 	Done bool `json:"done"`

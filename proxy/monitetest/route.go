@@ -98,8 +98,8 @@ func checkRoute(c *call) *answer {
 	return nil
 }
 
-// redirectSlash answers as Starlette's redirect_slashes does: an absolute URL
-// made from the Host of the request, which leads past any sidecar.
+// redirectSlash responds as Starlette's redirect_slashes does: an absolute URL made
+// from the Host of the request, which leads past any sidecar.
 func redirectSlash(r *http.Request) *answer {
 	scheme := "http"
 	if r.TLS != nil {

@@ -75,8 +75,7 @@ func (s *Simulator) Receive(mail resources.Mail) (payable map[string]any, err er
 	return s.api.Receive(mail)
 }
 
-// ServeHTTP answers one request of the API, or of the control surface under
-// /_sim/.
+// ServeHTTP serves one request of the API, or of the control surface under /_sim/.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, controlPrefix) {
 		s.serveControl(w, r)
@@ -84,7 +83,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	started := s.now()
 	c := s.newCall(w, r)
-	// Deferred, because a fault may leave by a panic or without an answer.
+	// Deferred, because a fault may leave by a panic or without a response.
 	defer c.finish()
 
 	fault := s.faults.take(r, c.record.Route)

@@ -21,14 +21,14 @@ type token struct {
 	expires      time.Time
 }
 
-// tokenStore knows every token that was not revoked, expired ones included:
-// an expired token is answered differently from an unknown one.
+// tokenStore knows every token that was not revoked, expired ones included: an
+// expired token gets another response than an unknown one.
 type tokenStore struct {
 	mu     sync.Mutex // guards tokens
 	tokens map[string]token
 }
 
-// forgetAfter is how long an expired token is still called expired.
+// forgetAfter is the time for which an expired token is still called expired.
 const forgetAfter = time.Hour
 
 func (ts *tokenStore) add(t token, now time.Time) (value string) {
@@ -92,15 +92,15 @@ func (ts *tokenStore) live(now time.Time) (n int) {
 	return n
 }
 
-// Revoke ends one token, and reports whether it was known. It is then answered
-// as an unknown one: always 401.
+// Revoke ends one token, and reports whether it was known. It then counts as unknown:
+// always 401.
 func (s *Simulator) Revoke(accessToken string) bool { return s.tokens.revoke(accessToken) }
 
-// RevokeAll ends all tokens, as a revocation by somebody else does.
+// RevokeAll ends all tokens, as a revocation elsewhere does.
 func (s *Simulator) RevokeAll() { s.tokens.revokeAll() }
 
-// ExpireAll ends the lifetime of all tokens now: they are answered as
-// Config.ExpiredStatus says, whatever their expires_in promised.
+// ExpireAll ends the lifetime of all tokens now: they get Config.ExpiredStatus,
+// whatever their expires_in promised.
 func (s *Simulator) ExpireAll() { s.tokens.expireAll(s.now()) }
 
 // newOpaque returns 43 random characters. Monite's own samples have 41.

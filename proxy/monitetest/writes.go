@@ -20,11 +20,11 @@ type Write struct {
 	// EntityID is the entity header's.
 	EntityID   string `json:"entity_id,omitempty"`
 	BodySHA256 string `json:"body_sha256"`
-	// First is when it came first.
+	// First is the time at which it arrived first.
 	First time.Time `json:"first"`
-	// Arrived is how often it came to its end, with an answer or without,
-	// Executed how often the state was changed for it, and Statuses what was
-	// answered; 0 is no answer.
+	// Arrived counts how often it arrived, with a response or without, Executed how
+	// often it changed the state, and Statuses are those of the responses; 0 if there
+	// was none.
 	Arrived  int   `json:"arrived"`
 	Executed int   `json:"executed"`
 	Statuses []int `json:"statuses"`
@@ -50,9 +50,8 @@ func (l *ledger) write(r Request) *Write {
 	return w
 }
 
-// Ledger returns the writes since New, ResetStats or Reset, oldest first; of
-// more than 10,000 the last ones. What was executed twice is what an app team
-// looks for.
+// Ledger returns the writes since New, ResetStats or Reset, oldest first; of more
+// than 10,000 the last ones. App teams look for writes that were executed twice.
 func (s *Simulator) Ledger() []Write {
 	s.ledger.mu.Lock()
 	defer s.ledger.mu.Unlock()

@@ -6,9 +6,9 @@ import "time"
 // returns the one that is set from then on. set is the connection's method,
 // current what it was called with last; the zero time means none.
 //
-// Setting a deadline costs a lock and a timer, several times per request, so it
-// is set seldom: a new one allows a sixteenth more than asked, and is left alone
-// while it still gives what is asked. A limit of 60 s fires after 60 to 64 s.
+// Setting a deadline costs a lock and a timer, several times per request, so it is
+// set rarely: a new one allows a sixteenth more than asked, and is left alone while
+// it still gives what is asked. A limit of 60 s fires after 60 to 64 s.
 func Extend(current, now time.Time, limit time.Duration, set func(time.Time) error) (time.Time, error) {
 	want, slack := now.Add(limit), limit/16
 	if !current.Before(want) && !current.After(want.Add(slack)) {

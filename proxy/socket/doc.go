@@ -11,14 +11,14 @@
 //
 // Gone (gone_linux.go; elsewhere, gone_other.go, it does not know) asks the kernel whether the peer took what was written to it.
 //
-// It is for what Linux does on amd64 and arm64; elsewhere, under the race
-// detector (which learns from package syscall what a read writes), and for
-// connections that are no sockets, it is package net's own Read and Write.
+// It is for what Linux does on amd64 and arm64; elsewhere, under the race detector
+// (which learns from package syscall what a read writes), and for connections that
+// are not sockets, it is package net's own Read and Write.
 //
 //	socket_linux.go   Read and Write (socket_other.go: package net's)
 //	bare.go           what is below TLS
 //	peek_unix.go      a look at what can be read, without taking it
-//	deadline.go       a deadline that is moved seldom
+//	deadline.go       a deadline that is moved rarely
 //	peer.go           the user at the other end of a unix socket (peer_linux.go,
 //	                  peer_darwin.go, peer_other.go)
 package socket

@@ -18,10 +18,10 @@ const (
 const KnowsGone = true
 
 // Gone reports whether the peer is known to have gone before it took all that was
-// written to nc. A peer that closes with bytes unread, or to which bytes come
-// after it has closed, answers with a reset. Reads may not show that: after a
-// FIN they say nothing but the end. It takes nothing from the connection. false
-// if nc is neither a TCP connection nor a unix socket, or is closed already.
+// written to nc. A peer that closes with bytes unread, or that receives bytes after
+// it has closed, responds with a reset. Reads may not show that: after a FIN they say
+// nothing but the end. It takes nothing from the connection. false if nc is neither a
+// TCP connection nor a unix socket, or is closed already.
 func Gone(nc net.Conn) bool {
 	nc = Bare(nc)
 	sc, ok := nc.(syscall.Conn)
@@ -36,7 +36,7 @@ func Gone(nc net.Conn) bool {
 	gone := false
 	_ = raw.Control(func(fd uintptr) {
 		if isUnix {
-			// Unlike a read, and SO_ERROR, this leaves the reset to whoever reads.
+			// Unlike a read, and SO_ERROR, this leaves the reset for the next reader.
 			look := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor
 			n, err := unix.Poll(look, 0)
 			gone = err == nil && n > 0 && look[0].Revents&unix.POLLERR != 0

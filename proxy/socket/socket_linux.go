@@ -46,8 +46,8 @@ type half struct {
 	failed syscall.Errno
 }
 
-// most is what one call asks of the kernel, as in package net: some kernels
-// fail above it.
+// most limits what one call asks of the kernel, as in package net: some kernels fail
+// above it.
 const most = 1 << 30
 
 // Read implements io.Reader.
@@ -125,7 +125,7 @@ func (h *half) call(number, fd uintptr) (n int, again bool) {
 	}
 }
 
-// opError is what package net would say.
+// opError wraps an error as package net would.
 func (s *stream) opError(op string, err error) error {
 	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // set above, bare
 		err = os.NewSyscallError(op, errno)

@@ -7,7 +7,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// deadline is one direction's, moved seldom (socket.Extend).
+// deadline is that of one direction, moved rarely (socket.Extend).
 type deadline struct {
 	set func(time.Time) error
 
@@ -16,11 +16,13 @@ type deadline struct {
 }
 
 // allow makes the deadline come not before limit from now, and not much later.
-func (d *deadline) allow(limit time.Duration) error {
+func (d *deadline) allow(limit time.Duration) error { return d.allowFrom(time.Now(), limit) }
+
+func (d *deadline) allowFrom(now time.Time, limit time.Duration) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var err error
-	d.now, err = socket.Extend(d.now, time.Now(), limit, d.set)
+	d.now, err = socket.Extend(d.now, now, limit, d.set)
 	return err
 }
 
@@ -34,8 +36,9 @@ func (d *deadline) at(when time.Time) error {
 
 // asked is for a handler, which names a time.
 func (d *deadline) asked(when time.Time) error {
-	if limit := time.Until(when); !when.IsZero() && limit > 0 {
-		return d.allow(limit)
+	now := time.Now()
+	if limit := when.Sub(now); !when.IsZero() && limit > 0 {
+		return d.allowFrom(now, limit)
 	}
 	return d.at(when)
 }

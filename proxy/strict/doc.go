@@ -17,18 +17,21 @@
 //	violation.go  what can be wrong with a head
 //	body.go       the request's body (chunk.go: its lines; pace.go: its least rate)
 //	gone.go       notices an app that goes away while its request is under way
-//	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
-//	linger.go     what an app still sends after its answer is read, not reset
-//	deadline.go   deadlines that are moved seldom
+//	answer.go     the http.ResponseWriter (framing.go: how a response is framed)
+//	linger.go     what an app still sends after its response is read, not reset
+//	deadline.go   deadlines that are moved rarely
 //
 // Between requests a connection keeps its read buffer and nothing else, and of
-// that no handler ever sees a byte. What a handler is given, the request with
-// its fields, the body and the ResponseWriter, is made anew each time: whoever
-// keeps one of them too long holds something dead, never the next request.
+// that no handler ever sees a byte. What a handler is given, the request with its
+// fields and the ResponseWriter, a later request may be given too, emptied, if this
+// one was a GET or HEAD without a body and its connection goes on (request.free). So a
+// handler must keep none of it, and must say Connection: close where it cannot know
+// whether it does: after a panic that it has caught. The strings in it are never
+// written to again.
 //
 // A handler may ask whether the app has taken its response (OnTaken): that shows
 // only by what the app does next, a request, an end in order, or a reset.
 //
-// It does not guess a Content-Type, sends no interim answers but 100 Continue,
-// and drops trailers in both directions.
+// It does not guess a Content-Type, sends no interim responses but 100 Continue, and
+// drops trailers in both directions.
 package strict

@@ -16,11 +16,10 @@ func OriginForm(target string) bool {
 	return true
 }
 
-// SafePath refuses every path that some upstream might normalise into another
-// one: by decoding twice, by resolving dots, by merging slashes, by taking a
-// backslash for a slash, by cutting at a semicolon, by folding letters beyond
-// ASCII. It repairs nothing. One slash at the end is left to upstream, which
-// answers it with a redirect.
+// SafePath refuses every path that some upstream might normalise into another one: by
+// decoding twice, by resolving dots, by merging slashes, by taking a backslash for a
+// slash, by cutting at a semicolon, by folding letters beyond ASCII. It repairs
+// nothing. One trailing slash is left to upstream, which redirects it.
 func SafePath(path string) bool {
 	depth, last := 0, strings.Count(path, "/")-1
 	for segment := range strings.SplitSeq(path[1:], "/") {
@@ -78,7 +77,7 @@ func unescaped(segment string) string {
 	return string(plain)
 }
 
-// isDots: "." or "..", with blanks around it or not.
+// isDots reports whether a segment is "." or "..", with or without blanks around it.
 func isDots(segment string) bool {
 	if segment == "" || segment[0] != '.' && segment[0] != '%' && segment[0] != '+' {
 		return false

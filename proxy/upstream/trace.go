@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -9,22 +10,64 @@ import (
 // caller's goroutine before it returns, error or not, and never touches it
 // again. Use a new one, or a zeroed one, per round trip.
 type Trace struct {
+	// Room is the memory for the response's header. nil: made anew.
+	Room *Room
 	// DialDuration is the time for lookup, connect, CONNECT and TLS handshake;
 	// 0 when an existing connection was used.
 	DialDuration time.Duration
-	// FieldNames are the names of the answer's fields that upstream spells in another
-	// way than http.Header: "Etag:ETag\n" for each. Good as long as the answer.
+	// FieldNames are the names of the response's fields that upstream spells in
+	// another way than http.Header: "Etag:ETag\n" for each. Valid as long as the
+	// response.
 	FieldNames string
 }
 
-type traceKey struct{}
+// TraceKey is the key of a context's value, a *Trace, which its round trip fills.
+type TraceKey struct{}
 
 // WithTrace returns a context whose round trip fills trace.
 func WithTrace(ctx context.Context, trace *Trace) context.Context {
-	return context.WithValue(ctx, traceKey{}, trace)
+	return context.WithValue(ctx, TraceKey{}, trace)
 }
 
 func traceOf(ctx context.Context) *Trace {
-	trace, _ := ctx.Value(traceKey{}).(*Trace)
+	trace, _ := ctx.Value(TraceKey{}).(*Trace)
 	return trace
+}
+
+// Room holds the header of one response, and after Empty that of another one. It is
+// for a caller that knows when the first one is no longer in use. A response that
+// finds it taken gets a header of its own.
+type Room struct {
+	header http.Header
+	values []string
+	taken  bool
+}
+
+// What a Room keeps at most.
+const roomFields, roomValues = 32, 32
+
+// Take returns an empty header, and n values for it.
+func (r *Room) Take(n int) (http.Header, []string) {
+	if r == nil || r.taken {
+		return make(http.Header, n), make([]string, n)
+	}
+	r.taken = true
+	if r.header == nil {
+		r.header = make(http.Header, n)
+	}
+	if cap(r.values) < n {
+		r.values = make([]string, n)
+	}
+	return r.header, r.values[:n]
+}
+
+// Empty makes room for the next response.
+func (r *Room) Empty() {
+	if len(r.header) > roomFields || len(r.values) > roomValues {
+		*r = Room{}
+		return
+	}
+	clear(r.header)
+	clear(r.values)
+	r.taken = false
 }

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,9 +20,10 @@ import (
 // realServer starts a redis-server on a unix socket, and ends it with the test.
 func realServer(t testing.TB, options ...string) (socket string) {
 	t.Helper()
-	program, err := exec.LookPath("redis-server")
+	name := cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server")
+	program, err := exec.LookPath(name)
 	if err != nil {
-		t.Skip("redis-server is not installed (apt-get install redis-server)")
+		t.Skipf("%s is not installed (apt-get install %s)", name, name)
 	}
 	dir, err := os.MkdirTemp("", "redis") // t.TempDir() may be too long for a socket
 	if err != nil {

@@ -33,15 +33,15 @@ type Endpoint struct {
 	Credentials Credentials
 	// By names a pair, for Token.By. Nil: tokens do not say who minted them.
 	By func(Credentials) string
-	// Transport sends the request. It must not follow redirects, must not ask for
-	// a compressed answer, and must not quote in its errors what the peer sent:
-	// net/http's does where the head of an answer is malformed.
+	// Transport sends the request. It must not follow redirects, must not ask for a
+	// compressed response, and must not quote in its errors what the peer sent:
+	// net/http's does so if the head of a response is malformed.
 	Transport http.RoundTripper
 	// Now is for the dates in Retry-After. Default (nil): time.Now.
 	Now func() time.Time
 }
 
-// maxAnswer bounds what is read of an answer. A real one has a few hundred bytes.
+// maxAnswer limits what is read of a response. A real one has a few hundred bytes.
 const maxAnswer = 64 << 10
 
 // mintRequest is the body of POST /v1/auth/token. Monite refuses other fields.

@@ -29,7 +29,7 @@ const (
 // writes: it says nothing about the credentials, and may be gone the next time.
 var errNotMonite = errors.New("the response does not come from Monite's API")
 
-// oauthError is how RFC 6749 spells its error codes, such as invalid_client.
+// oauthError matches error codes as RFC 6749 spells them, such as invalid_client.
 var oauthError = regexp.MustCompile(`^[a-z_]+$`)
 
 // fromMonite reports whether a refusal is Monite's own. Its body is
@@ -113,15 +113,15 @@ func objectFields(body []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// parseExpiresIn takes seconds as a JSON number or as a string that holds one.
-// A fraction is dropped. A lifetime that is there and not positive gives 0.
+// parseExpiresIn takes seconds as a JSON number or as a string that holds one. A
+// fraction is dropped. A lifetime that is not positive gives 0.
 func parseExpiresIn(raw json.RawMessage) time.Duration {
 	text := string(raw)
 	var quoted string
 	if json.Unmarshal(raw, &quoted) == nil {
 		text = strings.TrimSpace(quoted)
 	}
-	// ParseFloat also takes what is no number in JSON: Inf, 0x1p4, 1_800.
+	// ParseFloat also accepts what is not a number in JSON: Inf, 0x1p4, 1_800.
 	if !json.Valid([]byte(text)) {
 		return assumedLifetime
 	}
@@ -139,11 +139,11 @@ func parseExpiresIn(raw json.RawMessage) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// parseRetryAfter reads delay-seconds or an HTTP date (RFC 9110 section
-// 10.2.3). What is no such thing, or past, gives 0.
+// parseRetryAfter reads delay-seconds or an HTTP date (RFC 9110 section 10.2.3).
+// Anything else, and a moment in the past, gives 0.
 func parseRetryAfter(text string, now time.Time) time.Duration {
 	text = strings.TrimSpace(text)
-	// Out of range gives the largest number, which is what was meant.
+	// Out of range gives the largest number, as intended.
 	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(seconds, uint64(maxExpiresIn/time.Second))) * time.Second
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 // Rotation hands out the pair of credentials that is live. When its source has
-// another pair, that one takes its place only after a mint with it has
-// succeeded: a pair that is half written, mistyped or not yet known to the
-// endpoint harms nobody. The first pair is live from the start.
+// another pair, that one takes its place only after a mint with it has succeeded: a
+// pair that is half written, mistyped or not yet known to the endpoint does no harm.
+// The first pair is live from the start.
 //
 // Fill the exported fields, call Pair once or run Run, and do not change them
 // afterwards.
@@ -45,22 +45,22 @@ type Rotation struct {
 	cancel context.CancelFunc     // of the proof under way; nil: none
 }
 
-// ProofState is how far a new pair has come.
+// ProofState says how far a new pair has come.
 type ProofState string
 
 // The states. They are shown in the status.
 const (
-	NoNewPair  ProofState = "none"     // the live pair is what the source has
+	NoNewPair  ProofState = "none"     // the live pair is the one of the source
 	Proving    ProofState = "proving"  // its first proof is due or under way
 	Refused    ProofState = "refused"  // the endpoint refused it; it is tried again
-	Unprovable ProofState = "unproven" // the endpoint did not answer; it is tried again
+	Unprovable ProofState = "unproven" // the endpoint did not respond; it is tried again
 )
 
 // Proof tells how one proof ended.
 type Proof struct {
 	// Err is nil if the new pair is live now.
 	Err *tokencache.FetchError
-	// RetryIn is when the next one is due after a failure.
+	// RetryIn is the time until the next one after a failure.
 	RetryIn time.Duration
 	// NewClient: the id is another one, not only the secret.
 	NewClient bool
@@ -69,7 +69,7 @@ type Proof struct {
 	Live, New string
 }
 
-// RotationStatus is what can be shown. Ids are hashed.
+// RotationStatus describes the rotation, without secrets. Ids are hashed.
 type RotationStatus struct {
 	Live    string
 	Since   time.Time // when the live pair became live; zero: at the start
@@ -108,10 +108,10 @@ func (r *Rotation) begin() {
 }
 
 const (
-	firstRetry   = 250 * time.Millisecond // after no answer
+	firstRetry   = 250 * time.Millisecond // after no response
 	refusedRetry = 5 * time.Second        // after a refusal
 	longestRetry = 30 * time.Second
-	// hasteAfter is the least time between two proofs, whoever hurries.
+	// hasteAfter is the least time between two proofs, however urgent.
 	hasteAfter = time.Second
 )
 
@@ -222,8 +222,8 @@ func (r *Rotation) prove(ctx context.Context) (again bool) {
 	if r.OnProof != nil {
 		r.OnProof(done)
 	}
-	// Only now is the rotation over: who revokes the old pair on hearing so must not
-	// be faster than what OnProof does about the refusals of mints under way.
+	// Only now is the rotation over: an operator who then revokes the old pair must
+	// not be faster than OnProof, which deals with refusals of mints under way.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.next == candidate {

@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
 )
 
-// agenda is what happens later, by the API's own clock. Nothing waits: what is
-// due is done when the next request comes, or when the clock is moved.
+// agenda holds what happens later, by the API's own clock. Nothing waits: what is due
+// is done when the next request comes, or when the clock is moved.
 type agenda struct {
 	next atomic.Int64 // Unix nanoseconds of the earliest job; 0 means none
 	day  atomic.Int64 // the last day that was begun, in days since 1970

@@ -130,6 +130,6 @@ type Reply struct {
 	Stream []string
 	// Executed reports whether the state was changed.
 	Executed bool
-	// Problems is what the document says against the request.
+	// Problems are the document's objections to the request.
 	Problems []schema.Problem
 }

@@ -86,8 +86,8 @@ func (c *call) policyFor(payable Doc) (found Doc) {
 	return found
 }
 
-// decideRequest approves, rejects or cancels a request, by somebody who was
-// asked; a partner may decide in the place of the first of them.
+// decideRequest approves, rejects or cancels a request, by a user who was asked; a
+// partner may decide in place of the first of them.
 func decideRequest(decision string) handler {
 	return func(c *call) (any, error) {
 		d, err := c.touch(func(d Doc) error {

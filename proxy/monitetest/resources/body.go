@@ -134,8 +134,8 @@ func readFile(part *multipart.Part) (Doc, error) {
 	return Doc{"name": part.FileName(), "mimetype": mimetype, "size": int(size), "md5": hex.EncodeToString(hash.Sum(nil))}, err
 }
 
-// fileURL is where a file would be. The host does not exist: nothing here
-// leads to a real one.
+// fileURL returns the URL that a file would have. The host does not exist: nothing
+// here leads to a real one.
 func fileURL(path string) string { return "https://files.monite-sim.invalid/" + path }
 
 // keepFile stores the uploaded file and returns it.
@@ -158,7 +158,7 @@ func (a *API) addFile(kind string, file Doc) Doc {
 	return file
 }
 
-// uploadFile answers POST /files.
+// uploadFile serves POST /files.
 func uploadFile(c *call) (any, error) {
 	kind := text(c.body["file_type"])
 	if strings.TrimSpace(kind) == "" {

@@ -31,8 +31,8 @@ var partnerScoped = []string{
 	"entities", "events", "files", "mail_templates", "mailbox_domains", "settings", "webhook_subscriptions",
 }
 
-// locate resolves the path. It refuses what is below a document that is not
-// there, or is no document of this entity.
+// locate resolves the path. It refuses paths below a document that does not exist, or
+// that belongs to another entity.
 func (c *call) locate() error {
 	segments := strings.Split(c.Op.Template, "/")[2:]
 	if c.owner = c.EntityID; slices.Contains(partnerScoped, segments[0]) {

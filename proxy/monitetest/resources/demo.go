@@ -18,7 +18,7 @@ const (
 	DemoViewerUserID = "b5e1c0de-0001-4000-8000-0000000000a2"
 
 	// DemoStudioID is a design studio in Berlin, with an administrator and an
-	// accountant, who may submit payables but not approve or pay them.
+	// accountant who may submit payables but not approve or pay them.
 	DemoStudioID         = "b5e1c0de-0002-4000-8000-000000000002"
 	DemoStudioUserID     = "b5e1c0de-0002-4000-8000-0000000000a1"
 	DemoAccountantUserID = "b5e1c0de-0002-4000-8000-0000000000a2"
@@ -37,7 +37,7 @@ const (
 	DemoTemplateID     = "b5e1c0de-0001-4000-8000-0000000000f1"
 )
 
-// demoEntity is what the demo data of one company is made from.
+// demoEntity is the source of one company's demo data.
 type demoEntity struct {
 	id, name, email, phone, taxID, website string
 	address                                Doc

@@ -1,5 +1,5 @@
-// Package resources is what a simulated Monite does: every published
-// operation, on state that adds up.
+// Package resources is the simulated Monite itself: every published operation, on
+// state that adds up.
 //
 // # The walk of a call
 //
@@ -21,9 +21,9 @@
 //
 // # What happens by itself
 //
-// agenda.go does what is due by the API's own clock, events.go records what
-// happened, subscriptions.go keeps who wants to know, and webhooks.go tells
-// them, if somebody delivers.
+// agenda.go does what is due by the API's own clock, events.go records what happened,
+// subscriptions.go keeps the subscribers, and webhooks.go notifies them, if delivery
+// is on.
 //
 // # What it begins with
 //

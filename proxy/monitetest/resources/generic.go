@@ -18,7 +18,7 @@ type handler func(c *call) (any, error)
 // generic serves the others.
 var handlers = map[string]handler{}
 
-// kind is what is special about the documents of a collection.
+// kind holds the peculiarities of a collection's documents.
 type kind struct {
 	object string // its name in events and webhooks; empty: there are none
 	unique string // a field that no two documents share
@@ -117,7 +117,7 @@ func (c *call) itemKind() *kind {
 	return c.kindOf(parent)
 }
 
-// item serves one document, which exists (or did a moment ago).
+// item serves one document, which exists (or existed until just now).
 func (c *call) item() (any, error) {
 	switch c.Op.Method {
 	case http.MethodGet:
@@ -192,8 +192,8 @@ func (c *call) stamp(d Doc) {
 	}
 }
 
-// complete adds to a document what its schema requires and nobody has said,
-// once: later responses show the same.
+// complete adds to a document the values that its schema requires and that are
+// missing, once: later responses show the same.
 func (c *call) complete(s *schema.Schema, d Doc) Doc {
 	if s == nil {
 		return d

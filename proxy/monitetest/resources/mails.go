@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// mailTakes is how long a mail is under way.
+// mailTakes is the time that a mail is under way.
 const mailTakes = time.Second
 
 func init() {

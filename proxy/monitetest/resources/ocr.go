@@ -12,7 +12,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// ocrTakes is how long the recognition of a document takes.
+// ocrTakes is the duration of the recognition of a document.
 const ocrTakes = 2 * time.Second
 
 func init() {
@@ -40,8 +40,8 @@ type Mail struct {
 	From string `json:"from"`
 	// FileName is the attachment's.
 	FileName string `json:"file_name"`
-	// Bill is what the attachment says, by the fields of a payable; what is
-	// left out is made up.
+	// Bill is the attachment's content, by the fields of a payable; missing fields
+	// are made up.
 	Bill Doc `json:"bill"`
 }
 
@@ -69,7 +69,7 @@ func (a *API) receive(entityID string, m Mail) Doc {
 		"payable_origin": "email", "source_of_payable_data": "ocr", "sender": m.From, "ocr_status": "processing", "file": file, "file_id": file["id"],
 	})
 	if err != nil {
-		panic(err) // nothing of it is anybody's input
+		panic(err) // nothing of it is input
 	}
 	c.event("payable", "created_from_mail", d)
 	a.recognise(entityID, text(d["id"]), schema.Normal(m.Bill))
@@ -121,7 +121,7 @@ func (a *API) recognise(entityID, id string, said Doc) {
 	})
 }
 
-// reading is what a bill of the entity's first supplier says.
+// reading is the content of a bill from the entity's first supplier.
 func (a *API) reading(entityID, id string) Doc {
 	now := a.now()
 	net := demoAmount(id)

@@ -75,7 +75,7 @@ func replaceLines(c *call) (any, error) {
 	return Doc{"data": lines}, nil
 }
 
-// removeCreditLine answers with the lines that are left, as published.
+// removeCreditLine responds with the remaining lines, as published.
 func removeCreditLine(c *call) (any, error) {
 	if _, err := c.remove(); err != nil {
 		return nil, err

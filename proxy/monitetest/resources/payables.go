@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// transition is what an action needs of the status, and makes of it.
+// transition is the status that an action needs, and the one that it leads to.
 type transition struct {
 	from  []string
 	to    string
@@ -112,7 +112,7 @@ func payAll(d Doc, at string) {
 	d["amount_paid"], d["amount_due"], d["amount_to_pay"], d["paid_at"] = owed(d), 0, 0, at
 }
 
-// owed is what the whole document costs, credit notes off.
+// owed is the price of the whole document, minus credit notes.
 func owed(d Doc) int {
 	if total, is := d["total_amount_with_credit_notes"].(int); is {
 		return total
@@ -220,7 +220,8 @@ func payableField(c *call, d Doc, name string) ([]any, bool) {
 	return nil, false
 }
 
-// validatePayable answers with the errors, and makes a complete draft new.
+// validatePayable responds with the errors, and gives a complete draft the status
+// new.
 func validatePayable(c *call) (any, error) {
 	errors := []any{}
 	d, err := c.touch(func(d Doc) error {

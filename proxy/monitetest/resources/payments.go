@@ -7,7 +7,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// bankTakes is how long a payment is under way.
+// bankTakes is the time that a payment is under way.
 const bankTakes = 2 * time.Second
 
 func init() {

@@ -127,8 +127,7 @@ func unitOf(p *pricer, product Doc) any {
 
 func round(value float64) int { return int(math.Round(value)) }
 
-// discountOf is what a discount takes off: an amount, or hundredths of a
-// percent.
+// discountOf returns the amount of a discount: an amount, or hundredths of a percent.
 func discountOf(discount any, amount int) int {
 	d := object(discount)
 	if d == nil {

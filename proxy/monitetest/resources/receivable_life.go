@@ -116,7 +116,7 @@ func (c *call) issueReceivable(id string) (Doc, error) {
 	return d, err
 }
 
-// termDays is how long the customer may take: 30 days unless agreed.
+// termDays is the term of payment: 30 days unless agreed.
 func termDays(d Doc) int {
 	final := object(object(d["payment_terms"])["term_final"])
 	if days, is := final["number_of_days"].(int); is {

@@ -8,8 +8,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
-// Refusal is an error that is answered as Monite answers it. Problems are sent
-// as FastAPI's "detail", anything else in Monite's envelope.
+// Refusal is an error with Monite's response to it. Problems are sent as FastAPI's
+// "detail", anything else in Monite's envelope.
 type Refusal struct {
 	Status        int
 	Kind, Message string

@@ -56,7 +56,7 @@ var seedStatuses = map[string][]string{
 	"payable_credit_notes": {"new", "draft"}, "payment_records": {"created", "processing", "succeeded"}, "recurrences": {"active", "paused"},
 	"delivery_notes": {"created", "delivered"}, "approval_requests": {"waiting"}, "payable_purchase_orders": {"draft"}, "payment_intents": {"created"},
 	"data_exports": {"succeeded"}, "ocr_tasks": {"success"}, "mailboxes": {"active"}, "mailbox_domains": {"unverified"},
-	"webhook_subscriptions": {"disabled"}, // its URL is nobody's
+	"webhook_subscriptions": {"disabled"}, // its URL leads nowhere
 }
 
 // seedsOf makes one document, or one per status or object type.
@@ -162,7 +162,7 @@ func seedOf(item *schema.Schema, key state.Key, id string, born time.Time) Doc {
 	return d
 }
 
-// systemRows are what every company has.
+// systemRows are the rows that every company has.
 var systemRows = map[string]func(owner, at string) []Doc{
 	"vat_rates": func(_, at string) (rows []Doc) {
 		for _, country := range []string{"IT", "DE", "NL", "FR", "GB"} {

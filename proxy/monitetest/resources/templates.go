@@ -33,8 +33,8 @@ var streamedWords = []string{
 	"Three", " payables", " are", " overdue;", " the", " oldest", " one", " is", " from", " Mulino", " Rossi", ".",
 }
 
-// streamMessage answers in the line protocol of the chat client: one line per
-// piece of text, at last the reason for the end.
+// streamMessage responds in the line protocol of the chat client: one line per piece
+// of text, at last the reason for the end.
 func streamMessage(*call) (any, error) {
 	reply := &Reply{ContentType: "text/plain; charset=utf-8"}
 	for _, word := range streamedWords {

@@ -31,8 +31,7 @@ func (c *call) other() (any, error) {
 	return c.action()
 }
 
-// view is what was set, or else what the schema says by itself, with the
-// optional parts.
+// view returns what was set, or else the schema's defaults, with the optional parts.
 func (c *call) view(settings *state.Collection, kept Doc) Doc {
 	if kept != nil {
 		return without(kept, "id")
@@ -49,8 +48,8 @@ func (c *call) view(settings *state.Collection, kept Doc) Doc {
 	return made
 }
 
-// action is a POST that is not a creation: on a document it touches it, and by
-// itself it makes something that nobody keeps.
+// action is a POST that is not a creation: on a document it touches it, and by itself
+// it makes something that is not kept.
 func (c *call) action() (any, error) {
 	if c.id == "" {
 		d := maps.Clone(c.body)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Mischief is what is done to one webhook on purpose.
+// Mischief is a fault of one webhook, made on purpose.
 type Mischief string
 
 // The mischief that can be done to a webhook.
@@ -35,7 +35,7 @@ type outbox struct {
 	wake chan struct{} // has room for one
 
 	mu      sync.Mutex // guards open and letters
-	open    bool       // somebody delivers
+	open    bool       // delivery is on
 	letters []*letter
 }
 
@@ -67,7 +67,7 @@ func (o *outbox) put(letters ...*letter) {
 }
 
 // notify addresses the event to every subscription that wants it. Nothing is
-// addressed as long as nobody delivers.
+// addressed while delivery is off.
 func (a *API) notify(event Doc, action string) {
 	a.outbox.mu.Lock()
 	open := a.outbox.open
@@ -111,11 +111,11 @@ func (a *API) address(event, subscription Doc) {
 	a.outbox.put(l)
 }
 
-// DeliverWebhooks sends events to the URLs of the webhook subscriptions until
-// ctx ends. Until it is called, none is sent: simulators dial nobody unasked.
+// DeliverWebhooks sends events to the URLs of the webhook subscriptions until ctx
+// ends. Until it is called, none is sent: a simulator opens no connections unasked.
 //
-// A webhook that is not answered with 2xx is sent again after 1 s, 5 s, 30 s,
-// 2 min and 10 min, by the clock of the Config: moving that clock hurries them.
+// A webhook that does not get a 2xx is sent again after 1 s, 5 s, 30 s, 2 min and 10
+// min, by the clock of the Config: moving that clock hurries them.
 func (a *API) DeliverWebhooks(ctx context.Context) {
 	client := &http.Client{
 		Timeout:       10 * time.Second,

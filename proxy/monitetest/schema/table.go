@@ -10,10 +10,10 @@ import (
 	"sync"
 )
 
-// Schema is what the document says about one value. A zero field says nothing.
+// Schema is the document's description of one value. A zero field says nothing.
 type Schema struct {
-	// Ref is the place of a named schema in Table.Named, plus one; the other
-	// fields are then empty. Load replaces references, so nobody else sees one.
+	// Ref is the place of a named schema in Table.Named, plus one; the other fields
+	// are then empty. Load replaces references, so no other code sees one.
 	Ref int `json:"$,omitempty"`
 	// Name is the name of a named schema.
 	Name string `json:"n,omitempty"`

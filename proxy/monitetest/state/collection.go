@@ -83,8 +83,8 @@ func (c *Collection) add(d Doc) {
 	c.rows[id] = &Row{Number: number, Doc: d}
 }
 
-// AddUnless stores a document unless one of those that are there forbids it,
-// in one step. It returns the one that does, or nil.
+// AddUnless stores a document unless an existing one forbids it, in one step. It
+// returns the one that does, or nil.
 func (c *Collection) AddUnless(d Doc, forbids func(other Doc) bool) (other Doc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

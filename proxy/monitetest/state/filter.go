@@ -27,8 +27,8 @@ func ParseFilter(name string, values ...string) Filter {
 	return Filter{Field: field, Operator: operator, Values: values}
 }
 
-// Matches reports whether one of the field's values is what the filter wants.
-// A field that is a list matches if one of its items does.
+// Matches reports whether one of the field's values passes the filter. A field that
+// is a list matches if one of its items does.
 func (f Filter) Matches(values ...any) bool {
 	if len(values) == 0 {
 		values = []any{nil}

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Page is where a list begins and how it goes on. As a pagination token it is
+// Page says where a list begins and how it goes on. As a pagination token it is
 // opaque and holds the whole query: Monite ignores the other parameters then.
 type Page struct {
 	From  *int   `json:"f,omitempty"` // number of the row to begin at; nil is the first page

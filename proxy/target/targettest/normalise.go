@@ -7,8 +7,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalisers are what upstreams are known to do to a path. They share nothing
-// with package target: they are the oracle of its tests.
+// normalisers are the changes that upstreams are known to make to a path. They share
+// nothing with package target: they are the oracle of its tests.
 var normalisers = map[string]func(string) string{
 	"decode":            percentDecoded,
 	"decode overlong":   overlongDecoded,
