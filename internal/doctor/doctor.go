@@ -22,7 +22,7 @@ const (
 	mostIdentities = 20
 )
 
-// Config is what the command provides for an examination.
+// Config holds what the command provides for an examination.
 type Config struct {
 	Settings *config.Config
 	Version  string

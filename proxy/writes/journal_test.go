@@ -101,6 +101,24 @@ func TestGuardDoesNotActOnWritesWithAKey(t *testing.T) {
 	})
 }
 
+// The connection of the first one ends between the look at its record and the
+// question: it says what it knows, and once it is closed it knows nothing.
+func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
+	for _, tt := range []struct {
+		delivered bool
+		want      Verdict
+	}{{false, Replay}, {true, Send}} {
+		j := newJournal(t)
+		first := sent(t, j, payment("first"))
+		first.Answered(201, created("a"))
+		first.Written(func() bool {
+			first.Delivered(tt.delivered)
+			return true
+		})
+		is(t, j, payment("second"), tt.want)
+	}
+}
+
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {
 	stores(t, func(t *testing.T, j *Journal) {
 		c := sent(t, j, payment("first"))
