@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ending is what an app does once its POST is under way, and whether it then has
+// ending says what an app does once its POST is under way, and whether it then has
 // the response.
 type ending struct {
 	name  string
