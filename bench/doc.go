@@ -1,7 +1,7 @@
 // Command bench measures the sidecar beside its peers: nginx, haproxy, caddy if
-// it is there, and what everybody writes with Go's standard library. All of
+// it is installed, and the usual proxy made with Go's standard library. All of
 // them add the same two fields and forward to the same TLS upstream, which
-// answers 401 unless both are exact, so that every 200 proves the injection.
+// responds with 401 unless both are exact, so that every 200 proves the injection.
 //
 //	main.go        flags, and how much is measured (other.go: other systems than Linux)
 //	upstream.go    the upstream: nginx, and its certificate

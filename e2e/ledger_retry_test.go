@@ -68,7 +68,7 @@ func (k trouble) String() string {
 const (
 	// upstreamTimeout is MONITE_UPSTREAM_TIMEOUT; the deadline is up to a sixteenth late.
 	upstreamTimeout = time.Second
-	lateForUs       = 1500 * time.Millisecond
+	lateForUs       = 1250 * time.Millisecond
 	lateForApp      = 500 * time.Millisecond
 	appGivesUp      = 300 * time.Millisecond
 	mostTries       = 3
