@@ -524,6 +524,7 @@ func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 	all := slices.Concat(repeaters, realRepeaters(t))
 	table := map[string]map[string][4]int{}
 	troubles := [4]string{"break", "bad", "late", "lost"}
+	few := make(chan struct{}, 4) // many Java processes at once would all be too slow
 	for guard, pairs := range map[string][]string{"on": {}, "off": {"MONITE_REPEAT_GUARD", "0s"}} {
 		upstream := &executions{each: map[string]int{}}
 		server := httptest.NewServer(upstream)
@@ -537,7 +538,11 @@ func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 				if trouble == "lost" {
 					to = losing(t, strings.TrimPrefix(s.Data, "http://"))
 				}
-				running.Go(func() { client.run(t, to+path(i, k)) })
+				running.Go(func() {
+					few <- struct{}{}
+					client.run(t, to+path(i, k))
+					<-few
+				})
 			}
 		}
 		running.Wait()

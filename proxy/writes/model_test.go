@@ -58,6 +58,7 @@ type thing struct {
 	id    string // of the request that the state is about
 	at    time.Time
 	lost  time.Time // when it was undelivered last
+	freed time.Time // when somebody let go of it last
 }
 
 type history struct {
@@ -199,7 +200,7 @@ func (h *history) letGo(it *thing, at *Journal, id string) {
 	h.mu.Lock()
 	if it.state == "unknown" && it.id == id || it.state != "pending" && h.wasDown { // of what the store has heard last
 		h.say("%s is let go", id)
-		it.state, it.at = "free", time.Now()
+		it.state, it.at, it.freed = "free", time.Now(), time.Now()
 	}
 	h.mu.Unlock()
 	at.Forget(id)
@@ -246,7 +247,7 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 		}
 	case Refuse:
 		// What the store could not be told has lapsed, and is unknown to it.
-		right = it.state == "unknown" || it.state == "free" && it.at.Equal(time.Now()) || h.wasDown
+		right = it.state == "unknown" || it.freed.Equal(time.Now()) || h.wasDown // it was, when that was decided
 	case InProgress:
 		right = it.state == "pending" || it.at.Equal(time.Now()) || h.wasDown
 	case Gone:
