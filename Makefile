@@ -36,6 +36,14 @@ sim: build ## the simulator alone, on 127.0.0.1:8090
 test: ## unit, wire and end-to-end tests, with the race detector
 	go test -race -shuffle=on -timeout 15m ./...
 
+# Of e2e the fault matrix, and the tests of files that hold connections to the
+# listener in their own hands; the others see of it what package proxy tests anyway.
+.PHONY: test-std
+test-std: ## the tests that depend on the listener, with Go's own
+	MONITE_LISTENER=std go test ./proxy
+	MONITE_LISTENER=std go test -timeout 15m ./e2e -run "^(TestFaults|$$(grep -lE '\.dial\(\)|dialApp\(|appConn|boundsAttack|sendGet\(|\.Data, "http://"' e2e/*_test.go | \
+	  xargs grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | grep -vx TestMain | paste -sd'|'))$$"
+
 .PHONY: race
 race: ## the same three times in a row
 	go test -race -shuffle=on -count=3 ./...

@@ -35,7 +35,7 @@ type Identity struct {
 	ReadOnly bool
 	// AuditOnly: what Rules refuse is logged and let pass.
 	AuditOnly bool
-	// Rules are Allow and Deny, compiled. nil: neither is there.
+	// Rules are Allow and Deny, compiled; nil without either.
 	Rules       *routes.Rules
 	Allow, Deny []string
 }

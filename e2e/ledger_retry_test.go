@@ -482,13 +482,48 @@ func (e *executions) of(prefix string) (n int) {
 	return n
 }
 
+// losing is a way to the sidecar on which the first response is lost, and the
+// connection ends: some clients repeat that without telling their application.
+func losing(t *testing.T, to string) (url string) {
+	on, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = on.Close() })
+	go func() {
+		for first := true; ; first = false {
+			app, err := on.Accept()
+			if err != nil {
+				return
+			}
+			go relay(app, to, first)
+		}
+	}()
+	return "http://" + on.Addr().String()
+}
+
+func relay(app net.Conn, to string, lost bool) {
+	defer func() { _ = app.Close() }()
+	proxy, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer func() { _ = proxy.Close() }()
+	go func() { _, _ = io.Copy(proxy, app) }()
+	if lost {
+		_, _ = proxy.Read(make([]byte, 1))
+		return
+	}
+	_, _ = io.Copy(app, proxy)
+}
+
 // Clients that repeat, real ones and patterns: one POST is executed once.
 //
 //	E2E_RETRYING=1  those of Python and Java, and those that must be fetched, as well
 func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 	all := slices.Concat(repeaters, realRepeaters(t))
-	table := map[string]map[string][3]int{}
-	troubles := [3]string{"break", "bad", "late"}
+	table := map[string]map[string][4]int{}
+	troubles := [4]string{"break", "bad", "late", "lost"}
 	for guard, pairs := range map[string][]string{"on": {}, "off": {"MONITE_REPEAT_GUARD", "0s"}} {
 		upstream := &executions{each: map[string]int{}}
 		server := httptest.NewServer(upstream)
@@ -497,24 +532,32 @@ func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 		path := func(client, trouble int) string { return fmt.Sprintf("/v1/payables/%d/%s", client, troubles[trouble]) }
 		var running sync.WaitGroup
 		for i, client := range all {
-			for k := range troubles {
-				running.Go(func() { client.run(t, s.Data+path(i, k)) })
+			for k, trouble := range troubles {
+				to := s.Data
+				if trouble == "lost" {
+					to = losing(t, strings.TrimPrefix(s.Data, "http://"))
+				}
+				running.Go(func() { client.run(t, to+path(i, k)) })
 			}
 		}
 		running.Wait()
 		for i, client := range all {
 			if table[client.name] == nil {
-				table[client.name] = map[string][3]int{}
+				table[client.name] = map[string][4]int{}
 			}
-			table[client.name][guard] = [3]int{upstream.of(path(i, 0)), upstream.of(path(i, 1)), upstream.of(path(i, 2))}
+			var times [4]int
+			for k := range times {
+				times[k] = upstream.of(path(i, k))
+			}
+			table[client.name][guard] = times
 		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%-42s %-28s %s\n", "executions of one POST", "guard on: broke, 502, late", "off")
+	fmt.Fprintf(&text, "%-48s %-32s %s\n", "executions of one POST", "guard on: broke, 502, late, lost", "off")
 	for _, client := range all {
 		on, off := table[client.name]["on"], table[client.name]["off"]
-		fmt.Fprintf(&text, "%-42s %-28s %v\n", client.name, fmt.Sprint(on), off)
-		if on != [3]int{1, 1, 1} {
+		fmt.Fprintf(&text, "%-48s %-32s %v\n", client.name, fmt.Sprint(on), off)
+		if on != [4]int{1, 1, 1, 1} {
 			t.Errorf("%s: executions with the guard are %v", client.name, on)
 		}
 		for k, want := range client.off {

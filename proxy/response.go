@@ -194,9 +194,9 @@ func safeID(id string) string {
 
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// copyFlushing copies the body and flushes whatever is there while more is to
-// come. A full response in one read needs no flush: net/http sends it at the end.
-// touched is when the write deadline was moved.
+// copyFlushing copies the body and flushes what has arrived while more is to come. A
+// full response in one read needs no flush: net/http sends it at the end. touched is
+// the time at which the write deadline was moved.
 func copyFlushing(w http.ResponseWriter, response *http.Response, touched time.Time) (total int64, err error) {
 	buffer := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buffer)

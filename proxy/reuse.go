@@ -8,7 +8,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
-// room is what else a request needs, in one piece with its call.
+// room holds the other things that a request needs, in one piece with its call.
 type room struct {
 	in, out  http.Request
 	url      url.URL // of out

@@ -197,8 +197,9 @@ func (c *stdConn) took() bool {
 }
 
 const (
-	// stdLinger is how long an app may take to end a connection of which its response
-	// says that it ends; stdLingerStep how soon Shutdown ends that.
+	// stdLinger limits the time for which an app may keep a connection of which its
+	// response says that it ends; stdLingerStep is the interval at which linger notices
+	// Shutdown.
 	stdLinger     = 5 * time.Second
 	stdLingerStep = 500 * time.Millisecond
 )

@@ -16,8 +16,8 @@ type Status struct {
 	// Adopted counts the tokens that other processes minted; Shared: this one too.
 	Adopted int64
 	Shared  bool
-	// LastFailure is nil if the last mint was a success. RetryIn is when the next
-	// try is due.
+	// LastFailure is nil if the last mint was a success. RetryIn is the time until
+	// the next try.
 	LastFailure *FetchError
 	RetryIn     time.Duration
 	Warm        bool

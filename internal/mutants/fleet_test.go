@@ -87,10 +87,11 @@ var shared = []mutant{
 		{others, "if known || !f.waited()", "if !f.waited()"},
 	}, "tokencache", []string{"TestAnsweredFlightIsPatientWithTheStore"}},
 	{"no PING", []edit{
-		{store + "client.go", "greeting := [][]any{{\"PING\"}}", "greeting := [][]any{{\"SELECT\", 0}}"},
-		{store + "conn.go", "i == 0 && len(greeting) > 1", "i == 0"},
-		{store + "conn.go", "greeting[1][0] == \"AUTH\"", "len(greeting) > 0"},
+		{store + "client.go", "\treturn greeting\n", "\tif greeting[0][0] == \"PING\" {\n\t\treturn greeting[1:]\n\t}\n\treturn greeting\n"},
 	}, "tokencache/redisstore", []string{"TestLeastRightsAreEnough"}},
+	{"a PING before the login", []edit{
+		{store + "client.go", "\treturn greeting\n", "\treturn append([][]any{{\"PING\"}}, greeting...)\n"},
+	}, "tokencache/redisstore", []string{"TestNothingIsSentBeforeALogin"}},
 	{"an adopted token is new", []edit{
 		{others, "storedAt: start.mono,", "storedAt: sent.mono,"},
 	}, "tokencache", []string{"TestAdoptedTokenIsAsYoungAsItIs"}},

@@ -94,7 +94,7 @@ type recording struct {
 // start runs a command under script(1), which gives it a terminal.
 func start(command string) (*recording, error) {
 	r := &recording{
-		command: exec.Command("script", "-qefc", fmt.Sprintf("stty cols %d rows 60; exec %s", columns, command), "/dev/null"),
+		command: exec.Command("script", "-qefc", fmt.Sprintf("stty cols %d rows 60; exec %s", columns, command), "/dev/null"), //nolint:gosec // the commands are those above
 		begun:   time.Now(), lines: make(chan row, 1000),
 	}
 	r.seen = []row{{text: prompt + command}}

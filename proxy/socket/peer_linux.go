@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KnowsPeers: by SO_PEERCRED.
+// KnowsPeers reports whether the system names the user of a peer: by SO_PEERCRED.
 const KnowsPeers = true
 
 func peerOf(raw syscall.RawConn) (uid uint32, known bool) {

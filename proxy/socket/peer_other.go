@@ -4,7 +4,7 @@ package socket
 
 import "syscall"
 
-// KnowsPeers: no user can be asked for here.
+// KnowsPeers reports whether the system names the user of a peer: not here.
 const KnowsPeers = false
 
 func peerOf(syscall.RawConn) (uid uint32, known bool) { return 0, false }

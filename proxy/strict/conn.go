@@ -267,7 +267,7 @@ func (c *conn) makeRoom() {
 	c.buf = larger
 }
 
-// request is what one request needs, made at once.
+// request holds what one request needs, made at once.
 type request struct {
 	head   head
 	answer answer

@@ -22,7 +22,7 @@ type pace struct {
 	bytes  int64
 }
 
-// behind is how much longer the body has been waited for than its bytes are worth.
+// behind is the time for which the body was awaited beyond what its bytes are worth.
 func (p *pace) behind() time.Duration {
 	return max(0, p.waited-time.Duration(p.bytes)*time.Second/leastRate)
 }

@@ -2,6 +2,7 @@ package writes
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -187,6 +188,10 @@ func TestForgottenWriteIsSent(t *testing.T) {
 }
 
 func TestUnknownWritesAreListed(t *testing.T) {
+	synctest.Test(t, testUnknownWritesAreListed)
+}
+
+func testUnknownWritesAreListed(t *testing.T) {
 	j := newJournal(t)
 	for _, id := range []string{"a", "b", "c"} {
 		sent(t, j, keyed(id, id)).Unknown(502)

@@ -177,18 +177,20 @@ func (c *client) connect(ctx context.Context, host string) (*conn, error) {
 	return &conn{filter: f, redis: redis.NewConn(f, 0, 0), greeting: c.greeting()}, nil
 }
 
-// greeting is sent before the first script. Without the PING, a server that wants a
-// password takes the script for an attack (`ERR Protocol error: unauthenticated
-// multibulk length`) and does not say that it wants one.
+// greeting is sent before the first script: a login, or a PING. Without either, a server
+// that wants a password takes the script for an attack (`ERR Protocol error:
+// unauthenticated multibulk length`) and does not say that it wants one. Nothing is sent
+// before a login: Redis from 7.2 and Valkey leave out the reply to an AUTH that fails
+// while another reply is on its way, and each reply would be taken for the one before.
 func (c *client) greeting() [][]any {
 	greeting := [][]any{{"PING"}}
 	if c.config.Password != nil {
 		if password := c.config.Password(); !password.IsZero() {
-			login := []any{"AUTH"}
+			greeting[0] = []any{"AUTH"}
 			if c.config.User != "" {
-				login = append(login, c.config.User)
+				greeting[0] = append(greeting[0], c.config.User)
 			}
-			greeting = append(greeting, append(login, password.Reveal()))
+			greeting[0] = append(greeting[0], password.Reveal())
 		}
 	}
 	if c.config.Database != 0 {

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -71,6 +72,32 @@ func TestLeastRightsAreEnough(t *testing.T) {
 	_, err := ask(t, storeOn(t, url), tokencache.Question{Grant: user(2)})
 	if word := kindOf(err); word != "NOPERM" && word != "ERR" {
 		t.Errorf("without SET: %v", err)
+	}
+}
+
+// A server that leaves out the reply to a login that fails while another reply is on its
+// way (Redis from 7.2, Valkey) has each reply taken for the one before.
+func TestNothingIsSentBeforeALogin(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	first := make(chan string, 1)
+	go func() {
+		on, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = on.Close() }()
+		buffer := make([]byte, 14)
+		_, _ = io.ReadFull(on, buffer)
+		first <- string(buffer)
+		_, _ = io.WriteString(on, "-WRONGPASS no\r\n-ERR Protocol error: unauthenticated multibulk length\r\n")
+	}()
+	_, err = ask(t, storeOn(t, "redis://user:wrong@"+listener.Addr().String()), tokencache.Question{})
+	if got := <-first; got != "*3\r\n$4\r\nAUTH\r\n" || kindOf(err) != "WRONGPASS" {
+		t.Errorf("%q is sent first, and the error is %v, want AUTH and WRONGPASS", got, err)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *Store) Examine(ctx context.Context, grant tokencache.Grant) (e Examinat
 	return e
 }
 
-// entry looks whether a token is there, without a claim.
+// entry checks whether the store has a token, without a claim.
 func (s *Store) entry(ctx context.Context, r *ring, grant tokencache.Grant) (entry string, age time.Duration, err error) {
 	k := r.keys(grant)
 	reply, err := s.server.run(ctx, askScript, []string{k.token, k.lease, k.verdict, k.pause, k.budget, k.crowd}, "", "0", "", 1000, 0, 0, 0, "", "", "0", 0)

@@ -40,8 +40,8 @@ func (c *client) askSentinels(ctx context.Context) (master string, err error) {
 		greeting := on.greeting
 		on.greeting = nil
 		reply, err := on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Master})
-		if word, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(string(word), "NOAUTH") && len(greeting) > 1 && greeting[1][0] == "AUTH" {
-			on.greeting = greeting[:2]
+		if word, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(string(word), "NOAUTH") && greeting[0][0] == "AUTH" {
+			on.greeting = greeting[:1]
 			reply, err = on.do(ctx, "SENTINEL", []any{"get-master-addr-by-name", c.config.Master})
 		}
 		if err != nil {
