@@ -20,7 +20,7 @@ func Spoil(p any) (untouched []string) {
 const spoilDepth = 1
 
 func spoil(v reflect.Value, name string, depth int) (untouched []string) {
-	v = reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem() // unexported fields too
+	v = reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem() //nolint:gosec // unexported fields too
 	switch v.Kind() {
 	case reflect.Bool:
 		v.SetBool(true)
