@@ -15,7 +15,7 @@ import (
 type Watcher struct {
 	// Files are the files to follow, each once. None: Run only waits.
 	Files []*File
-// OnReload is called when reading the files again brought a change, a new failure
+	// OnReload is called when reading the files again brought a change, a new failure
 	// or a recovery. Calls come in order, one at a time. It must be quick: the next
 	// round of reading waits for it. Nil: changes are not reported.
 	OnReload func(Reload)
