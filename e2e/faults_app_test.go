@@ -82,7 +82,7 @@ func faultsAppGone(r *faultRun) {
 		}
 		r.each(when, "while_upstream_works_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")) // which follow a write that was sent whole
+			c.start(defaultEnv(o.url()).with(unfollowed...))
 			c.served(c.do(shape))
 			c.takeBaseline()
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
@@ -97,7 +97,7 @@ func faultsAppGone(r *faultRun) {
 		})
 		r.each(inUsual, "in_the_answer_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			c.start(defaultEnv(o.url()).with(unfollowed...))
 			c.served(c.do(shape))
 			c.takeBaseline()
 			o.behave(nil, func(x *faultExchange) bool {
@@ -121,7 +121,7 @@ func faultsAppGone(r *faultRun) {
 		for _, shape := range []faultShape{shapeBody, shapeStream} {
 			r.cell(inUsual, "in_the_upload_"+end+"/"+shape.name, func(c *faultCell) {
 				o := c.origin(nil)
-				c.start(defaultEnv(o.url()))
+				c.start(defaultEnv(o.url()).with(unfollowed...)) // which wait for the first 64 KiB
 				c.served(c.do(shape))
 				c.takeBaseline()
 				o.behave(nil, func(x *faultExchange) bool {
@@ -364,23 +364,27 @@ func faultsLongConnections(r *faultRun) {
 	for when, n := range map[faultWhen]int{inUsual: 5_000, inFull: 200_000} {
 		r.each(when, fmt.Sprint("keep_alive_", n), shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			c.start(defaultEnv(o.url()).with(unfollowed...)) // which remember each write
 			conn := c.s.dial()
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
 			reader := bufio.NewReader(conn)
-			head, body := shape.wire("kept")
+			executed := 0
 			for i := range n {
 				if i == n/10 {
 					c.takeBaseline()
 				}
+				nonce := fmt.Sprint("kept-", i)
+				head, body := shape.wire(nonce)
 				_, _ = io.WriteString(conn, head+body)
 				response, err := http.ReadResponse(reader, nil)
 				if err != nil || response.StatusCode != http.StatusOK {
 					c.Fatalf("request %d: %v", i, err)
 				}
 				_, _ = io.Copy(io.Discard, response.Body)
+				_, once := o.count(nonce)
+				executed += once
 			}
-			if _, executed := o.count("kept"); executed != n {
+			if executed != n {
 				c.Errorf("%d requests were executed %d times", n, executed)
 			}
 			c.backToBaseline(time.Second)

@@ -188,7 +188,7 @@ func faultsHang(r *faultRun) {
 			}
 			r.each(when, name+"_"+kind, shapesOfAll, func(c *faultCell, shape faultShape) {
 				o := c.origin(nil)
-				c.start(quickEnv(o.url()).with("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")) // which follow a write that was sent whole
+				c.start(quickEnv(o.url()).with(unfollowed...))
 				c.served(c.do(shape))
 				c.takeBaseline()
 				if kind == "fresh" {
@@ -213,8 +213,9 @@ func faultsHang(r *faultRun) {
 	}
 	r.each(inUsual, "before_reading", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		c.start(quickEnv(o.url()).with(unfollowed...).with("MONITE_KEEP_WARM", "0s"))
 		o.behave(stayAwake, nil)
+		o.cut(false) // the connection of the mint
 		c.takeBaseline()
 		c.want(c.do(shape), timedOut, 0, 0, 0)
 		c.backToBaseline(time.Second)
@@ -332,7 +333,8 @@ func faultsBroken(r *faultRun) {
 	for _, name := range sortedNames(opens) {
 		r.each(inUsual, name, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			c.start(defaultEnv(o.url()).with("MONITE_KEEP_WARM", "0s"))
+			o.cut(false) // the connection of the mint
 			c.takeBaseline()
 			o.behave(opens[name], nil)
 			before := o.connections()

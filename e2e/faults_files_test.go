@@ -195,7 +195,7 @@ func faultsLog(r *faultRun) {
 			}
 			slices.Sort(took)
 			c.figure("%d requests: p50 %v, p99 %v, slowest %v", n, took[n/2], took[n*99/100], took[n-1])
-			if p99 := took[n*99/100]; p99 > 250*time.Millisecond {
+			if p99 := took[n*99/100]; p99 > 500*time.Millisecond { // 16 cells share the machine
 				c.Errorf("p99 = %v", p99)
 			}
 			c.s.signal(syscall.SIGTERM)

@@ -228,6 +228,10 @@ func (r *faultRun) each(when faultWhen, name string, shapes []faultShape, do fun
 	}
 }
 
+// unfollowed turns off what follows a write that was sent whole to its end, after its
+// app has gone or has had its 504: such a cell counts connections.
+var unfollowed = []string{"MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s"}
+
 // faultCell is one case: a sidecar, an upstream that misbehaves, and what was
 // sent.
 type faultCell struct {

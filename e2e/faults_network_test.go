@@ -24,7 +24,7 @@ func faultsNetwork(r *faultRun) {
 	link := func(c *faultCell) (*faultOrigin, *wiretest.Relay) {
 		o := c.origin(nil)
 		l := wiretest.NewRelay(c.T, o.url())
-		c.start(quickEnv(l.URL()))
+		c.start(quickEnv(l.URL()).with(unfollowed...))
 		return o, l
 	}
 	lengths := map[time.Duration]faultWhen{time.Second: inUsual, 3 * time.Second: inUsual, 30 * time.Second: inFull}

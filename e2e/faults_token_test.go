@@ -157,10 +157,10 @@ func faultsTokenRetryAfter(r *faultRun) {
 	for _, status := range []int{500, 502, 503, 429} {
 		fault := monitetest.Fault{Path: "token", Status: status, Header: map[string]string{"Retry-After": "2"}}
 		r.each(inUsual, fmt.Sprint(status, "_cached"), shapesShort, func(c *faultCell, shape faultShape) {
-			sim, url := c.simulate(monitetest.Config{TokenLifetime: 8 * time.Second})
+			sim, url := c.simulate(monitetest.Config{TokenLifetime: 10 * time.Second})
 			c.start(quickEnv(url))
 			sim.Inject(fault)
-			for began := time.Now(); time.Since(began) < 7500*time.Millisecond; time.Sleep(50 * time.Millisecond) {
+			for began := time.Now(); time.Since(began) < 8500*time.Millisecond; time.Sleep(50 * time.Millisecond) {
 				c.served(c.do(shape))
 			}
 			c.mintsApart(sim, 1900*time.Millisecond)

@@ -28,7 +28,7 @@ import (
 // or before the proxy does. Each intended write is executed at most once, and a
 // response that exists reaches the app.
 //
-//	LEDGER_RETRIES=n  intended writes; 1,500 if not set
+//	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 	r := newRetrySweep(t, envInt(t, "LEDGER_RETRIES", 800))
@@ -68,7 +68,7 @@ func (k trouble) String() string {
 const (
 	// upstreamTimeout is MONITE_UPSTREAM_TIMEOUT; the deadline is up to a sixteenth late.
 	upstreamTimeout = time.Second
-	lateForUs       = 1500 * time.Millisecond
+	lateForUs       = 1250 * time.Millisecond
 	lateForApp      = 500 * time.Millisecond
 	appGivesUp      = 300 * time.Millisecond
 	mostTries       = 3
@@ -345,14 +345,16 @@ func (p habit) run(t *testing.T, url string) {
 
 // program runs another program, with the URL behind its arguments.
 func program(dir string, args ...string) func(*testing.T, string) {
-	return func(t *testing.T, url string) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, args[0], append(args[1:], url)...)
-		cmd.Dir = dir
-		out, _ := cmd.CombinedOutput() // that it gives up is what is tested
-		t.Logf("%s: %s", strings.Join(args, " "), strings.TrimSpace(string(out)))
-	}
+	return func(t *testing.T, url string) { run(t, dir, append(slices.Clone(args), url)...) }
+}
+
+func run(t *testing.T, dir string, args ...string) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = dir
+	out, _ := cmd.CombinedOutput() // that it gives up is what is tested
+	t.Logf("%s: %s", strings.Join(args, " "), strings.TrimSpace(string(out)))
 }
 
 // realRepeaters are the clients themselves, where they can be had.
@@ -362,9 +364,10 @@ func realRepeaters(t *testing.T) (all []repeater) {
 			program(".", curl, "-sS", "--retry", "2", "--retry-all-errors", "--retry-delay", "1", "-X", "POST", "-d", "{}")})
 	}
 	if os.Getenv("E2E_RETRYING") == "" {
-		t.Log("set E2E_RETRYING=1 for the clients that must be fetched")
+		t.Log("set E2E_RETRYING=1 for the clients of other languages, and those that must be fetched")
 		return all
 	}
+	all = slices.Concat(all, pythonRepeaters(t), javaRepeaters(t))
 	binary := filepath.Join(t.TempDir(), "retrying")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Dir = "retrying"
@@ -390,6 +393,50 @@ func realRepeaters(t *testing.T) (all []repeater) {
 		repeater{"axios-retry, retryable errors", [2]int{0, 0}, program("retrying", node, "clients.mjs", "axios-retry")},
 		repeater{"Stainless (openai)", [2]int{1, 3}, // it is told not to, where the response is ours
 			program("retrying", node, "clients.mjs", "stainless")})
+}
+
+// pythonRepeaters are told to repeat any method, as many applications do.
+func pythonRepeaters(t *testing.T) (all []repeater) {
+	for _, library := range []string{"urllib3", "requests"} {
+		if out, err := exec.Command("/usr/bin/python3", "-c", "import "+library).CombinedOutput(); err != nil {
+			t.Logf("left out: Python %s: %v %s", library, err, out)
+			continue
+		}
+		all = append(all, repeater{"Python " + library + ", Retry(allowed_methods=None)", [2]int{4, 4},
+			program(".", "/usr/bin/python3", "retrying/repeat.py", library)})
+	}
+	return all
+}
+
+// javaRepeaters are built with the jars of Debian's packages.
+func javaRepeaters(t *testing.T) (all []repeater) {
+	const jars = "/usr/share/java/"
+	apache := []string{jars + "httpclient5.jar", jars + "httpcore5.jar", jars + "httpcore5-h2.jar", jars + "slf4j-api.jar"}
+	okhttp := []string{jars + "okhttp.jar", jars + "okio.jar"}
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, class string
+		jars        []string
+		args        [2]string // before and behind the URL
+		off         [2]int
+	}{
+		{"HttpURLConnection", "Repeat", nil, [2]string{"urlconnection"}, [2]int{1, 1}},                      // repeats only on a connection that ends
+		{"Apache HttpClient 5", "RepeatApache", apache, [2]string{"RepeatApache", "default"}, [2]int{1, 1}}, // 429, 503, and idempotent methods
+		{"Apache HttpClient 5, a strategy for any method", "RepeatApache", apache, [2]string{"RepeatApache", "any"}, [2]int{4, 4}},
+		{"OkHttp", "RepeatOk", okhttp, [2]string{"RepeatOk", "default"}, [2]int{1, 1}},
+		{"OkHttp, an interceptor", "RepeatOk", okhttp, [2]string{"RepeatOk", "interceptor"}, [2]int{3, 3}},
+	} {
+		path := strings.Join(append([]string{dir}, c.jars...), ":")
+		build := exec.Command("javac", "-nowarn", "-d", dir, "-cp", path, "-sourcepath", "retrying", "retrying/"+c.class+".java")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Logf("left out: %s: %v %s", c.name, err, out)
+			continue
+		}
+		all = append(all, repeater{c.name, c.off, func(t *testing.T, url string) {
+			run(t, ".", "java", "-XX:TieredStopAtLevel=1", "-cp", path, "Repeat", c.args[0], url, c.args[1])
+		}})
+	}
+	return all
 }
 
 // executions is an upstream that executes every write, and then fails the first
@@ -435,13 +482,48 @@ func (e *executions) of(prefix string) (n int) {
 	return n
 }
 
+// losing is a way to the sidecar on which the first response is lost, and the
+// connection ends: some clients repeat that without telling their application.
+func losing(t *testing.T, to string) (url string) {
+	on, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = on.Close() })
+	go func() {
+		for first := true; ; first = false {
+			app, err := on.Accept()
+			if err != nil {
+				return
+			}
+			go relay(app, to, first)
+		}
+	}()
+	return "http://" + on.Addr().String()
+}
+
+func relay(app net.Conn, to string, lost bool) {
+	defer func() { _ = app.Close() }()
+	proxy, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer func() { _ = proxy.Close() }()
+	go func() { _, _ = io.Copy(proxy, app) }()
+	if lost {
+		_, _ = proxy.Read(make([]byte, 1))
+		return
+	}
+	_, _ = io.Copy(app, proxy)
+}
+
 // Clients that repeat, real ones and patterns: one POST is executed once.
 //
-//	E2E_RETRYING=1  the clients that must be fetched as well
+//	E2E_RETRYING=1  those of Python and Java, and those that must be fetched, as well
 func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 	all := slices.Concat(repeaters, realRepeaters(t))
-	table := map[string]map[string][3]int{}
-	troubles := [3]string{"break", "bad", "late"}
+	table := map[string]map[string][4]int{}
+	troubles := [4]string{"break", "bad", "late", "lost"}
 	for guard, pairs := range map[string][]string{"on": {}, "off": {"MONITE_REPEAT_GUARD", "0s"}} {
 		upstream := &executions{each: map[string]int{}}
 		server := httptest.NewServer(upstream)
@@ -450,24 +532,32 @@ func TestClientsThatRepeatExecuteOnce(t *testing.T) {
 		path := func(client, trouble int) string { return fmt.Sprintf("/v1/payables/%d/%s", client, troubles[trouble]) }
 		var running sync.WaitGroup
 		for i, client := range all {
-			for k := range troubles {
-				running.Go(func() { client.run(t, s.Data+path(i, k)) })
+			for k, trouble := range troubles {
+				to := s.Data
+				if trouble == "lost" {
+					to = losing(t, strings.TrimPrefix(s.Data, "http://"))
+				}
+				running.Go(func() { client.run(t, to+path(i, k)) })
 			}
 		}
 		running.Wait()
 		for i, client := range all {
 			if table[client.name] == nil {
-				table[client.name] = map[string][3]int{}
+				table[client.name] = map[string][4]int{}
 			}
-			table[client.name][guard] = [3]int{upstream.of(path(i, 0)), upstream.of(path(i, 1)), upstream.of(path(i, 2))}
+			var times [4]int
+			for k := range times {
+				times[k] = upstream.of(path(i, k))
+			}
+			table[client.name][guard] = times
 		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%-42s %-28s %s\n", "executions of one POST", "guard on: broke, 502, late", "off")
+	fmt.Fprintf(&text, "%-48s %-32s %s\n", "executions of one POST", "guard on: broke, 502, late, lost", "off")
 	for _, client := range all {
 		on, off := table[client.name]["on"], table[client.name]["off"]
-		fmt.Fprintf(&text, "%-42s %-28s %v\n", client.name, fmt.Sprint(on), off)
-		if on != [3]int{1, 1, 1} {
+		fmt.Fprintf(&text, "%-48s %-32s %v\n", client.name, fmt.Sprint(on), off)
+		if on != [4]int{1, 1, 1, 1} {
 			t.Errorf("%s: executions with the guard are %v", client.name, on)
 		}
 		for k, want := range client.off {

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -57,6 +59,61 @@ func listenRaw(t *testing.T, b *book) *rawUpstream {
 }
 
 func (u *rawUpstream) url() string { return "http://" + u.listener.Addr().String() }
+
+// behindTLS puts a TLS server before u, and returns its URL. It closes one in four
+// of the connections on which nothing is asked for a moment, at any moment.
+func (u *rawUpstream) behindTLS(ca *faultCA) (url string) {
+	u.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	config := ca.Server()
+	u.all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			u.all.Go(func() { u.relay(tls.Server(conn, config)) })
+		}
+	})
+	u.t.Cleanup(func() { _ = listener.Close() })
+	return "https://" + listener.Addr().String()
+}
+
+// relay passes the bytes on, and the way in which u ends its connection.
+func (u *rawUpstream) relay(secured *tls.Conn) {
+	defer func() { _ = secured.NetConn().Close() }()
+	if rand.IntN(4) == 0 {
+		_ = secured.SetReadDeadline(time.Now().Add(rand.N(200 * time.Millisecond)))
+	}
+	first := make([]byte, 16<<10)
+	n, err := secured.Read(first)
+	if err != nil {
+		return
+	}
+	_ = secured.SetReadDeadline(time.Time{})
+	plain, err := net.Dial("tcp", u.listener.Addr().String())
+	if err != nil {
+		return
+	}
+	defer func() { _ = plain.Close() }()
+	if _, err := plain.Write(first[:n]); err != nil {
+		return
+	}
+	u.all.Go(func() {
+		_, _ = io.Copy(plain, secured)
+		_ = plain.Close() // the app's end
+	})
+	if _, err := io.Copy(secured, plain); err == nil {
+		_ = secured.Close()
+		return
+	}
+	if tcp, ok := secured.NetConn().(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
 
 func (u *rawUpstream) accept() {
 	for {

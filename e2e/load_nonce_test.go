@@ -17,21 +17,35 @@ import (
 // that they share, and one request in a hundred hostile, from either side. Each
 // answer is the one to its own request: upstream echoes the nonce in a field and
 // in the body, and what the proxy says itself carries the request's id.
+// Over TLS connections are made ahead too, and upstream closes some before their
+// first request.
 //
 //	NONCE_REQUESTS=n  5,000 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestNonceAnswersAreNeverCrossed(t *testing.T) {
+	t.Run("plain", func(t *testing.T) {
+		upstream := listenRaw(t, newBook(nonceWorkers))
+		testNonces(t, upstream, defaultEnv(upstream.url()))
+	})
+	t.Run("over TLS", func(t *testing.T) {
+		upstream, ca := listenRaw(t, newBook(nonceWorkers)), newCA(t)
+		testNonces(t, upstream, defaultEnv(upstream.behindTLS(ca)).with("MONITE_CA_FILE", ca.file))
+	})
+}
+
+const nonceWorkers = 48
+
+func testNonces(t *testing.T, upstream *rawUpstream, env env) {
+	t.Helper()
 	run := &nonceRun{
 		t: t, target: envInt(t, "NONCE_REQUESTS", 3000), seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())),
 		shapes: allShapes(), hostile: map[string]int{},
 	}
 	t.Logf("LEDGER_SEED=%d NONCE_REQUESTS=%d", run.seed, run.target)
-	const workers = 48
-	upstream := listenRaw(t, newBook(workers))
-	run.s = start(t, defaultEnv(upstream.url())).ready()
+	run.s = start(t, env).ready()
 	began := time.Now()
 	var all sync.WaitGroup
-	for id := range workers {
+	for id := range nonceWorkers {
 		all.Go(func() {
 			w := &nonceWorker{
 				nonceRun: run, id: id, upstream: upstream, app: dialApp(run.s),

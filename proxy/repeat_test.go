@@ -358,12 +358,16 @@ func TestFollowedWriteMayBreakAndIsUnknown(t *testing.T) {
 // The app has closed with the response unread, or before it came.
 func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
 	t.Parallel()
-	for name, leave := range map[string]func(a *wiretest.App, cue chan struct{}){
-		"unread": func(a *wiretest.App, cue chan struct{}) { close(cue); _, _ = a.Read(make([]byte, 1)); _ = a.Close() },
-		"before": func(a *wiretest.App, cue chan struct{}) { _ = a.Close(); close(cue) },
-		"long before": func(a *wiretest.App, cue chan struct{}) {
+	for name, leave := range map[string]func(r *rig, a *wiretest.App, cue chan struct{}){
+		"unread": func(_ *rig, a *wiretest.App, cue chan struct{}) {
+			close(cue)
+			_, _ = a.Read(make([]byte, 1))
 			_ = a.Close()
-			time.Sleep(200 * time.Millisecond)
+		},
+		"before": func(_ *rig, a *wiretest.App, cue chan struct{}) { _ = a.Close(); close(cue) },
+		"long before": func(r *rig, a *wiretest.App, cue chan struct{}) {
+			_ = a.Close()
+			r.record() // that it has gone is known
 			close(cue)
 		},
 	} {
@@ -374,7 +378,7 @@ func TestResponseThatNobodyReadIsGivenToTheRepeat(t *testing.T) {
 			a := r.dial()
 			a.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
 			wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
-			leave(a, cue)
+			leave(r, a, cue)
 			b := r.dial()
 			b.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
 			response, text := b.WantStatus("POST", 201)

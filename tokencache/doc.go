@@ -4,7 +4,7 @@
 //
 // The walk of a token, in file order:
 //
-//   - grant.go: a Grant is what a token is minted for, and the key.
+//   - grant.go: a Grant, for which a token is minted, and the key.
 //   - minted.go: what came back, immutable. Its age, by whichever clock says
 //     older, makes it fresh, stale or expired.
 //   - failure.go: what did not come back, immutable, and when to try again.

@@ -20,11 +20,11 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}
 	switch name {
 	case "serve":
-		return withoutArguments(args, stderr, func() int { return serve(stderr) })
+		return withoutArguments("serve", args, stdout, stderr, func() int { return serve(stderr) })
 	case "run":
 		return runFor(args, stderr)
 	case "check":
-		return withoutArguments(args, stderr, func() int { return check(stdout, stderr) })
+		return withoutArguments("check", args, stdout, stderr, func() int { return check(stdout, stderr) })
 	case "doctor":
 		return examine(args, stdout, stderr)
 	case "status":
@@ -34,9 +34,9 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "wait":
 		return wait(args, stdout, stderr)
 	case "shutdown":
-		return withoutArguments(args, stderr, func() int { return shutdown(stdout, stderr) })
+		return withoutArguments("shutdown", args, stdout, stderr, func() int { return shutdown(stdout, stderr) })
 	case "version", "-v", "-version", "--version":
-		return withoutArguments(args, stderr, func() int { return printVersion(stdout) })
+		return withoutArguments("version", args, stdout, stderr, func() int { return printVersion(stdout) })
 	case "help", "-h", "-help", "--help":
 		return help(args, stdout, stderr)
 	default:
@@ -45,7 +45,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-func withoutArguments(args []string, stderr io.Writer, run func() int) int {
+func withoutArguments(name string, args []string, stdout, stderr io.Writer, run func() int) int {
+	if len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+		return help([]string{name}, stdout, stderr)
+	}
 	if len(args) > 0 {
 		_, _ = fmt.Fprintln(stderr, "monite-proxy: this command takes no arguments; everything is set by environment variables, see 'monite-proxy help'")
 		return exitUsage

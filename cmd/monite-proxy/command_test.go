@@ -16,6 +16,8 @@ func TestVersionAndHelpAreFoundByEveryUsualSpelling(t *testing.T) {
 		{[]string{"help"}, "Usage: monite-proxy [command]"}, {[]string{"--help"}, "MONITE_CLIENT_ID"}, {[]string{"-h"}, "run "},
 		{[]string{"help", "run"}, "no credentials\n"}, {[]string{"help", "MONITE_ENTITY_ID"}, "default"},
 		{[]string{"help", "tokens"}, "MONITE_TOKEN_TIMEOUT"},
+		{[]string{"check", "--help"}, "check      validate"}, {[]string{"serve", "-h"}, "serve      run"},
+		{[]string{"shutdown", "-help"}, "shutdown   ask"}, {[]string{"version", "-h"}, "version    print"},
 	} {
 		var out strings.Builder
 		if code := command(c.args, &out, io.Discard); code != exitOK || !strings.Contains(out.String(), c.says) {

@@ -1,7 +1,5 @@
 package secret
 
-import "sync"
-
 // reading is the result of one read of a file.
 type reading struct {
 	value String
@@ -9,7 +7,7 @@ type reading struct {
 }
 
 // reload reads every file and then lets all of them take their new values at
-// once. The caller holds w.reading.
+// once. The caller holds w.mu.
 func (w *Watcher) reload() Reload {
 	for _, f := range w.Files {
 		f.turn.Lock()
@@ -75,50 +73,4 @@ func readAll(files []*File) []reading {
 		readings[i].value, readings[i].err = f.read()
 	}
 	return readings
-}
-
-// reports hands reports to a callback in order, one at a time, and without a lock
-// held while it runs: a goroutine that finds no other one delivering delivers,
-// including what others add meanwhile.
-type reports struct {
-	mu         sync.Mutex // guards the fields below
-	waiting    []Reload
-	delivering bool
-}
-
-func (r *reports) add(report Reload) {
-	if report.empty() {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, report)
-}
-
-func (r *reports) deliver(to func(Reload)) {
-	for {
-		report, ok := r.next()
-		if !ok {
-			return
-		}
-		if to != nil {
-			to(report)
-		}
-		r.mu.Lock()
-		r.delivering = false
-		r.mu.Unlock()
-	}
-}
-
-// next takes the oldest report, unless another goroutine is delivering.
-func (r *reports) next() (Reload, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.delivering || len(r.waiting) == 0 {
-		return Reload{}, false
-	}
-	report := r.waiting[0]
-	r.waiting = r.waiting[1:]
-	r.delivering = true
-	return report, true
 }

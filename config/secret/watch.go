@@ -15,9 +15,9 @@ import (
 type Watcher struct {
 	// Files are the files to follow, each once. None: Run only waits.
 	Files []*File
-	// OnReload is called when reading the files again brought a change, a new failure
-	// or a recovery. Calls come in order, one at a time. Nil: changes are not
-	// reported.
+// OnReload is called when reading the files again brought a change, a new failure
+	// or a recovery. Calls come in order, one at a time. It must be quick: the next
+	// round of reading waits for it. Nil: changes are not reported.
 	OnReload func(Reload)
 	// PollEvery is the interval at which the files are read again even without an
 	// event, for mounts on which inotify stays silent. Default (zero) 30 s.
@@ -29,11 +29,9 @@ type Watcher struct {
 
 	newNotify func() (*fsnotify.Watcher, error) // tests; nil: fsnotify.NewWatcher
 
-	reading sync.Mutex // one round of reading at a time
-	reports reports
-
-	failing   map[*File]string // guarded by reading: the failure that was reported
-	watchFail string           // guarded by reading: likewise, of the watch
+	mu        sync.Mutex       // one round of reading, and its report, at a time
+	failing   map[*File]string // guarded by mu: the failure that was reported
+	watchFail string           // guarded by mu: likewise, of the watch
 }
 
 // Reload is the result of reading all files again.
@@ -48,10 +46,6 @@ type Reload struct {
 	// WatchFailed says that a directory cannot be watched (the limits of
 	// inotify, a directory that is gone), so that only the poll is left.
 	WatchFailed error
-}
-
-func (r Reload) empty() bool {
-	return len(r.Changed) == 0 && len(r.Recovered) == 0 && len(r.Failed) == 0 && r.WatchFailed == nil
 }
 
 // Run follows the files until ctx ends. It returns nil then, and has left no
@@ -69,27 +63,34 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 // Check reads all files again now, and reports whether one has a new value.
-// It may be called at any time and from any goroutine, OnReload included.
+// It may be called at any time and from any goroutine, but not by OnReload.
 func (w *Watcher) Check() (changed bool) {
-	w.reading.Lock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	report := w.reload()
-	w.reports.add(report)
-	w.reading.Unlock()
-	w.reports.deliver(w.OnReload)
+	if len(report.Changed)+len(report.Recovered)+len(report.Failed) > 0 {
+		w.tell(report)
+	}
 	return len(report.Changed) > 0
 }
 
 // reportWatch tells of each kind of trouble once, not with every poll.
 func (w *Watcher) reportWatch(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	w.reading.Lock()
 	if text != w.watchFail {
-		w.watchFail = text
-		w.reports.add(Reload{WatchFailed: err})
+		if w.watchFail = text; err != nil {
+			w.tell(Reload{WatchFailed: err})
+		}
 	}
-	w.reading.Unlock()
-	w.reports.deliver(w.OnReload)
+}
+
+func (w *Watcher) tell(report Reload) {
+	if w.OnReload != nil {
+		w.OnReload(report)
+	}
 }

@@ -4,7 +4,7 @@
 // response with 200. verify.sh builds it.
 //
 //	coldstart exec program       writes the time in nanoseconds, and becomes the program
-//	coldstart poll seconds URL   asks until the answer is 200, and writes the time then
+//	coldstart poll seconds URL   asks until the status is 200, and writes the time then
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Package admin serves the second listener: health for the kubelet, metrics for
 // Prometheus, status for people, and the few actions that an operator may take.
 //
-//   - admin.go: the routes, and who may call them
+//   - admin.go: the routes, and the callers that they admit
 //   - health.go: /livez, /readyz, /startupz. Readiness is local: it never asks
 //     upstream, and liveness asks nothing outside the process
 //   - metrics.go: a registry of its own, fed by one Record per request and one

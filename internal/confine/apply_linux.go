@@ -83,6 +83,12 @@ func apply(rules Rules, restrict func(ruleset int) error) (InForce, error) {
 	return InForce{ABI: abi, Ports: handled.Handled_access_net != 0}, nil
 }
 
+// Supported returns what Apply would put in force here, without doing it.
+func Supported() (InForce, error) {
+	abi, err := version()
+	return InForce{ABI: abi, Ports: handledBy(abi).Handled_access_net != 0}, err
+}
+
 // version is that of the kernel's Landlock.
 func version() (int, error) {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)

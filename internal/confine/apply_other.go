@@ -8,3 +8,6 @@ import "fmt"
 func Apply(Rules) (InForce, error) {
 	return InForce{}, fmt.Errorf("%w: only Linux has Landlock", ErrUnsupported)
 }
+
+// Supported returns ErrUnsupported.
+func Supported() (InForce, error) { return Apply(Rules{}) }

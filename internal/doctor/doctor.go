@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
@@ -21,7 +22,7 @@ const (
 	mostIdentities = 20
 )
 
-// Config is what the command provides for an examination.
+// Config holds what the command provides for an examination.
 type Config struct {
 	Settings *config.Config
 	Version  string
@@ -48,6 +49,8 @@ type examination struct {
 	servers func(host string) []string // the name servers that are asked for it
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	now     func() time.Time
+	// confined says how far a sidecar can be confined here.
+	confined func() (confine.InForce, error)
 	// patience is for one query to a name server.
 	patience time.Duration
 
@@ -65,7 +68,7 @@ type examination struct {
 func newExamination(c Config) *examination {
 	cfg := c.Settings
 	e := &examination{
-		Config: c, cfg: cfg, lookup: lookup, servers: systemServers, dial: (&net.Dialer{}).DialContext, now: time.Now, patience: serverPatience,
+		Config: c, cfg: cfg, lookup: lookup, servers: systemServers, dial: (&net.Dialer{}).DialContext, now: time.Now, confined: confine.Supported, patience: serverPatience,
 		users: map[string]minted{}, badEntities: map[string]bool{},
 	}
 	e.report = Report{ActsAs: cfg.ActsAs(), Version: c.Version, Environment: cfg.Environment, Upstream: cfg.Upstream.String(), GrantType: cfg.GrantType}

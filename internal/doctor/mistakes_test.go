@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
@@ -204,6 +205,15 @@ var morePatients = map[string]patient{
 		want: "places", says: []string{"listen_addr of a", "another program listens on"}},
 	"another program has the vend port": {environment: acts(baker, bakery, "MONITE_VEND_ADDR", "TAKEN"),
 		want: "places", says: []string{"MONITE_VEND_ADDR: another program listens on"}},
+
+	"confinement is required on a kernel without Landlock": {environment: set("MONITE_CONFINE", "require"),
+		change: func(e *examination) {
+			e.confined = func() (confine.InForce, error) { return confine.InForce{}, confine.ErrUnsupported }
+		}, want: "places", says: []string{"cannot be confined here", "MONITE_CONFINE=auto"}},
+	"confinement is required on an old kernel": {environment: set("MONITE_CONFINE", "require"),
+		change: func(e *examination) {
+			e.confined = func() (confine.InForce, error) { return confine.InForce{ABI: 3}, nil }
+		}, want: "places", says: []string{"confines files, but not connections"}},
 
 	// The sidecar that runs on this host.
 	"another program has the admin port": {running: &runningSidecar{adminStranger: true}, want: "readiness",

@@ -17,8 +17,25 @@ func (e *examination) checkPlaces() {
 			e.report.add(finding{Step: "places", Result: problem, What: line, Next: "a sidecar with these settings would not start here: correct the variable"})
 		}
 	}
+	if e.cfg.Confine == "require" {
+		e.checkLandlock()
+	}
 	for _, line := range Taken(e.cfg) {
 		e.report.add(finding{Step: "places", Result: problem, What: line, Next: "stop that program, or choose another address: a sidecar would not start"})
+	}
+}
+
+// checkLandlock is for MONITE_CONFINE=require, with which a sidecar does not start
+// where it cannot be confined.
+func (e *examination) checkLandlock() {
+	inForce, err := e.confined()
+	switch {
+	case err != nil:
+		e.report.add(finding{Step: "places", Result: problem, What: "MONITE_CONFINE is require, and a sidecar cannot be confined here", Why: err.Error(),
+			Next: "use a kernel with Landlock, let the seccomp profile allow it, or set MONITE_CONFINE=auto"})
+	case !inForce.Ports:
+		e.report.add(finding{Step: "places", Result: problem, What: "MONITE_CONFINE is require, and this kernel confines files, but not connections",
+			Next: "use Linux 6.7 or newer, or set MONITE_CONFINE=auto"})
 	}
 }
 

@@ -1,3 +1,4 @@
-// Package house holds the tests of the repository as a whole: who may import
-// whom, who may reveal a secret, and whether README, docs and SECURITY say what is true.
+// Package house holds the tests of the repository as a whole: which package may
+// import which, where a secret may be revealed, and whether README, docs and SECURITY
+// are true.
 package house

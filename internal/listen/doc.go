@@ -11,7 +11,7 @@
 //   - socket.go: a unix socket as a file: how it is made, replaced and removed;
 //     socket_unix.go and socket_windows.go: what the system says of that file;
 //     chmod_linux.go and chmod_other.go: how its mode changes
-//   - accept.go: the connections that a server gets: who may connect, then TLS
+//   - accept.go: the connections that a server gets: which users may connect, then TLS
 //   - shares.go: how many connections each listener may have, of the descriptors
 //     that the system gives (descriptors_*.go); crowd.go: which one makes room
 //   - queue_linux.go: the kernel's queue at the end of a listener; queue_other.go:

@@ -22,8 +22,8 @@ type Shares struct {
 	Upstream int
 }
 
-// SharesOf divides the descriptors of the process. inFlight requests may be under
-// way at once; appListeners is how many listeners for apps there are.
+// SharesOf divides the descriptors of the process. inFlight requests may be under way
+// at once; appListeners is the number of listeners for apps.
 func SharesOf(inFlight, appListeners int) Shares {
 	return sharesOf(descriptors(), inFlight, appListeners)
 }

@@ -17,6 +17,8 @@ type ending struct {
 	field string
 	act   func(a *App, release func())
 	want  bool
+	// noticed: the response waits until the server knows that the app has gone.
+	noticed bool
 }
 
 var endings = []ending{
@@ -24,53 +26,52 @@ var endings = []ending{
 		release()
 		a.Want("POST", 201, "done")
 		a.Say(Get("/next"))
-	}, true},
+	}, true, false},
 	{"it reads and closes", "", func(a *App, release func()) {
 		release()
 		a.Want("POST", 201, "done")
 		_ = a.Close()
-	}, true},
+	}, true, false},
 	{"it reads and says that it is done", "", func(a *App, release func()) {
 		release()
 		a.Want("POST", 201, "done")
 		_ = a.Conn.(interface{ CloseWrite() error }).CloseWrite()
-	}, true},
+	}, true, false},
 	{"it says that it is done and reads", "", func(a *App, release func()) {
 		_ = a.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		release()
 		a.Want("POST", 201, "done")
-	}, true},
+	}, true, false},
 	{"it closes with the response unread", "", func(a *App, release func()) {
 		release()
 		leaveUnread(a)
-	}, false},
+	}, false, false},
 	{"it closes before there is a response", "", func(a *App, release func()) {
 		_ = a.Close()
 		release()
-	}, false},
+	}, false, false},
 	{"it closes long before there is a response", "", func(a *App, release func()) {
 		_ = a.Close()
-		time.Sleep(200 * time.Millisecond)
 		release()
-	}, false},
+	}, false, true},
 	{"it asks for an end, reads and closes", "Connection: close", func(a *App, release func()) {
 		release()
 		a.Want("POST", 201, "done")
 		a.Closed()
 		_ = a.Close()
-	}, true},
+	}, true, false},
 	{"it asks for an end and closes with the response unread", "Connection: close", func(a *App, release func()) {
 		release()
 		leaveUnread(a)
-	}, false},
+	}, false, false},
 	{"it asks for an end and closes before there is a response", "Connection: close", func(a *App, release func()) {
 		_ = a.Close()
 		release()
-	}, false},
+	}, false, false},
 	{stays, "Connection: close", func(a *App, release func()) {
 		release()
 		a.Want("POST", 201, "done")
-	}, true},
+	}, true, false},
 }
 
 // stays is the ending that takes as long as a server waits for the app's end.
@@ -95,7 +96,9 @@ func Taken(t *testing.T, serve func(*testing.T, net.Listener, http.HandlerFunc),
 						return
 					}
 					onTaken(w, in, func(ok bool) { taken <- ok })
-					<-release
+					if <-release; tt.noticed {
+						<-in.Context().Done()
+					}
 					w.Header().Set("Content-Length", "4")
 					w.WriteHeader(http.StatusCreated)
 					_, _ = io.WriteString(w, "done")

@@ -23,8 +23,8 @@ type Write struct {
 	// First is the time at which it arrived first.
 	First time.Time `json:"first"`
 	// Arrived counts how often it arrived, with a response or without, Executed how
-	// often it changed the state, and Statuses are those of the responses; 0 is no
-	// response.
+	// often it changed the state, and Statuses are those of the responses; 0 if there
+	// was none.
 	Arrived  int   `json:"arrived"`
 	Executed int   `json:"executed"`
 	Statuses []int `json:"statuses"`

@@ -18,7 +18,7 @@
 //	socket_linux.go   Read and Write (socket_other.go: package net's)
 //	bare.go           what is below TLS
 //	peek_unix.go      a look at what can be read, without taking it
-//	deadline.go       a deadline that is moved seldom
+//	deadline.go       a deadline that is moved rarely
 //	peer.go           the user at the other end of a unix socket (peer_linux.go,
 //	                  peer_darwin.go, peer_other.go)
 package socket

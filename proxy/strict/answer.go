@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// gathered is what is kept of a body of unknown length before it is chunked: if
+// gathered limits what is kept of a body of unknown length before it is chunked: if
 // it ends within this, its length is known.
 const gathered = 2 << 10
 
-// outBuffer holds the head of an answer and a usual body: they leave in one
-// write. Larger bodies are not copied into it. Nobody but an answer sees it.
+// outBuffer holds the head of a response and a usual body: they leave in one write.
+// Larger bodies are not copied into it. Only an answer sees it.
 const outBuffer = 8 << 10
 
 var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
@@ -24,15 +24,14 @@ var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 // keptFields bounds a map of fields that is used again, of requests too.
 const keptFields = 32
 
-// headers are empty ones, of answers that are over: a map with room for a usual
-// answer costs more than the rest of it.
+// headers recycles the header maps of finished responses: allocating one of the usual
+// size costs more than the rest of the response.
 var headers = sync.Pool{New: func() any { return make(http.Header, 16) }}
 
 var errOver = errors.New("strict: the request is over")
 
-// answer is the http.ResponseWriter of one request. Its handler's goroutine
-// owns it; a deadline may be set, and 100 Continue sent, by whoever reads the
-// body.
+// answer is the http.ResponseWriter of one request. Its handler's goroutine owns it;
+// a deadline may be set, and 100 Continue sent, by the goroutine that reads the body.
 type answer struct {
 	c    *conn
 	body *body // of the request; nil: none
@@ -57,7 +56,7 @@ type answer struct {
 	err     error // of a write
 
 	mu        sync.Mutex // guards committed and continued
-	committed bool       // the head of the answer is final
+	committed bool       // the head of the response is final
 	continued bool       // 100 Continue was sent
 }
 
@@ -71,8 +70,8 @@ func (x *answer) init(c *conn, h *head) {
 // Header implements http.ResponseWriter.
 func (x *answer) Header() http.Header { return x.header }
 
-// WriteHeader implements http.ResponseWriter. A second call does nothing, and
-// interim answers are not sent.
+// WriteHeader implements http.ResponseWriter. A second call does nothing, and interim
+// responses are not sent.
 func (x *answer) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic("strict: invalid status " + strconv.Itoa(status))
@@ -92,7 +91,8 @@ func (x *answer) begin(status int) {
 	}
 }
 
-// bodyless: no body follows, whatever the fields say (RFC 9112 section 6.3).
+// bodyless reports whether no body follows, whatever the fields say (RFC 9112 section
+// 6.3).
 func (x *answer) bodyless() bool {
 	return x.isHead || x.status == http.StatusNoContent || x.status == http.StatusNotModified
 }
@@ -171,7 +171,7 @@ func (x *answer) flush() {
 	x.wrote(err)
 }
 
-// wrote: an app that cannot be written to has no request under way any more.
+// wrote ends the request of an app that cannot be written to any more.
 func (x *answer) wrote(err error) {
 	if err != nil {
 		x.err = err
@@ -179,7 +179,7 @@ func (x *answer) wrote(err error) {
 	}
 }
 
-// FlushError sends what is there; http.ResponseController calls it.
+// FlushError sends what is buffered; http.ResponseController calls it.
 func (x *answer) FlushError() error {
 	if x.over.Load() {
 		return errOver
@@ -217,15 +217,15 @@ func (x *answer) SetWriteDeadline(when time.Time) error {
 // returned, on the connection's goroutine.
 func (x *answer) OnTaken(taken func(bool)) { x.c.owed = taken }
 
-// EnableFullDuplex: the body may be read while the answer is written. It may be
-// here always; what this changes is that an answer which begins before the body
+// EnableFullDuplex allows reading the body while the response is written. That is
+// always allowed here; what changes is that a response which begins before the body
 // was read does not say that the connection ends.
 func (x *answer) EnableFullDuplex() error {
 	x.fullDuplex = true
 	return nil
 }
 
-// sayContinue has the app send its body, unless it has an answer already.
+// sayContinue has the app send its body, unless it has a response already.
 func (x *answer) sayContinue() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -236,7 +236,7 @@ func (x *answer) sayContinue() {
 	_, _ = x.c.stream.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // what follows fails too
 }
 
-// cutOff sends what is there and not the end, without which it does not look
+// cutOff sends what is buffered and not the end, so that the response does not look
 // complete.
 func (x *answer) cutOff() {
 	if x.committed {
@@ -244,7 +244,7 @@ func (x *answer) cutOff() {
 	}
 }
 
-// end completes the answer.
+// end completes the response.
 func (x *answer) end() error {
 	if x.status == 0 {
 		x.begin(http.StatusOK)

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// errNotHere: more of the body would have to be waited for.
+// errNotHere means that more of the body would have to be awaited.
 var errNotHere = errors.New("strict: the rest of the body has not arrived")
 
-// body is the body of one request. It is read by one goroutine at a time, which
-// need not be the handler's, and nobody reads it after the handler has returned.
+// body is the body of one request. It is read by one goroutine at a time, which need
+// not be the handler's, and no goroutine reads it after the handler has returned.
 type body struct {
 	c *conn
 
@@ -164,8 +164,8 @@ func (b *body) Close() error {
 	return nil
 }
 
-// skip takes what has arrived of a body that nobody wants. It reports whether
-// that was all of it, so that the next request can be found.
+// skip takes what has arrived of a body that is not wanted. It reports whether that
+// was all of it, so that the next request can be found.
 func (b *body) skip() bool {
 	if b == nil {
 		return true
@@ -197,8 +197,8 @@ func (b *body) readHere() {
 	b.hereOnly = false
 }
 
-// leave ends the body with its request: whoever reads it from now on gets an
-// error, and one who does at this moment is woken. It reports whether it was
+// leave ends the body with its request: a goroutine that reads it from now on gets an
+// error, and one that reads it at this moment is woken. It reports whether it was
 // read whole.
 func (b *body) leave() bool {
 	if b == nil {

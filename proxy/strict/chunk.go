@@ -14,11 +14,10 @@ const (
 
 var errChunk = errors.New("strict: malformed chunked body")
 
-// chunks reads what is between the bytes of a chunked body (RFC 9112 section
-// 7.1): lines that end in CR LF, and sizes in plain hexadecimal digits. Chunk
-// extensions are refused: nobody sends them but those who know that readers
-// disagree on where they end. The fields after the last chunk are checked and
-// dropped.
+// chunks reads what is between the bytes of a chunked body (RFC 9112 section 7.1):
+// lines that end in CR LF, and sizes in plain hexadecimal digits. Chunk extensions
+// are refused: readers disagree on where they end, and only an attacker has a use for
+// that. The fields after the last chunk are checked and dropped.
 type chunks struct {
 	begun    bool // the bytes of a chunk have been read, and not yet its CR LF
 	last     bool // the last chunk's size has been read

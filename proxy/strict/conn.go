@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// smallBuffer is what a connection keeps while it is idle. A usual head fits.
+	// smallBuffer is the size that a connection keeps while it is idle. A usual head
+	// fits.
 	smallBuffer = 2 << 10
 	// bufferStep is by how much the buffer of a larger head grows.
 	bufferStep = 4 << 10
@@ -29,7 +30,7 @@ const (
 	partial                // a head has begun, and its rest has to be waited for
 	inBody                 // the handler waits for more of the body
 	idle                   // between two requests
-	lingering              // was answered, and may still be sending (linger.go)
+	lingering              // has its response, and may still be sending (linger.go)
 	closing
 )
 
@@ -51,13 +52,13 @@ type conn struct {
 	// the watch of gone.go. There is one of them at a time.
 	buf  []byte
 	r, w int
-	// afterPOST: an empty line that comes now belongs to the request before. Old
-	// clients send one behind their body (RFC 9112 section 2.2).
+	// afterPOST says that an empty line that comes now belongs to the request before.
+	// Old clients send one behind their body (RFC 9112 section 2.2).
 	afterPOST bool
 
 	gone gone
-	// owed is told whether the app has taken the response of the request before. nil:
-	// nobody asked.
+	// owed is called with whether the app has taken the response of the request
+	// before. nil: that was not asked.
 	owed func(taken bool)
 
 	mu     sync.Mutex         // guards cancel and isCut
@@ -164,7 +165,7 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 	limited := c.state.Load() == fresh // by the time for a head
 	if limited {
 		_ = c.reads.at(time.Now().Add(c.server.headerTimeout()))
-	} else if c.w == 0 || c.afterPOST { // what is there may be half of an empty line
+	} else if c.w == 0 || c.afterPOST { // the bytes so far may be half of an empty line
 		_ = c.reads.allow(c.server.idleTimeout())
 	}
 	for begun := false; ; {
@@ -219,8 +220,8 @@ func (c *conn) headHere() bool {
 	return c.state.Load() == active || c.state.CompareAndSwap(partial, active)
 }
 
-// begins reports whether the next head has begun. The empty line that may come
-// before it is dropped, and is no beginning: an app may send nothing after it.
+// begins reports whether the next head has begun. An empty line before it is dropped,
+// and does not count as a beginning: an app may send nothing after it.
 func (c *conn) begins() bool {
 	if c.w == 0 || !c.afterPOST {
 		return c.w > 0
@@ -237,7 +238,7 @@ func (c *conn) begins() bool {
 	return c.w > 0
 }
 
-// fill reads once, behind what is there.
+// fill reads once, behind the bytes so far.
 func (c *conn) fill() error {
 	if c.w == len(c.buf) {
 		c.makeRoom()
@@ -336,7 +337,7 @@ func (c *conn) exchange(r *request) (again bool) {
 
 // finish ends an exchange whose handler has returned.
 func (c *conn) finish(x *answer, handled bool) (again bool) {
-	x.over.Store(true) // first: nobody else moves a deadline from here on
+	x.over.Store(true) // first: nothing else moves a deadline from here on
 	alive := c.gone.rest()
 	c.setCancel(nil)
 	if !handled {
@@ -365,7 +366,7 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	return alive && !x.close
 }
 
-// refuse answers a head that was refused.
+// refuse responds to a head that was refused.
 func (c *conn) refuse(h *head, why Violation) {
 	_ = c.writes.allow(c.server.headerTimeout())
 	h.last, h.minor = true, 1
@@ -403,7 +404,7 @@ func (c *conn) call(do func()) (handled bool) {
 	return true
 }
 
-// pay says whether the app has taken the last response, if somebody asked.
+// pay says whether the app has taken the last response, if that was asked.
 func (c *conn) pay(taken bool) {
 	if owed := c.owed; owed != nil {
 		c.owed = nil
@@ -439,8 +440,9 @@ func (c *conn) cancelRequest() {
 	}
 }
 
-// cut ends the connection and its request. Any goroutine. The connection comes
-// first: a handler that returns because its context ended would be answered for.
+// cut ends the connection and its request. Any goroutine. The connection comes first:
+// otherwise a handler that returns because its context ended would seem to have
+// responded.
 func (c *conn) cut() {
 	c.mu.Lock()
 	c.isCut = true

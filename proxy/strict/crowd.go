@@ -3,11 +3,11 @@ package strict
 import "time"
 
 const (
-	// crowdSample is how many connections are looked at to find one that makes room.
-	// With thousands of them a sample is as good as all, and cheaper.
+	// crowdSample is the number of connections that are examined to find one that
+	// makes room. With thousands of them a sample is as good as all, and cheaper.
 	crowdSample = 256
-	// headPatience is how long a connection may be without a whole head before it
-	// makes room ahead of those that have had a request.
+	// headPatience is the time without a whole head after which a connection makes
+	// room ahead of those that have had a request.
 	headPatience = time.Second
 	// bodyPatience is the same for one that is behind with its body.
 	bodyPatience = 5 * time.Second

@@ -7,7 +7,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// deadline is one direction's, moved seldom (socket.Extend).
+// deadline is that of one direction, moved rarely (socket.Extend).
 type deadline struct {
 	set func(time.Time) error
 

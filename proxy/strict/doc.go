@@ -17,9 +17,9 @@
 //	violation.go  what can be wrong with a head
 //	body.go       the request's body (chunk.go: its lines; pace.go: its least rate)
 //	gone.go       notices an app that goes away while its request is under way
-//	answer.go     the http.ResponseWriter (framing.go: how an answer is framed)
-//	linger.go     what an app still sends after its answer is read, not reset
-//	deadline.go   deadlines that are moved seldom
+//	answer.go     the http.ResponseWriter (framing.go: how a response is framed)
+//	linger.go     what an app still sends after its response is read, not reset
+//	deadline.go   deadlines that are moved rarely
 //
 // Between requests a connection keeps its read buffer and nothing else, and of
 // that no handler ever sees a byte. What a handler is given, the request with its
@@ -32,6 +32,6 @@
 // A handler may ask whether the app has taken its response (OnTaken): that shows
 // only by what the app does next, a request, an end in order, or a reset.
 //
-// It does not guess a Content-Type, sends no interim answers but 100 Continue,
-// and drops trailers in both directions.
+// It does not guess a Content-Type, sends no interim responses but 100 Continue, and
+// drops trailers in both directions.
 package strict

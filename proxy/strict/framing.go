@@ -71,8 +71,8 @@ func appendValue(out []byte, value string) []byte {
 	return out
 }
 
-// commit decides how the answer is framed and whether the connection goes on,
-// and ends the head.
+// commit decides how the response is framed and whether the connection goes on, and
+// ends the head.
 func (x *answer) commit() {
 	x.mu.Lock()
 	x.committed = true

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parked is how long a request runs before its app is watched. Most are over by
-// then, and never pay for it.
+// parked is the time for which a request runs before its app is watched. Most are
+// over by then, and never pay for it.
 const parked = 100 * time.Millisecond
 
 // gone watches for the end of a connection whose request is under way and has
@@ -22,9 +22,9 @@ type gone struct {
 	mu      sync.Mutex // guards all below
 	wanted  bool
 	reading bool
-	aborted bool // by rest: its deadline is no end
+	aborted bool // by rest: its deadline does not count as an end
 	broken  bool // an end was found
-	reset   bool // it was no end in good order
+	reset   bool // it did not end properly
 }
 
 func (g *gone) init(c *conn) {
@@ -32,8 +32,8 @@ func (g *gone) init(c *conn) {
 	g.done.L = &g.mu
 }
 
-// watch begins, after a while. It is called once per request, when the buffer is
-// no longer anybody's.
+// watch begins, after a while. It is called once per request, when the buffer is no
+// longer in use.
 func (g *gone) watch() {
 	g.mu.Lock()
 	g.wanted = true

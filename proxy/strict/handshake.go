@@ -25,8 +25,8 @@ func Handshake(ctx context.Context, secured *tls.Conn, limit time.Duration, erro
 	return err
 }
 
-// sayHTTPS answers an app that speaks plain HTTP where TLS is spoken, in the
-// words of net/http.
+// sayHTTPS tells an app that it speaks plain HTTP on a TLS port, in the words of
+// net/http.
 func sayHTTPS(err error, limit time.Duration) {
 	other, ok := errors.AsType[tls.RecordHeaderError](err)
 	if !ok || other.Conn == nil {

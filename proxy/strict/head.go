@@ -15,7 +15,7 @@ const (
 	maxTarget     = 16 << 10
 	maxFieldBytes = 64 << 10
 	maxFields     = 128
-	// usualFields is how many most heads have at most.
+	// usualFields is the number of fields that few heads exceed.
 	usualFields = 12
 	// maxAround is the room for the rest of the request line.
 	maxAround = 64
@@ -27,13 +27,14 @@ type scan struct {
 	line  int // where the current line begins
 	lines int // whole ones
 	first int // where the fields begin
-	// judged: the request line of a head that comes in pieces has been looked at.
+	// judged says that the request line of a head that comes in pieces has been
+	// checked.
 	judged bool
 }
 
 // next looks at the head so far. It returns the length of the head when that is
-// complete, or what is wrong with it as soon as that is certain: an app that
-// ends its lines otherwise would wait for an answer, and we for CR LF.
+// complete, or what is wrong with it as soon as that is certain: an app that ends its
+// lines otherwise would wait for a response, and we for CR LF.
 func (s *scan) next(buf []byte) (length int, why Violation) {
 	if s.at == 0 && byteKind[buf[0]]&tokenByte == 0 {
 		return 0, RequestLine // TLS, for one
@@ -62,8 +63,8 @@ func (s *scan) next(buf []byte) (length int, why Violation) {
 	}
 }
 
-// soFar judges a head of which the rest is still to come. Who speaks something
-// else, and waits for an answer to its first line, is told so.
+// soFar judges a head of which the rest is still to come. A client that speaks
+// something else, and waits for a response to its first line, is told so.
 func (s *scan) soFar(buf []byte) Violation {
 	if s.lines > 0 && !s.judged {
 		s.judged = true
@@ -85,14 +86,14 @@ func (s *scan) tooLong(length int) Violation {
 	return None
 }
 
-// head is what a head says.
+// head is the content of a head.
 type head struct {
 	fields               http.Header // without those that net/http takes out too
 	method, target, host string
 	minor                int   // of HTTP/1
 	length               int64 // of the body; -1: chunked
 	close                bool  // the app says that no other request follows
-	last                 bool  // none is read: as close, or as whoever reads the field loosely
+	last                 bool  // no other request is read: the app says close, or a loose reader of the field would take it so
 	expect               bool  // the app waits for 100 Continue
 	url                  url.URL
 	room                 [usualFields]string // for the values of a usual head
@@ -102,7 +103,7 @@ type head struct {
 // The method is set also if something after it is wrong.
 func (h *head) parse(text string, lines int) Violation {
 	line, rest := nextLine(text)
-	// Whoever keeps one string of a large head would keep all of it.
+	// A caller that keeps one string of a large head would keep all of it.
 	apart := len(text) > smallBuffer
 	if apart {
 		line = strings.Clone(line)
@@ -258,7 +259,7 @@ func (h *head) readFraming(fields http.Header) Violation {
 	return None
 }
 
-// parseLength: digits only, no list and no sign.
+// parseLength accepts digits only, no list and no sign.
 func parseLength(text string) (int64, bool) {
 	if text == "" || len(text) > 19 {
 		return 0, false

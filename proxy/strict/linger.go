@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// An app that is still sending when its answer is there, a refusal or one that
-	// upstream gave early, mostly reads it only when all is sent. To close would be
-	// to reset its connection, and it would see "broken pipe". So the rest is read
-	// while it comes.
+	// An app may still be sending when it gets its response, a refusal or an early
+	// one of upstream. Most apps read it only when all is sent. To close would be to
+	// reset its connection, and it would see "broken pipe". So the rest is read while
+	// it comes.
 	lingerIdle = 5 * time.Second  // without a byte
 	lingerMost = 30 * time.Second // in all
-	// lingerInShutdown is what is left of that when the server stops.
+	// lingerInShutdown is the shorter time when the server stops.
 	lingerInShutdown = 500 * time.Millisecond
 )
 
-// linger ends a connection on which an app may still be sending: it closes our
-// side, which ends the answer, and reads on.
+// linger ends a connection on which an app may still be sending: it closes our side,
+// which ends the response, and reads on.
 func (c *conn) linger(alive bool) {
 	if c.owed != nil && socket.Gone(c.nc) { // later its state says less
 		c.pay(false)

@@ -13,7 +13,7 @@ const (
 	leastRate = 100
 )
 
-// errTooSlow is a time-out to whoever asks.
+// errTooSlow is a timeout for callers that check.
 var errTooSlow = fmt.Errorf("strict: the body comes too slowly: %w", os.ErrDeadlineExceeded)
 
 // pace watches how fast a body comes.

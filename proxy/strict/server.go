@@ -16,7 +16,7 @@ import (
 // needs, with the same meaning.
 type Server struct {
 	Handler http.Handler
-	// Refuse answers a head that was refused; nothing else of its connection is
+	// Refuse responds to a head that was refused; nothing else of its connection is
 	// read. in has the method, if that was read, and no field. Nil: a plain 400.
 	Refuse func(w http.ResponseWriter, in *http.Request, why Violation)
 	// ErrorLog takes lines about connections. Nil: none are written.
@@ -24,19 +24,20 @@ type Server struct {
 	// ReadHeaderTimeout limits one head, from its first byte, and for the first
 	// one of a connection from its beginning. 0: 5 s.
 	ReadHeaderTimeout time.Duration
-	// IdleTimeout is how long a connection may wait for its next request; up to a
-	// sixteenth longer. The Keep-Alive field asks apps to close a little sooner. 0: 60 s.
+	// IdleTimeout limits a connection's wait for its next request; it may be up to a
+	// sixteenth longer. The Keep-Alive field asks apps to close a little sooner. 0:
+	// 60 s.
 	IdleTimeout time.Duration
 	// MaxConns bounds the connections: above it the one that has been silent longest
 	// makes room for a new one (crowd.go). 0: no bound.
 	MaxConns int
-	// ConnState is told of StateNew and StateClosed. May be nil.
+	// ConnState is called for StateNew and StateClosed. May be nil.
 	ConnState func(net.Conn, http.ConnState)
 	// ConnContext makes the context of a connection's requests, from one that
 	// holds http.LocalAddrContextKey. May be nil.
 	ConnContext func(context.Context, net.Conn) context.Context
 
-	persistent string // the Keep-Alive field of an answer, after which the connection goes on
+	persistent string // the Keep-Alive field of a response after which the connection goes on
 
 	stopping  atomic.Bool
 	mu        sync.Mutex // guards listeners and conns
@@ -47,8 +48,8 @@ type Server struct {
 const (
 	defaultHeaderTimeout = 5 * time.Second
 	defaultIdleTimeout   = 60 * time.Second
-	// keepAliveMargin is how much sooner than IdleTimeout an app is asked to close: if
-	// it sends its next request just as we close, nobody can tell what became of it.
+	// keepAliveMargin is the margin before IdleTimeout at which an app is asked to
+	// close: if it sends its next request just as we close, its outcome is unknown.
 	keepAliveMargin = 5 * time.Second
 )
 
@@ -83,7 +84,7 @@ func (s *Server) Serve(on net.Listener) error {
 		if !temporary(err) {
 			return err
 		}
-		// Out of descriptors, mostly: they come back when connections end.
+		// Usually out of descriptors: they come back when connections end.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		s.logf("http: Accept error: %v; retrying in %v", err, pause)
 		time.Sleep(pause)

@@ -13,7 +13,7 @@ const (
 	closed
 )
 
-// Read reads the answer's body. At io.EOF the connection is free again.
+// Read reads the response's body. At io.EOF the connection is free again.
 func (x *exchange) Read(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -63,10 +63,10 @@ func (x *exchange) readBody(p []byte) (int, error) {
 	return n, err
 }
 
-// closeIsEnd is about a body that ends with the connection. crypto/tls takes a
-// bare FIN for a good end if it comes between two records, so anybody on the
-// path could shorten such a body (RFC 9112, 9.8). After close_notify, nothing
-// has been read from the socket beyond it; after a bare FIN, its end has.
+// closeIsEnd is about a body that ends with the connection. crypto/tls takes a bare
+// FIN for a good end if it comes between two records, so an attacker on the path
+// could shorten such a body (RFC 9112, 9.8). After close_notify, nothing has been
+// read from the socket beyond it; after a bare FIN, its end has.
 func (c *conn) closeIsEnd(err error) error {
 	switch {
 	case c.readErr != io.EOF: //nolint:errorlint // both kinds of connection return it bare
@@ -78,9 +78,9 @@ func (c *conn) closeIsEnd(err error) error {
 	return io.EOF
 }
 
-// Close frees the connection. A rest that is small and already here is
-// dropped; anything else costs the connection, which is cheaper than reading
-// on for nobody.
+// Close frees the connection. A rest that is small and already here is dropped;
+// anything else costs the connection, which is cheaper than reading a body that is
+// not wanted.
 func (x *exchange) Close() error {
 	if x.mu.TryLock() { // else a Read is under way, and closing unblocks it
 		if x.end.Load() == open && !x.chunked && x.toGo > 0 && x.toGo <= int64(len(x.c.buffered())) {

@@ -9,17 +9,17 @@ import (
 const (
 	// maxChunkLine bounds the line of a chunk's size with its extensions.
 	maxChunkLine = 4096
-	// maxExcess bounds what is no data in a chunked body, beyond what small
-	// chunks need (CVE-2023-39326).
+	// maxExcess limits the bytes of a chunked body that are not data, beyond what
+	// small chunks need (CVE-2023-39326).
 	maxExcess = 16 << 10
 	// maxChunkBits keeps sizes and their sums far from overflow.
 	maxChunkBits = 60
 )
 
-// chunks is where a chunked body stands. The rules are net/http's, with less
-// allowed: a size is below 2^60, maxExcess holds for the last chunk's line too,
-// and a trailer has neither folded lines nor bare LF nor blanks in names, and at
-// most maxFields fields.
+// chunks is the position in a chunked body. The rules are net/http's, with less
+// allowed: a size is below 2^60, maxExcess holds for the last chunk's line too, and a
+// trailer has neither folded lines nor bare LF nor blanks in names, and at most
+// maxFields fields.
 type chunks struct {
 	left   int64 // bytes left of this chunk
 	data   bool  // the CRLF after a chunk's data is due

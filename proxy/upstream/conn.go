@@ -18,8 +18,8 @@ import (
 const (
 	// readBuffer holds a usual head with a small body, and bounds trailers.
 	readBuffer = 8 << 10
-	// blindIdle is how long an idle connection is trusted where its socket
-	// cannot be looked into.
+	// blindIdle is the time for which an idle connection is trusted if its socket
+	// cannot be examined.
 	blindIdle = 2 * time.Second
 )
 
@@ -36,11 +36,11 @@ type wire struct {
 	written  atomic.Int64
 	progress time.Duration
 
-	// Used by whoever writes; there is one at a time.
+	// Used by the writer; there is one at a time.
 	writeBy time.Time
 	now     time.Time // for the next write; zero: not known
 
-	sawEOF  bool // used by whoever reads, as are probing and waiting
+	sawEOF  bool // used by the reader, as are probing and waiting
 	probing bool
 	waiting *liveness // of conn.settle
 
@@ -88,8 +88,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitHead lets the answer's head take limit from now. Once the head has been
-// read it does nothing, so that a late upload cannot disturb the body's limit.
+// awaitHead limits the wait for the response's head. Once the head has been read it
+// does nothing, so that a late upload cannot disturb the body's limit.
 func (w *wire) awaitHead(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -200,8 +200,8 @@ func (c *conn) read(p []byte) (int, error) {
 	return 0, c.readErr
 }
 
-// fill reads once into the buffer. A buffer that is full grows; what may not
-// grow so far is bounded by whoever calls.
+// fill reads once into the buffer. A buffer that is full grows; callers bound what
+// may not grow so far.
 func (c *conn) fill() error {
 	switch {
 	case c.r == c.w:
@@ -270,11 +270,10 @@ func (c *conn) cause(malformed error) error {
 	}
 }
 
-// atRest reports whether everything that was received has been consumed. TLS
-// may hold a decrypted rest, or a whole record, that neither buf nor the kernel
-// knows of: stray bytes that the next request would take for its answer. A
-// read that must not touch the socket brings them to light (and takes in a
-// waiting session ticket).
+// atRest reports whether everything that was received has been consumed. TLS may hold
+// a decrypted rest, or a whole record, that neither buf nor the kernel knows of:
+// stray bytes that the next request would take for its response. A read that must not
+// touch the socket brings them to light (and takes in a waiting session ticket).
 func (c *conn) atRest() bool {
 	if c.readErr != nil || c.r < c.w {
 		return false

@@ -18,7 +18,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
-// maxConnectHead bounds a proxy's answer to CONNECT.
+// maxConnectHead limits a proxy's response to CONNECT.
 const maxConnectHead = 64 << 10
 
 // dialer makes connections to the origin, and nowhere else.
@@ -213,8 +213,8 @@ func clientTLS(base *tls.Config, serverName string) *tls.Config {
 	config.Renegotiation = tls.RenegotiateNever
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	if config.GetClientCertificate != nil || len(config.Certificates) > 0 {
-		// A resumed session goes on as whoever began it, with a certificate that has
-		// been replaced since.
+		// A resumed session keeps the identity that began it, with a certificate that
+		// has been replaced since.
 		config.ClientSessionCache = nil
 	}
 	// Go starts a connection with small records; a head and its body shall

@@ -22,21 +22,21 @@
 //     While there is traffic one idle connection is replaced before it is of no
 //     use any more (warm.go).
 //  3. The buffer leaves in one write. A streamed body follows on a goroutine of
-//     its own (upload.go), so that an early answer is seen.
-//  4. The caller's goroutine reads the answer (read.go): interim answers are
-//     skipped, the head is parsed in place (head.go, field.go). It means what
+//     its own (upload.go), so that an early response is seen.
+//  4. The caller's goroutine reads the response (read.go): interim responses
+//     are skipped, the head is parsed in place (head.go, field.go). It means what
 //     http.ReadResponse would read in it, which a fuzz target compares; what is
 //     refused beyond that is said at parseHead and chunks.
-//  5. The exchange becomes the answer's body (body.go, chunk.go). At its true
+//  5. The exchange becomes the response's body (body.go, chunk.go). At its true
 //     end the connection goes back to the pool; at anything else it is closed,
 //     and Read says so.
 //
 // What is never done: a second attempt, a redirect, decompression, a cookie,
 // HTTP/2, reading the environment.
 //
-// How NotSent is known: wire (conn.go) sits below TLS and counts the bytes that
-// the kernel accepted since the request began. Zero is NotSent; one is Unknown,
-// since nobody can tell what upstream made of it.
+// How NotSent is known: wire (conn.go) sits below TLS and counts the bytes that the
+// kernel accepted since the request began. Zero is NotSent; one is Unknown, since it
+// is not known what upstream did with it.
 //
 // Who closes what: an exchange owns its connection from connect to release or
 // drop, and drop closes the socket. Cancellation closes the socket too, from

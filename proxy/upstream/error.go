@@ -17,11 +17,11 @@ const (
 	OpRequest   Op = "request"    // the request itself cannot be sent: method, target, field, length
 	OpConnLimit Op = "conn_limit" // waiting for one of MaxConns connections
 	OpDial      Op = "dial"       // name lookup and TCP connect
-	OpProxy     Op = "proxy"      // reaching the forward proxy, or its answer to CONNECT
+	OpProxy     Op = "proxy"      // reaching the forward proxy, or its response to CONNECT
 	OpTLS       Op = "tls"        // handshake with the origin
 	OpWrite     Op = "write"      // sending the request
 	OpBody      Op = "body"       // reading the caller's request body
-	OpRead      Op = "read"       // waiting for the answer, or reading it
+	OpRead      Op = "read"       // waiting for the response, or reading it
 )
 
 // Outcome says whether upstream may have acted on a request.

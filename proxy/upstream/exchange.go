@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// exchange is one round trip: it owns a connection from connect to release or
-// drop. It is also the body of the answer (read.go).
+// exchange is one round trip: it owns a connection from connect to release or drop.
+// It is also the body of the response (read.go).
 type exchange struct {
 	t     *Transport
 	req   *http.Request
-	ctx   context.Context //nolint:containedctx // the request's, for as long as the answer's body
+	ctx   context.Context //nolint:containedctx // the request's, for as long as the response's body
 	trace *Trace
 
 	urgent   bool // may use Transport.Reserve
@@ -28,7 +28,7 @@ type exchange struct {
 	spelt   string        // Trace.FieldNames
 	resp    http.Response // here, and not apart: one allocation less
 	coding  [1]string     // of resp.TransferEncoding
-	keep    bool          // the answer allows another request
+	keep    bool          // the response allows another request
 	chunked bool
 	chunks  chunks
 	toGo    int64        // bytes left; -1: not known
@@ -152,7 +152,7 @@ func (x *exchange) send(head []byte, kind bodyKind, length int64) {
 		if streamed {
 			x.closeRequestBody()
 		}
-		// Upstream may have answered before it closed.
+		// Upstream may have responded before it closed.
 		x.c.wire.awaitHead(lastWords)
 		return
 	}
@@ -177,7 +177,7 @@ func (x *exchange) fail(op Op, err error) *Error {
 	}
 	if x.up != nil {
 		if isTimeout(err) && !x.up.ended() {
-			// It is the upload that stands still, not the answer.
+			// The upload stalls, not the response.
 			op = OpWrite
 			if x.up.reading.Load() {
 				op = OpBody
@@ -208,8 +208,8 @@ func (x *exchange) drop() {
 	x.t.pool.discard(x.c)
 }
 
-// release gives the connection back when the answer has been read to its end,
-// if nothing speaks against it.
+// release gives the connection back when the response has been read to its end, if
+// nothing speaks against it.
 func (x *exchange) release() {
 	fit := x.keep && x.writeErr == nil && (x.up == nil || x.up.complete())
 	if now := time.Now(); fit && x.c.atRest() && now.Before(x.c.retire) && x.t.watch.end(x) {

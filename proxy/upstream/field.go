@@ -11,7 +11,7 @@ import (
 // would let be a hundred thousand.
 const maxFields = 1000
 
-// field is where a field lies in its section: name and value are two spans.
+// field locates a field in its section: name and value are two spans.
 type field struct{ name, nameEnd, value, valueEnd int }
 
 // parseFields finds the fields of section from pos on, in place: a name gets
@@ -107,8 +107,8 @@ var nameByte = func() (table [2][256]byte) {
 	return table
 }()
 
-// canonicalise gives a name the form that http.Header wants. A name with a
-// blank in it is left as it is, as net/http does, so that it is no known one.
+// canonicalise gives a name the form that http.Header wants. A name with a blank in
+// it is left as it is, as net/http does, so that it does not match a known one.
 func canonicalise(name []byte) (blank, ok bool) {
 	if bytes.IndexByte(name, ' ') >= 0 {
 		for _, b := range name {
@@ -163,8 +163,8 @@ func plainEach(b []byte) bool {
 	return true
 }
 
-// largeHead is the size from which the strings of a head are made one by one:
-// whoever keeps one of them would else keep the whole head.
+// largeHead is the size from which the strings of a head are made one by one: a
+// caller that keeps one of them would otherwise keep the whole head.
 const largeHead = 4 << 10
 
 // header makes a map of the fields, in room; text is their section.

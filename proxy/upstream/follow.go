@@ -15,9 +15,9 @@ func isFollowable(ctx context.Context) bool {
 	return wanted
 }
 
-// Rest is an exchange whose request was sent whole, and whose response nobody
-// waits for any more: the context ended, or a limit passed. Its connection is
-// still open, and counts as one of MaxConns. The owner calls Follow or Drop, once.
+// Rest is an exchange whose request was sent whole, and whose response no caller
+// waits for any more: the context ended, or a limit passed. Its connection is still
+// open, and counts as one of MaxConns. The owner calls Follow or Drop, once.
 type Rest struct{ x *exchange }
 
 // Follow waits for the response. The end of ctx is the only limit until the head
@@ -48,7 +48,7 @@ func (x *exchange) rest(op Op, err error) *Rest {
 	return &Rest{x}
 }
 
-// follow is what a wire knows of an exchange that can be followed. It is guarded
+// follow holds what a wire knows of an exchange that can be followed. It is guarded
 // by the wire's mu.
 type follow struct {
 	wanted bool // by the caller of the round trip
@@ -66,8 +66,8 @@ func (w *wire) sentWhole(limit time.Duration) {
 }
 
 // cancel is for the end of the caller's context. It closes the socket, unless the
-// request can be followed: then the wait for the head is interrupted, and a body
-// that has begun is left to whoever reads it.
+// request can be followed: then the wait for the head is interrupted, and a body that
+// has begun is left to its reader.
 func (w *wire) cancel() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -243,7 +243,6 @@ func TestBodyOfAFollowableWriteOutlivesItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	time.Sleep(2 * patience)
 	cancel()
 	time.AfterFunc(patience, func() { close(more) })
 	if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil {

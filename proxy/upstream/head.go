@@ -132,7 +132,7 @@ func noBodyStatus(code int) bool {
 	return code < 200 || code == http.StatusNoContent || code == http.StatusNotModified
 }
 
-// closes reports whether the connection ends after this answer.
+// closes reports whether the connection ends after this response.
 func closes(resp *http.Response) bool {
 	options := resp.Header["Connection"]
 	if options == nil {
@@ -148,8 +148,8 @@ func closes(resp *http.Response) bool {
 	return last
 }
 
-// chunkedOnly reports whether the body is chunked. Any other coding is an
-// error: nobody knows where such a body ends. HTTP/1.0 has no codings.
+// chunkedOnly reports whether the body is chunked. Any other coding is an error: the
+// end of such a body is unknown. HTTP/1.0 has no codings.
 func chunkedOnly(resp *http.Response, codings []string) (bool, error) {
 	if codings == nil {
 		return false, nil

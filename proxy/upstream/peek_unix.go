@@ -30,8 +30,8 @@ func (l *liveness) init(conn any) {
 	l.raw = raw
 	l.look = func(fd uintptr) {
 		_, err := socket.Peek(fd, l.byte1[:])
-		// Only "nothing there" is good. Data, FIN (0 bytes, no error) and
-		// RST all mean that the next answer would not be ours.
+		// Only "nothing there" is good. Data, FIN (0 bytes, no error) and RST all
+		// mean that the next response would not be ours.
 		l.quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK //nolint:errorlint // a bare errno
 	}
 }

@@ -17,7 +17,7 @@ import (
 type pool struct {
 	maxOpen, maxIdle, reserve int
 	idleTimeout               time.Duration
-	warm                      *warm // is told of what becomes idle; may be nil
+	warm                      *warm // learns of what becomes idle; may be nil
 
 	mu       sync.Mutex // guards the following
 	idle     []*conn

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// maxInterim is the number of 1xx answers that are skipped.
+// maxInterim is the number of 1xx responses that are skipped.
 const maxInterim = 16
 
 // receive reads heads until the final one, and makes x its body.

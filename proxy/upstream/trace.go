@@ -10,13 +10,14 @@ import (
 // caller's goroutine before it returns, error or not, and never touches it
 // again. Use a new one, or a zeroed one, per round trip.
 type Trace struct {
-	// Room is where the answer's header is made. nil: made anew.
+	// Room is the memory for the response's header. nil: made anew.
 	Room *Room
 	// DialDuration is the time for lookup, connect, CONNECT and TLS handshake;
 	// 0 when an existing connection was used.
 	DialDuration time.Duration
-	// FieldNames are the names of the answer's fields that upstream spells in another
-	// way than http.Header: "Etag:ETag\n" for each. Good as long as the answer.
+	// FieldNames are the names of the response's fields that upstream spells in
+	// another way than http.Header: "Etag:ETag\n" for each. Valid as long as the
+	// response.
 	FieldNames string
 }
 
@@ -33,8 +34,8 @@ func traceOf(ctx context.Context) *Trace {
 	return trace
 }
 
-// Room holds the header of one answer, and after Empty that of another one. It is
-// for a caller that knows when nobody holds the first one any more. An answer that
+// Room holds the header of one response, and after Empty that of another one. It is
+// for a caller that knows when the first one is no longer in use. A response that
 // finds it taken gets a header of its own.
 type Room struct {
 	header http.Header
@@ -60,7 +61,7 @@ func (r *Room) Take(n int) (http.Header, []string) {
 	return r.header, r.values[:n]
 }
 
-// Empty makes room for the next answer.
+// Empty makes room for the next response.
 func (r *Room) Empty() {
 	if len(r.header) > roomFields || len(r.values) > roomValues {
 		*r = Room{}

@@ -39,10 +39,9 @@ type Transport struct {
 	// address), CONNECT, TLS handshake. Default 5s. A lookup has 15s of its own.
 	DialTimeout time.Duration
 
-	// ResponseHeaderTimeout bounds the wait from the last byte of the request
-	// to the end of the answer's head, interim answers included; and the wait
-	// for one of MaxConns. Default 60s. This and ProgressTimeout fire up to a
-	// sixteenth late.
+	// ResponseHeaderTimeout limits the wait from the last byte of the request to the
+	// end of the response's head, interim responses included; and the wait for one of
+	// MaxConns. Default 60s. This and ProgressTimeout fire up to a sixteenth late.
 	ResponseHeaderTimeout time.Duration
 
 	// ProgressTimeout bounds the time between two bytes of a body, either way,
@@ -62,7 +61,8 @@ type Transport struct {
 	// first served. Default 1024.
 	MaxConns int
 
-	// Reserve is how many of MaxConns only requests of Reserved may use. Default 0.
+	// Reserve is the number of MaxConns that only requests of Reserved may use.
+	// Default 0.
 	Reserve int
 
 	// KeepWarm is for how long after a request one connection is kept ready: it is
@@ -74,17 +74,17 @@ type Transport struct {
 	// MaxIdleConns bounds the idle ones. Default 128.
 	MaxIdleConns int
 
-	// MaxResponseHeaderBytes bounds the answer's head, interim answers
-	// included. Default 256 KiB.
+	// MaxResponseHeaderBytes limits the response's head, interim responses included.
+	// Default 256 KiB.
 	MaxResponseHeaderBytes int64
 
-	// OnStaleAddresses is told when addresses of an earlier lookup are used, at most
-	// once a minute; they are of use for dial.MaxStale. May be nil.
+	// OnStaleAddresses is called when addresses of an earlier lookup are used, at
+	// most once a minute; they are of use for dial.MaxStale. May be nil.
 	OnStaleAddresses func(dial.Stale)
 
 	// Dial opens a TCP connection, within DialTimeout. Nil: package dial's. A
-	// connection that is no syscall.Conn cannot be checked before reuse; it is then
-	// reused only within two seconds.
+	// connection that is not a syscall.Conn cannot be checked before reuse; it is
+	// then reused only within two seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	once     sync.Once
@@ -146,8 +146,8 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// RoundTrip sends req once and returns the answer's head; its body streams.
-// There is no second attempt of any kind. Every error is an *Error.
+// RoundTrip sends req once and returns the response's head; its body streams. There
+// is no second attempt of any kind. Every error is an *Error.
 //
 // A body of up to 64 KiB whose type has a Len() int method (the unread bytes,
 // all in memory) leaves with the head in one write, without a goroutine.
@@ -156,12 +156,12 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 // not sent, and framing and hop-by-hop fields of req.Header are left out.
 //
 // The request body is closed exactly once: before RoundTrip returns, or, when
-// upstream answers before it has taken all of a streamed body, by the goroutine
-// that still sends it. That goroutine ends when the body has been sent, or when
-// the answer's body is closed or read to its end. If the body's Read blocks at
-// that moment, Close is called on it while Read is under way (as net/http does
-// over HTTP/2); if that does not end the Read, the caller must, for example by
-// a read deadline on the app's connection.
+// upstream responds before it has taken all of a streamed body, by the goroutine that
+// still sends it. That goroutine ends when the body has been sent, or when the
+// response's body is closed or read to its end. If the body's Read blocks at that
+// moment, Close is called on it while Read is under way (as net/http does over
+// HTTP/2); if that does not end the Read, the caller must, for example by a read
+// deadline on the app's connection.
 //
 // The last bytes of a body with a ContentLength are held back until its Read
 // has returned io.EOF, so that a body that is longer than announced leaves an

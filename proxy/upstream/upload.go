@@ -13,16 +13,16 @@ const (
 	// room before a piece for its size in hex, and after it for CRLF and the
 	// last chunk
 	chunkHead, chunkTail = 10, 8
-	// lastWords is how long an answer is awaited after upstream has stopped
-	// taking the request.
+	// lastWords is the time for which a response is awaited after upstream has
+	// stopped taking the request.
 	lastWords = time.Second
-	// lastWrite is how long the end of an answer waits for an upload that is in
-	// its last write: upstream can answer before that write has returned.
+	// lastWrite is the time for which the end of a response waits for an upload that
+	// is in its last write: upstream can respond before that write has returned.
 	lastWrite = 50 * time.Millisecond
 )
 
-// upload sends a streamed body on its own goroutine while the caller's waits
-// for the answer. The exchange that started it waits for it or ends it.
+// upload sends a streamed body on its own goroutine while the caller's waits for the
+// response. The exchange that started it waits for it or ends it.
 type upload struct {
 	c      *conn
 	body   io.ReadCloser
@@ -66,7 +66,7 @@ func (u *upload) run() {
 	default:
 		u.op, u.err = op, err
 		if op == OpWrite {
-			// Upstream may have answered before it closed.
+			// Upstream may have responded before it closed.
 			u.c.wire.awaitHead(lastWords)
 		} else if !u.c.wire.headSeen() {
 			// The caller's body is broken: upstream must see an incomplete
@@ -179,8 +179,7 @@ func (u *upload) ended() bool {
 	}
 }
 
-// complete reports whether the whole body has been sent, at the end of the
-// answer.
+// complete reports whether the whole body has been sent, at the end of the response.
 func (u *upload) complete() bool {
 	if !u.ended() && u.finishing.Load() {
 		timer := time.NewTimer(lastWrite)
@@ -205,7 +204,7 @@ func (u *upload) abort() {
 	<-u.done
 }
 
-// failure is what went wrong on our way, if the goroutine has found out.
+// failure returns the error on our side, if the goroutine has found one.
 func (u *upload) failure() (Op, error) {
 	if !u.ended() || u.err == errStopped { //nolint:errorlint // never wrapped
 		return "", nil

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// warmLead is how long, at most, before the last idle connection is of no use the
+	// warmLead limits how long before the last idle connection becomes useless the
 	// next one is made.
 	warmLead = 5 * time.Second
 	// warmRetry is the pause after a dial that failed.
@@ -17,7 +17,7 @@ const (
 )
 
 // warm keeps one connection ready while there is traffic. It makes no request, and
-// one connection at a time; none while somebody waits for one. Without traffic no
+// one connection at a time; none while a request waits for one. Without traffic no
 // timer runs. A nil *warm does nothing.
 type warm struct {
 	t    *Transport // nil: switched off
@@ -43,7 +43,7 @@ func (w *warm) init(t *Transport) {
 	t.pool.warm = w
 }
 
-// traffic is told that a request has ended and its connection is idle.
+// traffic notes that a request has ended and that its connection is idle.
 func (w *warm) traffic(now time.Time) {
 	if w.t == nil {
 		return
@@ -104,7 +104,7 @@ func (w *warm) dial() bool {
 		return false
 	}
 	w.made.Add(1)
-	c.urgent, c.ahead = true, true // of nobody's share
+	c.urgent, c.ahead = true, true // of no caller's share
 	p.put(c, time.Now())
 	return true
 }
@@ -155,7 +155,7 @@ func (p *pool) lasts(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// slot takes one, if nobody else needs it.
+// slot takes one, if no request needs it.
 func (p *pool) slot() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

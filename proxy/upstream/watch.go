@@ -94,7 +94,7 @@ func (w *watch) armLocked(d time.Duration) {
 }
 
 // fire hands those that are no longer young to AfterFunc. It keeps mu: between
-// removeLocked and stop nobody may ask. AfterFunc calls nothing of ours here,
+// removeLocked and stop no caller may ask. AfterFunc calls nothing of ours here,
 // since it runs its function on a goroutine.
 func (w *watch) fire() {
 	w.mu.Lock()

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Claim is the right to send one write, and the duty to say what became of it.
-// It ends by Release, Unknown or Answered, whichever comes first; what comes
-// later does nothing. After Answered, Delivered follows. All methods may be
-// called on nil. One goroutine uses a Claim at a time.
+// Claim is the right to send one write, and the duty to say what became of it. It
+// ends by the first of Release, Unknown and Answered; later calls do nothing. After
+// Answered, Delivered follows. All methods may be called on nil. One goroutine uses a
+// Claim at a time.
 type Claim struct {
 	journal *Journal
 	name    Name
@@ -66,9 +66,9 @@ func (c *Claim) Unknown(status int) {
 	}
 }
 
-// Answered ends the claim of a write of which upstream has said what became of
-// it. response is nil if it is not kept. Until Written or Delivered is called,
-// repeats of a write without a key go on waiting; a key's get the response at once.
+// Answered ends the claim of a write to which upstream has responded. response is nil
+// if it is not kept. Until Written or Delivered is called, repeats of a write without
+// a key go on waiting; a key's get the response at once.
 func (c *Claim) Answered(status int, response *Response) {
 	if !c.end() {
 		return

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// HeadBytes is how much of a long body is looked at.
+// HeadBytes is the part of a long body that is compared.
 const HeadBytes = 64 << 10
 
-// Request is what makes two writes the same.
+// Request holds the properties by which two writes are the same.
 type Request struct {
 	// On whose behalf: the grant, and the entity that is named.
 	GrantType, EntityUserID, EntityID string
@@ -21,7 +21,8 @@ type Request struct {
 	// Head is the beginning of the body: all of it, or its first HeadBytes.
 	Head []byte
 	// ContentType finds the boundary of a multipart body. Clients make a new one for
-	// each try, so it is no part of the fingerprint. Neither is the rest of ContentType.
+	// each try, so it is not part of the fingerprint. Neither is the rest of
+	// ContentType.
 	ContentType string
 }
 
@@ -62,7 +63,7 @@ func (r *Request) name(kind, of string) Name {
 	return sha256.Sum256(part(r.begin(room[:0], kind), of))
 }
 
-// begin is what every name begins with: its kind, and whose it is.
+// begin writes the beginning of every name: its kind, and its owner.
 func (r *Request) begin(b []byte, kind string) []byte {
 	return part(part(part(part(b, kind), r.GrantType), r.EntityUserID), r.EntityID)
 }
@@ -117,5 +118,5 @@ func isID(text string) bool {
 func part[T string | []byte](b []byte, p T) []byte { return append(number(b, int64(len(p))), p...) }
 
 func number(b []byte, n int64) []byte {
-	return binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the bits are what counts
+	return binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the bits are compared
 }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Config is what a Journal is made of.
+// Config configures a Journal.
 type Config struct {
-	// Guard is how long a write is remembered so that it is not repeated by accident.
-	// 0: writes without a key are not looked at.
+	// Guard is the time for which a write is remembered so that it is not repeated by
+	// accident. 0: writes without a key are not checked.
 	Guard time.Duration
-	// KeyTTL is how long an idempotency key is known. 0: keys mean nothing.
+	// KeyTTL is the time for which an idempotency key is known. 0: keys mean nothing.
 	KeyTTL time.Duration
-	// Patience is how long a repeat waits for the end of the write that it repeats,
-	// anew for each holder. Required.
+	// Patience limits a repeat's wait for the end of the write that it repeats, anew
+	// for each holder. Required.
 	Patience time.Duration
 	// Shared keeps the records of several processes. nil: each knows its own.
 	Shared Store
@@ -30,12 +30,12 @@ const (
 	defaultResponse = 256 << 10
 )
 
-// lapseMargin is how much longer than Patience a claim in the shared store counts
-// as under way: for the token, the connection and the body.
+// lapseMargin is the time beyond Patience for which a claim in the shared store
+// counts as under way: for the token, the connection and the body.
 const lapseMargin = 30 * time.Second
 
-// readAfter is how long after the response a read must begin to count as looked
-// at by the app's logic: clients repeat within seconds.
+// readAfter is the time after the response from which a read counts as made by the
+// app's logic: clients repeat within seconds.
 const readAfter = 30 * time.Second
 
 // Journal decides what becomes of each write. Use New.
@@ -258,6 +258,13 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
+		if found.taken != nil {
+			// Its connection may have been closed before it was asked, and knows nothing
+			// then; but what it knew at its end was settled before.
+			if now, ok, _ := store.Look(ctx, c.name); ok && now.Claim == found.Claim && !now.Delivered {
+				continue
+			}
+		}
 		replaced := found // a copy, so that found itself needs no place on the heap
 		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
 	}
@@ -332,11 +339,11 @@ func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, u
 	}
 }
 
-// Read is told of a read that upstream has answered with the resource. It lets
-// go of the unknown writes that the read has told the app about: those whose
-// response is 30 s older than the read, none of whose repeats was refused since.
-// A client that repeats does so within seconds and does not read; people, and
-// apps that look before they repeat, do.
+// Read notes a read to which upstream has responded with the resource. It forgets the
+// unknown writes whose outcome the read has shown to the app: those whose response is
+// 30 s older than the read, none of whose repeats was refused since. A client that
+// repeats does so within seconds and does not read; people, and apps that look before
+// they repeat, do.
 func (j *Journal) Read(r *Request, begun time.Time) {
 	if j.memory.unknown.Load() == 0 {
 		return
@@ -347,8 +354,8 @@ func (j *Journal) Read(r *Request, begun time.Time) {
 // Watching reports whether there is a write that a read could tell of.
 func (j *Journal) Watching() bool { return j.memory.unknown.Load() > 0 }
 
-// Forget lets go of what is remembered of the request with this id, unless it is
-// still under way. It reports whether there was anything.
+// Forget drops the record of the request with this id, unless it is still under way.
+// It reports whether there was one.
 func (j *Journal) Forget(requestID string) bool {
 	found := j.memory.of(requestID)
 	j.forget(found)
@@ -356,7 +363,7 @@ func (j *Journal) Forget(requestID string) bool {
 }
 
 func (j *Journal) forget(all []held) {
-	ctx := context.Background() // that the app has gone is no reason to remember
+	ctx := context.Background() // forget even if the app has gone
 	for _, one := range all {
 		if j.config.Shared != nil {
 			free := one.record
@@ -370,5 +377,5 @@ func (j *Journal) forget(all []held) {
 // Unknown lists writes of unknown outcome, the latest first, at most limit.
 func (j *Journal) Unknown(limit int) []Record { return j.memory.Unknown(limit) }
 
-// Stats is what is in memory now.
+// Stats sums up what is in memory now.
 func (j *Journal) Stats() Stats { return j.memory.Stats() }

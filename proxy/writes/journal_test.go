@@ -2,6 +2,7 @@ package writes
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -101,6 +102,24 @@ func TestGuardDoesNotActOnWritesWithAKey(t *testing.T) {
 	})
 }
 
+// The connection of the first one ends between the look at its record and the
+// question: it says what it knows, and once it is closed it knows nothing.
+func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
+	for _, tt := range []struct {
+		delivered bool
+		want      Verdict
+	}{{false, Replay}, {true, Send}} {
+		j := newJournal(t)
+		first := sent(t, j, payment("first"))
+		first.Answered(201, created("a"))
+		first.Written(func() bool {
+			first.Delivered(tt.delivered)
+			return true
+		})
+		is(t, j, payment("second"), tt.want)
+	}
+}
+
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {
 	stores(t, func(t *testing.T, j *Journal) {
 		c := sent(t, j, payment("first"))
@@ -169,6 +188,10 @@ func TestForgottenWriteIsSent(t *testing.T) {
 }
 
 func TestUnknownWritesAreListed(t *testing.T) {
+	synctest.Test(t, testUnknownWritesAreListed)
+}
+
+func testUnknownWritesAreListed(t *testing.T) {
 	j := newJournal(t)
 	for _, id := range []string{"a", "b", "c"} {
 		sent(t, j, keyed(id, id)).Unknown(502)

@@ -11,10 +11,10 @@ import (
 
 // Memory is the Store of one process. Use NewMemory.
 //
-// It is bounded. What is pushed out first costs least: the responses, oldest
-// first; then records of writes that the app knows to be answered; then those
-// that it does not; then unknown ones, which leave a tenth of the room to the
-// others. A pending one is never pushed out.
+// It is bounded. What is pushed out first costs least: the responses, oldest first;
+// then records of writes whose response the app has; then other settled ones; then
+// unknown ones, which leave a tenth of the room to the others. A pending one is never
+// pushed out.
 type Memory struct {
 	maxRecords, maxBytes int
 
@@ -56,7 +56,7 @@ type entry struct {
 	about     *Request      // without a body: which reads tell of it; nil once it has ended
 	resources []Name        // those reads; of an unknown one
 	refused   time.Time     // when a repeat was refused last
-	changed   chan struct{} // closed when it ends; nil until somebody waits
+	changed   chan struct{} // closed when it ends; nil until a repeat waits
 }
 
 // NewMemory returns a Memory for maxRecords records, and maxBytes of responses.

@@ -56,8 +56,8 @@ func split(body []byte, boundary string, whole bool) (parts [][]byte, ok bool) {
 	return append(parts, rest), true
 }
 
-// delimiterStart returns where the delimiter begins whose boundary is at at, or
-// -1 if it is no delimiter.
+// delimiterStart returns where the delimiter begins whose boundary is at at, or -1 if
+// it is not a delimiter.
 func delimiterStart(body []byte, at int) int {
 	switch {
 	case !bytes.HasSuffix(body[:at], []byte("--")):

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Name is what a record is kept under: the fingerprint of a request, or an
-// idempotency key together with the identity that sent it. It is a SHA-256, so
-// nothing can be read from it.
+// Name is the key of a record: the fingerprint of a request, or an idempotency key
+// together with the identity that sent it. It is a SHA-256, so nothing can be read
+// from it.
 type Name [32]byte
 
 // ID is one claim's own: random, never used again.
@@ -17,14 +17,14 @@ type ID [16]byte
 
 // NewID returns a new one.
 func NewID() (id ID) {
-	binary.NativeEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // nobody gains by guessing one
+	binary.NativeEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // guessing one gains nothing
 	binary.NativeEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // likewise
 	return id
 }
 
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// State is how far a write is.
+// State says how far a write is.
 type State string
 
 // The states of a record. It begins as Pending, and ends as Answered or Unknown
@@ -39,8 +39,8 @@ const (
 	LetGo State = "let_go"
 )
 
-// Record is what is known of one write. It names nobody: no path, no id of an
-// entity or a user, and no byte of the request.
+// Record holds what is known of one write. It holds no path, no id of an entity or a
+// user, and no byte of the request.
 type Record struct {
 	// Claim is the claim that made the record, and Settle and Release act on.
 	Claim ID
@@ -54,8 +54,9 @@ type Record struct {
 	RequestID, Method, Route string
 	// RepeatOf is the request id of the write that this one repeats on purpose.
 	RepeatOf string
-	// Begun is when the write was claimed, Ended when it was settled; zero while
-	// pending. Both by the wall clock of the process that wrote the record.
+	// Begun is the time at which the write was claimed, Ended at which it was
+	// settled; zero while pending. Both by the wall clock of the process that wrote
+	// the record.
 	Begun, Ended time.Time
 	// Status is upstream's; 0 unless upstream responded.
 	Status int
@@ -63,32 +64,34 @@ type Record struct {
 	Delivered bool
 	// Response is nil where it is not needed, was too large, or was pushed out.
 	Response *Response
-	// Lapse is how long a pending record counts as pending from the moment at which
-	// it is claimed. After that its holder is taken for dead, and it is Unknown.
+	// Lapse is the time for which a record counts as pending, from the moment at
+	// which it is claimed. After that its holder is taken for dead, and it is
+	// Unknown.
 	Lapse time.Duration
-	// TTL is how long the record is kept from the moment at which it is settled, or
-	// has lapsed.
+	// TTL is the time for which the record is kept, from the moment at which it is
+	// settled, or has lapsed.
 	TTL time.Duration
 
 	// taken says whether the app has taken the response as far as is known now, where
 	// Delivered has been said early: until the app's next request, or the end of its
 	// connection. nil: what Delivered says is final. Only in this process.
 	taken func() bool
-	// shared: the shared store had it when this process saw it last.
+	// shared says that the shared store had it when this process saw it last.
 	shared bool
 }
 
 // delivered is Delivered as of now.
 func (r *Record) delivered() bool { return r.Delivered && (r.taken == nil || r.taken()) }
 
-// Response is what is sent again. Fields are only those that the caller kept.
+// Response is the response that is sent again. Fields are only those that the caller
+// kept.
 type Response struct {
 	Status int
 	Fields map[string][]string
 	Body   []byte
 }
 
-// Size is what a response counts for in the bounds: its bytes, roughly.
+// Size is the weight of a response in the bounds: its bytes, roughly.
 func (r *Response) Size() int {
 	if r == nil {
 		return 0

@@ -4,10 +4,10 @@ import "context"
 
 // Store keeps records under names, for one process (Memory) or for several.
 //
-// Every method is atomic. An error means that the store cannot be used now: it
-// may or may not have done what it was asked. The context has no deadline that a
-// caller could rely on: a store bounds its own exchanges. A store of several
-// processes must not show what is in a record to whoever can read the store.
+// Every method is atomic. An error means that the store cannot be used now: it may or
+// may not have done what it was asked. The context has no deadline that a caller
+// could rely on: a store bounds its own exchanges. A store of several processes must
+// not show what is in a record to parties that can read the store.
 //
 // A record is never free because time has passed or a process has died:
 //
@@ -21,9 +21,9 @@ import "context"
 type Store interface {
 	// Claim puts mine, which is Pending, under name if there is no record, or if the
 	// one there was made by the claim over (the zero ID: by none). It returns the
-	// record that is there afterwards: mine if its Claim is mine's, else the one that
-	// was in the way. It comes before the first byte of the write leaves, and when it
-	// has returned mine, the record survives this process.
+	// record that is stored afterwards: mine if its Claim is mine's, else the one
+	// that was in the way. It comes before the first byte of the write leaves, and
+	// when it has returned mine, the record survives this process.
 	//
 	// After an error the caller does not know whether mine is there. It then calls
 	// Release; if that fails too, mine lapses and is Unknown, which is safe.
@@ -41,7 +41,7 @@ type Store interface {
 	// record lapses and is Unknown, which is safe.
 	Release(ctx context.Context, name Name, claim ID) error
 
-	// Look returns the record under name. ok is false if there is none. It is how
-	// one process waits for the end of a write of another, a few times a second.
+	// Look returns the record under name. ok is false if there is none. One process
+	// waits with it for the end of a write of another, a few times a second.
 	Look(ctx context.Context, name Name) (record Record, ok bool, err error)
 }

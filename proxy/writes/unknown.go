@@ -55,7 +55,7 @@ func (m *Memory) told(resource Name, begun time.Time) (told []held) {
 	return told
 }
 
-// Stats is what is in a Memory now.
+// Stats sums up a Memory.
 type Stats struct {
 	Records, Unknown, Bytes int
 	Pushed                  Pushed

@@ -46,8 +46,8 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// breaker keeps questions from a server that has failed. The first question after the
-// pause is the probe; those beside it are answered as before it.
+// breaker keeps questions from a server that has failed. The first query after the
+// pause is the probe; those beside it fail as before it.
 type breaker struct {
 	mu       sync.Mutex // guards what follows
 	err      error      // why it is open; nil: it is not
@@ -101,7 +101,7 @@ func (b *breaker) trip(now time.Time, err error) error {
 	return err
 }
 
-// retryIn is how long the pause still lasts, and why there is one.
+// retryIn returns how long the pause still lasts, and its reason.
 func (b *breaker) retryIn(now time.Time) (time.Duration, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

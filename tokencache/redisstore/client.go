@@ -17,8 +17,9 @@ import (
 
 const (
 	maxConns = 2
-	// keepFor is how long an idle connection is kept. A replica asks a few times in an
-	// hour: thousands of connections that idle would be all that a server takes.
+	// keepFor is the time for which an idle connection is kept. A replica asks a few
+	// times in an hour: thousands of connections that idle would be all that a server
+	// takes.
 	keepFor = 15 * time.Second
 )
 
@@ -135,7 +136,7 @@ func (c *client) dial(ctx context.Context) (on *conn, err error) {
 }
 
 // eachHost does something with the hosts in order, until it succeeds. One that does
-// not answer leaves the others their share of the time.
+// not respond leaves the others their share of the time.
 func eachHost(ctx context.Context, hosts []string, do func(context.Context, string) error) (err error) {
 	for i, host := range hosts {
 		within, cancel := ctx, context.CancelFunc(func() {})
@@ -176,7 +177,7 @@ func (c *client) connect(ctx context.Context, host string) (*conn, error) {
 	return &conn{filter: f, redis: redis.NewConn(f, 0, 0), greeting: c.greeting()}, nil
 }
 
-// greeting is what is sent before the first script: a login, or a PING. Without either, a
+// greeting is sent before the first script: a login, or a PING. Without either, a
 // server that wants a password takes the script for an attack (`ERR Protocol error:
 // unauthenticated multibulk length`) and does not say that it wants one. Nothing is sent
 // before a login: Redis from 7.2 and Valkey leave out the reply to an AUTH that fails
@@ -261,7 +262,8 @@ func asError(err error) error {
 	}
 }
 
-// firstWord is what is kept of an error of the server, whose text is its own.
+// firstWord returns the part of a server's error that is kept; the rest may say
+// anything.
 func firstWord(text string) string {
 	word, _, _ := strings.Cut(text, " ")
 	if word == "" || len(word) > 20 || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {

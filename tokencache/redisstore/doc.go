@@ -3,15 +3,15 @@
 //
 // Nothing in the server can be read without the client secret, and nothing of it is
 // believed without it: values are sealed with keys that are derived from the secret,
-// names are made with it, and a value opens under its own name alone. Who can write
-// there can switch sharing off, and no more.
+// names are made with it, and a value opens under its own name alone. A party that
+// can write there can switch sharing off, and no more.
 //
 // The walk of a question, in file order:
 //
 //   - store.go: Ask and Tell, as tokencache wants them.
 //   - names.go: the names and keys that a pair of credentials makes.
 //   - seal.go: a token as it is stored.
-//   - verdict.go: what the endpoint said of a grant, and who has heard it.
+//   - verdict.go: what the endpoint said of a grant, and which replicas have received it.
 //   - script.go, lua/: what the server does in one step.
 //   - records.go: write records, as proxy/writes wants them.
 //   - pace.go: when the next request of all replicas may be sent.

@@ -9,7 +9,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Examination is what a doctor wants to know of a store.
+// Examination holds what a doctor wants to know of a store.
 type Examination struct {
 	// Err is why it cannot be used; *Error says by its Kind how far it went.
 	Err error
@@ -72,7 +72,7 @@ func (s *Store) entry(ctx context.Context, r *ring, grant tokencache.Grant) (ent
 	}
 	t, err := r.openToken(k.token, value)
 	if err != nil {
-		return "foreign", 0, nil //nolint:nilerr // that it does not open is what was asked
+		return "foreign", 0, nil //nolint:nilerr // the question was whether it opens
 	}
 	return "found", time.UnixMilli(ms).Sub(t.born), nil
 }

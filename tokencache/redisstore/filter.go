@@ -7,7 +7,7 @@ import (
 
 // What a reply may be. A line of RESP is as long as it likes, and so is what it
 // announces: every client that was tried lets a server end its process with one line
-// of 22 bytes, `$9223372036854775807`, and a plain redis:// lets anybody on the way
+// of 22 bytes, `$9223372036854775807`, and a plain redis:// lets anyone on the way
 // write that line.
 const (
 	maxLine  = 512

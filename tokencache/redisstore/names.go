@@ -23,8 +23,8 @@ type Credentials interface {
 	Pair() (id, secret secret.String)
 }
 
-// ring is what one pair of credentials makes names and seals with. Who does not have
-// the pair can neither read a value nor tell what a key is of.
+// ring makes names and seals with one pair of credentials. A party without the pair
+// can neither read a value nor tell what a key stands for.
 type ring struct {
 	id, secret secret.String
 	prefix     string // of all keys: those of one client id are in one slot of a Cluster

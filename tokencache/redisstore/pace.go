@@ -8,7 +8,7 @@ import (
 const (
 	// paceTimeout is all that a request leaves the server to say when it may go.
 	paceTimeout = 10 * time.Millisecond
-	// longestPace is how long a request waits for its turn at most.
+	// longestPace limits a request's wait for its turn.
 	longestPace = time.Second
 )
 

@@ -18,9 +18,9 @@ type Records struct {
 	timeout time.Duration
 }
 
-// Records returns the write records of the same server. timeout is what a write
-// without a key leaves it to answer; one with a key, which is not sent without an
-// answer, leaves it ten times that. 0: 50 ms.
+// Records returns the write records of the same server. timeout limits the wait for
+// it of a write without a key; one with a key, which is not sent without a response,
+// waits ten times as long. 0: 50 ms.
 func (s *Store) Records(timeout time.Duration) *Records {
 	if timeout <= 0 {
 		timeout = 50 * time.Millisecond
@@ -129,7 +129,7 @@ func (s *Records) Look(ctx context.Context, name writes.Name) (writes.Record, bo
 	return record, err == nil, err
 }
 
-// stored is what lua/claim.lua and lua/look.lua return.
+// stored is the result of lua/claim.lua and lua/look.lua.
 type stored struct {
 	word  string
 	ms    int64 // the server's clock
@@ -193,8 +193,8 @@ func openRecord(r *ring, key string, found stored, mine *writes.Record) (writes.
 	}
 	record, err := decodeRecord(r, key, value[headLen:])
 	if err != nil || record.Claim != claim {
-		// Of before a rotation of the secret, or somebody else's. It is not free, and its
-		// letter is all that is known of it.
+		// From before a rotation of the secret, or written by another party. It is
+		// not free, and its letter is all that is known of it.
 		record = writes.Record{Claim: claim, State: states[value[0]], Delivered: value[0] == letterDelivered}
 		if mine != nil {
 			record.Keyed, record.Fingerprint = mine.Keyed, mine.Fingerprint

@@ -16,7 +16,7 @@ const (
 	bornDigits = 13 // of a moment in ms, until the year 2286
 	nonceLen   = 12
 	markLen    = bornDigits + nonceLen
-	// maxLifetime is what the cache believes, too.
+	// maxLifetime is that of the cache, too.
 	maxLifetime = 24 * time.Hour
 )
 
@@ -48,14 +48,14 @@ func (r *ring) sealToken(key, mark string, t tokencache.Token, wall time.Time, a
 	return r.seal.Seal([]byte(mark), []byte(mark[bornDigits:]), plain, []byte(key+mark[:bornDigits])), nil
 }
 
-// opened is what was in a sealed token.
+// opened is the content of a sealed token.
 type opened struct {
 	token secret.String
 	mark  string
-	// born by the server's clock, wall by the clock of who minted.
+	// born by the server's clock, wall by that of the process that minted.
 	born, wall time.Time
 	lifetime   time.Duration
-	// afterRefusal: upstream had refused a token before this one was minted.
+	// afterRefusal says that upstream had refused a token before this one was minted.
 	afterRefusal bool
 }
 

@@ -26,8 +26,8 @@ func (s *Store) MasterPort(ctx context.Context) uint16 {
 	return uint16(port)
 }
 
-// askSentinels returns where the master is: the answer of the first that knows. They
-// are asked at each new connection, because that is when it may be another one.
+// askSentinels returns the master's address, from the first Sentinel that knows it.
+// They are asked at each new connection, because the master may have changed.
 func (c *client) askSentinels(ctx context.Context) (master string, err error) {
 	err = eachHost(ctx, c.config.Addresses, func(ctx context.Context, host string) error {
 		on, err := c.connect(ctx, host)
@@ -35,7 +35,7 @@ func (c *client) askSentinels(ctx context.Context) (master string, err error) {
 			return err
 		}
 		defer on.close()
-		// Sentinels have users and passwords of their own, and mostly none. What the
+		// Sentinels have users and passwords of their own, and usually none. What the
 		// server is told is told to a Sentinel that asks for it.
 		greeting := on.greeting
 		on.greeting = nil

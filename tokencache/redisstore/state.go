@@ -10,7 +10,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
-// Config says where the server is and who asks.
+// Config says where the server is, and which client id asks.
 type Config struct {
 	// Addresses are host:port, tried in order, or the one path of a unix socket. With
 	// Master they are those of the Sentinels that know the server by that name.
@@ -26,7 +26,7 @@ type Config struct {
 	// TLS: 1.2 or later. RootCAs nil: the system's.
 	TLS     bool
 	RootCAs *x509.CertPool
-	// Where is what may be shown of all that.
+	// Where is the part of that which may be shown.
 	Where string
 	// Origin of upstream: tokens of two origins are kept apart.
 	Origin      string
@@ -46,11 +46,11 @@ type Event struct {
 	Answer string
 	// Told: stored, older, late, failed.
 	Told string
-	// Exchange is how long one took.
+	// Exchange is the duration of one.
 	Exchange time.Duration
 }
 
-// Status is what can be shown of a Store.
+// Status describes a Store, without secrets.
 type Status struct {
 	State     string // up, down, aside; unknown before the first exchange
 	Where     string // the URL without user and password
@@ -61,7 +61,7 @@ type Status struct {
 	Offset time.Duration
 }
 
-// state is what operators see.
+// state is shown to operators.
 type state struct {
 	config Config
 
@@ -112,7 +112,7 @@ func (s *state) isAside() bool {
 	return s.now == "aside"
 }
 
-// up: the server has answered. far: its clock is too far off.
+// up: the server has responded. far: its clock is too far off.
 func (s *state) up(far bool, offset time.Duration) {
 	now, why := "up", ""
 	if far {

@@ -18,7 +18,7 @@ type Store struct {
 	credentials Credentials
 }
 
-// core is what a Store and those made by With have in common.
+// core is common to a Store and those made by With.
 type core struct {
 	server   server
 	rings    rings
@@ -41,7 +41,7 @@ func newStore(config Config, s server) *Store {
 	c := &core{server: s, rings: rings{origin: config.Origin}, state: state{config: config}}
 	_, _ = rand.Read(c.me[:]) // it does not fail
 	if config.MintsPerSecond > 0 {
-		// The same burst as that of one cache: all of them together are what Monite sees.
+		// The same burst as that of one cache: Monite sees all of them together.
 		c.emission = time.Second / time.Duration(config.MintsPerSecond)
 		c.burst = max(4*c.emission, time.Second*2/5)
 	}
@@ -65,12 +65,12 @@ type claim struct {
 	mark    string    // of the token
 	wall    time.Time // before the question was sent
 	earlier [2]*verdict
-	// replaces: the token is minted after upstream refused one.
+	// replaces says that the token is minted after upstream refused one.
 	replaces bool
 }
 
-// farOff is how far the clocks of this host and of the server may differ. Beyond it
-// the age of a token is not known, and the process stands aside.
+// farOff limits the difference between the clocks of this host and of the server.
+// Beyond it the age of a token is not known, and the process stands aside.
 const farOff = 30 * time.Second
 
 // Ask puts a question of a cache. Its errors are context.DeadlineExceeded where the
@@ -218,8 +218,9 @@ func (c *core) learn(ms int64, sent time.Time) time.Duration {
 	return time.Duration(offset) * time.Millisecond
 }
 
-// endOf is when nobody waits for the question any more, by the server's clock. A
-// server that stood still meanwhile must not give out a lease that nobody holds.
+// endOf returns the moment from which no caller waits for the query, by the server's
+// clock. A server that stalled meanwhile must not grant a lease that no replica
+// holds.
 func (c *core) endOf(ctx context.Context) int64 {
 	deadline, ok := ctx.Deadline()
 	if !ok || !c.known.Load() {
@@ -263,7 +264,8 @@ func digit(b bool) string {
 }
 
 const (
-	// guardAfterMint: a second passes between two mints of a grant, fleet-wide.
+	// guardAfterMint is the least time between two mints of a grant, fleet-wide: a
+	// second.
 	guardAfterMint = time.Second
 	// guardAfterFailure spaces the tries of those who wait.
 	guardAfterFailure = 250 * time.Millisecond

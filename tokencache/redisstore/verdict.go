@@ -11,9 +11,9 @@ import (
 // witness is a process that has heard a verdict from the endpoint itself.
 type witness [8]byte
 
-// verdict is what the endpoint said of a grant, or of all of them. It counts when
-// two processes have heard it: one that is sick, or behind a proxy of its own, must
-// not keep the others from minting.
+// verdict is the endpoint's refusal of a grant, or of all of them. It counts when two
+// processes have heard it: one that is sick, or behind a proxy of its own, must not
+// keep the others from minting.
 type verdict struct {
 	reason    tokencache.Reason
 	status    int
@@ -22,14 +22,15 @@ type verdict struct {
 }
 
 const (
-	// rejectedFor is how long a refusal counts, as it does in one process.
+	// rejectedFor is the time for which a refusal counts, as it does in one process.
 	rejectedFor = 5 * time.Second
 	maxVerdict  = time.Minute
 	leastPause  = time.Second
 )
 
-// newVerdict is what me heard and earlier, which may be nil, too. nil: what the
-// endpoint said is nothing to tell others, because it says more about the way there.
+// newVerdict combines what me heard with an earlier verdict, which may be nil. It is
+// nil if the endpoint's response is not worth sharing, because it says more about the
+// way there.
 func newVerdict(heard *tokencache.FetchError, earlier *verdict, me witness, now int64) (v *verdict, lasts time.Duration) {
 	switch heard.Reason {
 	case tokencache.Rejected:

@@ -1,0 +1,152 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
+)
+
+// Writes with pauses between them, so that many go out on a connection that was made
+// ahead, to an upstream that closes at the worst moments: connections that nobody has
+// used yet, after its tickets or with them unread; in the middle of a request, of a
+// response, and between two. Each write is executed at most once, never if the error
+// says NotSent, and each response is the one to its own write.
+//
+//	WARM_WRITES=n  1,500 if not set
+func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
+	t.Parallel()
+	writes := 1500
+	if n, err := strconv.Atoi(os.Getenv("WARM_WRITES")); err == nil {
+		writes = n
+	}
+	var mu sync.Mutex
+	executed := map[string]int{}
+	// Another certificate to ask for makes the server send its tickets behind our
+	// Finished, where they stay unread until the first request.
+	late := ca().Server()
+	late.ClientAuth = tls.RequestClientCert
+	o := wiretest.Listen(t, late, func(p *wiretest.Peer) {
+		if rand.IntN(3) > 0 {
+			_ = p.Conn.(*tls.Conn).Handshake()
+		}
+		for {
+			var cut *time.Timer
+			if d := rand.IntN(400); d < 200 { // unused, or just as a request comes
+				cut = time.AfterFunc(time.Duration(d)*time.Millisecond, func() { closeSomehow(p) })
+			}
+			in, body, err := p.Request()
+			if cut != nil {
+				cut.Stop()
+			}
+			if err != nil {
+				return
+			}
+			nonce := in.Header.Get("Nonce")
+			mu.Lock()
+			executed[nonce]++
+			mu.Unlock()
+			response := okBody(nonce + body)
+			switch rand.IntN(12) {
+			case 0: // executed, and no word of it
+				closeSomehow(p)
+				return
+			case 1:
+				p.Say(response[:rand.IntN(len(response))])
+				closeSomehow(p)
+				return
+			case 2:
+				p.Say(strings.Replace(response, "\r\n", "\r\nConnection: close\r\n", 1))
+				closeSomehow(p)
+				return
+			case 3: // what nobody asked for
+				p.Say(response + okBody("stray"))
+			default:
+				p.Say(response)
+			}
+		}
+	})
+	var good, unsent, unknown, ahead atomic.Int64
+	var all sync.WaitGroup
+	const workers = 50
+	for worker := range workers {
+		tr := transport(t, o, trusting, func(tr *Transport) {
+			tr.KeepWarm, tr.IdleTimeout, tr.MaxConnAge = time.Minute, 120*time.Millisecond, 200*time.Millisecond
+		})
+		all.Go(func() {
+			for i := range writes / workers {
+				time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+				nonce := fmt.Sprintf("nonce-%d-%d|", worker, i)
+				req := newRequest(t.Context(), o, http.MethodPost, "/", mem("body"), 4)
+				req.Header.Set("Nonce", nonce)
+				resp, err := tr.RoundTrip(req)
+				said := ""
+				if err == nil {
+					var text []byte
+					text, err = io.ReadAll(resp.Body)
+					_ = resp.Body.Close()
+					said = string(text)
+				}
+				mu.Lock()
+				times := executed[nonce]
+				mu.Unlock()
+				var broken *Error
+				switch {
+				case times > 1:
+					t.Errorf("%s was executed %d times", nonce, times)
+				case err == nil && (said != nonce+"body" || times != 1):
+					t.Errorf("%s was executed %d times, and its response is %q", nonce, times, said)
+				case err == nil:
+					good.Add(1)
+				case !strings.HasPrefix(nonce+"body", said):
+					t.Errorf("%s: the response begins with %q", nonce, said)
+				case errors.As(err, &broken) && broken.Outcome == NotSent:
+					unsent.Add(1)
+				default:
+					unknown.Add(1)
+				}
+				// What was said not to be sent must not come later either.
+				if broken != nil && broken.Outcome == NotSent {
+					defer func() {
+						mu.Lock()
+						defer mu.Unlock()
+						if executed[nonce] > 0 {
+							t.Errorf("%s was executed, and %v", nonce, err)
+						}
+					}()
+				}
+			}
+			_, used, _ := tr.MadeAhead()
+			ahead.Add(int64(used))
+		})
+	}
+	all.Wait()
+	t.Logf("%d writes: %d good, %d unknown, %d not sent; %d on a connection made ahead, %d connections",
+		writes, good.Load(), unknown.Load(), unsent.Load(), ahead.Load(), o.Accepted.Load())
+	if ahead.Load() < int64(writes/20) || good.Load() < int64(writes/2) {
+		t.Error("the test has lost its point")
+	}
+}
+
+// closeSomehow ends upstream's side: with close_notify, with a bare FIN, with a reset.
+func closeSomehow(p *wiretest.Peer) {
+	switch rand.IntN(3) {
+	case 0:
+		_ = p.Conn.Close()
+	case 1:
+		p.Cut(false)
+	default:
+		p.Cut(true)
+	}
+}
