@@ -113,6 +113,9 @@ var shared = []mutant{
 	{"the breaker says down", []edit{
 		{store + "breaker.go", "return b.err\n\tdefault:", "return &Error{Kind: \"down\"}\n\tdefault:"},
 	}, "tokencache/redisstore", []string{"TestBreakerRepeatsWhatItHeard"}},
+	{"busy for ever is believed", []edit{
+		{store + "store.go", "if kind == \"busy\" && a.q.Force {", "if kind == \"busy\" && a.q.Force && false {"},
+	}, "tokencache/redisstore", []string{"TestServerThatIsAlwaysBusyKeepsNobodyFromMinting"}},
 	{"a reply of any length", []edit{
 		{store + "filter.go", "ok && n <= int64(most)", "ok && n <= int64(most)+1<<20"},
 	}, "tokencache/redisstore", []string{"TestFilter"}},

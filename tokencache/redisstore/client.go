@@ -177,8 +177,8 @@ func (c *client) connect(ctx context.Context, host string) (*conn, error) {
 	return &conn{filter: f, redis: redis.NewConn(f, 0, 0), greeting: c.greeting()}, nil
 }
 
-// greeting is sent before the first script: a login, or a PING. Without either, a server
-// that wants a password takes the script for an attack (`ERR Protocol error:
+// greeting is sent before the first script: a login, or a PING. Without either, a
+// server that wants a password takes the script for an attack (`ERR Protocol error:
 // unauthenticated multibulk length`) and does not say that it wants one. Nothing is sent
 // before a login: Redis from 7.2 and Valkey leave out the reply to an AUTH that fails
 // while another reply is on its way, and each reply would be taken for the one before.

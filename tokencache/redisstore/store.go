@@ -127,6 +127,9 @@ func (a *asking) once(ctx context.Context) (answer tokencache.Answer, done bool,
 		a.state.answer("aside")
 		return answer, true, errAside
 	}
+	if kind == "busy" && a.q.Force {
+		kind = "" // the script does not say that to those who claim whoever else has
+	}
 	switch kind {
 	case "token":
 		return a.found(value, ms, n, sent)

@@ -507,3 +507,31 @@ func TestBreakerRepeatsWhatItHeard(t *testing.T) {
 		}
 	})
 }
+
+// liar is a server that says the same to every question.
+type liar struct{ kind string }
+
+func (l liar) run(context.Context, *script, []string, ...any) (any, error) {
+	return []any{[]byte(l.kind), time.Now().UnixMilli(), []byte{}, int64(100)}, nil
+}
+
+// A server that says busy for ever, also to those who have lost their patience, must not
+// keep a replica from minting: the script never says it to them.
+func TestServerThatIsAlwaysBusyKeepsNobodyFromMinting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false)
+		cache := tokencache.New(tokencache.Config{
+			HoldTimeout: 5 * time.Second, Store: newStore(Config{Origin: "https://upstream", Credentials: creds, MintsPerSecond: 20}, liar{"busy"}),
+			Fetcher: tokencache.FetcherFunc(func(ctx context.Context, _ tokencache.Grant) (tokencache.Token, error) {
+				return f.monite.fetch(ctx, "", 0)
+			}),
+		})
+		f.wg.Go(func() { _ = cache.Run(f.ctx) })
+		began := time.Now()
+		f.request(cache)
+		if m := f.measure(); m.failed != 0 || m.mints != 1 || time.Since(began) > 4500*ms {
+			t.Errorf("%d requests failed after %v and %d mints, want none, one mint, and time to spare", m.failed, time.Since(began), m.mints)
+		}
+		f.end()
+	})
+}
