@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -42,6 +43,9 @@ func (c *call) passOnce() {
 		c.fail(bodyProblem(err, NotSent))
 		return
 	}
+	if conn, ok := c.Value(connKey{}).(net.Conn); ok {
+		w.HungUp = func() bool { return socket.HungUp(conn) }
+	}
 	d := c.handler.config.Journal.Begin(c, &w)
 	c.note(&w, &d)
 	c.claim = d.Claim
@@ -53,7 +57,7 @@ func (c *call) passOnce() {
 		kept := d.Earlier.Response
 		c.unread(func() { c.respondAgain(kept) })
 	case writes.Left:
-		c.fail(c.Err())
+		c.fail(context.Canceled)
 	default:
 		refusal := refusedRepeat(d.Verdict, d.Earlier)
 		c.unread(func() { c.refuse(refusal) })

@@ -34,3 +34,25 @@ func TestPeerThatClosesWithBytesUnreadIsGone(t *testing.T) {
 		}
 	}
 }
+
+func TestPeerThatEndsItsSideHasHungUp(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for name, tt := range map[string]struct {
+			act  func(net.Conn)
+			want bool
+		}{
+			"it stays":          {func(net.Conn) {}, false},
+			"it sends":          {func(c net.Conn) { _, _ = c.Write([]byte("more")) }, false},
+			"it ends its side":  {func(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() }, true},
+			"it sends and goes": {func(c net.Conn) { _, _ = c.Write([]byte("more")); _ = c.Close() }, true},
+		} {
+			near, far := pair(t, network)
+			tt.act(far)
+			for range 2 {
+				if got := HungUp(near); got != tt.want {
+					t.Errorf("%s, %s: hung up is %v", network, name, got)
+				}
+			}
+		}
+	}
+}

@@ -9,3 +9,6 @@ const KnowsGone = false
 
 // Gone is not known here: what a read of the connection says must do.
 func Gone(net.Conn) bool { return false }
+
+// HungUp is not known here either.
+func HungUp(net.Conn) bool { return false }

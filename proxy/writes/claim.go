@@ -13,9 +13,10 @@ import (
 type Claim struct {
 	journal *Journal
 	name    Name
-	request *Request // without its body
-	earlier *Record  // what it has taken the place of; nil: nothing
-	shared  bool     // it is in the shared store too
+	request *Request    // without its body
+	hungUp  func() bool // Write.HungUp
+	earlier *Record     // what it has taken the place of; nil: nothing
+	shared  bool        // it is in the shared store too
 
 	mu       sync.Mutex // guards the rest
 	record   Record

@@ -70,6 +70,9 @@ type Write struct {
 	RequestID, Route string
 	// RepeatOf is the request id of an unknown write that the app wants to send again.
 	RepeatOf string
+	// HungUp, if set, reports whether the app has ended its side of the connection. A
+	// write that would go out after an equal one is not sent for an app that has.
+	HungUp func() bool
 }
 
 // Verdict says what is to be done with a write.
@@ -92,7 +95,7 @@ const (
 	Gone
 	// Unavailable: the key could not be claimed.
 	Unavailable
-	// Left: the context ended while the write waited.
+	// Left: an equal write was in the way, and the app has gone meanwhile.
 	Left
 )
 
@@ -133,7 +136,7 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 		return Decision{Verdict: Send}
 	}
 	fingerprint := w.Fingerprint()
-	c := &Claim{journal: j, name: fingerprint, record: Record{
+	c := &Claim{journal: j, name: fingerprint, hungUp: w.HungUp, record: Record{
 		Claim: NewID(), State: Pending, Keyed: keyed, Fingerprint: fingerprint,
 		RequestID: strings.Clone(w.RequestID), Method: strings.Clone(w.Method), Route: w.Route, RepeatOf: strings.Clone(w.RepeatOf), // not the heads that they are cut out of
 		Lapse: j.config.Patience + lapseMargin, TTL: j.ttl(keyed), Begun: time.Now(),
@@ -141,8 +144,13 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	if keyed {
 		c.name = w.keyName(w.Key)
 	}
-	d := j.claim(ctx, j.memory, c)
-	outdated := j.outdated(ctx, c, &d)
+	var d Decision
+	var outdated bool
+	for beaten, waited := true, false; beaten; waited = d.Waited {
+		d = j.claim(ctx, j.memory, c)
+		d.Waited = d.Waited || waited
+		outdated, beaten = j.outdated(ctx, c, &d)
+	}
 	if outdated {
 		earlier := d.Earlier
 		d = Decision{Verdict: Send, Claim: c, Waited: d.Waited, replaced: &earlier}
@@ -162,19 +170,21 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 // outdated reports whether the shared store knows more than the memory of the
 // write that is in the way: another replica has followed it to its end, has sent
 // its response again, has sent it again on purpose, or was told to let go of it. c
-// then has the memory's record, for the shared store to decide.
-func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) bool {
+// then has the memory's record, for the shared store to decide. beaten: another write
+// has it by now.
+func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) (yes, beaten bool) {
 	mine := &d.Earlier
 	if !mine.shared || d.Verdict == InProgress || d.Verdict == Left || d.Verdict == Send {
-		return false
+		return false, false
 	}
 	found, ok, err := j.config.Shared.Look(ctx, c.name)
 	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown || found.State == LetGo
 	if err != nil || !ok || !more {
-		return false
+		return false, false
 	}
 	taken, _ := j.memory.Claim(ctx, c.name, c.record, mine.Claim)
-	return taken.Claim == c.record.Claim
+	yes = taken.Claim == c.record.Claim
+	return yes, !yes
 }
 
 // claimShared takes c's name, which it has in memory by local, in the shared
@@ -251,9 +261,16 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 				}
 				return d
 			}
+			if c.left(ctx) {
+				d.Verdict = Left
+				return d
+			}
 			continue
 		}
 		verdict := c.judge(&found)
+		if verdict == Send && c.left(ctx) {
+			verdict = Left
+		}
 		if verdict != Send {
 			d.Verdict = verdict
 			return d
@@ -268,6 +285,13 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 		replaced := found // a copy, so that found itself needs no place on the heap
 		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
 	}
+}
+
+// left reports whether the app has given this try up. It may have had the response of
+// a later one by now, so that nothing is remembered, and this one would be executed
+// once more.
+func (c *Claim) left(ctx context.Context) bool {
+	return ctx.Err() != nil || c.hungUp != nil && c.hungUp()
 }
 
 // judge says what found, which is under c's name and not pending, means for c.

@@ -1,6 +1,8 @@
 package writes
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +120,52 @@ func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
 		})
 		is(t, j, payment("second"), tt.want)
 	}
+}
+
+// An app tries three times, and goes after the second; the third try gets the response.
+// The second one has waited for its turn, and must not go out now.
+func TestTryThatWasGivenUpIsNotSentAfterALaterOne(t *testing.T) {
+	for name, giveUp := range map[string]func(hungUp *atomic.Bool, cancel func()){
+		"its context ends":        func(_ *atomic.Bool, cancel func()) { cancel() },
+		"its connection hangs up": func(hungUp *atomic.Bool, _ func()) { hungUp.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal(t)
+				first := sent(t, j, payment("first"))
+				second := payment("second")
+				var hungUp atomic.Bool
+				second.HungUp = hungUp.Load
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var verdict Verdict
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					verdict = j.Begin(ctx, second).Verdict
+				}()
+				synctest.Wait()
+				giveUp(&hungUp, cancel)
+				first.Answered(201, created("a"))
+				first.Delivered(true)
+				if <-done; verdict != Left {
+					t.Errorf("verdict %d, want %d", verdict, Left)
+				}
+			})
+		})
+	}
+}
+
+// The same, and the second try was looked at late: the first one has its response.
+func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
+	j := newJournal(t)
+	first := sent(t, j, payment("first"))
+	first.Answered(201, created("a"))
+	first.Written(yes)
+	late := payment("late")
+	late.HungUp = func() bool { return true }
+	is(t, j, late, Left)
+	is(t, j, payment("meant"), Send)
 }
 
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {

@@ -1,6 +1,7 @@
 package writes
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -173,6 +174,48 @@ func TestKeyThatWasLetGoOfIsFree(t *testing.T) {
 }
 
 // A store that has lost what it had is not news: what a replica remembers holds.
+// busyStore is a shared store during whose look something else happens, once.
+type busyStore struct {
+	*shared
+	meanwhile func()
+}
+
+func (s *busyStore) Look(ctx context.Context, name Name) (Record, bool, error) {
+	if do := s.meanwhile; do != nil {
+		s.meanwhile = nil
+		do()
+	}
+	return s.shared.Look(ctx, name)
+}
+
+// Two repeats learn at once that another replica has sent the write again: the one that
+// comes second waits for the first, and is not refused for what is no longer known.
+func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := replicas(t)
+		store := &busyStore{shared: a.config.Shared.(*shared)}
+		b.config.Shared = store
+		sent(t, a, payment("first")).Unknown(0)
+		is(t, b, payment("repeat"), Refuse)
+		a.Forget("first")
+		again := sent(t, a, payment("again"))
+		var other Decision
+		store.meanwhile = func() {
+			go func() { other = b.Begin(t.Context(), payment("other")) }()
+			synctest.Wait()
+		}
+		time.AfterFunc(time.Second, func() {
+			again.Answered(201, created("a"))
+			again.Delivered(false)
+		})
+		is(t, b, payment("second"), Replay)
+		synctest.Wait()
+		if other.Verdict != Replay {
+			t.Errorf("verdict %d, want %d", other.Verdict, Replay)
+		}
+	})
+}
+
 func TestLostRecordFreesNothingThatIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, a, b := replicas(t)
