@@ -218,7 +218,7 @@ func TestUnknownCommandsAndSurplusArgumentsAreUsageErrors(t *testing.T) {
 	t.Parallel()
 	e := defaultEnv("http://127.0.0.1:1")
 	for _, arguments := range []string{
-		"nonsense", "Serve", "-port 1", "--versions", "serve x", "check x", "shutdown now", "version x", "serve -h",
+		"nonsense", "Serve", "-port 1", "--versions", "serve x", "check x", "shutdown now", "version x",
 	} {
 		begin := time.Now()
 		code, output := runCommand(t, e, strings.Fields(arguments)...)

@@ -600,11 +600,16 @@ func startSentinels(t *testing.T, deadAfter time.Duration, options ...string) (m
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 		hosts = append(hosts, "127.0.0.1:"+port)
 	}
+	// They ask the master for its replicas every ten seconds.
 	for _, host := range hosts {
-		wiretest.Eventually(t, "the Sentinels to know each other and the replica", func() bool {
-			out, _ := exec.Command("redis-cli", "-p", portOf(host), "sentinel", "master", "tokens").Output()
-			return strings.Contains(string(out), "num-slaves\n1\n") && strings.Contains(string(out), "num-other-sentinels\n2\n")
-		})
+		out, limit := []byte(nil), time.Now().Add(40*time.Second)
+		for !strings.Contains(string(out), "num-slaves\n1\n") || !strings.Contains(string(out), "num-other-sentinels\n2\n") {
+			if time.Now().After(limit) {
+				t.Fatalf("the Sentinels do not know each other and the replica:\n%s", out)
+			}
+			time.Sleep(50 * time.Millisecond)
+			out, _ = exec.Command("redis-cli", "-p", portOf(host), "sentinel", "master", "tokens").Output()
+		}
 	}
 	return master, replica, "redis+sentinel://" + strings.Join(hosts, ",") + "/tokens"
 }
