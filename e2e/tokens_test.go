@@ -390,7 +390,7 @@ func TestRetryAfterOfTokenEndpointIsRespected(t *testing.T) {
 // over several lifetimes and with a token endpoint that takes its time.
 func TestSteadyCallerNeverWaitsForRefresh(t *testing.T) {
 	t.Parallel()
-	const lifetime, mint = 2 * time.Second, 400 * time.Millisecond
+	const lifetime, mint = 4 * time.Second, 400 * time.Millisecond
 	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
 	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(mint)})
 	s := start(t, defaultEnv(url)).ready()

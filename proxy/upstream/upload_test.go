@@ -74,9 +74,10 @@ func TestEarlyAnswerWithoutBodyEndsUpload(t *testing.T) {
 	tr := transport(t, o)
 	body := &endless{}
 	resp, _ := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", body, -1))
-	if resp.StatusCode != 401 || body.closed.Load() != 1 || tr.Stats().Open != 0 {
-		t.Errorf("status %d, body closed %d times, %+v", resp.StatusCode, body.closed.Load(), tr.Stats())
+	if resp.StatusCode != 401 || tr.Stats().Open != 0 {
+		t.Errorf("status %d, %+v", resp.StatusCode, tr.Stats())
 	}
+	wiretest.Eventually(t, "the body to be closed", func() bool { return body.closed.Load() == 1 })
 }
 
 // The app's body blocks in Read while upstream answers early: closing the
