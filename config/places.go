@@ -40,19 +40,15 @@ func (c *Config) CheckPlaces() error {
 	note := func(variable, accepts string) {
 		wrong.found = append(wrong.found, Mistake{Variable: variable, Accepts: accepts})
 	}
-	look := func(variable, what string, at Listen) {
+	c.EachListen(func(variable, name string, at Listen) {
 		if problem := placeProblem(at); problem != "" {
+			what := "an address"
+			if name != "" {
+				what = "a listen_addr of " + name
+			}
 			note(variable, what+" "+problem)
 		}
-	}
-	look("MONITE_LISTEN_ADDR", "an address", c.Listen)
-	look("MONITE_ADMIN_ADDR", "an address", c.Admin)
-	look("MONITE_VEND_ADDR", "an address", c.Vend)
-	if c.Identities != nil {
-		for _, i := range c.Identities.All {
-			look("MONITE_IDENTITIES_FILE", "a listen_addr of "+i.Name, i.Listen)
-		}
-	}
+	})
 	if c.AuditLog != "" {
 		place := c.AuditLog
 		if _, err := os.Stat(place); err != nil {
@@ -63,6 +59,19 @@ func (c *Config) CheckPlaces() error {
 		}
 	}
 	return wrong.err()
+}
+
+// EachListen calls do with every address to listen on: its variable, and the name of
+// the identity whose address it is, empty for the others.
+func (c *Config) EachListen(do func(variable, name string, at Listen)) {
+	do("MONITE_LISTEN_ADDR", "", c.Listen)
+	do("MONITE_ADMIN_ADDR", "", c.Admin)
+	do("MONITE_VEND_ADDR", "", c.Vend)
+	if c.Identities != nil {
+		for _, i := range c.Identities.All {
+			do("MONITE_IDENTITIES_FILE", i.Name, i.Listen)
+		}
+	}
 }
 
 // placeProblem says what the address should be and is not.

@@ -98,8 +98,8 @@ func badStart(t *testing.T, e env, names ...string) (output string) {
 	t.Helper()
 	begin := time.Now()
 	code, output := runCommand(t, e)
-	if took := time.Since(begin); code != 2 || took > 3*time.Second {
-		t.Errorf("%v: exit code = %d after %v, want 2 within 3 s; output:\n%s", names, code, took, output)
+	if took := time.Since(begin); code != 2 || took > time.Second {
+		t.Errorf("%v: exit code = %d after %v, want 2 within 1 s; output:\n%s", names, code, took, output)
 	}
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if lines[0] != "monite-proxy: bad configuration" || len(lines) != 1+len(names) {

@@ -56,9 +56,10 @@ func faultsSecretFiles(r *faultRun) {
 		r.cell(when, "start_"+name, func(c *faultCell) {
 			path := filepath.Join(c.TempDir(), "secret")
 			states[name](path)
-			code, output, took := timeCommand(c.T, defaultEnv("http://127.0.0.1:1").with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", path))
-			if code != 2 || took > time.Second || !strings.Contains(output, "MONITE_CLIENT_SECRET_FILE") {
-				c.Errorf("exit code = %d after %v of processor time, want 2 within 1 s\n%s", code, took, output)
+			began := time.Now()
+			code, output := runCommand(c.T, defaultEnv("http://127.0.0.1:1").with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", path))
+			if took := time.Since(began); code != 2 || took > time.Second || !strings.Contains(output, "MONITE_CLIENT_SECRET_FILE") {
+				c.Errorf("exit code = %d after %v, want 2 within 1 s\n%s", code, took, output)
 			}
 		})
 		r.each(when, "running_"+name, shapesShort, func(c *faultCell, shape faultShape) {
@@ -195,7 +196,7 @@ func faultsLog(r *faultRun) {
 			}
 			slices.Sort(took)
 			c.figure("%d requests: p50 %v, p99 %v, slowest %v", n, took[n/2], took[n*99/100], took[n-1])
-			if p99 := took[n*99/100]; p99 > 500*time.Millisecond { // 16 cells share the machine
+			if p99 := took[n*99/100]; p99 > 250*time.Millisecond {
 				c.Errorf("p99 = %v", p99)
 			}
 			c.s.signal(syscall.SIGTERM)

@@ -192,7 +192,7 @@ type chaos struct {
 	reads, writes, failed, unsent, refused, serial atomic.Int64
 }
 
-// The master is taken for dead after three seconds. Only a failover takes so long.
+// After this time without a response, the Sentinels replace the master.
 const chaosDeadAfter = 3 * time.Second
 
 var faults = []fault{
@@ -271,7 +271,7 @@ func (c *chaos) pair(since time.Time) {
 	c.t.Fatal("no server follows the other")
 }
 
-// pause lets a fault last for up to so long.
+// pause lets a fault last, at most for the given time.
 func (c *chaos) pause(most time.Duration) { time.Sleep(time.Duration(c.random.Int64N(int64(most)))) }
 
 // load calls one sidecar until the end: reads, and now and then a write with a key, which

@@ -110,7 +110,7 @@ func (f *replicas) revoke() {
 func TestReplicasShareOneToken(t *testing.T) { // alone: a Redis that is late is one mint more
 	redis := startRedis(t)
 	// A busy machine takes longer than 50 ms now and then, and a replica mints for itself.
-	f := startReplicas(t, 5, redis.url(), "MONITE_REDIS_TIMEOUT", "250ms")
+	f := startReplicas(t, 5, redis.url())
 	f.callAll()
 	f.wantMints("five start at once", 1, 1)
 	f.add(1)
@@ -564,8 +564,8 @@ func (r *redisServer) dump() string {
 	return string(text)
 }
 
-// startSentinels starts a master, a replica of it and three Sentinels, who take a server
-// for dead that has not responded for so long.
+// startSentinels starts a master, a replica of it and three Sentinels. After deadAfter
+// without a response, they take a server for dead.
 func startSentinels(t *testing.T, deadAfter time.Duration, options ...string) (master, replica *redisServer, url string) {
 	t.Helper()
 	master = startRedis(t, options...)

@@ -296,14 +296,6 @@ func request(ctx context.Context, method, url, body string, pairs ...string) (an
 // runCommand runs monite-proxy to its end.
 func runCommand(t *testing.T, e env, args ...string) (code int, output string) {
 	t.Helper()
-	code, output, _ = timeCommand(t, e, args...)
-	return code, output
-}
-
-// timeCommand also returns the processor time, which other work on this machine does
-// not change.
-func timeCommand(t *testing.T, e env, args ...string) (code int, output string, took time.Duration) {
-	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "monite-proxy"), args...)
@@ -312,7 +304,7 @@ func timeCommand(t *testing.T, e env, args ...string) (code int, output string, 
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), string(out), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return cmd.ProcessState.ExitCode(), string(out)
 }
 
 // simulate serves a simulated Monite in this process.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -85,9 +84,5 @@ func (c *call) peerUID() (uid uint32, known bool) {
 	if c.Context == nil {
 		return c.peer, c.peerKnown
 	}
-	conn, ok := c.Value(connKey{}).(net.Conn)
-	if !ok {
-		return 0, false
-	}
-	return socket.PeerUID(conn)
+	return socket.PeerUID(c.conn())
 }

@@ -14,10 +14,9 @@ import (
 // call is one request, from the access log inwards: what its steps, which are
 // methods of it, know of it so far. A later request may use it again (reuse.go).
 //
-// It is also the request's context, and serves the values that every request asks for
-// itself: a chain of context.WithValue would be an allocation and a longer search for
-// each, and chi, which finds its own context here, makes no copy of the request to
-// put one in.
+// It is also the request's context, and holds the values that every request needs: a
+// chain of context.WithValue would be an allocation and a longer search for each, and
+// chi, which finds its own context here, makes no copy of the request to put one in.
 type call struct {
 	context.Context // the server's
 

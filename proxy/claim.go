@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -43,10 +41,13 @@ func (c *call) passOnce() {
 		c.fail(bodyProblem(err, NotSent))
 		return
 	}
-	if conn, ok := c.Value(connKey{}).(net.Conn); ok {
+	if conn := c.conn(); conn != nil {
 		w.HungUp = func() bool { return socket.HungUp(conn) }
 	}
 	d := c.handler.config.Journal.Begin(c, &w)
+	if d.Verdict == writes.Left && c.Err() == nil {
+		d.Verdict = writes.Refuse // it has only ended its side, and may still read
+	}
 	c.note(&w, &d)
 	c.claim = d.Claim
 	defer c.settle()
@@ -57,7 +58,7 @@ func (c *call) passOnce() {
 		kept := d.Earlier.Response
 		c.unread(func() { c.respondAgain(kept) })
 	case writes.Left:
-		c.fail(context.Canceled)
+		c.fail(c.Err())
 	default:
 		refusal := refusedRepeat(d.Verdict, d.Earlier)
 		c.unread(func() { c.refuse(refusal) })
@@ -263,7 +264,7 @@ func (c *call) settleBody(response *http.Response, failed bool) (followed bool) 
 // deliver says whether the app has the response, as far as is known now, and has
 // the rest said when more is known.
 func (c *call) deliver(claim *writes.Claim, failed bool) {
-	conn, _ := c.Value(connKey{}).(net.Conn)
+	conn := c.conn()
 	taken := func() bool { return conn == nil || !socket.Gone(conn) }
 	if failed || !taken() {
 		c.record.DeliveryKnown = true

@@ -322,6 +322,31 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 	}
 }
 
+// An app that has ended only its side may still read. A repeat of its write is not sent
+// now, and the app must not be told that sending it again is safe.
+func TestRepeatThatEndsItsSideIsToldOfTheEarlierWrite(t *testing.T) {
+	t.Parallel()
+	cue := make(chan struct{})
+	r, f := newRepeatRig(t)
+	f.meet(onCue(cue))
+	first, second := r.dial(), r.dial()
+	first.Say(head("POST", approvePath, "X-Request-Id: first", "Content-Length: 0") + "\r\n")
+	wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == 1 })
+	second.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n")
+	wiretest.Eventually(t, "the repeat arrives", func() bool { return r.handler.InFlight() == 2 })
+	_ = second.Conn.(interface{ CloseWrite() error }).CloseWrite()
+	close(cue)
+	first.WantStatus("POST", 201)
+	f.wants(t, 1)
+	response, text, err := second.Response("POST")
+	if err != nil {
+		return // after a moment it counts as gone
+	}
+	if p := problemIn(t, text); response.StatusCode != 409 || response.Header.Get(headerOutcome) != "unknown" || p.Error.Earlier == nil || p.Error.Earlier.RequestID != "first" {
+		t.Errorf("%d %v %s", response.StatusCode, response.Header, text)
+	}
+}
+
 func TestWriteThatTookTooLongIsFollowed(t *testing.T) {
 	cue := make(chan struct{})
 	audit := &wiretest.Buffer{}

@@ -36,7 +36,7 @@ func (c *call) value(slot int, text string) []string {
 	return c.room.values[slot : slot+1 : slot+1]
 }
 
-// calls are empty ones.
+// calls holds calls to use again. They are empty.
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 // maxKeptFields bounds a map of fields that is used again.

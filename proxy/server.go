@@ -69,6 +69,12 @@ func connContext(key string) func(context.Context, net.Conn) context.Context {
 	}
 }
 
+// conn returns the app's connection; nil if there is none, as in some tests.
+func (c *call) conn() net.Conn {
+	conn, _ := c.Value(connKey{}).(net.Conn)
+	return conn
+}
+
 // strictHandler is a Handler or a Vendor.
 type strictHandler interface {
 	http.Handler

@@ -248,9 +248,9 @@ func (c *Cache) wait(ctx context.Context, grant Grant, start instant) (secret.St
 	}
 }
 
-// lastResort returns a token that upstream refused once, if a mint has failed since,
-// so that there is no other: the refusal may have been about something else, and must
-// not take a good token from all callers. They do not wait for the next mint then; it
+// lastResort returns a token that upstream refused once, if a mint has failed since and
+// no other token is left. The refusal may have been about something else, and must not
+// take a good token from all callers. They do not wait for the next mint then; it
 // starts when it is due.
 func (c *Cache) lastResort(e *entry, now instant) (secret.String, bool) {
 	m := e.lastResort(now)

@@ -89,9 +89,8 @@ type failure struct {
 	err      *FetchError
 	since    int64 // monotonic; the first failure in a row ended then
 	attempts int   // failures in a row
-	// alone says that the trouble is this grant's own, as far as can be told, and not
-	// an outage of the endpoint; or that it took so long that it is kept apart in any
-	// case.
+	// alone says that the failure seems to be this grant's own, and not an outage of the
+	// endpoint; or that it took too long to hold up other grants.
 	alone bool
 	// The earliest next try, monotonic: for a caller that waits, and for a refresh
 	// that no caller waits for. Never below Retry-After.

@@ -518,8 +518,8 @@ func TestLineThatIsTooLongIsNotStoodIn(t *testing.T) {
 	})
 }
 
-// openWithALine makes a cache whose budget of mints is used up for so long by grants of
-// which no mint ends.
+// openWithALine makes a cache whose budget of mints is used up for that time, by grants
+// whose mints never end.
 func openWithALine(t *testing.T, config Config, long time.Duration) *Cache {
 	config.MintsPerSecond = 20
 	c := open(t, config)

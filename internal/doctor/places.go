@@ -9,8 +9,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/config"
 )
 
-// checkPlaces looks, where no sidecar runs, whether one could start: its folders,
-// and the ports that somebody else has.
+// checkPlaces checks, where no sidecar runs, whether one could start: its folders, and
+// the ports that other programs have.
 func (e *examination) checkPlaces() {
 	if err := e.cfg.CheckPlaces(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -39,9 +39,12 @@ func (e *examination) checkLandlock() {
 	}
 }
 
-// Taken has one line for each address on which somebody listens.
+// Taken returns one line for each configured address on which a program listens.
 func Taken(cfg *config.Config) (taken []string) {
-	look := func(variable, of string, at config.Listen) {
+	cfg.EachListen(func(variable, name string, at config.Listen) {
+		if name != "" {
+			variable += " as listen_addr of " + name
+		}
 		for _, address := range at.Addresses() {
 			if strings.HasSuffix(address, ":0") || address == "" {
 				continue
@@ -52,17 +55,9 @@ func Taken(cfg *config.Config) (taken []string) {
 				continue
 			}
 			_ = conn.Close()
-			taken = append(taken, fmt.Sprintf("%s%s: another program listens on %s", variable, of, address))
+			taken = append(taken, fmt.Sprintf("%s: another program listens on %s", variable, address))
 			return
 		}
-	}
-	look("MONITE_LISTEN_ADDR", "", cfg.Listen)
-	look("MONITE_ADMIN_ADDR", "", cfg.Admin)
-	look("MONITE_VEND_ADDR", "", cfg.Vend)
-	if cfg.Identities != nil {
-		for _, one := range cfg.Identities.All {
-			look("MONITE_IDENTITIES_FILE", " as listen_addr of "+one.Name, one.Listen)
-		}
-	}
+	})
 	return taken
 }

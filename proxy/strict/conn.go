@@ -276,7 +276,7 @@ type request struct {
 	in     http.Request
 }
 
-// requests are empty ones.
+// requests holds requests to use again. They are empty.
 var requests = sync.Pool{New: func() any { return new(request) }}
 
 // free gives r to a later request, if r was a read without a body that ended in

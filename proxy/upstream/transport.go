@@ -146,8 +146,8 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// RoundTrip sends req once and returns the response's head; its body streams. There
-// is no second attempt of any kind. Every error is an *Error.
+// RoundTrip sends req once and returns the response's head; its body streams. It
+// never tries a second time. Every error is an *Error.
 //
 // A body of up to 64 KiB whose type has a Len() int method (the unread bytes,
 // all in memory) leaves with the head in one write, without a goroutine.

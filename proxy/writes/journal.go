@@ -144,9 +144,10 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	if keyed {
 		c.name = w.keyName(w.Key)
 	}
-	var d Decision
-	var outdated bool
-	for beaten, waited := true, false; beaten; waited = d.Waited {
+	d := j.claim(ctx, j.memory, c)
+	outdated, beaten := j.outdated(ctx, c, &d)
+	for beaten {
+		waited := d.Waited
 		d = j.claim(ctx, j.memory, c)
 		d.Waited = d.Waited || waited
 		outdated, beaten = j.outdated(ctx, c, &d)
@@ -245,6 +246,11 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			return d
 		}
 		if found.Claim == c.record.Claim {
+			if over == (ID{}) && d.Waited && c.left(ctx) {
+				_ = store.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
+				d.Verdict = Left
+				return d
+			}
 			d.Verdict, d.Claim = Send, c
 			return d
 		}
@@ -259,10 +265,6 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 				if ctx.Err() != nil {
 					d.Verdict = Left
 				}
-				return d
-			}
-			if c.left(ctx) {
-				d.Verdict = Left
 				return d
 			}
 			continue

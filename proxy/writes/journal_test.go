@@ -156,7 +156,29 @@ func TestTryThatWasGivenUpIsNotSentAfterALaterOne(t *testing.T) {
 	}
 }
 
-// The same, and the second try was looked at late: the first one has its response.
+// A response that is kept is given to it all the same: it may still read.
+func TestTryThatWasGivenUpGetsAResponseThatIsKept(t *testing.T) {
+	for name, keyed := range map[string]func(string) *Write{
+		"without a key": payment,
+		"with a key":    func(id string) *Write { return keyed(id, "k") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal(t)
+				first := sent(t, j, keyed("first"))
+				time.AfterFunc(time.Second, func() {
+					first.Answered(201, created("a"))
+					first.Delivered(false)
+				})
+				second := keyed("second")
+				second.HungUp = func() bool { return true }
+				is(t, j, second, Replay)
+			})
+		})
+	}
+}
+
+// A try that is looked at late: the first one has its response.
 func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
 	j := newJournal(t)
 	first := sent(t, j, payment("first"))

@@ -188,8 +188,8 @@ func (s *busyStore) Look(ctx context.Context, name Name) (Record, bool, error) {
 	return s.shared.Look(ctx, name)
 }
 
-// Two repeats learn at once that another replica has sent the write again: the one that
-// comes second waits for the first, and is not refused for what is no longer known.
+// Two repeats learn at once that another replica has sent the write again. The second of
+// them waits for the first: it is not refused because of the old record.
 func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := replicas(t)

@@ -37,8 +37,8 @@ type Store interface {
 	Settle(ctx context.Context, name Name, record Record) error
 
 	// Release removes the record that claim has made, in whatever state it is: the
-	// write was certainly not executed. It does nothing if the record there is another claim's. If it fails, the
-	// record lapses and is Unknown, which is safe.
+	// write was certainly not executed. It does nothing if the record there is another
+	// claim's. If it fails, the record lapses and is Unknown, which is safe.
 	Release(ctx context.Context, name Name, claim ID) error
 
 	// Look returns the record under name. ok is false if there is none. One process
