@@ -332,6 +332,15 @@ func (h *history) deliver(ctx context.Context, it *thing, c *Claim) bool {
 		c.Delivered(false)
 		return false
 	}
+	if h.draw(4) == 0 { // it has ended its connection unread, and the process hears that later
+		if !h.pendingElsewhere(it, c) {
+			h.now(it, "undelivered")
+		}
+		c.Written(func() bool { return false })
+		time.Sleep(time.Duration(h.draw(50)) * time.Millisecond)
+		c.Delivered(false)
+		return false
+	}
 	if !h.pendingElsewhere(it, c) {
 		h.now(it, "delivered")
 	}
