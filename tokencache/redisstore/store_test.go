@@ -535,3 +535,37 @@ func TestServerThatIsAlwaysBusyKeepsNobodyFromMinting(t *testing.T) {
 		f.end()
 	})
 }
+
+// After a FLUSHALL replicas have different tokens. When all of them are revoked, that of
+// another replica is no better, although it was minted after a refusal too: an earlier one.
+func TestTokenOfBeforeTheLastRefusalIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, true)
+		var caches []*tokencache.Cache
+		for i := range f.n {
+			caches = append(caches, f.cache(i))
+		}
+		request := func(i int) {
+			t.Helper()
+			if f.request(caches[i]); f.failed > 0 {
+				t.Fatalf("replica %d has no good token", i)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		revoke := func() { f.monite.set(func(m *monite) { m.revoked = m.tokens }) }
+		request(0)
+		request(1)
+		revoke()
+		request(0)
+		f.shared.set(func(m *memory) { clear(m.data) })
+		request(1)
+		request(0)
+		revoke()
+		request(0)
+		request(1)
+		if m := f.measure(); m.mints != 4 {
+			t.Errorf("%d mints, want one at first, one of each replica, and one after all were revoked", m.mints)
+		}
+		f.end()
+	})
+}
