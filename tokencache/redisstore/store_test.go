@@ -300,6 +300,22 @@ func TestRefusalOfOneReplicaKeepsNobodyElseFromMinting(t *testing.T) {
 	}
 }
 
+// What one replica has heard counts for nobody. While another tries, the crowd must not ask
+// with it and once more without it: that is twice the load at the worst time.
+func TestCrowdAsksOnceWhileAnotherReplicaTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		one, other := newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m)
+		a := wantKind(t, one, tokencache.Question{}, tokencache.Claimed)
+		tell(t, one, a.Claim, tokencache.Outcome{Err: &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429, RetryAfter: 20 * time.Second}})
+		m.calls = nil
+		wantKind(t, other, tokencache.Question{}, tokencache.Busy)
+		if len(m.calls) != 1 {
+			t.Errorf("%d exchanges for one question, want 1", len(m.calls))
+		}
+	})
+}
+
 // Other failures say more about the way to the endpoint than about the endpoint.
 func TestOutageIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
