@@ -77,8 +77,23 @@ func (c *Claim) Unknown(status int) {
 		c.record.State, c.record.Status, c.record.Ended = Unknown, status, time.Now()
 		c.record.Version++
 		c.mu.Unlock()
+		c.share()
 		c.settle()
 	}
+}
+
+// share takes c's name in the shared store too, if that was away when the write was sent:
+// others shall hear that it must not be repeated.
+func (c *Claim) share() {
+	store := c.journal.config.Shared
+	if c.shared || store == nil {
+		return
+	}
+	pending := c.record
+	pending.State, pending.Response = Pending, nil
+	found, err := store.Claim(context.Background(), c.name, pending, ID{})
+	c.shared = err == nil && found.Claim == pending.Claim
+	c.record.shared = c.shared
 }
 
 // Answered ends the claim of a write to which upstream has responded. response is nil
@@ -132,6 +147,9 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 	c.record.Delivered, c.record.taken = ok, taken
 	c.record.Version++
 	c.mu.Unlock()
+	if !ok {
+		c.share()
+	}
 	ctx := context.Background() // that the app has gone changes nothing
 	if c.shared && !(known && c.record.told) {
 		c.settleShared(ctx)

@@ -218,6 +218,10 @@ func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, out
 	if d.Verdict == Unavailable || d.Verdict == Left {
 		c.takeBackIfThere(context.WithoutCancel(ctx), d.replaced)
 	}
+	if d.Verdict == Unavailable && !c.record.Keyed && d.Earlier.State == Pending {
+		// An equal write is under way elsewhere, and nobody says any more how it ends.
+		d.Verdict, d.Earlier.State = Refuse, Unknown
+	}
 	switch {
 	case d.Verdict == Send:
 		c.shared, c.record.shared = true, true

@@ -385,3 +385,43 @@ func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
 		is(t, b, keyed("repeat", "k"), Refuse)
 	})
 }
+
+// The store goes away while a repeat waits for the first write: that one is under way, as
+// far as is known here, and no repeat is sent until the store says how it ended.
+func TestRepeatThatWaitsIsNotSentWhenTheStoreGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, a, b := replicas(t)
+		c := sent(t, a, payment("first"))
+		away := func(down bool) {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.down = down
+		}
+		time.AfterFunc(5*time.Second, func() { away(true) })
+		is(t, b, payment("repeat"), Refuse)
+		is(t, b, payment("repeat"), Refuse)
+		away(false)
+		c.Answered(201, created("a"))
+		c.Delivered(false)
+		is(t, b, payment("repeat"), Replay)
+	})
+}
+
+// The store was away for a moment when a write was sent: when it ends, the other replicas
+// hear of it.
+func TestEndOfAWriteIsToldToAStoreThatIsBack(t *testing.T) {
+	for want, end := range map[Verdict]func(*Claim){
+		Refuse: func(c *Claim) { c.Unknown(0) },
+		Replay: func(c *Claim) { c.Answered(201, created("a")); c.Delivered(false) },
+		Send:   func(c *Claim) { c.Answered(201, created("a")); c.Written(yes); c.Delivered(true) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store, a, b := replicas(t)
+			store.down = true
+			c := sent(t, a, payment("first"))
+			store.down = false
+			end(c)
+			is(t, b, payment("repeat"), want)
+		})
+	}
+}
