@@ -46,7 +46,7 @@ const readAfter = 30 * time.Second
 type Journal struct {
 	config Config
 	memory *Memory
-	me     [8]byte // all of its claims begin with it
+	me     ID
 }
 
 // New makes a Journal. It panics without Patience.
@@ -63,21 +63,14 @@ func New(config Config) *Journal {
 	if config.MaxResponse <= 0 {
 		config.MaxResponse = defaultResponse
 	}
-	id := NewID()
-	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes), me: [8]byte(id[:])}
-}
-
-func (j *Journal) newID() ID {
-	id := NewID()
-	copy(id[:], j.me[:])
-	return id
+	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes), me: NewID()}
 }
 
 // mayBeTakenBack reports whether another process has said of found that the app has the
 // response, and may find out that the app had gone: one that stands still while the
 // response comes gives it up unread, and repeats at once.
 func (j *Journal) mayBeTakenBack(found *Record) bool {
-	return found.State == Answered && !found.Keyed && [8]byte(found.Claim[:]) != j.me && time.Since(found.Ended) < time.Minute
+	return found.State == Answered && !found.Keyed && found.Holder != j.me && time.Since(found.Ended) < time.Minute
 }
 
 // Write is one that is about to be sent.
@@ -156,7 +149,7 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	}
 	fingerprint := w.Fingerprint()
 	c := &Claim{journal: j, name: fingerprint, hungUp: w.HungUp, record: Record{
-		Claim: j.newID(), State: Pending, Keyed: keyed, Fingerprint: fingerprint,
+		Claim: NewID(), Holder: j.me, State: Pending, Keyed: keyed, Fingerprint: fingerprint,
 		RequestID: strings.Clone(w.RequestID), Method: strings.Clone(w.Method), Route: w.Route, RepeatOf: strings.Clone(w.RepeatOf), // not the heads that they are cut out of
 		Lapse: j.config.Patience + lapseMargin, TTL: j.ttl(keyed), Begun: time.Now(),
 	}}
@@ -255,6 +248,7 @@ func (j *Journal) refused(d Decision, c *Claim) Decision {
 	case Replay:
 		// The one that is to be told of the delivery is the earlier one.
 		d.Claim = &Claim{journal: j, name: c.name, record: d.Earlier, shared: j.config.Shared != nil, ended: true, answered: true}
+		d.Claim.record.Holder = ID{}
 	}
 	return d
 }
@@ -265,7 +259,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 	var over ID
 	var holder ID
 	var until time.Time
-	heard := false
+	heard := -1 // the Version that was given time
 	for {
 		found, err := store.Claim(ctx, c.name, c.record, over)
 		if err != nil {
@@ -304,8 +298,8 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
-		if !heard && j.mayBeTakenBack(&found) {
-			heard = true
+		if found.Version != heard && j.mayBeTakenBack(&found) {
+			heard = found.Version
 			pause := time.NewTimer(untilHeard)
 			select {
 			case <-pause.C:

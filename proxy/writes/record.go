@@ -62,6 +62,9 @@ type Record struct {
 	Status int
 	// Delivered: the app has taken the response.
 	Delivered bool
+	// Holder is the process that keeps an eye on the app's connection; zero once the response
+	// was sent again on another one.
+	Holder ID
 	// Response is nil where it is not needed, was too large, or was pushed out.
 	Response *Response
 	// Version grows with all that is said of a name: of two records of one name, the
