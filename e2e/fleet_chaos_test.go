@@ -87,6 +87,37 @@ func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
 	}
 }
 
+// An app that was busy finds that its time is over when the response has come already: Node
+// runs timers before it reads. It gives the connection up and repeats at once, without a key,
+// at another replica. Upstream executes the write once, and the repeat gets its response.
+func TestResponseThatWasNotReadIsGivenByAnotherReplica(t *testing.T) {
+	t.Parallel()
+	f := startReplicas(t, 2, startRedis(t).url())
+	f.callAll()
+	for i := range 20 {
+		body := fmt.Sprintf(`{"document_id":"%d"}`, i)
+		conn := f.all[i%2].dial()
+		_, err := fmt.Fprintf(conn, "POST /v1/payables HTTP/1.1\r\nHost: localhost\r\nX-Monite-Entity-Id: %s\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n\r\n%s", monitetest.DemoEntityID, len(body), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 1)
+		if _, err := conn.Read(first); err != nil { // it is here, the rest unread
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * time.Millisecond)
+		_ = conn.Close()
+		a := f.all[(i+1)%2].mustCall("POST", "/v1/payables", body, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type", "application/json")
+		if a.Status >= 300 || a.Header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("repeat %d: %d, replayed %q", i, a.Status, a.Header.Get("Idempotent-Replayed"))
+		}
+	}
+	if n := f.sim.Stats().Writes; n != 20 {
+		t.Errorf("%d writes were executed, want 20", n)
+	}
+}
+
 func TestKeyedWriteIsNotSentWithoutTheStore(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
