@@ -16,6 +16,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
+	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Config configures a Handler.
@@ -64,6 +65,11 @@ type Config struct {
 	// SharedPace asks in how long all replicas together may send the next request. An
 	// error lets it go. nil: each replica paces its own.
 	SharedPace func(context.Context) (time.Duration, error)
+	// OnAccepted is told when a request was sent whose token upstream took. May be nil.
+	OnAccepted func(grant tokencache.Grant, sent time.Time)
+	// OnLimited is told for how long Monite wants no requests of this client id, after a 429
+	// or when none is left. May be nil.
+	OnLimited func(time.Duration)
 	// Explain allows X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Journal remembers writes, so that none is repeated by accident. nil: none is
@@ -121,6 +127,7 @@ func New(config Config) *Handler {
 		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 		places:    places{most: config.MaxInFlight},
 	}
+	h.pacer.onLimited = config.OnLimited
 	h.SetPolicy(config.Policy)
 
 	router := chi.NewRouter()

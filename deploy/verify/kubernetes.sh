@@ -136,13 +136,14 @@ chart() {
   fi
   helm_version="helm $(helm version --template '{{.Version}}' 2>/dev/null)"
   monitoring="--set monitoring.serviceMonitor.enabled=true --set monitoring.prometheusRule.enabled=true --set monitoring.dashboard.enabled=true"
+  sharing="--set redis.url=rediss://user@cache:6380/0 --set redis.passwordKey=redis_password --set redis.caKey=redis_ca"
   # shellcheck disable=SC2086
   if h x $c --set gateway.replicas=0 >"$log" 2>&1 || h x $c --set existingSecrets=x >"$log" 2>&1; then
     fail "helm chart: values that its schema forbids were accepted"
   elif ! helm lint --strict $c >"$log" 2>&1; then
     fail "helm chart: helm lint --strict"
   elif ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true >"$work/gateway.yaml" 2>"$log" ||
-    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring \
+    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring $sharing \
       --set-file monitoring.prometheusRule.rules=deploy/observability/rules.yaml \
       --set-file monitoring.dashboard.json=deploy/observability/dashboard.json >"$work/gateway-all.yaml" 2>"$log"; then
     fail "helm chart: helm template"
