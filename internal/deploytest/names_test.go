@@ -59,13 +59,13 @@ func problemsOfSettings(t *testing.T, env map[string]string, grace time.Duration
 	for _, name := range proxyVariables {
 		t.Setenv(name, "") // empty is unset: the files are judged, not the machine
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("made-up-and-long-enough\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secrets := t.TempDir()
 	for name, value := range env {
 		if strings.HasSuffix(name, "_FILE") {
-			value = secret // the path as written exists in the container only
+			value = filepath.Join(secrets, name) // the path as written exists in the container only
+			if err := os.WriteFile(value, []byte("made-up-for-"+name+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		t.Setenv(name, value)
 	}
