@@ -415,7 +415,7 @@ func BenchmarkNamedIdentity(b *testing.B) {
 				if p := c.identify(); p != nil {
 					b.Fatal(p)
 				}
-				h.guard.leave()
+				h.guard.inside.leave(c.arrival.Listener, !c.view.HasListeners())
 			}
 		})
 	}
