@@ -155,8 +155,8 @@ mutation: $(GREMLINS) ## change single operators and count what no test sees: gu
 	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
 
 .PHONY: long
-long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes
-	LONG=1 go test -count=1 -timeout 60m ./proxy/...
+long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes, what outlives a request
+	LONG=1 go test -count=1 -timeout 60m ./proxy/... ./cmd/...
 
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat
