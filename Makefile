@@ -58,7 +58,7 @@ e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 
 .PHONY: conformance
 conformance: ## the simulator against Monite's published document (MONITE_OPENAPI, or ../shared beside the repository)
-	go test -count=1 -v ./proxy/monitetest/conformance
+	LONG=1 go test -count=1 -v ./proxy/monitetest/conformance
 
 .PHONY: e2e-browser
 e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
