@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -126,57 +125,6 @@ func TestVendRefusesWhatItMustNotGive(t *testing.T) {
 		t.Errorf("%d mints, want only the partner's", got)
 	}
 	vended(t, s.vend(monitetest.DemoEntityUserID, app, "app-token"))
-}
-
-// expires_in is what really remains, and what has become too short is replaced
-// before it is given away.
-func TestVendNeverGivesATokenThatIsAboutToEnd(t *testing.T) {
-	t.Parallel()
-	const lifetime = 8 * time.Second
-	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
-	s := start(t, vendEnv(url).with("MONITE_REFRESH_BEFORE", "0s")).ready()
-	began := time.Now()
-	first, _ := vended(t, s.vend(monitetest.DemoEntityUserID))
-	last := first
-	for time.Since(began) < 6*time.Second {
-		asked := time.Now()
-		token, expiresIn := vended(t, s.vend(monitetest.DemoEntityUserID))
-		if expiresIn < 3 || expiresIn > 8 {
-			t.Errorf("expires_in = %d after %v, want 3 to 8", expiresIn, time.Since(began))
-		}
-		if token == first && expiresIn > int((lifetime-asked.Sub(began)).Seconds())+1 {
-			t.Errorf("expires_in = %d of a token that was %v old", expiresIn, asked.Sub(began))
-		}
-		if a := atMonite(t, url, token); a.Status != http.StatusOK {
-			t.Errorf("Monite answers %d to a token of %d s", a.Status, expiresIn)
-		}
-		last = token
-		<-time.After(200 * time.Millisecond)
-	}
-	if last == first {
-		t.Error("the token was never replaced")
-	}
-	// Monite took the token away, and the data listener has learned of it.
-	sim.Revoke(last)
-	if a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID); a.Status != http.StatusOK {
-		t.Errorf("data listener: %d %s", a.Status, a.Body)
-	}
-	if token, _ := vended(t, s.vend(monitetest.DemoEntityUserID)); token == last || atMonite(t, url, token).Status != http.StatusOK {
-		t.Error("a revoked token was given away")
-	}
-	sim.SetTokenEndpointDown(true)
-	wiretest.Eventually(t, "the last token to end", func() bool {
-		a := s.vend(monitetest.DemoEntityUserID)
-		if a.Status == http.StatusOK {
-			token, _ := vended(t, a)
-			if atMonite(t, url, token).Status != http.StatusOK {
-				t.Error("a dead token was given away")
-			}
-			return false
-		}
-		wantUnavailable(t, a)
-		return true
-	})
 }
 
 func TestVendListensOnASocketAndStopsWithTheRest(t *testing.T) {

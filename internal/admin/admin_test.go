@@ -320,16 +320,6 @@ func TestMetricsHaveTheirContractNames(t *testing.T) {
 	}
 }
 
-func TestWritesAndUnknownPathsAreRefused(t *testing.T) {
-	h, _, _ := newTestHandler(nil)
-	for path, want := range map[string]int{"/livez": 405, "/metrics": 405, "/status": 405, "/v1/payables": 404, "/debug/pprof/": 404,
-		"/debug/vars": 404} {
-		if got, _ := ask(h, "POST", path, "localhost"); got != want {
-			t.Errorf("POST %s = %d, want %d", path, got, want)
-		}
-	}
-}
-
 // A loop that asks for a refresh would use up the mints of all replicas.
 func TestRefreshIsFollowedOnceInHalfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
