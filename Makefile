@@ -50,7 +50,7 @@ race: ## the same three times in a row
 
 .PHONY: e2e
 e2e: ## the built binaries from outside at full size, Monite's own JavaScript client included (needs Node)
-	E2E_SDK=1 E2E_FULL=1 go test -count=1 -v -timeout 20m ./e2e
+	E2E_SDK=1 LONG=1 go test -count=1 -v -timeout 20m ./e2e
 
 .PHONY: e2e-sdk
 e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
@@ -58,7 +58,7 @@ e2e-sdk: ## Monite's own JavaScript client alone (needs Node)
 
 .PHONY: conformance
 conformance: ## the simulator against Monite's published document (MONITE_OPENAPI, or ../shared beside the repository)
-	go test -count=1 -v ./proxy/monitetest/conformance
+	LONG=1 go test -count=1 -v ./proxy/monitetest/conformance
 
 .PHONY: e2e-browser
 e2e-browser: ## hostile pages in a real Chromium, which is installed where root and apt-get are at hand
@@ -153,6 +153,10 @@ mutants: ## break the proxy on purpose, flaw by flaw: each test of a published f
 .PHONY: mutation
 mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, token cache
 	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
+
+.PHONY: long
+long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes, what outlives a request
+	LONG=1 go test -count=1 -timeout 60m ./proxy/... ./cmd/...
 
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat

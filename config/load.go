@@ -102,15 +102,9 @@ func checkRanges(parsed *spec, wrong *mistakes) {
 		if v.min == "" {
 			continue
 		}
-		field := fields.Field(v.field)
-		limit := func(text string) int64 {
-			if field.Type() == reflect.TypeFor[time.Duration]() {
-				d, _ := time.ParseDuration(text)
-				return int64(d)
-			}
-			var n number
-			_ = n.Decode(text)
-			return int64(n)
+		field, limit := fields.Field(v.field), whole
+		if field.Type() == reflect.TypeFor[time.Duration]() {
+			limit = func(text string) int64 { return int64(duration(text)) }
 		}
 		if field.Int() < limit(v.min) || field.Int() > limit(v.max) {
 			wrong.refuse(v.name, "")

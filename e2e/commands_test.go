@@ -44,40 +44,6 @@ func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhoseAnAddressIs(t *testing.T) {
-	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
-	e := defaultEnv("http://127.0.0.1:1").with("MONITE_LISTEN_ADDR", taken.Addr().String(), "MONITE_ADMIN_ADDR", freePort(t))
-	if code, output := runCommand(t, e, "check"); code != 0 || !strings.Contains(output, "warning: MONITE_LISTEN_ADDR: another program listens on ") {
-		t.Errorf("a stranger has the port: exit code %d:\n%s", code, output)
-	}
-	_, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url)).ready()
-	if code, output := runCommand(t, s.addressesOf(defaultEnv(url)), "check"); code != 0 || !strings.Contains(output, "a running monite-proxy has these addresses") {
-		t.Errorf("the sidecar has the port: exit code %d:\n%s", code, output)
-	}
-}
-
-func TestCheckReportsAllMistakesAtOnce(t *testing.T) {
-	t.Parallel()
-	code, output := runCommand(t, env{
-		"MONITE_CLIENT_ID": "has space", "MONITE_LOG_LEVEL": "loud", "MONITE_MAX_IN_FLIGHT": "many", "MONITE_ENTITY_ID": "x",
-	}, "check")
-	lines := strings.Split(strings.TrimSpace(output), "\n")
-	if code != 2 || len(lines) != 6 {
-		t.Errorf("exit code = %d, want 2, and 1+5 lines; output:\n%s", code, output)
-	}
-	for i, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_ENTITY_ID", "MONITE_MAX_IN_FLIGHT", "MONITE_LOG_LEVEL"} {
-		if len(lines) == 6 && !strings.HasPrefix(lines[i+1], name+": want ") {
-			t.Errorf("line %d = %q, want %s", i+1, lines[i+1], name)
-		}
-	}
-}
-
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	sim, url := simulate(t, monitetest.Config{})

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,137 +13,26 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
-// wrongValues holds a wrong value for every variable that takes one.
-func wrongValues(t *testing.T) map[string][]string {
+// badStart starts it, and has check look at the same. Both end at once, with nobody
+// listening, and name the variables, in the order of the table and in one line each.
+func badStart(t *testing.T, e env, names ...string) {
 	t.Helper()
-	directory := t.TempDir()
-	bad := filepath.Join(directory, "bad")
-	writeFile(t, bad, "has space")
-	none := filepath.Join(directory, "none")
-	return map[string][]string{
-		"MONITE_CLIENT_ID":          {"has space", "has\nbreak", `"quoted"`, "not-ascii-é", strings.Repeat("x", 8193)},
-		"MONITE_CLIENT_ID_FILE":     {none, directory, bad, "/dev/null"},
-		"MONITE_CLIENT_SECRET":      {"has\ttab", "has\rreturn", "'quoted'"},
-		"MONITE_CLIENT_SECRET_FILE": {none, directory, bad},
-		"MONITE_ENVIRONMENT":        {"production", "EU", "sandbox "},
-		"MONITE_API_URL": {"api.monite.com", "ftp://x", "https://api.tesouro.com", "https://u:p@x", "https://x/path",
-			"https://x?q", "http://x.example", "https://x:99999", "https://"},
-		"MONITE_ALLOW_PLAINTEXT_UPSTREAM": {"maybe"},
-		"MONITE_API_VERSION":              {"latest", "2024-13-01", "2024-5-25"},
-		"MONITE_GRANT_TYPE":               {"password"},
-		"MONITE_ENTITY_USER_ID":           {"me"},
-		"MONITE_ENTITY_ID":                {"b5e1c0de-0001-4000-8000-00000000000", "*"},
-		"MONITE_ALLOWED_ENTITY_IDS":       {"x", "*,*", ",", " "},
-		"MONITE_ALLOWED_ENTITY_USER_IDS":  {"x"},
-		"MONITE_LISTEN_ADDR": {"8080", "0.0.0.0:0", ":0", "localhost:http", "example.com:80", "127.0.0.1:65536", "unix:relative",
-			"unix:/" + strings.Repeat("x", 108)},
-		"MONITE_ALLOW_REMOTE":            {"oui"},
-		"MONITE_SOCKET_MODE":             {"600", "0400", "1777", "rw"},
-		"MONITE_ALLOWED_PEER_UIDS":       {"root", "-1", "1,,2", "4294967295"},
-		"MONITE_TLS_CERT_FILE":           {none, bad},
-		"MONITE_TLS_KEY_FILE":            {none, bad},
-		"MONITE_TLS_CLIENT_CA_FILE":      {none, bad},
-		"MONITE_APP_TOKEN":               {"has space"},
-		"MONITE_APP_TOKEN_FILE":          {none},
-		"MONITE_ALLOWED_HOSTS":           {"*.example.com", "http://x", "a,,b"},
-		"MONITE_ADMIN_ADDR":              {"8081", "nobody:nothing"},
-		"MONITE_READ_ONLY":               {"yes please"},
-		"MONITE_CA_FILE":                 {none, bad, directory},
-		"MONITE_UPSTREAM_CERT_FILE":      {none, bad},
-		"MONITE_UPSTREAM_KEY_FILE":       {none, bad},
-		"MONITE_PROXY_FROM_ENV":          {"2"},
-		"MONITE_TOKEN_TIMEOUT":           {"10", "0s", "-1s", "6m", "1e3s"},
-		"MONITE_REFRESH_BEFORE":          {"5 minutes", "-1s", "25h"},
-		"MONITE_HOLD_TIMEOUT":            {"x", "-1ns", "6m"},
-		"MONITE_MAX_IDENTITIES":          {"0", "-1", "1.5", "0x10", "1000001", "99999999999999999999"},
-		"MONITE_MAX_IN_FLIGHT":           {"0", "lots"},
-		"MONITE_MAX_BODY_BYTES":          {"0", "32MiB", "1_000"},
-		"MONITE_REPLAY_BODY_BYTES":       {"-1", "67108865"},
-		"MONITE_UPSTREAM_TIMEOUT":        {"0s", "2h"},
-		"MONITE_SHUTDOWN_DELAY":          {"-1s", "soon"},
-		"MONITE_DRAIN_TIMEOUT":           {"-1s", "2h"},
-		"MONITE_QUIT_ENDPOINT":           {"on"},
-		"MONITE_LOG_LEVEL":               {"loud", "INFO", "disabled"},
-		"MONITE_LOG_FORMAT":              {"xml"},
-		"MONITE_STATUS_PAGE":             {"off"},
-		"MONITE_IDENTITIES_FILE":         {none, directory},
-		"MONITE_TOKEN_HANDLES":           {"x"},
-		"MONITE_CONFINE":                 {"true", "always"},
-		"MONITE_VEND_ADDR":               {":9000", "9000", "unix:x"},
-		"MONITE_MAX_MINTS_PER_SECOND":    {"0", "20/s"},
-		"MONITE_LISTENER":                {"fast"},
-		"MONITE_KEEP_WARM":               {"10", "25h"},
-		"MONITE_AUDIT_LOG":               {"audit", "/no/such/place/audit", "/usr/bin"},
-		"MONITE_REDIS_URL":               {"localhost:6379", "redis://", "redis://x?db=1", "redis+sentinel://x"},
-		"MONITE_VEND_SOCKET_MODE":        {"0660", "rw"},
-		"MONITE_VEND_ALLOWED_PEER_UIDS":  {"1000", "root"},
-		"MONITE_VEND_APP_TOKEN":          {"has space"},
-		"MONITE_VEND_APP_TOKEN_FILE":     {none},
-		"MONITE_REDIS_TIMEOUT":           {"50", "1ms", "50ms"}, // the last one because there is no store
-		"MONITE_REDIS_PASSWORD":          {"alone"},
-		"MONITE_REDIS_PASSWORD_FILE":     {none},
-		"MONITE_REDIS_URL_FILE":          {none},
-		"MONITE_REDIS_CA_FILE":           {none},
-		"MONITE_MAX_REQUESTS_PER_SECOND": {"-1", "30/s"},
-		"MONITE_REPEAT_GUARD":            {"10", "25h"},
-		"MONITE_IDEMPOTENCY_TTL":         {"1d", "169h"},
-	}
-}
-
-// badStart starts it with addresses that are free, and wants it to end at once,
-// with nobody listening, and to name the variables: one line each.
-func badStart(t *testing.T, e env, names ...string) (output string) {
-	t.Helper()
-	begin := time.Now()
-	code, output := runCommand(t, e)
-	if took := time.Since(begin); code != 2 || took > time.Second {
-		t.Errorf("%v: exit code = %d after %v, want 2 within 1 s; output:\n%s", names, code, took, output)
-	}
-	lines := strings.Split(strings.TrimSpace(output), "\n")
-	if lines[0] != "monite-proxy: bad configuration" || len(lines) != 1+len(names) {
-		t.Errorf("want a headline and a line for each of %v, got:\n%s", names, output)
-		return output
-	}
-	slices.Sort(lines)
-	for _, name := range names {
-		if i, _ := slices.BinarySearch(lines, name+": want "); i == len(lines) || !strings.HasPrefix(lines[i], name+": want ") {
-			t.Errorf("no line says %s: want ...\n%s", name, output)
+	for _, command := range []string{"serve", "check"} {
+		begin := time.Now()
+		code, output := runCommand(t, e, command)
+		if took := time.Since(begin); code != 2 || took > time.Second {
+			t.Errorf("%s, %v: exit code = %d after %v, want 2 within 1 s; output:\n%s", command, names, code, took, output)
 		}
-	}
-	return output
-}
-
-func TestEveryWrongValueIsRefusedByName(t *testing.T) {
-	t.Parallel()
-	_, help := runCommand(t, env{}, "help")
-	table := wrongValues(t)
-	for _, name := range regexp.MustCompile(`MONITE_[A-Z_]+(\[_FILE\])?`).FindAllString(help, -1) {
-		name, hasFile := strings.CutSuffix(name, "[_FILE]")
-		if len(table[name]) == 0 || hasFile && len(table[name+"_FILE"]) == 0 {
-			t.Errorf("%s has no wrong value here", name)
+		lines := strings.Split(strings.TrimSpace(output), "\n")
+		if lines[0] != "monite-proxy: bad configuration" || len(lines) != 1+len(names) {
+			t.Errorf("%s: want a headline and a line for each of %v, got:\n%s", command, names, output)
+			continue
 		}
-	}
-	// Addresses that a socket file or a connection would betray.
-	directory := shortDir(t)
-	base := defaultEnv("http://127.0.0.1:1").with("MONITE_LISTEN_ADDR", "unix:"+directory+"/data", "MONITE_ADMIN_ADDR", "unix:"+directory+"/admin")
-	for name, values := range table {
-		for _, value := range values {
-			e := base.with(name, value)
-			if twin, isFile := strings.CutSuffix(name, "_FILE"); isFile {
-				e = e.with(twin, "")
-			}
-			output := badStart(t, e, name)
-			if t.Failed() {
-				t.Fatalf("with %s = %.80q", name, value)
-			}
-			// Short ones occur in any text, and some are words of what is accepted.
-			if len(value) > 12 && strings.Contains(output, value) {
-				t.Errorf("%s: the value %q is repeated:\n%s", name, value, output)
+		for i, name := range names {
+			if !strings.HasPrefix(lines[i+1], name+": want ") {
+				t.Errorf("%s: line %d = %q, want %s: want ...", command, i+1, lines[i+1], name)
 			}
 		}
-	}
-	if left, err := os.ReadDir(directory); err != nil || len(left) > 0 {
-		t.Errorf("something listened: %v, %v", left, err)
 	}
 }
 
@@ -164,37 +51,6 @@ func TestSeveralWrongValuesAreAllNamed(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		_ = listener.Close()
-	}
-}
-
-func TestVariablesThatContradictEachOther(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "secret")
-	writeFile(t, file, "x")
-	base := defaultEnv("http://127.0.0.1:1")
-	for _, test := range []struct {
-		e    env
-		name string
-	}{
-		{base.with("MONITE_API_URL", "https://api.monite.com", "MONITE_ENVIRONMENT", "us"), "MONITE_ENVIRONMENT"},
-		{base.with("MONITE_CLIENT_SECRET_FILE", file), "MONITE_CLIENT_SECRET_FILE"},
-		{base.with("MONITE_ADMIN_ADDR", "127.0.0.1:7001", "MONITE_LISTEN_ADDR", "127.0.0.1:7001"), "MONITE_ADMIN_ADDR"},
-		{base.with("MONITE_GRANT_TYPE", "entity_user"), "MONITE_ENTITY_USER_ID"},
-	} {
-		badStart(t, test.e, test.name)
-	}
-}
-
-func TestTyposOfVariablesAreRefused(t *testing.T) {
-	t.Parallel()
-	for typo, meant := range map[string]string{
-		"MONITE_CLIENTID": "MONITE_CLIENT_ID", "MONITE_READONLY": "MONITE_READ_ONLY", "MONITE_ALOWED_HOSTS": "MONITE_ALLOWED_HOSTS",
-		"monite_read_only": "MONITE_READ_ONLY", "MONITE_MAX_INFLIGHT": "MONITE_MAX_IN_FLIGHT",
-	} {
-		code, output := runCommand(t, defaultEnv("http://127.0.0.1:1").with(typo, "canary-of-a-typo"))
-		if code != 2 || !strings.Contains(output, typo+": want another name: did you mean "+meant+"?") || strings.Contains(output, "canary") {
-			t.Errorf("%s: exit code = %d; output:\n%s", typo, code, output)
-		}
 	}
 }
 

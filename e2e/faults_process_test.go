@@ -3,10 +3,13 @@ package e2e
 import (
 	"io"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
@@ -44,14 +47,94 @@ func faultsSuspend(r *faultRun) {
 	}
 }
 
-// Every variable with a value that nobody can mean: TestEveryWrongValueIsRefusedByName
-// has those that are wrong for one variable only.
+// wrongValues holds a wrong value for every variable that takes one.
+func wrongValues(t *testing.T) map[string][]string {
+	t.Helper()
+	directory := t.TempDir()
+	bad := filepath.Join(directory, "bad")
+	writeFile(t, bad, "has space")
+	none := filepath.Join(directory, "none")
+	return map[string][]string{
+		"MONITE_CLIENT_ID":          {"has space", "has\nbreak", `"quoted"`, "not-ascii-é", strings.Repeat("x", 8193)},
+		"MONITE_CLIENT_ID_FILE":     {none, directory, bad, "/dev/null"},
+		"MONITE_CLIENT_SECRET":      {"has\ttab", "has\rreturn", "'quoted'"},
+		"MONITE_CLIENT_SECRET_FILE": {none, directory, bad},
+		"MONITE_ENVIRONMENT":        {"production", "EU", "sandbox "},
+		"MONITE_API_URL": {"api.monite.com", "ftp://x", "https://api.tesouro.com", "https://u:p@x", "https://x/path",
+			"https://x?q", "http://x.example", "https://x:99999", "https://"},
+		"MONITE_ALLOW_PLAINTEXT_UPSTREAM": {"maybe"},
+		"MONITE_API_VERSION":              {"latest", "2024-13-01", "2024-5-25"},
+		"MONITE_GRANT_TYPE":               {"password"},
+		"MONITE_ENTITY_USER_ID":           {"me"},
+		"MONITE_ENTITY_ID":                {"b5e1c0de-0001-4000-8000-00000000000", "*"},
+		"MONITE_ALLOWED_ENTITY_IDS":       {"x", "*,*", ",", " "},
+		"MONITE_ALLOWED_ENTITY_USER_IDS":  {"x"},
+		"MONITE_LISTEN_ADDR": {"8080", "0.0.0.0:0", ":0", "localhost:http", "example.com:80", "127.0.0.1:65536", "unix:relative",
+			"unix:/" + strings.Repeat("x", 108)},
+		"MONITE_ALLOW_REMOTE":            {"oui"},
+		"MONITE_SOCKET_MODE":             {"600", "0400", "1777", "rw"},
+		"MONITE_ALLOWED_PEER_UIDS":       {"root", "-1", "1,,2", "4294967295"},
+		"MONITE_TLS_CERT_FILE":           {none, bad},
+		"MONITE_TLS_KEY_FILE":            {none, bad},
+		"MONITE_TLS_CLIENT_CA_FILE":      {none, bad},
+		"MONITE_APP_TOKEN":               {"has space"},
+		"MONITE_APP_TOKEN_FILE":          {none},
+		"MONITE_ALLOWED_HOSTS":           {"*.example.com", "http://x", "a,,b"},
+		"MONITE_ADMIN_ADDR":              {"8081", "nobody:nothing"},
+		"MONITE_READ_ONLY":               {"yes please"},
+		"MONITE_CA_FILE":                 {none, bad, directory},
+		"MONITE_UPSTREAM_CERT_FILE":      {none, bad},
+		"MONITE_UPSTREAM_KEY_FILE":       {none, bad},
+		"MONITE_PROXY_FROM_ENV":          {"2"},
+		"MONITE_TOKEN_TIMEOUT":           {"10", "0s", "-1s", "6m", "1e3s"},
+		"MONITE_REFRESH_BEFORE":          {"5 minutes", "-1s", "25h"},
+		"MONITE_HOLD_TIMEOUT":            {"x", "-1ns", "6m"},
+		"MONITE_MAX_IDENTITIES":          {"0", "-1", "1.5", "0x10", "1000001", "99999999999999999999"},
+		"MONITE_MAX_IN_FLIGHT":           {"0", "lots"},
+		"MONITE_MAX_BODY_BYTES":          {"0", "32MiB", "1_000"},
+		"MONITE_REPLAY_BODY_BYTES":       {"-1", "67108865"},
+		"MONITE_UPSTREAM_TIMEOUT":        {"0s", "2h"},
+		"MONITE_SHUTDOWN_DELAY":          {"-1s", "soon"},
+		"MONITE_DRAIN_TIMEOUT":           {"-1s", "2h"},
+		"MONITE_QUIT_ENDPOINT":           {"on"},
+		"MONITE_LOG_LEVEL":               {"loud", "INFO", "disabled"},
+		"MONITE_LOG_FORMAT":              {"xml"},
+		"MONITE_STATUS_PAGE":             {"off"},
+		"MONITE_IDENTITIES_FILE":         {none, directory},
+		"MONITE_TOKEN_HANDLES":           {"x"},
+		"MONITE_CONFINE":                 {"true", "always"},
+		"MONITE_VEND_ADDR":               {":9000", "9000", "unix:x"},
+		"MONITE_MAX_MINTS_PER_SECOND":    {"0", "20/s"},
+		"MONITE_LISTENER":                {"fast"},
+		"MONITE_KEEP_WARM":               {"10", "25h"},
+		"MONITE_AUDIT_LOG":               {"audit", "/no/such/place/audit", "/usr/bin"},
+		"MONITE_REDIS_URL":               {"localhost:6379", "redis://", "redis://x?db=1", "redis+sentinel://x"},
+		"MONITE_VEND_SOCKET_MODE":        {"0660", "rw"},
+		"MONITE_VEND_ALLOWED_PEER_UIDS":  {"1000", "root"},
+		"MONITE_VEND_APP_TOKEN":          {"has space"},
+		"MONITE_VEND_APP_TOKEN_FILE":     {none},
+		"MONITE_REDIS_TIMEOUT":           {"50", "1ms", "50ms"}, // the last one because there is no store
+		"MONITE_REDIS_PASSWORD":          {"alone"},
+		"MONITE_REDIS_PASSWORD_FILE":     {none},
+		"MONITE_REDIS_URL_FILE":          {none},
+		"MONITE_REDIS_CA_FILE":           {none},
+		"MONITE_MAX_REQUESTS_PER_SECOND": {"-1", "30/s"},
+		"MONITE_REPEAT_GUARD":            {"10", "25h"},
+		"MONITE_IDEMPOTENCY_TTL":         {"1d", "169h"},
+	}
+}
+
+// Every variable with values that are wrong for it, and with some that nobody can mean.
 func faultsConfiguration(r *faultRun) {
 	table := wrongValues(r.t)
-	for _, name := range sortedNames(table) {
-		if strings.HasPrefix(name, "MONITE_IDENTITIES") {
-			continue // any value is refused in this version, and that one by name
+	_, help := runCommand(r.t, env{}, "help")
+	for _, name := range regexp.MustCompile(`MONITE_[A-Z_]+(\[_FILE\])?`).FindAllString(help, -1) {
+		name, hasFile := strings.CutSuffix(name, "[_FILE]")
+		if len(table[name]) == 0 || hasFile && len(table[name+"_FILE"]) == 0 {
+			r.t.Errorf("%s has no wrong value here", name)
 		}
+	}
+	for _, name := range sortedNames(table) {
 		when := inUsual
 		if name == "MONITE_CLIENT_SECRET" {
 			when = inShort

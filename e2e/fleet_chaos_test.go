@@ -42,7 +42,7 @@ func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
 	}
 	f.sim.ClearFaults()
 	// MONITE_UPSTREAM_TIMEOUT and its margin later it is unknown, and still not free.
-	if os.Getenv("E2E_FULL") != "" {
+	if wiretest.Long {
 		time.Sleep(35 * time.Second)
 		a, err = write(f.all[1], "third")
 		if err != nil || a.Status != http.StatusConflict || a.Header.Get("X-Monite-Proxy-Outcome") != "unknown" {

@@ -51,20 +51,6 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// envInt is the size of a loop: what a variable says, or the usual one.
-func envInt(t *testing.T, name string, usual int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return usual
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 {
-		t.Fatalf("%s = %q, want a number from 1", name, text)
-	}
-	return n
-}
-
 // sidecar is a running monite-proxy.
 type sidecar struct {
 	t     *testing.T
@@ -419,9 +405,6 @@ func mintToken(token string, lifetime int) http.HandlerFunc {
 		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":%d,"token_type":"Bearer"}`, token, lifetime)
 	}
 }
-
-// mintNever hangs until the sidecar goes away.
-func mintNever(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func answerOK(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) }
 

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // The second half of the ledger: apps that repeat. Upstream does the same as in
@@ -31,7 +33,7 @@ import (
 //	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
-	r := newRetrySweep(t, envInt(t, "LEDGER_RETRIES", 800))
+	r := newRetrySweep(t, int64(wiretest.Number(t, "LEDGER_RETRIES", 800)))
 	r.sweep("MONITE_REPEAT_GUARD", "", "MONITE_IDEMPOTENCY_TTL", "")
 	if len(r.violations) > 0 {
 		t.Errorf("violations: %v", r.violations)
@@ -40,7 +42,7 @@ func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 
 // Without the guard the same apps do execute twice: the sweep can see it.
 func TestLedgerWithoutTheGuardExecutesTwice(t *testing.T) {
-	r := newRetrySweep(t, min(20_000, envInt(t, "LEDGER_RETRIES", 300)))
+	r := newRetrySweep(t, min(20_000, int64(wiretest.Number(t, "LEDGER_RETRIES", 300))))
 	r.sweep("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")
 	if r.violations["executed twice"] == 0 {
 		t.Error("nothing was executed twice: the sweep has lost its point")

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // The cut-point sweep: upstream cuts its connection at every byte of the request
@@ -68,7 +70,7 @@ type settled struct{ never, once, more, safeNever, safeOnce, safeTwice int }
 func newLedgerSweep(t *testing.T, workers int) *ledgerSweep {
 	sw := &ledgerSweep{
 		t: t, workers: workers, shapes: allShapes(), violations: map[string]int{},
-		seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())), target: envInt(t, "LEDGER_WRITES", 1000),
+		seed: uint64(wiretest.Number(t, "LEDGER_SEED", int(time.Now().UnixNano()))), target: int64(wiretest.Number(t, "LEDGER_WRITES", 1000)),
 	}
 	t.Logf("LEDGER_SEED=%d LEDGER_WRITES=%d", sw.seed, sw.target)
 	sw.upstream = listenRaw(t, newBook(workers))

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,37 +42,6 @@ func TestEarlyRequestsAreHeldForTheFirstToken(t *testing.T) {
 	}
 	if got := sim.Stats().Mints; got != 1 {
 		t.Errorf("mints = %d, want 1", got)
-	}
-}
-
-func TestHoldTimeoutAnswers503(t *testing.T) {
-	t.Parallel()
-	url := script(t, mintNever, answerOK)
-	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "300ms"))
-	begin := time.Now()
-	a := s.mustCall("GET", "/v1/entities", "", "X-Request-Id", "held-1")
-	if took := time.Since(begin); took < 250*time.Millisecond || took > 3*time.Second {
-		t.Errorf("answered after %v, want about 300ms", took)
-	}
-	kind, message, hint := problemOf(t, a)
-	if a.Status != http.StatusServiceUnavailable || kind != "proxy_token_unavailable" {
-		t.Errorf("answer = %d %s, want 503 proxy_token_unavailable", a.Status, kind)
-	}
-	if message == "" || hint == "" || strings.Contains(strings.ToLower(a.Body), "expired") {
-		t.Errorf("message %q, hint %q", message, hint)
-	}
-	if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 1 {
-		t.Errorf("Retry-After = %q, want seconds", a.Header.Get("Retry-After"))
-	}
-	for name, want := range map[string]string{
-		"X-Monite-Proxy-Outcome": "not_sent", "X-Request-Id": "held-1", "Content-Type": "application/json", "Cache-Control": "no-store",
-	} {
-		if got := a.Header.Get(name); got != want {
-			t.Errorf("%s = %q, want %q", name, got, want)
-		}
-	}
-	if got := a.Header.Get("Proxy-Status"); !strings.HasPrefix(got, "monite-proxy; error=") {
-		t.Errorf("Proxy-Status = %q", got)
 	}
 }
 
@@ -221,20 +189,6 @@ func TestSignalsDrainWhatIsUnderWay(t *testing.T) {
 				t.Error("the log does not tell of the drain")
 			}
 		})
-	}
-}
-
-// Or the app sends its next request on a connection that is closed just then.
-func TestAnswersUnderWayAtTheSignalEndTheirConnection(t *testing.T) {
-	t.Parallel()
-	url, arrived, gate := gated(t)
-	s := start(t, defaultEnv(url)).ready()
-	slow, _ := s.slowAndStreaming(arrived)
-	s.signal(syscall.SIGTERM)
-	s.waitFor("the drain", func() bool { return s.probe("/readyz") == http.StatusServiceUnavailable })
-	close(gate)
-	if o := <-slow; o.err != nil || o.answer.Header.Get("Connection") != "close" {
-		t.Errorf("the slow request = %+v, want Connection: close", o)
 	}
 }
 

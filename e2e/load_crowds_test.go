@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // anybody is a Monite that knows every entity user, and checks that who calls
@@ -61,7 +63,7 @@ func oneUser(n int) string { return fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x",
 // tokencache, whose clock costs nothing.
 func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	t.Parallel()
-	n := int(envInt(t, "USERS", 1000))
+	n := wiretest.Number(t, "USERS", 1000)
 	upstream := &anybody{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -264,17 +266,16 @@ func boundsAttacks() []boundsAttack {
 // descriptors for the sidecar, and asks meanwhile: requests of apps are answered in
 // time, the probes too, and memory stays within what a container gives.
 func TestBounds(t *testing.T) {
-	connections, lasting := 300, time.Second
-	if text := os.Getenv("BOUNDS"); text != "" {
-		var err error
-		if connections, err = strconv.Atoi(text); err != nil || connections < 1 || connections > 20_000 {
-			t.Fatalf("BOUNDS = %q, want a number from 1 to 20000", text)
-		}
-		lasting = 4 * time.Second
+	connections, lasting, one := wiretest.Number(t, "BOUNDS", 300), time.Second, false
+	if os.Getenv("BOUNDS") != "" {
+		lasting, one = 4*time.Second, true
 	}
 	const most = 96 << 20
 	for _, attack := range boundsAttacks() {
 		t.Run(attack.listener+"/"+attack.name, func(t *testing.T) {
+			if !one { // the figures of make bounds are those of one attack at a time
+				t.Parallel()
+			}
 			if attack.trickle && os.Getenv("MONITE_LISTENER") == "std" {
 				t.Skip("net/http has no least rate for a body: that is a promise of the strict listener")
 			}
@@ -391,7 +392,7 @@ func (a boundsAttack) hold(conn net.Conn, stop <-chan struct{}) {
 //
 //	GUARD_COST=n  requests per batch; skipped if not set
 func TestGuardCostsLittle(t *testing.T) {
-	batch := int(envInt(t, "GUARD_COST", 0))
+	batch := wiretest.Number(t, "GUARD_COST", 0)
 	if batch == 0 {
 		t.Skip("set GUARD_COST=20000 to measure")
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Many apps on keep-alive connections, a small pool of upstream connections
@@ -38,7 +40,7 @@ const nonceWorkers = 48
 func testNonces(t *testing.T, upstream *rawUpstream, env env) {
 	t.Helper()
 	run := &nonceRun{
-		t: t, target: envInt(t, "NONCE_REQUESTS", 3000), seed: uint64(envInt(t, "LEDGER_SEED", time.Now().UnixNano())),
+		t: t, target: int64(wiretest.Number(t, "NONCE_REQUESTS", 3000)), seed: uint64(wiretest.Number(t, "LEDGER_SEED", int(time.Now().UnixNano()))),
 		shapes: allShapes(), hostile: map[string]int{},
 	}
 	t.Logf("LEDGER_SEED=%d NONCE_REQUESTS=%d", run.seed, run.target)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -202,7 +203,7 @@ func TestRotationUnderLoadFailsNothing(t *testing.T) {
 	}
 
 	began, bad := time.Now(), 0
-	total := int(envInt(t, "ROTATIONS", 12))
+	total := wiretest.Number(t, "ROTATIONS", 12)
 	for n := 1; n <= total && failed.Load() == 0; n++ {
 		if n%3 == 1 { // a pair that the endpoint does not know
 			bad++

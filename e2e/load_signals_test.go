@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -26,7 +27,7 @@ import (
 func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 	t.Parallel()
 	sim, url := simulate(t, monitetest.Config{KeepRequests: -1})
-	stops, answered, refused := envInt(t, "E2E_SIGTERM", 3), 0, 0
+	stops, answered, refused := wiretest.Number(t, "E2E_SIGTERM", 3), 0, 0
 	for round := range stops {
 		sim.ResetStats()
 		s := start(t, defaultEnv(url)).ready()
@@ -156,7 +157,7 @@ func (w *workers) note(change func()) {
 // call by every way that stays. Each change must take effect, and no request of
 // the apps may fail or be sent as somebody else.
 func TestReloadsUnderLoad(t *testing.T) {
-	reloads := int(envInt(t, "E2E_RELOADS", 40))
+	reloads := wiretest.Number(t, "E2E_RELOADS", 40)
 	w := &witness{minted: map[string]int{}}
 	url := w.serve(t)
 	directory := shortDir(t)

@@ -57,13 +57,7 @@ func TestSoak(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SOAK_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seed := uint64(wiretest.Number(t, "SOAK_SEED", int(time.Now().UnixNano())))
 	t.Logf("SOAK=%v SOAK_SEED=%d", length, seed)
 	sim, url := simulate(t, monitetest.Config{TokenLifetime: 4 * time.Second, StreamInterval: time.Millisecond, KeepRequests: 10})
 	k := &soak{

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -222,99 +221,5 @@ func TestSeriesOutlivesItsTokens(t *testing.T) {
 		if n != 1 {
 			t.Errorf("write %s was executed %d times", nonce, n)
 		}
-	}
-}
-
-// What is too large to keep cannot be sent again. Upstream's 401 passes, and
-// the next request has a new token.
-func TestBodyTooLargeToReplay(t *testing.T) {
-	t.Parallel()
-	padded := func(size int) string {
-		return strings.TrimSuffix(newCounterpart, "}") + strings.Repeat(" ", size-len(newCounterpart)) + "}"
-	}
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url).with("MONITE_REPLAY_BODY_BYTES", "1024", "MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
-	post := func(nonce, body string) answer {
-		return s.mustCall("POST", "/v1/counterparts", body, "Content-Type", "application/json", "X-Sim-Nonce", nonce)
-	}
-	for i, tc := range []struct {
-		name, body string
-		want       int
-	}{
-		{"above", padded(1025), 401},
-		{"at", padded(1024), 201},
-	} {
-		oldEnough()
-		sim.RevokeAll()
-		nonce := "first-" + tc.name
-		if a := post(nonce, tc.body); a.Status != tc.want {
-			t.Errorf("%s the limit, %d bytes: answer = %d %s, want %d", tc.name, len(tc.body), a.Status, a.Body, tc.want)
-		}
-		want := 1
-		if tc.want == http.StatusUnauthorized {
-			want = 0
-		}
-		if got := sim.Stats().Executed[nonce]; got != want {
-			t.Errorf("%s the limit: executed %d times, want %d", tc.name, got, want)
-		}
-		if a := post("second-"+tc.name, tc.body); a.Status != http.StatusCreated {
-			t.Errorf("%s the limit: the next request = %d %s, want 201", tc.name, a.Status, a.Body)
-		}
-		if got, want := sim.Stats().Mints, i+2; got != want {
-			t.Errorf("%s the limit: %d mints so far, want %d", tc.name, got, want)
-		}
-	}
-}
-
-// A refusal that does not speak of the token leaves the token alone.
-func TestOtherRefusalsMintNothing(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url)).ready()
-	oldEnough()
-	for path, want := range map[string]int{
-		"/v1/entity_users/me":                       403, // the partner is no user
-		"/v1/payables/not-a-uuid":                   422,
-		"/v1/payables?pagination_token=zz":          400,
-		"/v1/payables/" + monitetest.DemoEntityID:   404,
-		"/v1/counterparts?sim_nonce=1&limit=banana": 422,
-	} {
-		a := s.mustCall("GET", path, "", "X-Monite-Entity-Id", monitetest.DemoEntityID)
-		if a.Status != want || !json.Valid([]byte(a.Body)) {
-			t.Errorf("GET %s = %d %s, want %d", path, a.Status, a.Body, want)
-		}
-	}
-	if got := sim.Stats().Mints; got != 1 {
-		t.Errorf("mints = %d, want 1", got)
-	}
-}
-
-// The token has ended and there is no new one: the app must learn that nothing
-// was executed, not that it has no access.
-func TestRefusedTokenWithoutSuccessorIsSafeToSendAgain(t *testing.T) {
-	t.Parallel()
-	sim, url := simulate(t, monitetest.Config{})
-	s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "300ms", "MONITE_ENTITY_ID", monitetest.DemoEntityID)).ready()
-	post := func() answer {
-		return s.mustCall("POST", "/v1/counterparts", newCounterpart, "Content-Type", "application/json", "X-Sim-Nonce", "once")
-	}
-	oldEnough()
-	sim.SetTokenEndpointDown(true)
-	sim.RevokeAll()
-	a := post()
-	if a.Status != http.StatusUnauthorized || a.Header.Get("Www-Authenticate") != "Bearer" || a.Header.Get("Proxy-Status") != "" ||
-		!strings.Contains(a.Body, `"type":"unauthorized"`) {
-		t.Errorf("answer = %d %v %s, want upstream's own 401", a.Status, a.Header, a.Body)
-	}
-	if got := sim.Stats().Executed["once"]; got != 0 {
-		t.Errorf("executed %d times before there was a token", got)
-	}
-	sim.SetTokenEndpointDown(false)
-	wiretest.Eventually(t, "a token", func() bool { return s.mustCall("GET", "/v1/payables?limit=1", "").Status == http.StatusOK })
-	if a := post(); a.Status != http.StatusCreated {
-		t.Errorf("sent again: %d %s", a.Status, a.Body)
-	}
-	if got := sim.Stats().Executed["once"]; got != 1 {
-		t.Errorf("executed %d times, want once", got)
 	}
 }

@@ -230,6 +230,7 @@ func TestRequestsGoOnWithoutAReaderOfTheLog(t *testing.T) {
 // The apps of 50 writes have gone, and the sidecar is told to stop: it stays until
 // upstream has responded to each, and the audit file has the true statuses.
 func TestAuditFileHasTheTrueStatusOfAbandonedWrites(t *testing.T) {
+	t.Parallel()
 	const writes = 50
 	statuses := []int{201, 200, 204, 400, 409, 422, 500, 503}
 	var under atomic.Int64

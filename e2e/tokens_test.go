@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,17 +19,6 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
-
-// full asks for the sizes and times of the real thing: 10,000 callers, an
-// outage of 30 s. Without it they are smaller, so that the tests stay quick.
-var full = os.Getenv("E2E_FULL") != ""
-
-func sized[T any](quick, whole T) T {
-	if full {
-		return whole
-	}
-	return quick
-}
 
 // mintGate stands before the simulator and holds the token endpoint's answers
 // back while it is shut.
@@ -168,8 +156,8 @@ func (c *crowd) receive(round string) {
 // have expired; half of them as the partner, half as an entity user. The token
 // endpoint answers only when all are waiting.
 func TestCrowdCausesOneMintPerGrant(t *testing.T) {
-	n := sized(1000, 10000)
-	lifetime := sized(3*time.Second, 12*time.Second)
+	n := wiretest.Sized(1000, 10000)
+	lifetime := wiretest.Sized(3*time.Second, 12*time.Second)
 	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
 	release := gate.hold()
 	t.Cleanup(func() { release() })
@@ -208,26 +196,10 @@ func TestCrowdCausesOneMintPerGrant(t *testing.T) {
 	t.Logf("sidecar: peak resident memory %d MiB", s.peakMemory()>>20)
 }
 
-// The same moment met by callers who do not stop: some requests are under way
-// with the old token when it expires, others find none.
-func TestStreamOfCallersOverExpiry(t *testing.T) {
-	t.Parallel()
-	const lifetime = 2 * time.Second
-	sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime, Latency: 20 * time.Millisecond})
-	s := start(t, defaultEnv(url).with("MONITE_REFRESH_BEFORE", "0s")).ready()
-	load := s.steady(50, 0, nil)
-	wiretest.Eventually(t, "two more mints", func() bool { return sim.Stats().Mints >= 3 })
-	seen := load.stop()
-	seen.wantNoFailure(t)
-	if got := sim.Stats().Mints; got != 3 {
-		t.Errorf("mints = %d, want 3: one per lifetime", got)
-	}
-}
-
 // While a token lives, the token endpoint may be down however it likes.
 func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
 	t.Parallel()
-	outage, lifetime := sized(3*time.Second, 30*time.Second), sized(6*time.Second, 70*time.Second)
+	outage, lifetime := wiretest.Sized(3*time.Second, 30*time.Second), wiretest.Sized(6*time.Second, 70*time.Second)
 	faults := []monitetest.Fault{
 		{Path: "token", Status: 503},
 		{Path: "token", Effect: monitetest.EffectRST},
@@ -272,7 +244,7 @@ func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
 func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 	t.Parallel()
 	const hold = time.Second
-	users := sized(8, 24)
+	users := wiretest.Sized(8, 24)
 	sim, url := simulate(t, monitetest.Config{})
 	ids := newUsers(t, start(t, defaultEnv(url)).ready(), users)
 	sim.SetTokenEndpointDown(true)
@@ -308,7 +280,7 @@ func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 	t.Logf("%d refusals in back-off: p50 %v, p95 %v, slowest %v", len(refusals), p50, p95, refusals[len(refusals)-1])
 	// Waiting for the next try would take a quarter of a second in the middle.
 	// The p95 of a machine that does other work at the same time proves nothing.
-	if p50 > 100*time.Millisecond || full && p95 > 100*time.Millisecond {
+	if p50 > 100*time.Millisecond || wiretest.Long && p95 > 100*time.Millisecond {
 		t.Errorf("refusals: p50 = %v, p95 = %v, want less than 100ms", p50, p95)
 	}
 	stats, outage := sim.Stats(), time.Since(began)
@@ -339,50 +311,6 @@ func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 	limit := time.Second + time.Duration(max(0, users-8))*time.Second/20
 	if slowest := recovery[users-1]; slowest > limit {
 		t.Errorf("served again after %v, want at most %v", slowest, limit)
-	}
-}
-
-// The token endpoint says when it wants to be asked again: not before.
-func TestRetryAfterOfTokenEndpointIsRespected(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		status int
-		// stopsOthers: a 429 is for the client id, a 503 for this mint.
-		stopsOthers bool
-	}{
-		"503 for this grant":  {503, false},
-		"429 for every grant": {429, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			const pause = 2 * time.Second
-			sim, url := simulate(t, monitetest.Config{})
-			sim.Inject(monitetest.Fault{Path: "token", Status: tc.status, Times: 1, Header: map[string]string{"Retry-After": "2"}})
-			s := start(t, defaultEnv(url).with("MONITE_HOLD_TIMEOUT", "500ms"))
-			s.waitFor("the first mint", func() bool { return sim.Stats().FailedMints == 1 })
-			refused := time.Now()
-
-			partner := s.mustCall("GET", "/v1/entities", "")
-			wantUnavailable(t, partner)
-			if got, _ := strconv.Atoi(partner.Header.Get("Retry-After")); got < 1 || got > 2 {
-				t.Errorf("Retry-After = %q, want what is left of 2 s", partner.Header.Get("Retry-After"))
-			}
-			user := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
-			if got := user.Status == http.StatusServiceUnavailable; got != tc.stopsOthers {
-				t.Errorf("another grant is answered %d, refused should be %v", user.Status, tc.stopsOthers)
-			}
-			s.waitFor("the partner to be served", func() bool {
-				return s.mustCall("GET", "/v1/entities", "").Status == http.StatusOK
-			})
-			took := time.Since(refused)
-			t.Logf("served again %v after the refusal", took.Round(time.Millisecond))
-			if took < pause-200*time.Millisecond {
-				t.Errorf("the next mint came %v after the refusal, want %v", took, pause)
-			}
-			if took > pause+time.Second {
-				t.Errorf("served again after %v, want within a second of Retry-After", took)
-			}
-		})
 	}
 }
 

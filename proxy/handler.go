@@ -119,7 +119,7 @@ func New(config Config) *Handler {
 			appToken:     config.AppToken,
 			readOnly:     config.ReadOnly,
 			maxBodyBytes: config.MaxBodyBytes,
-			maxInFlight:  waitingPerPlace * config.MaxInFlight,
+			inside:       places{most: waitingPerPlace * config.MaxInFlight},
 			tokenHandles: config.HandleSecret != nil,
 		},
 		retry:     newRetry(config.Upstream),
@@ -157,7 +157,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		c.refuse(failure)
 		return
 	}
-	defer h.guard.leave()
+	defer h.guard.inside.leave(c.arrival.Listener, !c.view.HasListeners())
 	h.router.ServeHTTP(w, c.in)
 }
 
@@ -169,7 +169,7 @@ func (h *Handler) Drain() { h.draining.Store(true) }
 func (h *Handler) SetPolicy(policy identity.Policy) { h.policy.Store(identity.NewView(policy)) }
 
 // InFlight is the number of requests past the guard.
-func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
+func (h *Handler) InFlight() int64 { return h.guard.inside.taken.Load() }
 
 // locate finds what the request is about: the policy that it begins with, the
 // identity whose path prefix it has, and the path that upstream would see. It

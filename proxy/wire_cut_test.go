@@ -38,7 +38,7 @@ func TestCutAnswerIsNeverAWholeOne(t *testing.T) {
 					r := newRig(t, o.URL)
 					step := 1
 					if rst { // what an RST cuts off is left to chance anyway
-						step = 3
+						step = wiretest.Sized(3, 1)
 					}
 					for n := 0; n < len(says); n += step {
 						a := r.dial()

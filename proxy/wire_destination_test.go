@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,15 +66,9 @@ func (c answeringConn) Write(p []byte) (int, error) {
 }
 
 // Whatever an app asks for, one address is dialled, and one Host is named there.
-// GUARD_TARGETS=n for more than the usual 30,000.
+// GUARD_TARGETS=n for more than the usual 10,000.
 func TestDestinationComesFromTheConfigurationAlone(t *testing.T) {
-	targets := 10_000
-	if text := os.Getenv("GUARD_TARGETS"); text != "" {
-		var err error
-		if targets, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	targets := wiretest.Number(t, "GUARD_TARGETS", wiretest.Sized(10_000, 30_000))
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
 	origin := &url.URL{Scheme: "http", Host: "upstream.test"}

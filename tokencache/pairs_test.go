@@ -4,28 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
-
-// pairs is how many TestNoTwoGrantsShareAToken generates: PAIRS, or few.
-func pairs(t *testing.T) int {
-	text := os.Getenv("PAIRS")
-	if text == "" {
-		return map[bool]int{true: 2000, false: 100_000}[underRace]
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("PAIRS = %q, want a number", text)
-	}
-	return n
-}
 
 // tokenOf is another text for each grant.
 func tokenOf(g Grant) string { return fmt.Sprintf("%d/%s/%s", len(g.Type), g.Type, g.EntityUserID) }
@@ -39,7 +25,7 @@ func TestNoTwoGrantsShareAToken(t *testing.T) {
 	}))
 	config.MaxEntries = 64
 	c := open(t, config)
-	n, seed := pairs(t), rand.Uint64()
+	n, seed := wiretest.Number(t, "PAIRS", map[bool]int{true: 2000, false: 100_000}[underRace]), rand.Uint64()
 	t.Logf("%d pairs, seed %d", n, seed)
 	const workers = 4
 	var all sync.WaitGroup

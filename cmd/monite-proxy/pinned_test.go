@@ -12,14 +12,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // A short string that is cut out of a request keeps all of the text that it was cut
 // out of in memory, for as long as somebody keeps the string. So each place that
-// keeps something of a request when the request is over is filled here with a thousand
+// keeps something of a request when the request is over is filled here with hundreds of
 // heads of 62 KB, and the heap is measured.
 func TestWhatOutlivesARequestKeepsNoHead(t *testing.T) {
-	const requests = 1000
+	requests := wiretest.Sized[int64](250, 1000)
 	for name, c := range map[string]struct {
 		settings []string
 		request  func(i int) (method, target string, fields []string)
@@ -118,7 +120,7 @@ func TestWhatOutlivesARequestKeepsNoHead(t *testing.T) {
 				app.send(c.request(i))
 			}
 			before := heap()
-			for i := range requests {
+			for i := range int(requests) {
 				app.send(c.request(10 + i))
 			}
 			each := (heap() - before) / requests

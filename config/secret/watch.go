@@ -29,9 +29,8 @@ type Watcher struct {
 
 	newNotify func() (*fsnotify.Watcher, error) // tests; nil: fsnotify.NewWatcher
 
-	mu        sync.Mutex       // one round of reading, and its report, at a time
-	failing   map[*File]string // guarded by mu: the failure that was reported
-	watchFail string           // guarded by mu: likewise, of the watch
+	mu      sync.Mutex       // one round of reading, and its report, at a time
+	failing map[*File]string // guarded by mu: the failure that was reported
 }
 
 // Reload is the result of reading all files again.
@@ -74,19 +73,10 @@ func (w *Watcher) Check() (changed bool) {
 	return len(report.Changed) > 0
 }
 
-// reportWatch tells of each kind of trouble once, not with every poll.
 func (w *Watcher) reportWatch(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != w.watchFail {
-		if w.watchFail = text; err != nil {
-			w.tell(Reload{WatchFailed: err})
-		}
-	}
+	w.tell(Reload{WatchFailed: err})
 }
 
 func (w *Watcher) tell(report Reload) {

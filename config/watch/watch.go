@@ -26,8 +26,8 @@ type Files struct {
 	// poll. It decides what has changed.
 	Check func()
 	// Trouble is told when a directory cannot be watched (the limits of inotify, a
-	// directory that is gone), so that only the poll is left, and with nil when all
-	// can; again with every poll.
+	// directory that is gone), so that only the poll is left: of each kind of trouble
+	// once, not with every poll.
 	Trouble func(error)
 	// PollEvery is the interval at which Check is called even without an event, for
 	// mounts on which inotify stays silent. Default (zero) 30 s.
@@ -38,6 +38,8 @@ type Files struct {
 	Settle time.Duration
 	// NewNotify makes the watcher; nil: fsnotify.NewWatcher.
 	NewNotify func() (*fsnotify.Watcher, error)
+
+	told string // of the trouble; empty: there is none
 }
 
 // Run follows the files until ctx ends, and has left no goroutine behind then.
@@ -50,7 +52,7 @@ func (w *Files) Run(ctx context.Context) {
 	}
 	notify, err := newNotify()
 	if err != nil {
-		w.Trouble(err)
+		w.tell(err)
 	} else {
 		defer closeNotify(notify)
 		events, troubles = notify.Events, notify.Errors
@@ -118,7 +120,18 @@ func (w *Files) watchDirectories(notify *fsnotify.Watcher) {
 			failed = fmt.Errorf("watch directory %s: %w", directory, err)
 		}
 	}
-	w.Trouble(failed)
+	w.tell(failed)
+}
+
+func (w *Files) tell(trouble error) {
+	text := ""
+	if trouble != nil {
+		text = trouble.Error()
+	}
+	if text != w.told && trouble != nil {
+		w.Trouble(trouble)
+	}
+	w.told = text
 }
 
 func orDefault(d, fallback time.Duration) time.Duration {

@@ -177,6 +177,15 @@ chart() {
   fi
 }
 
+# shared_pods_stay_alone has the policy judge pods in which nothing would be left between the sidecar and others.
+shared_pods_stay_alone() {
+  for field in hostNetwork hostPID shareProcessNamespace; do
+    sed "s/^spec:/spec:\n  $field: true/" deploy/policy/pod.yaml >"$work/shared.yaml"
+    grep -q "$field: true" "$work/shared.yaml" && policyeval deploy/policy/inject.yaml "$work/shared.yaml" >"$work/left.yaml" 2>"$log" &&
+      ! grep -q 'name: monite-proxy$' "$work/left.yaml" || return 1
+  done
+}
+
 policy() {
   needs schemas
   if [ -n "$validating" ]; then
@@ -197,6 +206,8 @@ policy() {
   elif ! sed 's/monite-proxy.inject: .*/other: label/' deploy/policy/pod.yaml >"$work/unlabelled.yaml" ||
     policyeval deploy/policy/inject.yaml "$work/unlabelled.yaml" | grep -q monite-proxy; then
     fail "admission policy: a pod without the label gets the sidecar"
+  elif ! shared_pods_stay_alone; then
+    fail "admission policy: a pod that shares its network or its processes gets the sidecar"
   else
     rendered "$work/pod.yaml" "admission policy on a labelled pod" "the API server's own evaluation, $KUBERNETES"
   fi

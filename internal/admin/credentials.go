@@ -1,7 +1,5 @@
 package admin
 
-import "github.com/prometheus/client_golang/prometheus"
-
 // CredentialsStatus tells which pair of client id and secret is live. Ids are
 // hashed as users are.
 type CredentialsStatus struct {
@@ -16,15 +14,6 @@ type CredentialsStatus struct {
 	Tries   int     `json:"failed_proofs,omitempty"`
 	Reason  string  `json:"reason,omitempty"`
 	RetryIn float64 `json:"retry_in_seconds,omitempty"`
-}
-
-func newRotations() *prometheus.CounterVec {
-	rotations := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "credential_rotations_total",
-		Help: "Attempts to put changed credentials into use, by result: ok; refused by the token endpoint; failed for another reason. Unless ok, the old pair stays in use."}, []string{"result"})
-	for _, result := range []string{"ok", "refused", "failed"} {
-		rotations.WithLabelValues(result)
-	}
-	return rotations
 }
 
 // ObserveRotation counts one proof of changed credentials: ok, refused or failed.

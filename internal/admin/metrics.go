@@ -16,16 +16,6 @@ const namespace = "monite_proxy"
 // buckets are OpenTelemetry's for HTTP durations, in seconds.
 var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 
-// histogramOpts are those of a classic histogram, for every Prometheus, and of a
-// native one, for those that ask for it: it is exact to a tenth everywhere, and
-// of bounded size.
-func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
-	return prometheus.HistogramOpts{
-		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
-		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
-	}
-}
-
 // Metrics holds what is counted. Its labels are bounded: routes are Monite's
 // published templates, and no id of anything is ever one.
 type Metrics struct {
@@ -55,70 +45,37 @@ type Metrics struct {
 // NewMetrics makes a registry with what is counted as it happens. What is asked at
 // each scrape comes with Register.
 func NewMetrics() *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	}
-	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
-	}
-	m := &Metrics{
-		Registry: prometheus.NewRegistry(),
-		requests: counter("requests_total", "Requests of apps, by route template, method, status and source of the response: upstream or the proxy. Code 499: the app went away.",
-			"route", "method", "code", "origin"),
-		requestDuration:  histogram("request_duration_seconds", "Time from a request's head to the end of its response.", "route", "method"),
-		upstreamDuration: histogram("upstream_duration_seconds", "Time from sending a request upstream to the head of its response.", "route", "method"),
-		tokenWait: prometheus.NewHistogram(histogramOpts("token_wait_seconds",
-			"Time that requests waited for an access token.", append([]float64{0.0001, 0.001}, buckets...))),
-		replays: counter("replays_total", "Requests sent a second time with a new token, by how upstream refused the first one: 401 or expired.", "reason"),
-		retries: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "retries_total",
-			Help: "Requests sent once more because their connection broke before anything could happen twice."}),
-		refusals: counter("refusals_total", "Responses that the proxy made itself, by error type.", "type"),
-		outcomes: counter("outcomes_total", "Requests without a complete response from upstream, by whether upstream may have executed them: not_sent, rejected or unknown.", "outcome"),
-		aborted: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "aborted_answers_total",
-			Help: "Responses cut off visibly after their head had been passed on."}),
-		mints:           counter("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result"),
-		mintDuration:    prometheus.NewHistogram(histogramOpts("mint_duration_seconds", "Duration of mints.", buckets)),
-		reloads:         counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed (the old value stays in use).", "result"),
-		rotations:       newRotations(),
-		identityReloads: counter("identity_reloads_total", "Changes of the identities file, by result: ok, or failed (the old identities stay in use).", "result"),
-		audited:         counter("audited_refusals_total", "Requests that rules on trial (audit_only) would have refused, by error type.", "type"),
-		repeats:         counter("repeats_total", "Writes without a key that repeat an earlier one, by result: refused, replayed, overridden; waited counts those that waited for one under way, whatever the result.", "result"),
-		keyed:           counter("idempotency_total", "Writes with an Idempotency-Key, by result: sent, replayed, refused, reused, in_progress, gone, unavailable or overridden.", "result"),
-	}
-	m.Registry.MustRegister(m.requests, m.requestDuration, m.upstreamDuration, m.tokenWait, m.replays, m.retries, m.refusals,
-		m.outcomes, m.aborted, m.mints, m.mintDuration, m.reloads, m.rotations, m.identityReloads, m.audited, m.repeats, m.keyed,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.beginAtZero()
-	return m
-}
-
-// beginAtZero makes the series that alerts look at: of one that begins with its
-// first event, the increase does not show that event.
-func (m *Metrics) beginAtZero() {
+	m := &Metrics{Registry: prometheus.NewRegistry()}
+	m.requests = m.counters("requests_total", "Requests of apps, by route template, method, status and source of the response: upstream or the proxy. Code 499: the app went away.",
+		"route", "method", "code", "origin")
+	m.requestDuration = m.histograms("request_duration_seconds", "Time from a request's head to the end of its response.", "route", "method")
+	m.upstreamDuration = m.histograms("upstream_duration_seconds", "Time from sending a request upstream to the head of its response.", "route", "method")
+	m.tokenWait = m.histogram("token_wait_seconds", "Time that requests waited for an access token.", append([]float64{0.0001, 0.001}, buckets...))
+	m.replays = m.counter("replays_total", "Requests sent a second time with a new token, by how upstream refused the first one: 401 or expired.", "reason", "401", "expired")
+	m.retries = m.counters("retries_total", "Requests sent once more because their connection broke before anything could happen twice.").WithLabelValues()
+	m.refusals = m.counter("refusals_total", "Responses that the proxy made itself, by error type.", "type",
+		"proxy_token_unavailable", "proxy_token_rejected", "proxy_overloaded", "proxy_upstream_unreachable", "proxy_upstream_timeout")
+	m.outcomes = m.counter("outcomes_total", "Requests without a complete response from upstream, by whether upstream may have executed them: not_sent, rejected or unknown.", "outcome",
+		string(proxy.NotSent), string(proxy.Rejected), string(proxy.Unknown))
+	m.aborted = m.counters("aborted_answers_total", "Responses cut off visibly after their head had been passed on.").WithLabelValues()
+	m.mints = m.counters("mints_total", "Mints of access tokens, by grant type and result: ok, rejected, throttled, unavailable, malformed or timeout.", "grant_type", "result")
 	for _, grant := range []tokencache.GrantType{tokencache.ClientCredentials, tokencache.EntityUser} {
 		for _, result := range []tokencache.Reason{"ok", tokencache.Rejected, tokencache.Throttled, tokencache.Unavailable, tokencache.Malformed, tokencache.TimedOut} {
 			m.mints.WithLabelValues(string(grant), string(result))
 		}
 	}
-	for _, outcome := range []proxy.Outcome{proxy.NotSent, proxy.Rejected, proxy.Unknown} {
-		m.outcomes.WithLabelValues(string(outcome))
-	}
-	for _, kind := range []string{"proxy_token_unavailable", "proxy_token_rejected", "proxy_overloaded", "proxy_upstream_unreachable", "proxy_upstream_timeout"} {
-		m.refusals.WithLabelValues(kind)
-	}
-	for _, reason := range []string{"401", "expired"} {
-		m.replays.WithLabelValues(reason)
-	}
-	for _, result := range []string{"refused", "replayed", "waited", "overridden"} {
-		m.repeats.WithLabelValues(result)
-	}
-	for _, result := range []string{"sent", "replayed", "refused", "reused", "in_progress", "gone", "unavailable", "overridden"} {
-		m.keyed.WithLabelValues(result)
-	}
-	for _, result := range []string{"ok", "failed"} {
-		m.reloads.WithLabelValues(result)
-		m.identityReloads.WithLabelValues(result)
-	}
+	m.mintDuration = m.histogram("mint_duration_seconds", "Duration of mints.", buckets)
+	m.reloads = m.counter("secret_reloads_total", "Changes of secret files, by result: ok, or failed (the old value stays in use).", "result", "ok", "failed")
+	m.rotations = m.counter("credential_rotations_total", "Attempts to put changed credentials into use, by result: ok; refused by the token endpoint; failed for another reason. Unless ok, the old pair stays in use.", "result",
+		"ok", "refused", "failed")
+	m.identityReloads = m.counter("identity_reloads_total", "Changes of the identities file, by result: ok, or failed (the old identities stay in use).", "result", "ok", "failed")
+	m.audited = m.counter("audited_refusals_total", "Requests that rules on trial (audit_only) would have refused, by error type.", "type")
+	m.repeats = m.counter("repeats_total", "Writes without a key that repeat an earlier one, by result: refused, replayed, overridden; waited counts those that waited for one under way, whatever the result.", "result",
+		"refused", "replayed", "waited", "overridden")
+	m.keyed = m.counter("idempotency_total", "Writes with an Idempotency-Key, by result: sent, replayed, refused, reused, in_progress, gone, unavailable or overridden.", "result",
+		"sent", "replayed", "refused", "reused", "in_progress", "gone", "unavailable", "overridden")
+	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
 }
 
 // ObserveRequest counts one request.
@@ -203,4 +160,53 @@ func result(ok bool) string {
 		return "ok"
 	}
 	return "failed"
+}
+
+func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.Registry.MustRegister(all)
+	return all
+}
+
+// counter has one label. The series of the values begin at zero: of one that begins
+// with its first event, the increase does not show that event, and alerts look at it.
+func (m *Metrics) counter(name, help, label string, values ...string) *prometheus.CounterVec {
+	all := m.counters(name, help, label)
+	for _, value := range values {
+		all.WithLabelValues(value)
+	}
+	return all
+}
+
+// histogramOpts are those of a classic histogram, for every Prometheus, and of a
+// native one, for those that ask for it: it is exact to a tenth everywhere, and
+// of bounded size.
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	one := prometheus.NewHistogram(histogramOpts(name, help, buckets))
+	m.Registry.MustRegister(one)
+	return one
+}
+
+func (m *Metrics) histograms(name, help string, labels ...string) *prometheus.HistogramVec {
+	all := prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
+	m.Registry.MustRegister(all)
+	return all
+}
+
+// counted is asked at each scrape, as gauge is.
+func (m *Metrics) counted(name, help string, labels prometheus.Labels, value func() float64) {
+	m.Registry.MustRegister(prometheus.NewCounterFunc(
+		prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
+}
+
+func (m *Metrics) gauge(name, help string, labels prometheus.Labels, value func() float64) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
 }

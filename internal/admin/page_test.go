@@ -97,16 +97,6 @@ func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 	}
 }
 
-func TestProductionIsMarkedAndSandboxIsNot(t *testing.T) {
-	for environment, want := range map[string]string{"sandbox": "environment sandbox", "eu": "environment production",
-		"us": "environment production", "custom": "environment custom"} {
-		h, _, _ := newTestHandler(func(c *Config) { c.Environment, c.Production = environment, strings.Contains(want, "production") })
-		if _, body := ask(h, "GET", "/", "localhost"); !strings.Contains(body, `class="`+want+`"`) {
-			t.Errorf("%s: no class %q", environment, want)
-		}
-	}
-}
-
 // What is inline would need an exception from the policy: there is none.
 func TestPageHasNothingInlineAndNothingFromElsewhere(t *testing.T) {
 	h, _, _ := newTestHandler(nil)
@@ -278,25 +268,6 @@ func TestEventsSendWhatChangesAndOutliveTheServersTimeouts(t *testing.T) {
 			break
 		}
 	}
-}
-
-func TestEventsEndAtShutdown(t *testing.T) {
-	h, _, _ := newTestHandler(nil)
-	h.page.every = time.Hour
-	server, url := serveAdmin(t, h)
-	_, lines := stream(t, t.Context(), url)
-	await(t, lines, "event: requests")
-	begin := time.Now()
-	if err := server.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for range lines {
-		continue
-	}
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("shutdown took %v", took)
-	}
-	h.Close() // twice does no harm
 }
 
 // Streams that nobody reads must not lock the page for the operator.

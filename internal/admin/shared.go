@@ -35,35 +35,23 @@ type Shared struct {
 
 // NewShared adds the metrics of a store. status is asked at each scrape.
 func (m *Metrics) NewShared(status func() SharedStatus) *Shared {
-	counter := func(name, help, label string, values ...string) *prometheus.CounterVec {
-		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{label})
-		for _, value := range values {
-			vec.WithLabelValues(value)
-		}
-		m.Registry.MustRegister(vec)
-		return vec
-	}
-	gauge := func(name, help string, value func(SharedStatus) float64) {
-		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, func() float64 { return value(status()) }))
-	}
 	s := &Shared{
-		questions: counter("shared_questions_total", "Queries to the shared store, by result.", "answer",
+		questions: m.counter("shared_questions_total", "Queries to the shared store, by result.", "answer",
 			"found", "claimed", "busy", "paced", "verdict", "free", "late", "poison", "aside", "slow", "down"),
-		adopted: counter("shared_adopted_total", "Tokens taken over from other replicas: each saved a mint.", "grant_type",
+		adopted: m.counter("shared_adopted_total", "Tokens taken over from other replicas: each saved a mint.", "grant_type",
 			string(tokencache.ClientCredentials), string(tokencache.EntityUser)),
-		told: counter("shared_told_total", "Tokens written to the shared store, by result.", "result",
+		told: m.counter("shared_told_total", "Tokens written to the shared store, by result.", "result",
 			"stored", "older", "late", "failed"),
-		exchanges: prometheus.NewHistogram(histogramOpts("shared_exchange_seconds", "Duration of exchanges with the shared store.",
-			append([]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025}, buckets[:9]...))),
+		exchanges: m.histogram("shared_exchange_seconds", "Duration of exchanges with the shared store.",
+			append([]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025}, buckets[:9]...)),
 	}
-	m.Registry.MustRegister(s.exchanges)
-	gauge("shared_up", "1 if the last exchange with the shared store succeeded.", func(s SharedStatus) float64 {
-		if s.State == "down" || s.State == "unknown" {
+	m.gauge("shared_up", "1 if the last exchange with the shared store succeeded.", nil, func() float64 {
+		if state := status().State; state == "down" || state == "unknown" {
 			return 0
 		}
 		return 1
 	})
-	gauge("shared_clock_offset_seconds", "The shared store's clock minus this host's.", func(s SharedStatus) float64 { return s.Offset })
+	m.gauge("shared_clock_offset_seconds", "The shared store's clock minus this host's.", nil, func() float64 { return status().Offset })
 	return s
 }
 

@@ -45,19 +45,15 @@ type Sources struct {
 // scrape.
 func (m *Metrics) Register(from Sources) {
 	counter := func(name, help string, value func() int64) {
-		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
-			func() float64 { return float64(value()) }))
-	}
-	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
-		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
+		m.counted(name, help, nil, func() float64 { return float64(value()) })
 	}
 	one := func() float64 { return 1 }
 	m.Registry.MustRegister(tokenCollector{from.Tokens})
-	gauge("build_info", "Always 1.", prometheus.Labels{"version": from.Version, "commit": from.Commit, "go_version": from.GoVersion}, one)
-	gauge("environment_info", "Always 1.", prometheus.Labels{"environment": from.Environment}, one)
-	gauge("in_flight_requests", "Requests of apps under way.", nil, func() float64 { return float64(from.InFlight()) })
-	gauge("named_identities", "Identities of the identities file.", nil, func() float64 { return float64(from.Identities()) })
-	gauge("credential_rotation_pending", "1 while the credentials in the files are not in use, because no mint with them has succeeded.", nil, func() float64 {
+	m.gauge("build_info", "Always 1.", prometheus.Labels{"version": from.Version, "commit": from.Commit, "go_version": from.GoVersion}, one)
+	m.gauge("environment_info", "Always 1.", prometheus.Labels{"environment": from.Environment}, one)
+	m.gauge("in_flight_requests", "Requests of apps under way.", nil, func() float64 { return float64(from.InFlight()) })
+	m.gauge("named_identities", "Identities of the identities file.", nil, func() float64 { return float64(from.Identities()) })
+	m.gauge("credential_rotation_pending", "1 while the credentials in the files are not in use, because no mint with them has succeeded.", nil, func() float64 {
 		if from.NewPair() {
 			return 1
 		}
@@ -67,26 +63,25 @@ func (m *Metrics) Register(from Sources) {
 	counter("audit_lines_dropped_total", "Audit lines dropped because the audit file could not be written. 0 without MONITE_AUDIT_LOG.", from.DroppedAuditLines)
 	counter("refused_peers_total", "Connections refused on unix sockets, because their user is not allowed.", from.RefusedPeers)
 	for i, result := range []string{"made", "used", "unused"} {
-		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Namespace: namespace, Name: "upstream_connections_ahead_total", ConstLabels: prometheus.Labels{"result": result},
-			Help: "Connections to upstream opened before a request needed one (MONITE_KEEP_WARM), by result; made counts all.",
-		}, func() float64 {
-			made, used, unused := from.MadeAhead()
-			return float64([]uint64{made, used, unused}[i])
-		}))
+		m.counted("upstream_connections_ahead_total",
+			"Connections to upstream opened before a request needed one (MONITE_KEEP_WARM), by result; made counts all.",
+			prometheus.Labels{"result": result}, func() float64 {
+				made, used, unused := from.MadeAhead()
+				return float64([]uint64{made, used, unused}[i])
+			})
 	}
 	if from.Writes != nil {
-		gauge("write_records", "Remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
-		gauge("write_record_bytes", "Bytes of the responses kept with remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
-		gauge("unknown_writes", "Remembered writes of unknown outcome, until the outcome is known or they expire.", nil,
+		m.gauge("write_records", "Remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Records) })
+		m.gauge("write_record_bytes", "Bytes of the responses kept with remembered writes.", nil, func() float64 { return float64(from.Writes.Stats().Bytes) })
+		m.gauge("unknown_writes", "Remembered writes of unknown outcome, until the outcome is known or they expire.", nil,
 			func() float64 { return float64(from.Writes.Stats().Unknown) })
-		gauge("followed_writes", "Writes whose app has gone and whose response the proxy still reads.", nil, func() float64 { return float64(from.Followed()) })
+		m.gauge("followed_writes", "Writes whose app has gone and whose response the proxy still reads.", nil, func() float64 { return float64(from.Followed()) })
 		counter("write_records_dropped_total", "Writes forgotten early, because too many were remembered.", func() int64 { return from.Writes.Stats().Pushed.Records })
 		counter("write_responses_dropped_total", "Responses to remembered writes dropped early, because together they were too large.",
 			func() int64 { return from.Writes.Stats().Pushed.Responses })
 	}
 	if from.RateLimitRemaining != nil {
-		gauge("upstream_rate_limit_remaining", "Requests the client id has left, as Monite last reported (RateLimit-Remaining). NaN until it reports.", nil, func() float64 {
+		m.gauge("upstream_rate_limit_remaining", "Requests the client id has left, as Monite last reported (RateLimit-Remaining). NaN until it reports.", nil, func() float64 {
 			if n, ok := from.RateLimitRemaining(); ok {
 				return float64(n)
 			}

@@ -63,20 +63,18 @@ func problemsOfSettings(t *testing.T, env map[string]string, grace time.Duration
 	for _, name := range proxyVariables {
 		t.Setenv(name, "") // empty is unset: the files are judged, not the machine
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("made-up-and-long-enough\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	bundle := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(bundle, wiretest.CertPEM(wiretest.SelfSigned()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secrets := t.TempDir()
+	bundle := wiretest.CertPEM(wiretest.SelfSigned())
 	for name, value := range env {
-		switch { // the path as written exists in the container only
-		case strings.HasSuffix(name, "_CA_FILE"):
-			value = bundle
-		case strings.HasSuffix(name, "_FILE"):
-			value = secret
+		if strings.HasSuffix(name, "_FILE") {
+			value = filepath.Join(secrets, name) // the path as written exists in the container only
+			text := []byte("made-up-for-" + name + "\n")
+			if strings.HasSuffix(name, "_CA_FILE") {
+				text = bundle
+			}
+			if err := os.WriteFile(value, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		t.Setenv(name, value)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 	"github.com/monite-proxy/monite-proxy/internal/confine"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
@@ -57,6 +58,7 @@ type examination struct {
 	addresses   []string // of the first hop
 	dns         []serverCheck
 	seen        *lastResponse
+	sidecar     *client.Client    // of the running one; set once it is ready
 	users       map[string]minted // by the user's id
 	badEntities map[string]bool   // reported already
 	// certificateAsked: upstream has asked for a client certificate.

@@ -163,9 +163,7 @@ func (e *examination) learn(ctx context.Context, a actor) (minted, finding) {
 		return user, finding{Result: problem, What: name + ": token minted, but it may not even read its own role (status 403)",
 			Why: "the user has no role, or its role was deleted", Next: "give the user a role in Monite"}
 	default:
-		f := e.refused(status)
-		f.What = name + ": " + f.What
-		return user, f
+		return user, e.refusedTo(name, status)
 	}
 	status, body := e.read(ctx, grant, token, "", "/v1/entity_users/my_entity")
 	var entity struct {
@@ -175,9 +173,7 @@ func (e *examination) learn(ctx context.Context, a actor) (minted, finding) {
 	case status == http.StatusOK && json.Unmarshal(body, &entity) == nil:
 		user.entity, _ = ids.Parse(entity.ID)
 	case status != http.StatusForbidden && status != http.StatusNotFound && status != http.StatusOK:
-		f := e.refused(status)
-		f.What = name + ": " + f.What
-		return user, f
+		return user, e.refusedTo(name, status)
 	}
 	return user, f
 }
@@ -223,17 +219,15 @@ func (e *examination) checkCall(ctx context.Context, partner secret.String) find
 		return finding{Result: skipped, What: "not tried, because of the problem above"}
 	}
 	status, _ := e.read(ctx, grant, token, cfg.EntityID, usualCall)
-	what := "GET /v1/payables, " + cfg.ActsAs() + ": "
+	what := "GET /v1/payables, " + cfg.ActsAs()
 	switch status {
 	case http.StatusOK:
-		return finding{Result: fine, What: what + "status 200"}
+		return finding{Result: fine, What: what + ": status 200"}
 	case http.StatusForbidden:
-		return finding{Result: fine, What: what + "status 403, the role does not allow it; the request itself is good"}
+		return finding{Result: fine, What: what + ": status 403, the role does not allow it; the request itself is good"}
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusNotFound:
-		return finding{Result: problem, What: what + fmt.Sprintf("status %d", status),
+		return finding{Result: problem, What: what + fmt.Sprintf(": status %d", status),
 			Why: "Monite does not accept this entity, or this version of the API", Next: "check MONITE_ENTITY_ID and MONITE_API_VERSION"}
 	}
-	f := e.refused(status)
-	f.What = what + f.What
-	return f
+	return e.refusedTo(what, status)
 }

@@ -69,6 +69,7 @@ func (e *examination) checkReadiness(ctx context.Context) finding {
 	}
 	text, err := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose")
 	if err == nil && strings.HasPrefix(text, "[+] ") {
+		e.sidecar = sidecar
 		return finding{Result: fine, What: "the running sidecar is ready"}
 	}
 	if err == nil {
@@ -101,12 +102,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 	var running struct {
 		Settings []struct{ Name, Value string } `json:"configuration"`
 	}
-	sidecar, err := client.New()
-	if err != nil {
-		return finding{Result: note, What: "MONITE_ADMIN_ADDR cannot be used"}
-	}
-	text, err := sidecar.Ask(ctx, http.MethodGet, "/status")
-	if err != nil || json.Unmarshal([]byte(text), &running) != nil {
+	if !e.status(ctx, &running) {
 		return finding{Result: note, What: "the running sidecar does not report its settings"}
 	}
 	theirs := map[string]string{}
@@ -124,6 +120,12 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 	}
 	return finding{Result: problem, What: "the running sidecar and this command have different values of " + strings.Join(different, ", "),
 		Why: "it was started with another environment: the checks above do not describe it", Next: "start it again with this environment, or run the doctor with its own"}
+}
+
+// status reads what the running sidecar says of itself.
+func (e *examination) status(ctx context.Context, into any) bool {
+	text, err := e.sidecar.Ask(ctx, http.MethodGet, "/status")
+	return err == nil && json.Unmarshal([]byte(text), into) == nil
 }
 
 // send sends one GET to the data listener.

@@ -73,6 +73,13 @@ func (k *keptResponse) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+// refusedTo explains a status of the request that what names.
+func (e *examination) refusedTo(what string, status int) finding {
+	f := e.refused(status)
+	f.What = what + ": " + f.What
+	return f
+}
+
 // refused explains a status that no step expects of a request with a good token.
 func (e *examination) refused(status int) finding {
 	f := finding{Result: problem, What: fmt.Sprintf("Monite responds with status %d", status)}

@@ -210,8 +210,6 @@ func (e *examination) checkEntity(ctx context.Context, grant tokencache.Grant, t
 			Why:  "it belongs to another partner or to another environment, or was deleted",
 			Next: "check MONITE_ENTITY_ID, MONITE_ALLOWED_ENTITY_IDS and the identities file"}
 	default:
-		f := e.refused(status)
-		f.What = name + ": " + f.What
-		return f
+		return e.refusedTo(name, status)
 	}
 }

@@ -2,14 +2,11 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
 // shortGuard is a time for which some clients still repeat: they wait longer after
@@ -53,19 +50,14 @@ func (e *examination) checkOpenWrites(ctx context.Context) finding {
 	var running struct {
 		Unknown int `json:"unknown_writes_total"`
 	}
-	sidecar, err := client.New()
-	if err != nil {
-		return finding{Result: note, What: "MONITE_ADMIN_ADDR cannot be used"}
-	}
-	text, err := sidecar.Ask(ctx, http.MethodGet, "/status")
-	if err != nil || json.Unmarshal([]byte(text), &running) != nil {
+	if !e.status(ctx, &running) {
 		return finding{Result: note, What: "the running sidecar does not report its writes"}
 	}
 	if running.Unknown > 0 {
 		return finding{Result: note, What: fmt.Sprintf("writes of unknown outcome: %d", running.Unknown), Why: "Monite may have executed them; it did not say so",
 			Next: "see 'monite-proxy status -unknown', and read in Monite what became of each"}
 	}
-	text, err = sidecar.Ask(ctx, http.MethodGet, "/metrics")
+	text, err := e.sidecar.Ask(ctx, http.MethodGet, "/metrics")
 	if err != nil {
 		return finding{Result: note, What: "the running sidecar does not report its metrics"}
 	}

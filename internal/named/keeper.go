@@ -49,7 +49,6 @@ type Keeper struct {
 	open        bool   // endpoints are served
 	closed      bool   // for good
 	trouble     string // the failure that was reported
-	watching    string // likewise, of the watch
 
 	shown   atomic.Pointer[config.Identities] // current, for readers that must not wait for a reload
 	stale   atomic.Bool                       // trouble is not empty

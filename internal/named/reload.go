@@ -17,21 +17,11 @@ func (k *Keeper) Follow(ctx context.Context) {
 	if k.Settings.IdentitiesPath() == "" {
 		return
 	}
-	files := watch.Files{Paths: []string{k.Settings.IdentitiesPath()}, Check: func() { k.Reload() }, Trouble: k.watchTrouble}
+	files := watch.Files{
+		Paths: []string{k.Settings.IdentitiesPath()}, Check: func() { k.Reload() },
+		Trouble: func(err error) { k.Log.Warn().Err(err).Msg("the identities file is polled, not watched") },
+	}
 	files.Run(ctx)
-}
-
-func (k *Keeper) watchTrouble(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != k.watching && err != nil {
-		k.Log.Warn().Err(err).Msg("the identities file is polled, not watched")
-	}
-	k.watching = text
 }
 
 // Reload reads the file and takes the change over whole, or keeps everything as

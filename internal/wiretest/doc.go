@@ -16,7 +16,8 @@
 //   - spoil.go: Spoil fills an object with what an earlier use could have left in it;
 //     Left finds it again
 //   - wait.go: Eventually waits for what another goroutine does; Buffer is a log
-//     that is read while it is written; ManyAtOnce is for tests that wait
+//     that is read while it is written; ManyAtOnce is for tests that wait; Sized and
+//     Number say how much is tried
 //
 // The readers of the ledger in e2e are apart on purpose: a proof of what was
 // sent must not trust the parser of net/http, which this kit uses.

@@ -3,6 +3,7 @@ package wiretest
 import (
 	"bytes"
 	"flag"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -21,6 +22,32 @@ func ManyAtOnce(perProcessor int) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set(strconv.Itoa(perProcessor * runtime.GOMAXPROCS(0)))
 	}
+}
+
+// Long reports whether LONG asks for the full size of what is shorter in each run:
+// make long.
+var Long = os.Getenv("LONG") != ""
+
+// Sized is short in each run of the tests, and long if LONG asks for it.
+func Sized[T any](short, long T) T {
+	if Long {
+		return long
+	}
+	return short
+}
+
+// Number is the size of a loop: what the variable says, or the usual one.
+func Number(t testing.TB, variable string, usual int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s = %q, want a number from 1", variable, text)
+	}
+	return n
 }
 
 // Eventually waits until done reports true: for what another goroutine, another

@@ -145,11 +145,11 @@ func (c byteCount) Write(p []byte) (int, error) {
 }
 
 func TestAnswerCutAtEveryByteNeverEndsCleanly(t *testing.T) {
-	body := strings.Repeat("0123456789abcdef", 32)
+	body, piece := strings.Repeat("0123456789abcdef", wiretest.Sized(32, 128)), wiretest.Sized(128, 512)
 	var chunked strings.Builder
 	chunked.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-	for rest := body; rest != ""; rest = rest[128:] {
-		fmt.Fprintf(&chunked, "80\r\n%s\r\n", rest[:128])
+	for rest := body; rest != ""; rest = rest[piece:] {
+		fmt.Fprintf(&chunked, "%x\r\n%s\r\n", piece, rest[:piece])
 	}
 	chunked.WriteString("0\r\n\r\n")
 	for name, answer := range map[string]string{"length": okBody(body), "chunked": chunked.String()} {

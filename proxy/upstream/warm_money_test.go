@@ -7,8 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,13 +22,10 @@ import (
 // response, and between two. Each write is executed at most once, never if the error
 // says NotSent, and each response is the one to its own write.
 //
-//	WARM_WRITES=n  400 if not set
+//	WARM_WRITES=n  400 if not set, or 20,000 with LONG
 func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
 	t.Parallel()
-	writes := 400
-	if n, err := strconv.Atoi(os.Getenv("WARM_WRITES")); err == nil {
-		writes = n
-	}
+	writes := wiretest.Number(t, "WARM_WRITES", wiretest.Sized(400, 20_000))
 	var mu sync.Mutex
 	executed := map[string]int{}
 	// Another certificate to ask for makes the server send its tickets behind our

@@ -256,7 +256,7 @@ func TestReserveIsForReservedRequests(t *testing.T) {
 // Whatever comes in whatever order: nobody waits for what is free, and nobody holds
 // what is not his.
 func TestPoolUnderAnyOrderOfRequests(t *testing.T) {
-	for seed := range uint64(80) {
+	for seed := range wiretest.Sized[uint64](80, 200) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
 			tr := &Transport{MaxConns: 1 + random.IntN(5), ResponseHeaderTimeout: time.Hour}

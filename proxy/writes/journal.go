@@ -401,10 +401,10 @@ func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, u
 }
 
 // Read notes a read to which upstream has responded with the resource. It forgets the
-// unknown writes whose outcome the read has shown to the app: those whose response is
-// 30 s older than the read, none of whose repeats was refused since. A client that
-// repeats does so within seconds and does not read; people, and apps that look before
-// they repeat, do.
+// unknown writes without a key whose outcome the read has shown to the app: those whose
+// response is 30 s older than the read, none of whose repeats was refused since. A client
+// that repeats does so within seconds and does not read; people, and apps that look
+// before they repeat, do.
 func (j *Journal) Read(r *Request, begun time.Time) {
 	if j.memory.unknown.Load() == 0 {
 		return

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // The model: apps that send, wait, leave and repeat; an upstream that executes
@@ -17,16 +17,10 @@ import (
 // and a memory that is too small. What must hold whatever happens is in check.
 //
 //	WRITES_SEED=n   of a run to repeat; printed
-//	WRITES_RUNS=n   how many; 200 if not set
+//	WRITES_RUNS=n   how many; 200 if not set, or 20,000 with LONG
 func TestAnyHistory(t *testing.T) {
-	first := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
-	if text := os.Getenv("WRITES_SEED"); text != "" {
-		first, _ = strconv.ParseUint(text, 10, 64)
-	}
-	runs := 200
-	if text := os.Getenv("WRITES_RUNS"); text != "" {
-		runs, _ = strconv.Atoi(text)
-	}
+	first := uint64(wiretest.Number(t, "WRITES_SEED", int(time.Now().UnixNano()))) //nolint:gosec // any number will do
+	runs := wiretest.Number(t, "WRITES_RUNS", wiretest.Sized(200, 20_000))
 	t.Logf("WRITES_SEED=%d WRITES_RUNS=%d", first, runs)
 	steps := 0
 	for i := range runs {

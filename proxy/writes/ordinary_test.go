@@ -1,24 +1,18 @@
 package writes
 
 import (
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Equal writes without any fault, from apps that have their responses: each is sent.
 //
-//	ORDINARY_WRITES=n  of them; 20,000 if not set
+//	ORDINARY_WRITES=n  of them; 20,000 if not set, or 1,000,000 with LONG
 func TestOrdinaryWritesAreNeverRefused(t *testing.T) {
-	most := 20_000
-	if text := os.Getenv("ORDINARY_WRITES"); text != "" {
-		var err error
-		if most, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	most := wiretest.Number(t, "ORDINARY_WRITES", wiretest.Sized(20_000, 1_000_000))
 	const apps = 8
 	j := New(Config{Guard: 10 * time.Minute, KeyTTL: 24 * time.Hour, Patience: time.Minute})
 	var all sync.WaitGroup
