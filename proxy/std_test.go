@@ -99,7 +99,7 @@ func TestStdServerSaysHowLongItKeepsAConnection(t *testing.T) {
 	for request, want := range map[string]string{
 		get("/v1/x"):                      "timeout=595",
 		post("/v1/x", "{}"):               "timeout=595",
-		get("/x"):                         "timeout=595", // refused
+		get("/x"):                         "", // refused, and the connection ends
 		get("/v1/x", "Connection: close"): "",
 	} {
 		a := r.dial()

@@ -41,7 +41,7 @@ type conn struct {
 	stream   io.ReadWriter        // of nc's bytes
 	tlsState *tls.ConnectionState // nil: no TLS
 	remote   string
-	local    bool // nc is a unix socket
+	local    bool            // nc is a unix socket
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
