@@ -69,7 +69,7 @@ func TestCanaryInAnyVariableIsNeverSaid(t *testing.T) {
 func TestPrintedConfigShowsNoSecret(t *testing.T) {
 	const canary = "CANARY_5f1c9b"
 	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), canary)
-	cfg := mustLoad(t, map[string]string{"MONITE_CLIENT_ID": canary, "MONITE_CLIENT_SECRET_FILE": path, "MONITE_APP_TOKEN": canary})
+	cfg := mustLoad(t, map[string]string{"MONITE_CLIENT_ID": canary, "MONITE_CLIENT_SECRET_FILE": path, "MONITE_APP_TOKEN": canary + "-of-apps"})
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		text := fmt.Sprintf(format, *cfg) + fmt.Sprintf(format, cfg) + fmt.Sprintf(format, cfg.Credentials) + fmt.Sprintf(format, cfg.Files())
 		if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {

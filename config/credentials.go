@@ -19,6 +19,14 @@ func (s source) current() secret.String {
 	return s.fixed
 }
 
+// variable is the one that a secret came from, of name and its _FILE twin.
+func (s source) variable(name string) string {
+	if s.file != nil {
+		return name + "_FILE"
+	}
+	return name
+}
+
 // Credentials are the client id and secret. Where they come from files, each
 // call gives the values of now.
 type Credentials struct{ id, secret source }
@@ -70,4 +78,27 @@ func buildRequired(name string, value secret.String, path string, wrong *mistake
 		wrong.refuse(name, "or the path of a file in "+name+"_FILE; neither is set")
 	}
 	return buildSource(name, value, path, wrong)
+}
+
+// checkSecretsApart refuses the client secret as a value of another purpose: apps, or
+// the server of the shared store, would get it. A person who may set variables, but may
+// not read the secret's file, could name that file here.
+func checkSecretsApart(cfg *Config, wrong *mistakes) {
+	others := map[string]source{
+		cfg.appToken.variable("MONITE_APP_TOKEN"):          cfg.appToken,
+		cfg.vendAppToken.variable("MONITE_VEND_APP_TOKEN"): cfg.vendAppToken,
+	}
+	if cfg.Redis != nil {
+		name := cfg.Redis.password.variable(redisPassword)
+		if !wrong.isSet(name) {
+			name = redisURL
+		}
+		others[name] = cfg.Redis.password
+	}
+	clientSecret := cfg.Credentials.Secret()
+	for name, other := range others {
+		if value := other.current(); !value.IsZero() && value.Equal(clientSecret) {
+			wrong.add(name, "another value than that of MONITE_CLIENT_SECRET, which only Monite may see")
+		}
+	}
 }

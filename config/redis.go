@@ -71,21 +71,13 @@ func buildRedis(parsed *spec, wrong *mistakes) *Redis {
 	}
 	r, password, problem := parseRedis(from.current())
 	if problem != "" {
-		name := redisURL
-		if from.file != nil {
-			name += "_FILE"
-		}
-		wrong.add(name, named(redisURL).accepts+" ("+problem+")")
+		wrong.add(from.variable(redisURL), named(redisURL).accepts+" ("+problem+")")
 		r = &Redis{TLS: true} // what else is wrong is said as well
 	}
 	r.Timeout = parsed.RedisTimeout
 	r.password = buildSource(redisPassword, parsed.RedisPassword, parsed.RedisPasswordFile, wrong)
 	if !password.IsZero() && !r.password.current().IsZero() {
-		name := redisPassword
-		if r.password.file != nil {
-			name += "_FILE"
-		}
-		wrong.add(name, "it unset, because MONITE_REDIS_URL has a password")
+		wrong.add(r.password.variable(redisPassword), "it unset, because MONITE_REDIS_URL has a password")
 	}
 	if !password.IsZero() {
 		r.password = source{fixed: password}

@@ -108,18 +108,18 @@ func TestKeyedWriteIsNotSentWithoutTheStore(t *testing.T) {
 	}
 }
 
-// keyBook says which idempotency keys were executed, and when what was known of them
-// was thrown away.
+// keyBook says when each idempotency key was tried, and when what was known of keys was
+// thrown away.
 type keyBook struct {
-	mu       sync.Mutex // guards what follows
-	executed map[string][]time.Time
-	flushes  []time.Time
+	mu      sync.Mutex             // guards what follows
+	tries   map[string][]time.Time // their beginnings and ends
+	flushes []time.Time
 }
 
-func (b *keyBook) execute(key string) {
+func (b *keyBook) try(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.executed[key] = append(b.executed[key], time.Now())
+	b.tries[key] = append(b.tries[key], time.Now())
 }
 
 func (b *keyBook) flush(at time.Time) {
@@ -128,20 +128,17 @@ func (b *keyBook) flush(at time.Time) {
 	b.flushes = append(b.flushes, at)
 }
 
-// twice counts the keys that were executed more than once: for no reason, and with a
-// flush within the seconds around.
-func (b *keyBook) twice() (wrong, excused int) {
+// twice counts the keys that upstream has executed more than once: for no reason, and
+// with a flush between their first try and their last.
+func (b *keyBook) twice(executed map[string]int) (wrong, excused int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, times := range b.executed {
-		if len(times) < 2 {
+	for key, n := range executed {
+		if n < 2 {
 			continue
 		}
-		flushed := false
-		for _, at := range b.flushes {
-			flushed = flushed || at.After(times[0].Add(-5*time.Second)) && at.Before(times[len(times)-1].Add(5*time.Second))
-		}
-		if flushed {
+		tries := b.tries[key]
+		if slices.ContainsFunc(b.flushes, func(at time.Time) bool { return at.After(tries[0]) && at.Before(tries[len(tries)-1]) }) {
 			excused++
 		} else {
 			wrong++
@@ -155,13 +152,16 @@ func (b *keyBook) twice() (wrong, excused int) {
 func newChaos(t *testing.T) (c *chaos, length time.Duration) {
 	// What a kill may take away would be worth a flush.
 	options := []string{"--appendonly", "yes", "--appendfsync", "always"}
-	c = &chaos{random: rand.New(rand.NewPCG(7, 7)), book: &keyBook{executed: map[string][]time.Time{}}, faults: faults}
+	// A try waits for that of a sidecar that was killed for as long as upstream may take.
+	settings := []string{"MONITE_LOG_LEVEL", "info", "MONITE_UPSTREAM_TIMEOUT", "5s"}
+	c = &chaos{random: rand.New(rand.NewPCG(7, 7)), book: &keyBook{tries: map[string][]time.Time{}}, faults: faults,
+		killed: map[*sidecar]bool{}}
 	text := os.Getenv("FLEET_CHAOS")
 	if text == "" {
 		c.master = startRedis(t, options...)
-		c.replicas = startReplicas(t, 6, c.master.url(), "MONITE_LOG_LEVEL", "info")
+		c.replicas = startReplicas(t, 6, c.master.url(), settings...)
 		c.faults = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name == "failed over" })
-		return c, 8 * time.Second
+		return c, 9 * time.Second
 	}
 	minutes, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -169,7 +169,7 @@ func newChaos(t *testing.T) (c *chaos, length time.Duration) {
 	}
 	url := ""
 	c.master, c.second, url = startSentinels(t, chaosDeadAfter, options...)
-	c.replicas = startReplicas(t, 30, url, "MONITE_LOG_LEVEL", "info")
+	c.replicas = startReplicas(t, 30, url, settings...)
 	return c, time.Duration(minutes * float64(time.Minute))
 }
 
@@ -189,7 +189,25 @@ type chaos struct {
 	revoked        time.Time
 	failovers      int
 
-	reads, writes, failed, unsent, refused, serial atomic.Int64
+	mu      sync.Mutex // guards what follows, and the sidecars
+	writing *sidecar   // the last that was given a write
+	killed  map[*sidecar]bool
+
+	reads, writes, failed, unsent, refused, lost, serial atomic.Int64
+}
+
+// at is the sidecar of the app i.
+func (c *chaos) at(i int) *sidecar {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[i]
+}
+
+// wasKilled reports whether an error is that of an app whose sidecar has died.
+func (c *chaos) wasKilled(s *sidecar, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return err != nil && c.killed[s]
 }
 
 // After this time without a response, the Sentinels replace the master.
@@ -241,6 +259,19 @@ var faults = []fault{
 		c.pause(time.Second)
 		c.master.cli("config", "set", "maxmemory", "0")
 	}},
+	{"sidecar killed", func(c *chaos) {
+		c.pause(150 * time.Millisecond)
+		c.mu.Lock()
+		i := max(slices.Index(c.all, c.writing), 0)
+		killed := c.all[i]
+		c.killed[killed] = true
+		_ = killed.cmd.Process.Kill()
+		c.mu.Unlock()
+		next := start(c.t, c.env).ready()
+		c.mu.Lock()
+		c.all[i] = next
+		c.mu.Unlock()
+	}},
 	{"revoked", func(c *chaos) {
 		// What is revoked twice in a second may cost a replica that was idle in between a 401.
 		time.Sleep(time.Until(c.revoked.Add(1200 * time.Millisecond)))
@@ -281,14 +312,15 @@ func (c *chaos) load(ctx context.Context, i int) {
 	for ctx.Err() == nil {
 		if random.IntN(4) > 0 {
 			c.reads.Add(1)
-			if a, err := c.all[i].call("GET", "/v1/entities?limit=1", ""); err != nil || a.Status != http.StatusOK {
+			s := c.at(i)
+			if a, err := s.call("GET", "/v1/entities?limit=1", ""); (err != nil || a.Status != http.StatusOK) && !c.wasKilled(s, err) {
 				c.failed.Add(1)
 				c.t.Errorf("a read failed at %s: %d %s, %v", time.Now().Format(time.StampMilli), a.Status, a.Body, err)
 			}
 		} else {
 			key := fmt.Sprintf("key-%d", c.serial.Add(1))
-			c.write(c.all[i], key)
-			c.write(c.all[random.IntN(len(c.all))], key)
+			c.write(c.at(i), key)
+			c.write(c.at(random.IntN(len(c.all))), key)
 		}
 		time.Sleep(time.Duration(random.IntN(25*len(c.all))) * time.Millisecond)
 	}
@@ -296,16 +328,21 @@ func (c *chaos) load(ctx context.Context, i int) {
 
 func (c *chaos) write(s *sidecar, key string) {
 	c.writes.Add(1)
+	c.mu.Lock()
+	c.writing = s
+	c.mu.Unlock()
+	c.book.try(key)
+	defer c.book.try(key)
 	a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Idempotency-Key", key,
-		"Content-Type", "application/json")
+		"Content-Type", "application/json", "X-Sim-Nonce", key)
 	switch {
-	case err == nil && a.Status < 300 && a.Header.Get("Idempotent-Replayed") == "":
-		c.book.execute(key)
-	case err == nil && a.Status < 300: // by the other sidecar, before
+	case err == nil && a.Status < 300: // by this sidecar or, before, by the other
 	case err == nil && a.Status == http.StatusServiceUnavailable && a.Header.Get("X-Monite-Proxy-Outcome") == "not_sent":
 		c.unsent.Add(1) // the one thing that sharing costs
 	case err == nil && a.Status == http.StatusConflict:
-		c.refused.Add(1) // claimed, and the store was gone when that was to be settled
+		c.refused.Add(1) // claimed, and the store or the sidecar was gone when that was to be settled
+	case c.wasKilled(s, err):
+		c.lost.Add(1)
 	default:
 		c.failed.Add(1)
 		c.t.Errorf("a write failed at %s: %d %s, %v", time.Now().Format(time.StampMilli), a.Status, a.Body, err)
@@ -339,14 +376,18 @@ func TestFleetChaos(t *testing.T) {
 		time.Sleep(time.Duration(300+c.random.IntN(1500)) * time.Millisecond)
 	}
 	wg.Wait()
-	twice, excused := c.book.twice()
+	executed := c.sim.Stats()
+	twice, excused := c.book.twice(executed.Executed)
+	if len(executed.Executed) == 0 || executed.Writes < len(executed.Executed) {
+		t.Errorf("upstream has executed %d keys in %d writes", len(executed.Executed), executed.Writes)
+	}
 	if twice > 0 {
 		t.Errorf("%d keys were executed twice although no record was lost", twice)
 	}
 	c.lookForSecrets()
-	t.Logf("%v with %d sidecars: %d reads and %d writes, %d failed, %d not sent for want of the store, %d refused because a record was not settled; "+
+	t.Logf("%v with %d sidecars: %d reads and %d writes, %d failed, %d lost with a sidecar, %d not sent for want of the store, %d refused because a record was not settled; "+
 		"%d mints; %d keys executed twice after a flush or a failover; %d failovers; faults: %v",
-		length, len(c.all), c.reads.Load(), c.writes.Load(), c.failed.Load(), c.unsent.Load(), c.refused.Load(), c.sim.Stats().Mints, excused, c.failovers, happened)
+		length, len(c.all), c.reads.Load(), c.writes.Load(), c.failed.Load(), c.lost.Load(), c.unsent.Load(), c.refused.Load(), c.sim.Stats().Mints, excused, c.failovers, happened)
 }
 
 // lookForSecrets reads all that both servers hold.

@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,5 +156,128 @@ func TestVendIsOffUnlessAskedFor(t *testing.T) {
 	s := start(t, defaultEnv(url)).ready()
 	if at := s.vendAddress(); at != "" {
 		t.Errorf("tokens are handed out at %s", at)
+	}
+}
+
+// The settings of the data listener that open it to others do not open this one, and
+// each that guards it can be another one here.
+func TestVendListenerHasSettingsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const ofData, ofVend = "token-of-the-data-listener", "token-of-the-vend-listener"
+	own, other := strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getuid()+1)
+	_, url := simulate(t, monitetest.Config{})
+	for name, c := range map[string]struct {
+		settings             []string
+		dataMode, vendMode   fs.FileMode
+		dataShows, vendShows string // the app token that opens each
+		dataShut, vendShut   bool   // to this user
+	}{
+		"an open data socket": {
+			settings: []string{"MONITE_SOCKET_MODE", "0666"},
+			dataMode: 0o666, vendMode: 0o600,
+		},
+		"an open vend socket": {
+			settings: []string{"MONITE_VEND_SOCKET_MODE", "0660"},
+			dataMode: 0o600, vendMode: 0o660,
+		},
+		"the app token of the data listener guards both": {
+			settings: []string{"MONITE_APP_TOKEN", ofData},
+			dataMode: 0o600, vendMode: 0o600, dataShows: ofData, vendShows: ofData,
+		},
+		"a token for each": {
+			settings: []string{"MONITE_APP_TOKEN", ofData, "MONITE_VEND_APP_TOKEN", ofVend},
+			dataMode: 0o600, vendMode: 0o600, dataShows: ofData, vendShows: ofVend,
+		},
+		"a token for the vend listener alone": {
+			settings: []string{"MONITE_VEND_APP_TOKEN", ofVend},
+			dataMode: 0o600, vendMode: 0o600, vendShows: ofVend,
+		},
+		"the users of the data listener guard both": {
+			settings: []string{"MONITE_ALLOWED_PEER_UIDS", other},
+			dataMode: 0o600, vendMode: 0o600, dataShut: true, vendShut: true,
+		},
+		"users for each": {
+			settings: []string{"MONITE_ALLOWED_PEER_UIDS", other, "MONITE_VEND_ALLOWED_PEER_UIDS", own},
+			dataMode: 0o600, vendMode: 0o600, dataShut: true,
+		},
+		"users of the vend listener alone": {
+			settings: []string{"MONITE_VEND_ALLOWED_PEER_UIDS", other},
+			dataMode: 0o600, vendMode: 0o600, vendShut: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := shortDir(t)
+			data, vend := filepath.Join(folder, "data"), filepath.Join(folder, "vend")
+			start(t, vendEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+data, "MONITE_VEND_ADDR", "unix:"+vend).with(c.settings...)).ready()
+			check := func(socket string, mode fs.FileMode, shows string, shut bool, head, body string) {
+				if info, err := os.Lstat(socket); err != nil || info.Mode() != fs.ModeSocket|mode {
+					t.Errorf("%s: %v, %v, want mode %04o", filepath.Base(socket), info, err, mode)
+				}
+				for _, token := range []string{"", ofData, ofVend} {
+					want := http.StatusOK
+					if shows != "" && token != shows {
+						want = http.StatusUnauthorized
+					}
+					a, err := rawOver("unix", socket, head+"X-Monite-Proxy-Token: "+token+"\r\n\r\n"+body)
+					if (err != nil) != shut || !shut && a.Status != want {
+						t.Errorf("%s with the token %q: %d, %v, want %d, shut %t", filepath.Base(socket), token, a.Status, err, want, shut)
+					}
+				}
+			}
+			check(data, c.dataMode, c.dataShows, c.dataShut, "GET /v1/entities?limit=1 HTTP/1.1\r\nHost: localhost\r\n", "")
+			check(vend, c.vendMode, c.vendShows, c.vendShut, vendHead, vendBody)
+		})
+	}
+}
+
+// A whole token request, but for its last field.
+const (
+	vendBody = `{"grant_type":"entity_user","entity_user_id":"` + monitetest.DemoEntityUserID + `"}`
+	vendHead = "POST /v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 84\r\n"
+)
+
+// rawOver sends bytes on a connection of their own and reads one response.
+func rawOver(network, address, raw string) (answer, error) {
+	conn, err := net.DialTimeout(network, address, 5*time.Second)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, raw) // a peer that is refused finds it closed
+	return readAnswer(conn)
+}
+
+// What two readers may understand in two ways is refused, as on the data listener:
+// Go's own server takes each of these and hands out a token, or reads on.
+func TestVendListenerRefusesWhatIsAmbiguous(t *testing.T) {
+	t.Parallel()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, vendEnv(url)).ready()
+	const line, host, length = "POST /v1/auth/token HTTP/1.1\r\n", "Host: localhost\r\n", "Content-Length: 84\r\n"
+	chunked := fmt.Sprintf("\r\n%x\r\n%s\r\n0\r\n\r\n", len(vendBody), vendBody)
+	for name, raw := range map[string]string{
+		"a length and chunks":                line + host + length + "Transfer-Encoding: chunked\r\n" + chunked,
+		"the length twice":                   line + host + length + length + "\r\n" + vendBody,
+		"the length as a list":               line + host + "Content-Length: 84, 84\r\n\r\n" + vendBody,
+		"lines that end in a bare line feed": strings.ReplaceAll(line+host+length+"\r\n", "\r\n", "\n") + vendBody,
+		"one field that ends in a line feed": line + host + "X-A: b\n" + length + "\r\n" + vendBody,
+		"a folded field":                     line + host + "X-A: b\r\n c\r\n" + length + "\r\n" + vendBody,
+		"the whole URL as target":            "POST http://localhost/v1/auth/token HTTP/1.1\r\n" + host + length + "\r\n" + vendBody,
+		"chunk size behind a blank":          line + host + "Transfer-Encoding: chunked\r\n" + strings.Replace(chunked, "\r\n", "\r\n ", 1),
+		"chunks that end in line feeds":      line + host + "Transfer-Encoding: chunked\r\n\r\n" + strings.ReplaceAll(chunked[2:], "\r\n", "\n"),
+		"HTTP/1.0 with chunks": strings.Replace(line, "1.1", "1.0", 1) + host + "Transfer-Encoding: chunked\r\n" +
+			chunked,
+	} {
+		if a, err := rawOver("tcp", s.vendAddress(), raw); err != nil || a.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s, %v, want 400", name, a.Status, a.Body, err)
+		}
+	}
+	if got := sim.Stats().Mints; got != 1 {
+		t.Errorf("%d mints, want only the partner's", got)
+	}
+	if a, err := rawOver("tcp", s.vendAddress(), vendHead+"\r\n"+vendBody); err != nil || a.Status != http.StatusOK {
+		t.Errorf("a plain request: %d %s, %v", a.Status, a.Body, err)
 	}
 }

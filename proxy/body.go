@@ -37,7 +37,7 @@ func (c *call) openBody() error {
 		return nil
 	}
 	control := http.NewResponseController(c.w)
-	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: in.Context().Value(http.ServerContextKey) != nil}
+	stream := &streamedBody{body: in.Body, control: control, left: config.MaxBodyBytes, std: byStdServer(in)}
 	if in.ContentLength < 0 && config.ReplayBodyBytes > 0 {
 		head, err := stream.look(int(config.ReplayBodyBytes) + 1)
 		if err != nil {
@@ -310,7 +310,7 @@ func (s *streamedBody) abandon() {
 	// net/http reads only some of what is left, and none of it if the app has
 	// said that it closes the connection.
 	if s.std {
-		s.readOn()
+		readOn(s.body, s.control)
 	}
 }
 

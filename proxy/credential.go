@@ -40,6 +40,10 @@ func (c *call) send(out *http.Request) (*http.Response, error) {
 	}
 	reason := rejected(response)
 	if reason == "" {
+		// A gateway's error would say nothing of the token.
+		if accepted := c.handler.config.OnAccepted; accepted != nil && response.StatusCode < http.StatusBadRequest {
+			accepted(grant, start)
+		}
 		return response, nil
 	}
 	tokens.Invalidate(grant, token)

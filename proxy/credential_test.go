@@ -144,6 +144,34 @@ func TestPlainRefusalIsNotReplayed(t *testing.T) {
 	}
 }
 
+// An error may be a gateway's, which has not looked at the token.
+func TestTokenCountsAsAcceptedWithARequestThatSucceeded(t *testing.T) {
+	for _, tt := range []struct {
+		says string
+		want int
+	}{
+		{answer(200, "a/b", "done"), 1},
+		{answer(201, "a/b", "done"), 1},
+		{answer(404, "a/b", "none"), 0},
+		{answer(502, "a/b", "gateway"), 0},
+		{answer(401, "a/b", "no"), 0},
+	} {
+		var accepted []time.Time
+		k := newKeeper(t, func(string) string { return tt.says })
+		began := time.Now()
+		r := newRig(t, k.URL, func(c *Config, _ *upstream.Transport) {
+			c.OnAccepted = func(_ tokencache.Grant, sent time.Time) { accepted = append(accepted, sent) }
+		})
+		r.do("GET", "/v1/x", "")
+		if len(accepted) != tt.want {
+			t.Errorf("%.20q: accepted %d times, want %d", tt.says, len(accepted), tt.want)
+		}
+		if len(accepted) > 0 && (accepted[0].Before(began) || accepted[0].After(time.Now())) {
+			t.Errorf("accepted at %v, want after %v", accepted[0], began)
+		}
+	}
+}
+
 // A streamed body cannot be sent again; but the next request has a new token.
 func TestStreamedBodyIsNotReplayed(t *testing.T) {
 	k := newKeeper(t, refusing(refusals["401"], firstToken))

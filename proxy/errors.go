@@ -301,4 +301,8 @@ func (c *call) refuse(f *failed) {
 		n, _ := w.Write(text)
 		record.ResponseBytes = int64(n)
 	}
+	if in.ContentLength != 0 && c.body.stream == nil && byStdServer(in) { // abandon does it for a stream
+		_ = control.Flush()
+		readOn(in.Body, control)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -27,8 +26,7 @@ type guard struct {
 	readOnly     bool
 	tokenHandles bool // the token request comes in
 	maxBodyBytes int64
-	maxInFlight  int64
-	inFlight     atomic.Int64
+	inside       places // of the requests that have come in, more than may be sent at once
 }
 
 // guard refuses the request, or counts it in: then it must leave.
@@ -42,7 +40,7 @@ func (c *call) guard() *failed {
 	if problem != nil {
 		return c.refused(problem)
 	}
-	if failure := g.enter(); failure != nil {
+	if failure := g.enter(c.arrival.Listener, !c.view.HasListeners()); failure != nil {
 		return failure
 	}
 	c.atDoor = false
@@ -50,16 +48,14 @@ func (c *call) guard() *failed {
 	return nil
 }
 
-// enter counts one request in. Not above the limit.
-func (g *guard) enter() *failed {
-	if g.inFlight.Add(1) > g.maxInFlight {
-		g.inFlight.Add(-1)
+// enter counts one request in, unless there is no place for it. The arguments are those
+// of places.take.
+func (g *guard) enter(listener string, alone bool) *failed {
+	if !g.inside.take(listener, alone) {
 		return overloaded()
 	}
 	return nil
 }
-
-func (g *guard) leave() { g.inFlight.Add(-1) }
 
 // check returns why the request is refused, or nil. The order is that of the
 // refusals: first the caller, then the request.

@@ -240,7 +240,7 @@ func TestReadOnlyLetsOnlyGetAndHeadPass(t *testing.T) {
 func testGuard() *guard {
 	return &guard{
 		hosts: target.Hosts{Names: map[string]bool{"monite-proxy": true, "monite-proxy.billing.svc.cluster.local": true},
-			Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, maxInFlight: 10,
+			Bound: netip.MustParseAddr("10.1.2.3")}, maxBodyBytes: 1 << 20, inside: places{most: 10},
 	}
 }
 

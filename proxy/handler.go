@@ -16,6 +16,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
+	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // Config configures a Handler.
@@ -64,6 +65,11 @@ type Config struct {
 	// SharedPace asks in how long all replicas together may send the next request. An
 	// error lets it go. nil: each replica paces its own.
 	SharedPace func(context.Context) (time.Duration, error)
+	// OnAccepted is told when a request was sent whose token upstream took. May be nil.
+	OnAccepted func(grant tokencache.Grant, sent time.Time)
+	// OnLimited is told for how long Monite wants no requests of this client id, after a 429
+	// or when none is left. May be nil.
+	OnLimited func(time.Duration)
 	// Explain allows X-Monite-Proxy-Explain: not in production.
 	Explain bool
 	// Journal remembers writes, so that none is repeated by accident. nil: none is
@@ -113,7 +119,7 @@ func New(config Config) *Handler {
 			appToken:     config.AppToken,
 			readOnly:     config.ReadOnly,
 			maxBodyBytes: config.MaxBodyBytes,
-			maxInFlight:  waitingPerPlace * config.MaxInFlight,
+			inside:       places{most: waitingPerPlace * config.MaxInFlight},
 			tokenHandles: config.HandleSecret != nil,
 		},
 		retry:     newRetry(config.Upstream),
@@ -121,6 +127,7 @@ func New(config Config) *Handler {
 		followers: newFollowers(config.FollowFor, config.MaxInFlight),
 		places:    places{most: config.MaxInFlight},
 	}
+	h.pacer.onLimited = config.OnLimited
 	h.SetPolicy(config.Policy)
 
 	router := chi.NewRouter()
@@ -150,7 +157,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		c.refuse(failure)
 		return
 	}
-	defer h.guard.leave()
+	defer h.guard.inside.leave(c.arrival.Listener, !c.view.HasListeners())
 	h.router.ServeHTTP(w, c.in)
 }
 
@@ -162,7 +169,7 @@ func (h *Handler) Drain() { h.draining.Store(true) }
 func (h *Handler) SetPolicy(policy identity.Policy) { h.policy.Store(identity.NewView(policy)) }
 
 // InFlight is the number of requests past the guard.
-func (h *Handler) InFlight() int64 { return h.guard.inFlight.Load() }
+func (h *Handler) InFlight() int64 { return h.guard.inside.taken.Load() }
 
 // locate finds what the request is about: the policy that it begins with, the
 // identity whose path prefix it has, and the path that upstream would see. It

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -83,6 +85,41 @@ func TestOneOfSeveralListenersNeverHasAllPlaces(t *testing.T) {
 	first, second, third := alone.take("", true), alone.take("", true), alone.take("", true)
 	if !first || !second || third {
 		t.Error("the only listener does not have all")
+	}
+}
+
+// Apps of one listener that trickle more bodies than there is room for do not
+// keep those of the others out.
+func TestSlowBodiesOfOneListenerShutNoOtherOut(t *testing.T) {
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
+		c.MaxInFlight, c.Policy.Named = 8, []identity.Named{{Name: "shop", Listener: "shop", Grant: c.Policy.Default}}
+	})
+	shop := httptest.NewUnstartedServer(nil)
+	server := NewStrictServer(r.handler, "shop", nil)
+	go func() { _ = server.Serve(shop.Listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	const most = 3 * waitingPerPlace * 8 / 4
+	for i := range most + 20 {
+		a := r.dial()
+		if i == most {
+			wiretest.Eventually(t, "all but the last are being read", func() bool { return r.handler.InFlight() == most })
+		}
+		a.Say(head("POST", "/v1/x", "Content-Length: 50") + "\r\nx")
+		if i >= most {
+			a.WantStatus("POST", http.StatusServiceUnavailable)
+		}
+	}
+	if got := r.handler.InFlight(); got != most {
+		t.Errorf("%d requests of one listener are being read, want %d", got, most)
+	}
+	response, err := http.Post("http://"+shop.Listener.Addr().String()+"/v1/x", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("the other listener: %d, want 200", response.StatusCode)
 	}
 }
 

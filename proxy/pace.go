@@ -26,6 +26,8 @@ type pacer struct {
 	limit   rate.Limit
 	limiter *rate.Limiter // nil: no limit
 	shared  func(context.Context) (time.Duration, error)
+	// onLimited is told for how long Monite wants no requests. May be nil.
+	onLimited func(time.Duration)
 	// remaining is the number that Monite sent last; -1 if it has not.
 	remaining atomic.Int64
 
@@ -97,21 +99,31 @@ func (p *pacer) heard(response *http.Response) {
 	if known {
 		p.remaining.Store(left)
 	}
-	if p.limiter == nil || !known && response.StatusCode != http.StatusTooManyRequests {
+	tooMany := response.StatusCode == http.StatusTooManyRequests
+	if !known && !tooMany || p.limiter == nil && left > 0 && !tooMany {
 		return
 	}
 	seconds, _ := fieldNumber(response.Header["Ratelimit-Reset"])
-	reset := min(time.Duration(seconds)*time.Second, longestHold)
+	reset, hold := min(time.Duration(seconds)*time.Second, longestHold), time.Duration(0)
+	switch {
+	case tooMany:
+		asked, _ := fieldNumber(response.Header["Retry-After"])
+		hold = max(reset, min(time.Duration(asked)*time.Second, longestHold), time.Second)
+	case left == 0:
+		hold = reset
+	}
+	if hold > 0 && p.onLimited != nil {
+		p.onLimited(hold)
+	}
+	if p.limiter == nil {
+		return
+	}
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case response.StatusCode == http.StatusTooManyRequests:
-		asked, _ := fieldNumber(response.Header["Retry-After"])
-		hold := max(reset, min(time.Duration(asked)*time.Second, longestHold), time.Second)
+	case hold > 0:
 		p.until = now.Add(hold)
-	case left == 0 && reset > 0:
-		p.until = now.Add(reset)
 	case reset > 0:
 		if slower := rate.Limit(float64(left) / reset.Seconds()); slower < p.limit {
 			p.limiter.SetLimitAt(now, max(slower, 1))

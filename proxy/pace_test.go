@@ -47,7 +47,12 @@ func TestRequestsArePacedAndRefusedAfterASecond(t *testing.T) {
 func TestNoLimitIsNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer(0, nil)
+		var told time.Duration
+		p.onLimited = func(d time.Duration) { told = d }
 		p.heard(monite(429, "Retry-After", "30", "RateLimit-Remaining", "0"))
+		if told != 30*time.Second {
+			t.Errorf("told that Monite wants nothing for %v, want 30s", told)
+		}
 		for range 1000 {
 			if err := p.wait(t.Context()); err != nil {
 				t.Fatal(err)
@@ -67,13 +72,15 @@ func TestMonitesCountSlowsDown(t *testing.T) {
 		name   string
 		said   *http.Response
 		second time.Duration // pause before the next request
+		// limited is the time for which Monite wants nothing
+		limited time.Duration
 	}{
-		{"plenty is left", monite(200, "RateLimit-Remaining", "29", "RateLimit-Reset", "1"), 50 * time.Millisecond},
-		{"five are left for a second", monite(200, "RateLimit-Remaining", "5", "RateLimit-Reset", "1"), 200 * time.Millisecond},
-		{"none is left", monite(200, "RateLimit-Remaining", "0", "RateLimit-Reset", "1"), time.Second},
-		{"429", monite(429, "Retry-After", "1"), time.Second},
-		{"429 that says nothing", monite(429), time.Second},
-		{"nonsense", monite(200, "RateLimit-Remaining", "-1", "RateLimit-Reset", "x"), 50 * time.Millisecond},
+		{"plenty is left", monite(200, "RateLimit-Remaining", "29", "RateLimit-Reset", "1"), 50 * time.Millisecond, 0},
+		{"five are left for a second", monite(200, "RateLimit-Remaining", "5", "RateLimit-Reset", "1"), 200 * time.Millisecond, 0},
+		{"none is left", monite(200, "RateLimit-Remaining", "0", "RateLimit-Reset", "1"), time.Second, time.Second},
+		{"429", monite(429, "Retry-After", "1"), time.Second, time.Second},
+		{"429 that says nothing", monite(429), time.Second, time.Second},
+		{"nonsense", monite(200, "RateLimit-Remaining", "-1", "RateLimit-Reset", "x"), 50 * time.Millisecond, 0},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -84,7 +91,12 @@ func TestMonitesCountSlowsDown(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				var told time.Duration
+				p.onLimited = func(d time.Duration) { told = d }
 				p.heard(tc.said)
+				if told != tc.limited {
+					t.Errorf("told that Monite wants nothing for %v, want %v", told, tc.limited)
+				}
 				began := time.Now()
 				_ = p.wait(t.Context())
 				if took := time.Since(began); took < tc.second-time.Millisecond || took > tc.second+time.Millisecond {

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// places are those of MONITE_MAX_IN_FLIGHT: requests on their way to upstream. A
-// request takes one when its first byte is about to leave, so that an app which sends
-// its body slowly holds none. With several listeners none of them may have them all.
+// places bound the requests that are at one point of the walk. With several listeners
+// none of them may have them all. There are two points: those of MONITE_MAX_IN_FLIGHT
+// are taken when the first byte is about to leave, so that an app which sends its body
+// slowly holds none; those of the guard are for what has come in.
 type places struct {
 	most  int64
 	taken atomic.Int64

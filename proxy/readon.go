@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -13,19 +14,23 @@ const (
 	readOnMost = 30 * time.Second
 )
 
-// readOn reads what is left, while it comes. net/http reads only some of it, and
-// none if the app has said that it closes the connection.
-func (s *streamedBody) readOn() {
+// readOn reads what is left of a body, while it comes. net/http reads only some of it,
+// and none if the app has said that it closes the connection.
+func readOn(body io.Reader, control *http.ResponseController) {
 	last := time.Now().Add(readOnMost)
 	for left := int64(maxDiscard); left > 0; {
 		end := time.Now().Add(readOnIdle)
 		if end.After(last) {
 			end = last
 		}
-		_ = s.control.SetReadDeadline(end)
-		n, err := io.CopyN(io.Discard, s.body, min(left, maxPeek))
+		_ = control.SetReadDeadline(end)
+		n, err := io.CopyN(io.Discard, body, min(left, maxPeek))
 		if left -= n; err != nil || !time.Now().Before(last) {
 			return
 		}
 	}
 }
+
+// byStdServer reports whether net/http serves the request; package strict reads on by
+// itself.
+func byStdServer(in *http.Request) bool { return in.Context().Value(http.ServerContextKey) != nil }

@@ -72,6 +72,9 @@ func TestAnswerOfUpstream(t *testing.T) {
 				"\r\n", 200,
 			map[string]string{"X-Hop": "-", "Proxy-Connection": "-", "Upgrade": "-", "Te": "-",
 				"Content-Type": "a/b"}, ""},
+		{"hop-by-hop, of the last response on a connection", "GET",
+			"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nConnection: X-Hop-2\r\nX-Hop: canary\r\nX-Hop-2: canary\r\nContent-Length: 0\r\n\r\n", 200,
+			map[string]string{"X-Hop": "-", "X-Hop-2": "-"}, ""},
 		{"fields that pass", "GET",
 			"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nRateLimit-Limit: 5\r\n" +
 				"WWW-Authenticate: Bearer\r\nContent-Disposition: inline; filename=\"x\"\r\nContent-Length: 0\r\n\r\n", 200,
@@ -412,7 +415,7 @@ func BenchmarkNamedIdentity(b *testing.B) {
 				if p := c.identify(); p != nil {
 					b.Fatal(p)
 				}
-				h.guard.leave()
+				h.guard.inside.leave(c.arrival.Listener, !c.view.HasListeners())
 			}
 		})
 	}

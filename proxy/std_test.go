@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
+	"github.com/monite-proxy/monite-proxy/proxy/identity"
+	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
 func TestStdServerTellsWhetherTheAppHasTheResponse(t *testing.T) {
@@ -60,5 +63,32 @@ func TestStdServerThatStopsDoesNotWaitForApps(t *testing.T) {
 			t.Errorf("%s took %v", name, took)
 		}
 		served.Wait()
+	}
+}
+
+// Most clients read a response only when they have sent all. A refusal reaches them
+// nevertheless, by what refuses: the guard, an identity, or the path.
+func TestStdServerReadsTheRestOfARefusedUpload(t *testing.T) {
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	r := newRigOf(t, "std", o.URL, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 1 << 20 })
+	const piece, pieces = 64 << 10, 12
+	for name, request := range map[string]string{
+		"a host of another":       "POST /v1/x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n",
+		"no path of the API":      "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n",
+		"a user who is not known": "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n" + identity.HeaderUser + ": " + userB + "\r\nContent-Length: %d\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := r.dial()
+			a.Say(fmt.Sprintf(request, piece*pieces) + "\r\n")
+			for i := range pieces {
+				if _, err := a.Conn.Write(make([]byte, piece)); err != nil {
+					t.Fatalf("piece %d: %v", i, err)
+				}
+				<-time.After(70 * time.Millisecond)
+			}
+			if response, text, err := a.Response("POST"); err != nil || response.StatusCode/100 != 4 {
+				t.Errorf("%v %s, %v, want the refusal", response, text, err)
+			}
+		})
 	}
 }

@@ -69,7 +69,7 @@ func NewVendor(config VendConfig) *Vendor {
 	}
 	return &Vendor{
 		config: config,
-		guard:  &guard{hosts: knownHosts(config.AllowedHosts, config.Bound), appToken: config.AppToken, maxInFlight: max(config.MaxInFlight, 1)},
+		guard:  &guard{hosts: knownHosts(config.AllowedHosts, config.Bound), appToken: config.AppToken, inside: places{most: max(config.MaxInFlight, 1)}},
 		log:    accessLog{log: config.Log, observe: config.Observe, auditLog: config.Audit, listener: config.Listener},
 	}
 }
@@ -86,11 +86,11 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	}
 	c.atDoor = false
 	c.record.Route = tokenPath
-	if failure := v.guard.enter(); failure != nil {
+	if failure := v.guard.enter("", true); failure != nil {
 		c.refuse(failure)
 		return
 	}
-	defer v.guard.leave()
+	defer v.guard.inside.leave("", true)
 	v.vend(c)
 }
 

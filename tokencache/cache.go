@@ -83,6 +83,8 @@ type Cache struct {
 	wake    chan struct{} // tells Run that something changed
 	// pausedUntil is monotonic: until then the endpoint wants no mint at all.
 	pausedUntil atomic.Int64
+	// quietUntil is monotonic: until then refreshes wait that can.
+	quietUntil atomic.Int64
 	// lastSuccess is monotonic: when a mint of any grant last succeeded.
 	lastSuccess atomic.Int64
 	refreshes   atomic.Int64 // in line or under way, by Run
@@ -337,6 +339,16 @@ func (c *Cache) Invalidate(grant Grant, rejected secret.String) {
 		e.lose(m)
 	case !m.successor:
 		e.refused.Store(m)
+	}
+}
+
+// Accepted says that upstream took the token of grant in a request that was sent at that
+// time. With a Store it is told of each, so that a later refusal is known to be a new one.
+func (c *Cache) Accepted(grant Grant, sent time.Time) {
+	if e := c.table.get(grant); e != nil {
+		if at := int64(sent.Sub(c.clock.base)); at-e.accepted.Load() > usedGranularity {
+			e.accepted.Store(at)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -282,10 +283,12 @@ func asFetchError(err error) *FetchError {
 const slowMint = time.Second
 
 // pause lets no mint of any grant start until then. The longest pause holds.
-func (c *Cache) pause(until int64) {
+func (c *Cache) pause(until int64) { raise(&c.pausedUntil, until) }
+
+func raise(least *atomic.Int64, to int64) {
 	for {
-		old := c.pausedUntil.Load()
-		if until <= old || c.pausedUntil.CompareAndSwap(old, until) {
+		old := least.Load()
+		if to <= old || least.CompareAndSwap(old, to) {
 			return
 		}
 	}

@@ -145,8 +145,11 @@ func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
 		f.claim, f.mark = nil, ""
 		// A refusal may be of all tokens that were minted before it. A request is sent
 		// once more and not twice, so the next token must be good: only one that was
-		// minted after a refusal is. Else one more is minted, for all.
-		if (!q.Replaces || a.AfterRefusal) && f.adopt(a, sent, held) {
+		// minted after that refusal is. One that was minted after a refusal, but before
+		// upstream took a token here, was minted after an earlier one. Else one more is
+		// minted, for all.
+		good := !q.Replaces || a.AfterRefusal && sent.mono-int64(a.StoreAge) > f.e.accepted.Load()
+		if good && f.adopt(a, sent, held) {
 			return a, nil
 		}
 		q.Have, q.Refused = a.Mark, false

@@ -284,3 +284,60 @@ func TestManyRefreshesAtOnceCostLittle(t *testing.T) {
 		}
 	})
 }
+
+// A refresh that no caller waits for can wait until Monite takes requests again, but not
+// until its token has ended: then callers would wait.
+func TestRefreshIsPutOffWhileMoniteWantsNoRequests(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		lifetime time.Duration
+		said     []time.Duration // before the refresh is due
+		from, to time.Duration   // when the refresh is, after the first mint
+	}{
+		{"nothing was said", 30 * time.Minute, nil, 25 * time.Minute, 26 * time.Minute},
+		{"for less than until it is due", 30 * time.Minute, []time.Duration{time.Second}, 25 * time.Minute, 26 * time.Minute},
+		{"for two minutes, then for one second", 30 * time.Minute, []time.Duration{2 * time.Minute, time.Second}, 26*time.Minute + 59*time.Second, 27 * time.Minute},
+		{"for longer than the token lives", 30 * time.Minute, []time.Duration{time.Hour}, 27*time.Minute + 30*time.Second, 28 * time.Minute},
+		{"a token of a minute", time.Minute, []time.Duration{time.Minute}, 45 * time.Second, 48 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newEndpoint(0, tt.lifetime)
+				c := open(t, settings(s))
+				start(t, c)
+				before := tt.lifetime - min(5*time.Minute, tt.lifetime/2) - time.Second
+				seen := s.steady(t, c, partner, time.Second, before)
+				for _, while := range tt.said {
+					c.PutOff(while)
+				}
+				more := s.steady(t, c, partner, time.Second, tt.lifetime-before)
+				times := s.mintsOf(partner)
+				if len(times) != 2 || seen.waited+seen.failed+more.waited+more.failed != 0 {
+					t.Fatalf("%d mints, %+v, %+v, want 2 and nobody to wait", len(times), seen, more)
+				}
+				if after := times[1].Sub(times[0]); after < tt.from || after > tt.to {
+					t.Errorf("refreshed after %v, want %v to %v", after, tt.from, tt.to)
+				}
+			})
+		})
+	}
+}
+
+// What callers wait for is not put off.
+func TestMintThatIsWaitedForIsNotPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(0, 30*time.Minute)
+		c := open(t, settings(s))
+		start(t, c)
+		c.PutOff(time.Minute)
+		began := time.Now()
+		token, _ := s.get(t, c, partner)
+		time.Sleep(2 * time.Second)
+		c.PutOff(time.Minute)
+		c.Invalidate(partner, token)
+		s.get(t, c, partner)
+		if took := time.Since(began); took > 2*time.Second || s.mints() != 2 {
+			t.Errorf("two tokens took %v and %d mints, want 2s and 2", took, s.mints())
+		}
+	})
+}

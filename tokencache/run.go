@@ -91,10 +91,10 @@ func (c *Cache) due(e *entry, now instant) int64 {
 	case m == nil || m.state(now) == expired:
 		return due
 	case m.state(now) == fresh:
-		due = m.refreshDue()
+		due = max(m.refreshDue(), c.quietFor(m, now))
 	// After a suspend the monotonic moment of the use says nothing.
 	case e.usedStale.Load() == m, m.usedLately(e.lastUsed.Load()):
-		due = now.mono
+		due = max(now.mono, c.quietFor(m, now))
 	default:
 		return due // stale and not in use: the next hit pokes Run
 	}
@@ -103,4 +103,16 @@ func (c *Cache) due(e *entry, now instant) int64 {
 		due = max(due, f.aheadAt)
 	}
 	return max(due, c.pausedUntil.Load(), e.lookAt.Load())
+}
+
+// PutOff lets refreshes that no caller waits for start after a while only: upstream wants
+// no requests of this client id until then.
+func (c *Cache) PutOff(while time.Duration) {
+	raise(&c.quietUntil, c.clock.now().mono+int64(while))
+}
+
+// quietFor is the monotonic moment until which the refresh of m is put off: not beyond
+// half of the time that it has before m ends.
+func (c *Cache) quietFor(m *minted, now instant) int64 {
+	return min(c.quietUntil.Load(), now.mono+int64(m.left(now)-(m.lifetime-m.refreshAt)/2))
 }

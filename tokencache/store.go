@@ -64,8 +64,9 @@ type Answer struct {
 	// AfterRefusal: the token that was found was minted under a claim that Replaces
 	// one. Others may have been revoked together with the one that was refused.
 	AfterRefusal bool
-	// Age of the token that was found, before the question was sent.
-	Age time.Duration
+	// Age of the token that was found, before the question was sent, by whichever clock
+	// says older; and by the Store's own clock.
+	Age, StoreAge time.Duration
 	// Claim is handed back with Tell.
 	Claim Claim
 	// Wait is the time after which to ask again. Busy and Pacing.

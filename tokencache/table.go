@@ -27,6 +27,9 @@ type entry struct {
 	// token so that a hit on the old one, when the new one is being stored, does
 	// not count for the new one.
 	usedStale atomic.Pointer[minted]
+	// accepted is monotonic, and up to usedGranularity behind: upstream has taken a token in
+	// a request that was sent then.
+	accepted atomic.Int64
 	// refused is a token that upstream refused in its first second.
 	refused atomic.Pointer[minted]
 	// lost is the token that upstream refused, until there is another.
@@ -74,6 +77,9 @@ func (e *entry) lastResort(now instant) *minted {
 
 // usedGranularity keeps the hot path from writing a shared cache line at every hit.
 const usedGranularity = int64(50e6) // 50 ms
+
+// never is a monotonic moment before all others.
+const never = -1 << 62
 
 func (e *entry) touch(now instant) {
 	if now.mono-e.lastUsed.Load() > usedGranularity {
@@ -134,6 +140,7 @@ func (t *table) pin(g Grant, limit int, now instant) *entry {
 		g.EntityUserID = strings.Clone(g.EntityUserID) // or it would keep the head of a request
 		e = &entry{grant: g, born: now.mono, key: strconv.Quote(string(g.Type)) + strconv.Quote(g.EntityUserID)}
 		e.lastUsed.Store(now.mono)
+		e.accepted.Store(never)
 		t.replace(g, e)
 		t.size++
 	}

@@ -142,7 +142,9 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 	}
 	remembered := writes.Config{Guard: cfg.RepeatGuard, KeyTTL: cfg.IdempotencyTTL, Patience: cfg.UpstreamTimeout}
 	var sharedPace func(context.Context) (time.Duration, error)
+	var accepted func(tokencache.Grant, time.Time)
 	if s.shared.store != nil {
+		accepted = s.cache.Accepted
 		remembered.Shared = s.shared.store.Records(cfg.Redis.Timeout)
 		sharedPace = s.shared.store.Pace(cfg.MaxRequestsPerSecond)
 	}
@@ -153,7 +155,7 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 		AllowedHosts: cfg.AllowedHosts, Bound: boundAddress(cfg.Listen), AppToken: cfg.AppToken, ReadOnly: cfg.ReadOnly,
 		MaxInFlight: int64(cfg.MaxInFlight), MaxBodyBytes: cfg.MaxBodyBytes, ReplayBodyBytes: cfg.ReplayBodyBytes,
 		Log: s.log, Audit: s.audit.Log, Listener: cfg.Listen.String(), Tracer: tracer,
-		MaxPerSecond: cfg.MaxRequestsPerSecond, SharedPace: sharedPace,
+		MaxPerSecond: cfg.MaxRequestsPerSecond, SharedPace: sharedPace, OnAccepted: accepted, OnLimited: s.cache.PutOff,
 		Explain: !cfg.Production(), Observe: s.observe, Journal: s.journal, FollowFor: cfg.RepeatGuard,
 	})
 	s.named = named.New(named.Config{

@@ -136,13 +136,14 @@ chart() {
   fi
   helm_version="helm $(helm version --template '{{.Version}}' 2>/dev/null)"
   monitoring="--set monitoring.serviceMonitor.enabled=true --set monitoring.prometheusRule.enabled=true --set monitoring.dashboard.enabled=true"
+  sharing="--set redis.url=rediss://user@cache:6380/0 --set redis.passwordKey=redis_password --set redis.caKey=redis_ca"
   # shellcheck disable=SC2086
   if h x $c --set gateway.replicas=0 >"$log" 2>&1 || h x $c --set existingSecrets=x >"$log" 2>&1; then
     fail "helm chart: values that its schema forbids were accepted"
   elif ! helm lint --strict $c >"$log" 2>&1; then
     fail "helm chart: helm lint --strict"
   elif ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true >"$work/gateway.yaml" 2>"$log" ||
-    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring \
+    ! h monite-proxy $c --namespace billing --set autoscaling.enabled=true $monitoring $sharing \
       --set-file monitoring.prometheusRule.rules=deploy/observability/rules.yaml \
       --set-file monitoring.dashboard.json=deploy/observability/dashboard.json >"$work/gateway-all.yaml" 2>"$log"; then
     fail "helm chart: helm template"
@@ -176,6 +177,15 @@ chart() {
   fi
 }
 
+# shared_pods_stay_alone has the policy judge pods in which nothing would be left between the sidecar and others.
+shared_pods_stay_alone() {
+  for field in hostNetwork hostPID shareProcessNamespace; do
+    sed "s/^spec:/spec:\n  $field: true/" deploy/policy/pod.yaml >"$work/shared.yaml"
+    grep -q "$field: true" "$work/shared.yaml" && policyeval deploy/policy/inject.yaml "$work/shared.yaml" >"$work/left.yaml" 2>"$log" &&
+      ! grep -q 'name: monite-proxy$' "$work/left.yaml" || return 1
+  done
+}
+
 policy() {
   needs schemas
   if [ -n "$validating" ]; then
@@ -196,6 +206,8 @@ policy() {
   elif ! sed 's/monite-proxy.inject: .*/other: label/' deploy/policy/pod.yaml >"$work/unlabelled.yaml" ||
     policyeval deploy/policy/inject.yaml "$work/unlabelled.yaml" | grep -q monite-proxy; then
     fail "admission policy: a pod without the label gets the sidecar"
+  elif ! shared_pods_stay_alone; then
+    fail "admission policy: a pod that shares its network or its processes gets the sidecar"
   else
     rendered "$work/pod.yaml" "admission policy on a labelled pod" "the API server's own evaluation, $KUBERNETES"
   fi

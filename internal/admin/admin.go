@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -125,17 +126,21 @@ func (h *Handler) Close() { h.page.close() }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if !h.hostAllowed(r.Host) {
+	if !h.hostAllowed(r) {
 		http.Error(w, "Host is not a name of this proxy: use localhost, an IP address, or add it to MONITE_ALLOWED_HOSTS", http.StatusMisdirectedRequest)
 		return
 	}
 	h.router.ServeHTTP(w, r)
 }
 
-// hostAllowed reports whether a request may use this Host. Kubelet and Prometheus use
-// the pod's IP address; a page that reached us by DNS rebinding always uses a name.
-func (h *Handler) hostAllowed(host string) bool {
-	name, ok := target.HostName(host)
+// hostAllowed reports whether a request may use its Host. Kubelet and Prometheus use
+// the pod's IP address; a page that reached us by DNS rebinding always uses a name. No
+// page reaches a unix socket, and clients send any Host there.
+func (h *Handler) hostAllowed(r *http.Request) bool {
+	if _, isUnix := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); isUnix {
+		return true
+	}
+	name, ok := target.HostName(r.Host)
 	if !ok {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,38 @@ func TestHostIsCheckedOnEveryPath(t *testing.T) {
 	}
 	if got, _ := ask(h, "GET", "/nowhere", "evil.example"); got != 421 {
 		t.Errorf("an unknown path got past the Host check: %d", got)
+	}
+}
+
+// No web page reaches a unix socket, and its clients send a Host of their own making.
+func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
+	h, _, _ := newTestHandler(nil)
+	server := httptest.NewUnstartedServer(h)
+	socket := filepath.Join(t.TempDir(), "admin")
+	on, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Listener.Close()
+	server.Listener = on
+	server.Start()
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	for _, host := range []string{"localhost", "unix", "monite-proxy-admin", "a.b:99"} {
+		in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("Host %q: %d, want 200", host, response.StatusCode)
+		}
 	}
 }
 

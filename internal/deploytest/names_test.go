@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // root is the top of the repository, seen from this folder.
@@ -28,6 +29,9 @@ var simVariables = strings.Fields(`
 // graceMargin lies between the end of a full drain and the kill.
 const graceMargin = 5 * time.Second
 
+// hasPassword finds the password in the URL of a shared store.
+var hasPassword = regexp.MustCompile(`://[^/]*:[^/@]*@`)
+
 // problemsOfNames looks at the names of one sidecar's variables.
 func problemsOfNames(env map[string]string) []string {
 	var problems []string
@@ -42,7 +46,7 @@ func problemsOfNames(env map[string]string) []string {
 		if !slices.Contains(proxyVariables, name) {
 			problems = append(problems, name+" is not a variable of monite-proxy")
 		}
-		if slices.Contains(proxyVariables, name+"_FILE") {
+		if slices.Contains(proxyVariables, name+"_FILE") && !(name == "MONITE_REDIS_URL" && !hasPassword.MatchString(env[name])) {
 			problems = append(problems, name+" is a secret in the environment, use "+name+"_FILE")
 		}
 		if name == "MONITE_ALLOW_REMOTE" && env[name] != "false" {
@@ -59,13 +63,18 @@ func problemsOfSettings(t *testing.T, env map[string]string, grace time.Duration
 	for _, name := range proxyVariables {
 		t.Setenv(name, "") // empty is unset: the files are judged, not the machine
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("made-up-and-long-enough\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secrets := t.TempDir()
+	bundle := wiretest.CertPEM(wiretest.SelfSigned())
 	for name, value := range env {
 		if strings.HasSuffix(name, "_FILE") {
-			value = secret // the path as written exists in the container only
+			value = filepath.Join(secrets, name) // the path as written exists in the container only
+			text := []byte("made-up-for-" + name + "\n")
+			if strings.HasSuffix(name, "_CA_FILE") {
+				text = bundle
+			}
+			if err := os.WriteFile(value, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		t.Setenv(name, value)
 	}

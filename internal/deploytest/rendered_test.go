@@ -138,6 +138,7 @@ func TestGatewayRules(t *testing.T) {
 		{"name: http, containerPort: 8080", "name: http, containerPort: 8082", "the port http must be"},
 		{"name: admin, containerPort: 8081", "name: admin, containerPort: 8083", "the only port must be admin"},
 		{"runAsUser: 65532", "runAsUser: 0", "does not run as 65532"},
+		{"- {name: GOMEMLIMIT,", "- {name: MONITE_REDIS_URL, value: \"rediss://user:password@cache\"}\n            - {name: GOMEMLIMIT,", "MONITE_REDIS_URL is a secret"},
 	} {
 		bad := strings.Replace(gateway, b.old, b.new, 1)
 		got := problemsOfRendered(t, bad)

@@ -80,6 +80,14 @@ func respond(query []byte, behaviour string) []byte {
 		if len(additional) > 0 {
 			header.RCode, answers = dnsmessage.RCodeFormatError, false
 		}
+	case "drops EDNS0":
+		if len(additional) > 0 {
+			return nil
+		}
+	case "EDNS0 is NOTIMP":
+		if len(additional) > 0 {
+			header.RCode, answers = dnsmessage.RCodeNotImplemented, false
+		}
 	case "NXDOMAIN":
 		header.RCode, answers = dnsmessage.RCodeNameError, false
 	case "REFUSED":

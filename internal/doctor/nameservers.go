@@ -38,6 +38,7 @@ const (
 	formError = "FORMERR"
 	refuses   = "REFUSED"
 	fails     = "SERVFAIL"
+	unknown   = "NOTIMP"
 	garbled   = "garbled"
 	unreached = "unreached" // an error of the network, at once
 	silent    = "silent"
@@ -47,7 +48,7 @@ const (
 type serverCheck struct {
 	address string // host and port
 	a, aaaa string
-	plain   string // what it says to A without EDNS0, where a is FORMERR
+	plain   string // found: it responds to A without EDNS0, and not with it
 }
 
 func (s serverCheck) name() string {
@@ -64,7 +65,18 @@ func (s serverCheck) silent() bool { return s.a == silent && s.aaaa == silent }
 func (s serverCheck) works() bool { return s.a == found || s.aaaa == found }
 
 // wantsPlain reports whether the server fails only because of EDNS0.
-func (s serverCheck) wantsPlain() bool { return s.a == formError && s.plain == found }
+func (s serverCheck) wantsPlain() bool { return s.a != found && s.plain == found }
+
+// withEDNS0 says what such a server does (RFC 6891 section 7 knows of the responses).
+func (s serverCheck) withEDNS0() string {
+	switch s.a {
+	case formError:
+		return "refuses queries with EDNS0 (FORMERR)"
+	case silent:
+		return "does not respond to queries with EDNS0"
+	}
+	return "responds to queries with EDNS0 with " + s.a
+}
 
 // nameServers returns the servers of a resolv.conf as Go's resolver reads it.
 func nameServers(text string) (servers []string) {
@@ -114,8 +126,14 @@ func (e *examination) askServers(ctx context.Context, servers []string, host str
 		check.address = address
 		asking.Go(func() { check.aaaa = ask(ctx, e.patience, address, host, dnsmessage.TypeAAAA, edns) })
 		asking.Go(func() {
-			if check.a = ask(ctx, e.patience, address, host, dnsmessage.TypeA, edns); check.a == formError && edns {
-				check.plain = ask(ctx, e.patience, address, host, dnsmessage.TypeA, false)
+			check.a = ask(ctx, e.patience, address, host, dnsmessage.TypeA, edns)
+			switch {
+			case !edns || check.a != formError && check.a != silent && check.a != fails && check.a != unknown:
+			case ask(ctx, e.patience, address, host, dnsmessage.TypeA, false) == found:
+				check.plain = found
+				if check.a == silent { // once more: queries get lost
+					check.a = ask(ctx, e.patience, address, host, dnsmessage.TypeA, edns)
+				}
 			}
 		})
 	}
@@ -196,6 +214,8 @@ func readResponse(response []byte, id uint16, kind dnsmessage.Type) (outcome str
 		return formError, true
 	case dnsmessage.RCodeRefused:
 		return refuses, true
+	case dnsmessage.RCodeNotImplemented:
+		return unknown, true
 	default:
 		return fails, true
 	}
@@ -242,6 +262,9 @@ func (e *examination) reportServers(host string) {
 		case server.works():
 			works = true
 			continue
+		case server.wantsPlain() && server.a == silent && !works && later:
+			f.Result, f.What = problem, f.What+server.withEDNS0()+": each lookup waits 5 s for it before the next server is asked"
+			f.Why, f.Next = plainAnswers, setPlain
 		case server.silent() && !works && later:
 			f.Result, f.What = problem, f.What+fmt.Sprintf("does not respond; it is number %d of %s", i+1, resolvConf)
 			f.Why = "a wrong address, or a firewall that drops port 53: each lookup waits 5 s for it before the next server is asked"
@@ -260,6 +283,9 @@ func (e *examination) reportServers(host string) {
 }
 
 func (s serverCheck) inWords() string {
+	if s.wantsPlain() {
+		return "it " + s.withEDNS0()
+	}
 	switch s.a {
 	case silent:
 		return "it does not respond"
@@ -271,13 +297,15 @@ func (s serverCheck) inWords() string {
 		return "it has no address for the name"
 	case garbled:
 		return "its response is not DNS"
-	case formError:
-		if s.wantsPlain() {
-			return "it refuses queries with EDNS0 (FORMERR)"
-		}
 	}
 	return "it responds with " + s.a
 }
+
+// Of a name server that only EDNS0 disturbs.
+const (
+	plainAnswers = "an old or simple name server, or a firewall that drops what it does not know; without EDNS0 it responds"
+	setPlain     = "set GODEBUG=netedns0=0 for the sidecar, or use another name server"
+)
 
 // explainServers explains by its name servers why a lookup failed; a zero finding
 // if they do not tell.
@@ -297,9 +325,9 @@ func (e *examination) explainServers(host string) finding {
 	f := finding{Result: problem, What: "the name " + host + " could not be looked up", Next: "check " + resolvConf + " of this host or pod." + e.proxyIgnored()}
 	switch {
 	case slices.ContainsFunc(e.dns, serverCheck.wantsPlain):
-		f.What += ": the name server " + list + " refuses queries with EDNS0 (FORMERR)"
-		f.Why = "an old or simple name server, as some routers and firewalls have it; without EDNS0 it responds"
-		f.Next = "set GODEBUG=netedns0=0 for the sidecar, or use another name server"
+		server := e.dns[slices.IndexFunc(e.dns, serverCheck.wantsPlain)]
+		f.What += ": the name server " + server.name() + " " + server.withEDNS0()
+		f.Why, f.Next = plainAnswers, setPlain
 	case all(serverCheck.silent):
 		f.Why = "no name server responds (" + list + "): a network policy or firewall that drops port 53, or a wrong address in " + resolvConf
 	case all(func(s serverCheck) bool { return s.a == noName }):

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
@@ -95,7 +94,7 @@ func sharedTrouble(err error) finding {
 	case "READONLY":
 		return finding{Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"}
 	case "OOM", "MISCONF":
-		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory, or set maxmemory-policy volatile-ttl"}
+		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory"}
 	case "protocol":
 		return finding{Step: "shared address", What: "what responds there does not speak the protocol of Redis", Next: "check host and port of MONITE_REDIS_URL"}
 	case "timeout", "closed":
@@ -134,10 +133,10 @@ func sharedEviction(policy string) finding {
 	switch {
 	case policy == "":
 		f.What = "maxmemory-policy is not known: these rights do not show it"
-		f.Result, f.Next = note, "set it to noeviction or volatile-ttl: with allkeys-* an Idempotency-Key may be forgotten, and its write sent again"
-	case strings.HasPrefix(policy, "allkeys-") || policy == "volatile-lru" || policy == "volatile-lfu" || policy == "volatile-random":
+		f.Result, f.Next = note, "set it to noeviction: with any other an Idempotency-Key may be forgotten, and its write sent again"
+	case policy != "noeviction": // all entries have an end, so volatile-* evicts them too
 		f.Result, f.Why = note, "when memory is short, records of writes are evicted: an Idempotency-Key is then free, and its write may be sent again"
-		f.Next = "CONFIG SET maxmemory-policy noeviction, or volatile-ttl"
+		f.Next = "CONFIG SET maxmemory-policy noeviction"
 	}
 	return f
 }

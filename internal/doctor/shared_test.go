@@ -89,7 +89,10 @@ func TestStoreIsExaminedStepByStep(t *testing.T) {
 		"a replica": {commands: []string{"REPLICAOF 127.0.0.1 1"}, step: "shared rights", says: "READONLY"},
 		"full":      {commands: []string{"CONFIG SET maxmemory 1"}, step: "shared rights", says: "raise maxmemory"},
 		"evicts":    {commands: []string{"CONFIG SET maxmemory-policy allkeys-lru"}, step: "shared eviction", says: "may be sent again"},
-		"no TLS":    {tls: true, step: "shared address", says: "rediss://"},
+		"evicts what ends first": {
+			commands: []string{"CONFIG SET maxmemory-policy volatile-ttl"}, step: "shared eviction", says: "may be sent again",
+		},
+		"no TLS": {tls: true, step: "shared address", says: "rediss://"},
 		"something else under our key": {
 			commands: []string{"JUNK"}, step: "shared entries", says: "restrict",
 		},

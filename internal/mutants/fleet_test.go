@@ -99,8 +99,11 @@ var shared = []mutant{
 		{others, "\tf.mints.Go(func() {\n\t\t// Not on", "\tfunc(f func()) { f() }(func() {\n\t\t// Not on"},
 	}, "tokencache", []string{"TestNobodyWaitsForTheStoreToTakeAToken"}},
 	{"any token will do after a refusal", []edit{
-		{others, "if (!q.Replaces || a.AfterRefusal) && f.adopt", "if f.adopt"},
+		{others, "if good && f.adopt", "if (good || !good) && f.adopt"},
 	}, "tokencache", []string{"TestTokenOfBeforeTheRefusalIsNotTakenOver"}},
+	{"a token of after any refusal will do", []edit{
+		{others, "a.AfterRefusal && sent.mono-int64(a.StoreAge) > f.e.accepted.Load()", "a.AfterRefusal"},
+	}, "tokencache/redisstore", []string{"TestTokenOfBeforeTheLastRefusalIsNotTakenOver"}},
 	{"a claim is not given back at the end", []edit{
 		{"tokencache/mint.go", "\tif f.lifetime.Err() != nil && r.err != nil {\n\t\tf.giveBack()", "\tif f.lifetime.Err() != nil && r.err != nil {"},
 	}, "tokencache", []string{"TestClaimIsGivenBackAtTheEnd"}},

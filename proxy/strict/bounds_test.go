@@ -362,7 +362,7 @@ func TestLargeHeadGivesItsBufferBackAtOnce(t *testing.T) {
 }
 
 func TestBufferOfAnUnfinishedHeadGrowsInSteps(t *testing.T) {
-	c := &conn{}
+	c := &conn{server: &Server{}}
 	for _, size := range []int{1, 2 << 10, 5 << 10, 33 << 10, 60 << 10} {
 		for len(c.buf) < size {
 			c.r, c.w = 0, len(c.buf)
@@ -397,4 +397,74 @@ func TestAppsAreToldWhenToClose(t *testing.T) {
 			t.Errorf("%q: Connection %q, Keep-Alive %q", tc.head, connection, header.Get("Keep-Alive"))
 		}
 	}
+}
+
+// Apps that each send most of a large head and then no more: what is kept for all of
+// them together has a bound, and a head that comes whole is served meanwhile.
+func TestUnfinishedLargeHeadsHaveABoundTogether(t *testing.T) {
+	r := serve(t, ok, func(s *Server) { s.ReadHeaderTimeout = time.Minute })
+	const apps = 600 // 36 MiB
+	part := "GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 60<<10)
+	var all []*wiretest.App
+	for range apps {
+		a := r.dial()
+		a.Say(part)
+		all = append(all, a)
+	}
+	kept := func() (connections int, bytes int64) {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		for c := range r.server.conns {
+			connections, bytes = connections+1, bytes+c.large.Load()
+		}
+		return connections, bytes
+	}
+	wiretest.Eventually(t, "the heads above the bound make room", func() bool {
+		open, bytes := kept()
+		return bytes > maxLarge*3/4 && bytes <= maxLarge && open < apps/2
+	})
+	a := r.dial()
+	a.Say("GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 60<<10) + "\r\n\r\n")
+	a.Want("GET", 200, "")
+	if _, bytes := kept(); bytes > maxLarge {
+		t.Errorf("%d bytes are kept for unfinished heads, want %d at most", bytes, maxLarge)
+	}
+	for _, a := range all {
+		_ = a.Conn.Close()
+	}
+	wiretest.Eventually(t, "nothing is counted any more", func() bool { return r.server.large.Load() == 0 })
+}
+
+// What still comes of a refused upload is read without its head.
+func TestLingeringConnectionsKeepNoHead(t *testing.T) {
+	const apps, size = 200, 60 << 10
+	r := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	before := heap()
+	for range apps {
+		a := r.dial()
+		a.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nX-Large: " + strings.Repeat("x", size) + "\r\n\r\nbegin")
+	}
+	wiretest.Eventually(t, "all linger", func() bool {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		n := 0
+		for c := range r.server.conns {
+			if c.state.Load() == lingering {
+				n++
+			}
+		}
+		return n == apps
+	})
+	if grown := heap() - before; grown > apps*size/4 {
+		t.Errorf("%d connections keep %d bytes, with heads of %d each", apps, grown, size)
+	}
+}
+
+// heap is what is reachable.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // sync.Pool keeps for one more
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

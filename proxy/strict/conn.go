@@ -52,6 +52,8 @@ type conn struct {
 	// the watch of gone.go. There is one of them at a time.
 	buf  []byte
 	r, w int
+	// large is by how much buf is larger than smallBuffer. The server has the sum.
+	large atomic.Int64
 	// afterPOST says that an empty line that comes now belongs to the request before.
 	// Old clients send one behind their body (RFC 9112 section 2.2).
 	afterPOST bool
@@ -83,6 +85,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 func (c *conn) serve() {
 	defer c.server.ended(c)
+	defer func() { c.server.large.Add(-c.large.Swap(0)) }()
 	defer func() { _ = c.nc.Close() }()
 	defer c.pay(false) // nothing is known
 	defer func() {     // a fault of ours, on this connection alone
@@ -131,6 +134,7 @@ func (c *conn) shrink() {
 	}
 	c.buf = make([]byte, smallBuffer)
 	c.r, c.w = 0, copy(c.buf, left)
+	c.count()
 }
 
 // next serves one request. It reports whether another one may follow.
@@ -148,7 +152,11 @@ func (c *conn) next() bool {
 		c.refuse(&r.head, why)
 		return false
 	}
-	if !c.exchange(r) {
+	switch c.exchange(r) {
+	case ends:
+		return false
+	case lingers: // without r: its head may be large, and many may linger
+		c.linger()
 		return false
 	}
 	c.afterPOST = r.head.method == http.MethodPost
@@ -265,6 +273,15 @@ func (c *conn) makeRoom() {
 	larger := make([]byte, max(min(2*len(c.buf), len(c.buf)+bufferStep), smallBuffer))
 	copy(larger, c.buf)
 	c.buf = larger
+	c.count()
+}
+
+// count tells the server of the size of buf.
+func (c *conn) count() {
+	now := int64(len(c.buf) - smallBuffer)
+	if before := c.large.Swap(now); c.server.large.Add(now-before) > maxLarge && now > before {
+		c.server.forgetHead()
+	}
 }
 
 // request holds what one request needs, made at once.
@@ -297,12 +314,12 @@ func (r *request) free() {
 }
 
 // exchange runs the handler on one request.
-func (c *conn) exchange(r *request) (again bool) {
+func (c *conn) exchange(r *request) verdict {
 	h, x := &r.head, &r.answer
 	ctx, cancel := context.WithCancel(c.base)
 	defer cancel()
 	if !c.setCancel(cancel) {
-		return false
+		return ends
 	}
 	x.init(c, h)
 	r.in = *(&http.Request{
@@ -335,15 +352,24 @@ func (c *conn) exchange(r *request) (again bool) {
 	return c.finish(x, handled)
 }
 
+// verdict says what becomes of a connection after an exchange.
+type verdict int
+
+const (
+	ends verdict = iota
+	lingers
+	goesOn
+)
+
 // finish ends an exchange whose handler has returned.
-func (c *conn) finish(x *answer, handled bool) (again bool) {
+func (c *conn) finish(x *answer, handled bool) verdict {
 	x.over.Store(true) // first: nothing else moves a deadline from here on
 	alive := c.gone.rest()
 	c.setCancel(nil)
 	if !handled {
 		x.cutOff()
 		c.pay(false)
-		return false
+		return ends
 	}
 	err := x.end()
 	whole := x.body.leave()
@@ -358,12 +384,15 @@ func (c *conn) finish(x *answer, handled bool) (again bool) {
 	}
 	switch {
 	case err != nil:
-		return false
 	case !whole, x.close && c.r < c.w, x.close && c.owed != nil:
-		c.linger(alive)
-		return false
+		if alive {
+			return lingers
+		}
+		c.pay(false)
+	case alive && !x.close:
+		return goesOn
 	}
-	return alive && !x.close
+	return ends
 }
 
 // refuse responds to a head that was refused.
@@ -385,7 +414,7 @@ func (c *conn) refuse(h *head, why Violation) {
 	})
 	x.over.Store(true)
 	if handled && x.end() == nil {
-		c.linger(true)
+		c.linger()
 	}
 }
 

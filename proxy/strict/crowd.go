@@ -11,6 +11,9 @@ const (
 	headPatience = time.Second
 	// bodyPatience is the same for one that is behind with its body.
 	bodyPatience = 5 * time.Second
+	// maxLarge bounds the bytes that all connections of a server keep of heads which are
+	// not whole yet, beyond what each keeps in any case. 128 of the largest heads fit.
+	maxLarge = 8 << 20
 	// crowdMargin is for connections whose request is just about to end.
 	crowdMargin = 4
 )
@@ -42,6 +45,26 @@ func (s *Server) makeRoom() bool {
 		victim.giveWay()
 	}
 	return victim != nil || len(s.conns) < s.MaxConns+s.MaxConns/4+crowdMargin
+}
+
+// forgetHead closes the connection whose unfinished head, a large one, has been waited
+// for longest.
+func (s *Server) forgetHead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var victim *conn
+	left := crowdSample
+	for c := range s.conns {
+		if left--; left < 0 {
+			break
+		}
+		if c.large.Load() > 0 && c.state.Load() == partial && (victim == nil || c.since.Load() < victim.since.Load()) {
+			victim = c
+		}
+	}
+	if victim != nil {
+		victim.giveWay()
+	}
 }
 
 // waiting returns, if every connection is young or has a request under way, the one

@@ -19,13 +19,13 @@ const (
 
 // linger ends a connection on which an app may still be sending: it closes our side,
 // which ends the response, and reads on.
-func (c *conn) linger(alive bool) {
+func (c *conn) linger() {
 	if c.owed != nil && socket.Gone(c.nc) { // later its state says less
 		c.pay(false)
 	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !alive || !ok {
-		c.pay(alive)
+	if !ok {
+		c.pay(true)
 		return
 	}
 	if half.CloseWrite() != nil { // a reset has come since

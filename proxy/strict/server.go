@@ -39,6 +39,7 @@ type Server struct {
 
 	persistent string // the Keep-Alive field of a response after which the connection goes on
 
+	large     atomic.Int64 // the sum of the connections' large
 	stopping  atomic.Bool
 	mu        sync.Mutex // guards listeners and conns
 	listeners map[net.Listener]struct{}

@@ -132,7 +132,9 @@ func noBodyStatus(code int) bool {
 	return code < 200 || code == http.StatusNoContent || code == http.StatusNotModified
 }
 
-// closes reports whether the connection ends after this response.
+// closes reports whether the connection ends after this response. It leaves Connection
+// in the header, from which net/http deletes a last one: it may also name fields that
+// must not go on (RFC 9110 section 7.6.1).
 func closes(resp *http.Response) bool {
 	options := resp.Header["Connection"]
 	if options == nil {
@@ -141,9 +143,6 @@ func closes(resp *http.Response) bool {
 	last := httpguts.HeaderValuesContainsToken(options, "close")
 	if resp.ProtoMinor == 0 {
 		return last || !httpguts.HeaderValuesContainsToken(options, "keep-alive")
-	}
-	if last {
-		delete(resp.Header, "Connection")
 	}
 	return last
 }

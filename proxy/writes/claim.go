@@ -34,26 +34,39 @@ func (c *Claim) Release() {
 	}
 	ctx := context.Background() // that the app has gone changes nothing
 	if c.shared {
-		c.takeBack(ctx, c.journal.config.Shared)
+		c.takeBack(ctx, c.journal.config.Shared, c.earlier)
 	}
-	c.takeBack(ctx, c.journal.memory)
+	c.takeBack(ctx, c.journal.memory, c.earlier)
 }
 
 // takeBack removes the claim from store, and puts back what it has taken the
-// place of. If that fails half-way, the earlier one lapses, and is unknown.
-func (c *Claim) takeBack(ctx context.Context, store Store) {
-	if c.earlier == nil {
+// place of: nil if there was nothing. If that fails half-way, the earlier one lapses,
+// and is unknown.
+func (c *Claim) takeBack(ctx context.Context, store Store, earlier *Record) {
+	if earlier == nil {
 		_ = store.Release(ctx, c.name, c.record.Claim)
 		return
 	}
-	pending := *c.earlier
+	pending := *earlier
 	pending.State = Pending
 	if found, err := store.Claim(ctx, c.name, pending, c.record.Claim); err == nil && found.Claim == pending.Claim {
 		if store == Store(c.journal.memory) {
 			c.journal.memory.about(c.name, pending.Claim, c.request)
 		}
-		_ = store.Settle(ctx, c.name, *c.earlier)
+		_ = store.Settle(ctx, c.name, *earlier)
 	}
+}
+
+// takeBackIfThere is takeBack for a claim of which the shared store has said nothing. If
+// it is there, and cannot be taken back now, it lapses.
+func (c *Claim) takeBackIfThere(ctx context.Context, earlier *Record) {
+	store := c.journal.config.Shared
+	if earlier != nil { // which must not be put back where it still is: it may know more by now
+		if there, ok, err := store.Look(ctx, c.name); err != nil || !ok || there.Claim != c.record.Claim {
+			return
+		}
+	}
+	c.takeBack(ctx, store, earlier)
 }
 
 // Unknown ends the claim of a write that upstream may have executed. status is
@@ -62,9 +75,25 @@ func (c *Claim) Unknown(status int) {
 	if c.end() {
 		c.mu.Lock()
 		c.record.State, c.record.Status, c.record.Ended = Unknown, status, time.Now()
+		c.record.Version++
 		c.mu.Unlock()
+		c.share()
 		c.settle()
 	}
+}
+
+// share takes c's name in the shared store too, if that was away when the write was sent:
+// others shall hear that it must not be repeated.
+func (c *Claim) share() {
+	store := c.journal.config.Shared
+	if c.shared || store == nil {
+		return
+	}
+	pending := c.record
+	pending.State, pending.Response = Pending, nil
+	found, err := store.Claim(context.Background(), c.name, pending, ID{})
+	c.shared = err == nil && found.Claim == pending.Claim
+	c.record.shared = c.shared
 }
 
 // Answered ends the claim of a write to which upstream has responded. response is nil
@@ -77,6 +106,7 @@ func (c *Claim) Answered(status int, response *Response) {
 	c.mu.Lock()
 	c.answered = true
 	c.record.State, c.record.Status, c.record.Ended, c.record.Response = Answered, status, time.Now(), response
+	c.record.Version++
 	c.mu.Unlock()
 	if c.record.Keyed {
 		c.settle()
@@ -113,20 +143,24 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 		return
 	}
 	c.final = taken == nil
-	known := c.record.Delivered && ok
+	known := c.record.Keyed || c.record.Delivered && ok // to the shared store, or of no use there
 	c.record.Delivered, c.record.taken = ok, taken
+	c.record.Version++
 	c.mu.Unlock()
-	if !c.final || !ok || c.record.Keyed {
-		c.settle()
-		return
+	if !ok {
+		c.share()
 	}
-	// Without a key, whatever comes now is meant. The shared record stays, for
-	// replicas that still remember the response as undelivered.
-	ctx := context.Background()
-	if c.shared && !known {
+	ctx := context.Background() // that the app has gone changes nothing
+	if c.shared && !(known && c.record.told) {
 		c.settleShared(ctx)
 	}
-	_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
+	if c.final && ok && !c.record.Keyed {
+		// Without a key, whatever comes now is meant. The shared record stays, for
+		// replicas that still remember the response as undelivered.
+		_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
+		return
+	}
+	_ = c.journal.memory.Settle(ctx, c.name, c.record)
 }
 
 // settle tells the memory last: a write that waits there goes on to the shared
@@ -144,5 +178,5 @@ func (c *Claim) settleShared(ctx context.Context) {
 	if record.Delivered && !record.Keyed {
 		record.Response = nil // of no use unless the delivery is taken back
 	}
-	_ = c.journal.config.Shared.Settle(ctx, c.name, record)
+	c.record.told = c.journal.config.Shared.Settle(ctx, c.name, record) == nil
 }

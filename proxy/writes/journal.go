@@ -34,6 +34,10 @@ const (
 // counts as under way: for the token, the connection and the body.
 const lapseMargin = 30 * time.Second
 
+// untilHeard is more than a process needs to hear that a connection has broken, and to
+// tell the others.
+const untilHeard = 100 * time.Millisecond
+
 // readAfter is the time after the response from which a read counts as made by the
 // app's logic: clients repeat within seconds.
 const readAfter = 30 * time.Second
@@ -42,6 +46,7 @@ const readAfter = 30 * time.Second
 type Journal struct {
 	config Config
 	memory *Memory
+	me     ID
 }
 
 // New makes a Journal. It panics without Patience.
@@ -58,7 +63,14 @@ func New(config Config) *Journal {
 	if config.MaxResponse <= 0 {
 		config.MaxResponse = defaultResponse
 	}
-	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes)}
+	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes), me: NewID()}
+}
+
+// mayBeTakenBack reports whether another process has said of found that the app has the
+// response, and may find out that the app had gone: one that stands still while the
+// response comes gives it up unread, and repeats at once.
+func (j *Journal) mayBeTakenBack(found *Record) bool {
+	return found.State == Answered && !found.Keyed && found.Holder != j.me && time.Since(found.Ended) < time.Minute
 }
 
 // Write is one that is about to be sent.
@@ -137,7 +149,7 @@ func (j *Journal) Begin(ctx context.Context, w *Write) Decision {
 	}
 	fingerprint := w.Fingerprint()
 	c := &Claim{journal: j, name: fingerprint, hungUp: w.HungUp, record: Record{
-		Claim: NewID(), State: Pending, Keyed: keyed, Fingerprint: fingerprint,
+		Claim: NewID(), Holder: j.me, State: Pending, Keyed: keyed, Fingerprint: fingerprint,
 		RequestID: strings.Clone(w.RequestID), Method: strings.Clone(w.Method), Route: w.Route, RepeatOf: strings.Clone(w.RepeatOf), // not the heads that they are cut out of
 		Lapse: j.config.Patience + lapseMargin, TTL: j.ttl(keyed), Begun: time.Now(),
 	}}
@@ -179,10 +191,13 @@ func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) (yes, bea
 		return false, false
 	}
 	found, ok, err := j.config.Shared.Look(ctx, c.name)
-	more := found.Claim != mine.Claim || found.Delivered && !mine.Delivered || found.State == Answered && mine.State == Unknown || found.State == LetGo
-	if err != nil || !ok || !more {
+	// A store that has lost what it was told last, or was away then, has an older record.
+	// Only letting go is final, whoever has said what since.
+	later := found.Version > mine.Version || found.State == LetGo && found.Claim == mine.Claim
+	if err != nil || !ok || !later {
 		return false, false
 	}
+	c.follows(&found)
 	taken, _ := j.memory.Claim(ctx, c.name, c.record, mine.Claim)
 	yes = taken.Claim == c.record.Claim
 	return yes, !yes
@@ -194,8 +209,11 @@ func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, out
 	d := j.claim(ctx, j.config.Shared, c)
 	d.Waited = d.Waited || local.Waited
 	if d.Verdict == Unavailable || d.Verdict == Left {
-		// It may be there all the same. If it cannot be taken back now, it lapses.
-		_ = j.config.Shared.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
+		c.takeBackIfThere(context.WithoutCancel(ctx), d.replaced)
+	}
+	if d.Verdict == Unavailable && !c.record.Keyed && d.Earlier.State == Pending {
+		// An equal write is under way elsewhere, and nobody says any more how it ends.
+		d.Verdict, d.Earlier.State = Refuse, Unknown
 	}
 	switch {
 	case d.Verdict == Send:
@@ -209,14 +227,15 @@ func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, out
 		return d
 	case d.Verdict == Unavailable && !c.record.Keyed && outdated:
 		d.Verdict, d.Earlier = c.judge(c.earlier), *c.earlier // the memory's last word
-		c.takeBack(ctx, j.memory)
+		c.takeBack(ctx, j.memory, c.earlier)
 	case d.Verdict == Unavailable && !c.record.Keyed:
 		return local // the memory alone holds it
 	case d.Verdict == Refuse:
 		d.Earlier.shared = true
 		j.memory.adopt(c.name, c.record.Claim, d.Earlier)
 	default:
-		c.takeBack(ctx, j.memory)
+		d.Earlier.told = d.Verdict == Replay
+		c.takeBack(ctx, j.memory, c.earlier)
 	}
 	return j.refused(d, c)
 }
@@ -229,6 +248,7 @@ func (j *Journal) refused(d Decision, c *Claim) Decision {
 	case Replay:
 		// The one that is to be told of the delivery is the earlier one.
 		d.Claim = &Claim{journal: j, name: c.name, record: d.Earlier, shared: j.config.Shared != nil, ended: true, answered: true}
+		d.Claim.record.Holder = ID{}
 	}
 	return d
 }
@@ -239,6 +259,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 	var over ID
 	var holder ID
 	var until time.Time
+	heard := -1 // the Version that was given time
 	for {
 		found, err := store.Claim(ctx, c.name, c.record, over)
 		if err != nil {
@@ -277,6 +298,16 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
+		if found.Version != heard && j.mayBeTakenBack(&found) {
+			heard = found.Version
+			pause := time.NewTimer(untilHeard)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			pause.Stop()
+			continue
+		}
 		if found.taken != nil {
 			// Its connection may have been closed before it was asked, and knows nothing
 			// then; but what it knew at its end was settled before.
@@ -286,8 +317,12 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 		}
 		replaced := found // a copy, so that found itself needs no place on the heap
 		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
+		c.follows(&replaced)
 	}
 }
+
+// follows makes c's record later than found, which it takes the place of.
+func (c *Claim) follows(found *Record) { c.record.Version = max(c.record.Version, found.Version+1) }
 
 // left reports whether the app has given this try up. It may have had the response of
 // a later one by now, so that nothing is remembered, and this one would be executed
@@ -366,10 +401,10 @@ func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, u
 }
 
 // Read notes a read to which upstream has responded with the resource. It forgets the
-// unknown writes whose outcome the read has shown to the app: those whose response is
-// 30 s older than the read, none of whose repeats was refused since. A client that
-// repeats does so within seconds and does not read; people, and apps that look before
-// they repeat, do.
+// unknown writes without a key whose outcome the read has shown to the app: those whose
+// response is 30 s older than the read, none of whose repeats was refused since. A client
+// that repeats does so within seconds and does not read; people, and apps that look
+// before they repeat, do.
 func (j *Journal) Read(r *Request, begun time.Time) {
 	if j.memory.unknown.Load() == 0 {
 		return
@@ -393,7 +428,7 @@ func (j *Journal) forget(all []held) {
 	for _, one := range all {
 		if j.config.Shared != nil {
 			free := one.record
-			free.State, free.Response = LetGo, nil
+			free.State, free.Response, free.Version = LetGo, nil, free.Version+1
 			_ = j.config.Shared.Settle(ctx, one.name, free)
 		}
 		_ = j.memory.Release(ctx, one.name, one.record.Claim)

@@ -161,7 +161,7 @@ func (m *Memory) list(e *entry) {
 	case r.State == Unknown:
 		e.class = unknownOnes
 		m.unknown.Add(1)
-		if e.about != nil {
+		if e.about != nil && !r.Keyed { // an app that has looked sends another key
 			e.resources = e.about.resources()
 		}
 		for _, resource := range e.resources {

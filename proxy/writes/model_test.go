@@ -51,6 +51,7 @@ type thing struct {
 	state string // "", pending, delivered, undelivered, unknown
 	id    string // of the request that the state is about
 	at    time.Time
+	dies  time.Time // pending: when the claim of a replica that died is unknown; zero: it lives
 	lost  time.Time // when it was undelivered last
 	freed time.Time // when somebody let go of it last
 }
@@ -66,6 +67,7 @@ type history struct {
 	random  *rand.Rand
 	things  []*thing
 	wasDown bool // the store, at some time
+	died    bool // a replica, at some time
 	steps   int
 	log     []string
 }
@@ -141,7 +143,9 @@ func (h *history) pick(name string) *thing {
 
 // alone: without a key each replica goes by its own memory while the shared store
 // is down, so an app that changes replicas is not protected. That is documented.
-func (h *history) alone(it *thing) bool { return h.wasDown && it.key == "" && len(h.replicas) > 1 }
+func (h *history) alone(it *thing) bool {
+	return h.wasDown && it.key == "" && (len(h.replicas) > 1 || h.died)
+}
 
 // app wants one thing done, and tries up to five times.
 func (h *history) app(it *thing) {
@@ -157,10 +161,15 @@ func (h *history) app(it *thing) {
 		h.mu.Unlock()
 		repeatOf = ""
 		ctx, cancel := context.WithTimeout(h.t.Context(), time.Duration(1+h.draw(90_000))*time.Millisecond)
-		at := h.replicas[h.draw(len(h.replicas))]
+		place := h.draw(len(h.replicas))
+		h.mu.Lock()
+		at := h.replicas[place]
+		h.mu.Unlock()
 		d := at.Begin(ctx, w)
 		learned := false
-		if h.judge(it, w, &d); d.Verdict == Send {
+		if h.judge(it, w, &d); d.Verdict == Send && h.store != nil && h.draw(12) == 0 {
+			h.die(it, place)
+		} else if d.Verdict == Send {
 			learned = h.send(ctx, it, d.Claim)
 		} else if d.Verdict == Replay {
 			if string(d.Earlier.Response.Body) != it.name {
@@ -208,6 +217,9 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 	if h.alone(it) {
 		return
 	}
+	if !it.dies.IsZero() && time.Now().After(it.dies) {
+		it.state, it.at, it.dies = "unknown", it.dies, time.Time{}
+	}
 	age := time.Since(it.at)
 	old := it.state != "pending" && age >= w.ttlFor()
 	right := true
@@ -232,7 +244,7 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 			right = true
 			it.onPurpose++
 		}
-		it.state, it.id = "pending", w.RequestID
+		it.state, it.id, it.dies = "pending", w.RequestID, time.Time{}
 	case Replay:
 		right = it.state == "undelivered" || it.key != "" && it.state == "delivered" || h.wasDown
 		if it.key == "" {
@@ -241,7 +253,7 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 		}
 	case Refuse:
 		// What the store could not be told has lapsed, and is unknown to it.
-		right = it.state == "unknown" || it.freed.Equal(time.Now()) || h.wasDown // it was, when that was decided
+		right = it.state == "unknown" || !it.dies.IsZero() && !time.Now().Before(it.dies) || it.freed.Equal(time.Now()) || h.wasDown // it was, when that was decided
 	case InProgress:
 		right = it.state == "pending" || it.at.Equal(time.Now()) || h.wasDown
 	case Gone:
@@ -255,6 +267,20 @@ func (h *history) judge(it *thing, w *Write, d *Decision) {
 	if !right {
 		h.fail("%s: verdict %d is wrong", w.RequestID, d.Verdict)
 	}
+}
+
+// die ends a replica between sending a write and its end; upstream has executed it or not.
+// Another one with nothing in its memory takes its place.
+func (h *history) die(it *thing, place int) {
+	lapses := time.Now().Add(h.replicas[place].config.Patience + lapseMargin)
+	time.Sleep(time.Duration(h.draw(1000)) * time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.say("%s: its replica dies", it.id)
+	it.executed += h.random.IntN(2)
+	it.dies = lapses
+	h.replicas[place] = New(h.replicas[place].config)
+	h.died = true
 }
 
 func (w *Write) ttlFor() time.Duration {
@@ -323,6 +349,15 @@ func (h *history) deliver(ctx context.Context, it *thing, c *Claim) bool {
 		if !h.pendingElsewhere(it, c) {
 			h.now(it, "undelivered")
 		}
+		c.Delivered(false)
+		return false
+	}
+	if h.draw(4) == 0 { // it has ended its connection unread, and the process hears that later
+		if !h.pendingElsewhere(it, c) {
+			h.now(it, "undelivered")
+		}
+		c.Written(func() bool { return false })
+		time.Sleep(time.Duration(h.draw(50)) * time.Millisecond)
 		c.Delivered(false)
 		return false
 	}

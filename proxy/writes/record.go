@@ -62,8 +62,14 @@ type Record struct {
 	Status int
 	// Delivered: the app has taken the response.
 	Delivered bool
+	// Holder is the process that keeps an eye on the app's connection; zero once the response
+	// was sent again on another one.
+	Holder ID
 	// Response is nil where it is not needed, was too large, or was pushed out.
 	Response *Response
+	// Version grows with all that is said of a name: of two records of one name, the
+	// one with the greater Version is the later.
+	Version int
 	// Lapse is the time for which a record counts as pending, from the moment at
 	// which it is claimed. After that its holder is taken for dead, and it is
 	// Unknown.
@@ -76,8 +82,9 @@ type Record struct {
 	// Delivered has been said early: until the app's next request, or the end of its
 	// connection. nil: what Delivered says is final. Only in this process.
 	taken func() bool
-	// shared says that the shared store had it when this process saw it last.
-	shared bool
+	// shared says that the shared store had it when this process saw it last; told, that
+	// it also knows how the write ended.
+	shared, told bool
 }
 
 // delivered is Delivered as of now.

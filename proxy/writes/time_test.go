@@ -209,6 +209,21 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 	}
 }
 
+// A key is one intention: the app that has looked, and means it again, sends another key.
+func TestReadDoesNotFreeAKey(t *testing.T) {
+	bubble(t, func(t *testing.T, j *Journal) {
+		w := payment("first")
+		w.Key = "k"
+		sent(t, j, w).Unknown(0)
+		time.Sleep(time.Minute)
+		j.Read(&Request{GrantType: "entity_user", EntityUserID: "u", EntityID: "e", Method: "GET", Target: resource}, time.Now())
+		w.RequestID = "repeat"
+		is(t, j, w, Refuse)
+		w.Key = "another"
+		sent(t, j, w)
+	})
+}
+
 // A client that repeats while a read is under way has not looked at it.
 func TestReadThatARefusedRepeatFollowsLetsNothingGo(t *testing.T) {
 	bubble(t, func(t *testing.T, j *Journal) {

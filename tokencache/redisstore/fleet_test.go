@@ -143,7 +143,8 @@ func (f *fleet) start(within time.Duration) {
 	}
 }
 
-func (f *fleet) replica(i int, every time.Duration) {
+// cache is that of one replica, and runs until the end.
+func (f *fleet) cache(i int) *tokencache.Cache {
 	creds := pair{"client", "a-secret-of-some-length"}
 	config := tokencache.Config{RefreshBefore: 5 * time.Minute, HoldTimeout: 5 * time.Second, Warm: []tokencache.Grant{partner}}
 	by := ""
@@ -156,6 +157,11 @@ func (f *fleet) replica(i int, every time.Duration) {
 	})
 	cache := tokencache.New(config)
 	f.wg.Go(func() { _ = cache.Run(f.ctx) })
+	return cache
+}
+
+func (f *fleet) replica(i int, every time.Duration) {
+	cache := f.cache(i)
 	for {
 		f.request(cache)
 		if !pause(f.ctx, every) {
@@ -170,6 +176,9 @@ func (f *fleet) request(cache *tokencache.Cache) {
 	began := time.Now()
 	token, err := cache.Token(f.ctx, partner)
 	good := err == nil && f.monite.takes(token)
+	if good {
+		cache.Accepted(partner, began)
+	}
 	if err == nil && !good {
 		cache.Invalidate(partner, token)
 		if again, err := cache.Token(f.ctx, partner); err == nil && !again.Equal(token) {

@@ -216,14 +216,14 @@ func (m *memory) ask(us int64, keys, argv []string) (kind, value string, n int64
 	if token != "" {
 		return "token", token, m.pttl(keys[0], ms)
 	}
+	if held := m.pttl(keys[1], ms); held > 0 && held <= 2500 && argv[9] != "1" {
+		return "busy", "", m.crowd(keys[5], ms)
+	}
 	if v, left := m.verdict(keys[2], ms); v != "" && v != argv[7] {
 		return "verdict", v, left
 	}
 	if c, left := m.verdict(keys[3], ms); c != "" && c != argv[8] {
 		return "pause", c, left
-	}
-	if held := m.pttl(keys[1], ms); held > 0 && held <= 2500 && argv[9] != "1" {
-		return "busy", "", m.crowd(keys[5], ms)
 	}
 	if argv[2] == "" {
 		return "free", "", 0

@@ -181,6 +181,40 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 	}
 }
 
+// noeviction is what docs/fleet.md asks for. With volatile-ttl the records of the repeat
+// guard, which end first, are evicted for kept responses.
+func TestServerThatIsFullForgetsNoRecord(t *testing.T) {
+	socket := realServer(t)
+	s, on := storeOn(t, "unix:"+socket).Records(time.Second), direct(t, socket)
+	for policy, forgets := range map[string]bool{"noeviction": false, "volatile-ttl": true} {
+		do(t, on, "FLUSHALL")
+		do(t, on, "CONFIG", "SET", "maxmemory", "0")
+		do(t, on, "CONFIG", "SET", "maxmemory-policy", policy)
+		unknown := pending(false)
+		mustClaim(t, s, writes.Name{1}, unknown, writes.ID{})
+		unknown.State, unknown.TTL = writes.Unknown, 10*time.Minute
+		if err := s.Settle(t.Context(), writes.Name{1}, unknown); err != nil {
+			t.Fatal(err)
+		}
+		do(t, on, "CONFIG", "SET", "maxmemory", "8mb")
+		full := 0
+		for i := range 300 {
+			name, mine := writes.Name{2, byte(i), byte(i >> 8)}, pending(true)
+			mine.TTL = 24 * time.Hour
+			_, err := s.Claim(t.Context(), name, mine, writes.ID{})
+			mine.State, mine.Response = writes.Answered, &writes.Response{Body: make([]byte, 60<<10)}
+			if err != nil || s.Settle(t.Context(), name, mine) != nil {
+				full++
+				s.breaker.succeed()
+			}
+		}
+		do(t, on, "CONFIG", "SET", "maxmemory", "0")
+		if _, there, err := s.Look(t.Context(), writes.Name{1}); err != nil || there == forgets || (full > 0) == forgets {
+			t.Errorf("%s: the unknown write is there: %t, %v; %d of 300 were not taken", policy, there, err, full)
+		}
+	}
+}
+
 func TestPoisonedRecordIsNotFree(t *testing.T) {
 	socket := realServer(t)
 	s, on := storeOn(t, "unix:"+socket).Records(time.Second), direct(t, socket)

@@ -137,6 +137,33 @@ func TestRotationOfAFleetIsOneMint(t *testing.T) {
 	}
 }
 
+// The store loses what it has again and again while the files change: a proof is minted
+// again, by one replica each time, and each replica gets to the new pair.
+func TestRotationGoesOnThroughFlushes(t *testing.T) {
+	const n = 40
+	for _, to := range []pair{{"client", "another-secret-of-some-length"}, {"client2", "another-secret-of-some-length"}} {
+		synctest.Test(t, func(t *testing.T) {
+			r, m := newRotated(), newMemory()
+			m.service = 70 * time.Microsecond
+			r.start(t, n, m, creds, to)
+			flushes := 0
+			for ; flushes < 100; flushes++ { // also in the middle of mints, which take 300 ms
+				time.Sleep(1700 * ms)
+				m.set(func(m *memory) { clear(m.data) })
+			}
+			time.Sleep(time.Minute)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			// A flush takes a token, or the lease of one that is being minted.
+			if r.live != n || len(r.mints[to]) > 1+2*flushes || len(r.mints[creds]) > 1+2*flushes {
+				t.Errorf("%d of %d replicas use the new pair after %d flushes, %d mints with it and %d with the old one",
+					r.live, n, flushes, len(r.mints[to]), len(r.mints[creds]))
+			}
+			t.Logf("%d flushes, %d mints with the new pair, %d with the old one", flushes, len(r.mints[to]), len(r.mints[creds]))
+		})
+	}
+}
+
 // A pair that is refused is tried by two replicas in five seconds, and not by all.
 func TestRefusedPairIsTriedByTwoReplicas(t *testing.T) {
 	n := 300

@@ -169,7 +169,8 @@ func (a *asking) found(value []byte, ms, ttl int64, sent time.Time) (tokencache.
 	}
 	// By whichever says older: the server's clock, what Redis still gives it, or the
 	// clocks of the two hosts.
-	age := max(time.UnixMilli(ms).Sub(t.born), sent.Sub(t.wall), 0)
+	storeAge := time.UnixMilli(ms).Sub(t.born)
+	age := max(storeAge, sent.Sub(t.wall), 0)
 	if left := time.Duration(ttl) * time.Millisecond; ttl > 0 {
 		age = max(age, t.lifetime-left)
 	} else {
@@ -177,7 +178,7 @@ func (a *asking) found(value []byte, ms, ttl int64, sent time.Time) (tokencache.
 	}
 	a.state.answer("found")
 	return tokencache.Answer{
-		Kind: tokencache.Found, Mark: t.mark, Age: age, AfterRefusal: t.afterRefusal,
+		Kind: tokencache.Found, Mark: t.mark, Age: age, StoreAge: storeAge, AfterRefusal: t.afterRefusal,
 		Token: tokencache.Token{AccessToken: t.token, ExpiresIn: t.lifetime, By: a.ring.pair},
 	}, true, nil
 }
@@ -325,6 +326,9 @@ func (s *Store) endWithout(ctx context.Context, c *claim, failed *tokencache.Fet
 		var v *verdict
 		if v, lasts = newVerdict(failed, earlier, s.me, time.Now().UnixMilli()+s.offset.Load()); v != nil {
 			value = string(c.ring.sealBytes(key, v.encode()))
+			if len(v.witnesses) == 2 {
+				guard = 0 // it counts: nobody tries, and all may hear it now
+			}
 		}
 	}
 	_, err := s.exchange(ctx, failedScript, []string{c.keys.lease, key}, c.id, guard.Milliseconds(), value, max(lasts.Milliseconds(), 1))

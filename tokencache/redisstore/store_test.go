@@ -300,6 +300,22 @@ func TestRefusalOfOneReplicaKeepsNobodyElseFromMinting(t *testing.T) {
 	}
 }
 
+// What one replica has heard counts for nobody. While another tries, the crowd must not ask
+// with it and once more without it: that is twice the load at the worst time.
+func TestCrowdAsksOnceWhileAnotherReplicaTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		one, other := newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m)
+		a := wantKind(t, one, tokencache.Question{}, tokencache.Claimed)
+		tell(t, one, a.Claim, tokencache.Outcome{Err: &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429, RetryAfter: 20 * time.Second}})
+		m.calls = nil
+		wantKind(t, other, tokencache.Question{}, tokencache.Busy)
+		if len(m.calls) != 1 {
+			t.Errorf("%d exchanges for one question, want 1", len(m.calls))
+		}
+	})
+}
+
 // Other failures say more about the way to the endpoint than about the endpoint.
 func TestOutageIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -531,6 +547,40 @@ func TestServerThatIsAlwaysBusyKeepsNobodyFromMinting(t *testing.T) {
 		f.request(cache)
 		if m := f.measure(); m.failed != 0 || m.mints != 1 || time.Since(began) > 4500*ms {
 			t.Errorf("%d requests failed after %v and %d mints, want none, one mint, and time to spare", m.failed, time.Since(began), m.mints)
+		}
+		f.end()
+	})
+}
+
+// After a FLUSHALL replicas have different tokens. When all of them are revoked, that of
+// another replica is no better, although it was minted after a refusal too: an earlier one.
+func TestTokenOfBeforeTheLastRefusalIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, true)
+		var caches []*tokencache.Cache
+		for i := range f.n {
+			caches = append(caches, f.cache(i))
+		}
+		request := func(i int) {
+			t.Helper()
+			if f.request(caches[i]); f.failed > 0 {
+				t.Fatalf("replica %d has no good token", i)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		revoke := func() { f.monite.set(func(m *monite) { m.revoked = m.tokens }) }
+		request(0)
+		request(1)
+		revoke()
+		request(0)
+		f.shared.set(func(m *memory) { clear(m.data) })
+		request(1)
+		request(0)
+		revoke()
+		request(0)
+		request(1)
+		if m := f.measure(); m.mints != 4 {
+			t.Errorf("%d mints, want one at first, one of each replica, and one after all were revoked", m.mints)
 		}
 		f.end()
 	})

@@ -22,10 +22,8 @@ if tok ~= '' and ARGV[1] == string.sub(tok, 1, 25) then   -- compare ...
   tok = ''
 end
 if tok ~= '' then return {'token', ms, tok, redis.call('PTTL', KEYS[1])} end
-local v, left = verdict(KEYS[3])
-if v ~= '' and v ~= ARGV[8] then return {'verdict', ms, v, left} end
-local c, pause = verdict(KEYS[4])
-if c ~= '' and c ~= ARGV[9] then return {'pause', ms, c, pause} end
+-- The lease comes before what the endpoint said. Where one replica has heard that, another is trying, and the crowd
+-- would ask twice each time: with the verdict, and without it.
 local held = redis.call('PTTL', KEYS[2])
 if held > 0 and held <= 2500 and ARGV[10] ~= '1' then     -- ours are never longer; no TTL is no lease
   local n = redis.pcall('INCR', KEYS[6])
@@ -34,6 +32,10 @@ if held > 0 and held <= 2500 and ARGV[10] ~= '1' then     -- ours are never long
   if lasts < 0 or lasts > 2000 then redis.call('PEXPIRE', KEYS[6], 2000) end
   return {'busy', ms, '', math.max(100, math.min(100 + math.floor(n / 15), 600))}   -- the more ask, the rarer they shall
 end
+local v, left = verdict(KEYS[3])
+if v ~= '' and v ~= ARGV[8] then return {'verdict', ms, v, left} end
+local c, pause = verdict(KEYS[4])
+if c ~= '' and c ~= ARGV[9] then return {'pause', ms, c, pause} end
 if ARGV[3] == '' then return {'free', ms, '', 0} end
 if ARGV[11] ~= '0' and ms > tonumber(ARGV[11]) then return {'late', ms, '', 0} end   -- whoever asked has gone
 local emission, burst, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])

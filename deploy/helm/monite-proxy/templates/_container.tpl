@@ -57,6 +57,21 @@ monite-proxy.container: the sidecar as an item of your pod's initContainers. Giv
 {{- end }}
 {{- end }}
 
+{{/* The ports of the shared store, as JSON: those of redis.url, and of the master behind Sentinels. */}}
+{{- define "monite-proxy.redisPorts" -}}
+{{- $ports := list -}}
+{{- with .Values.redis -}}
+{{- $sentinel := contains "+sentinel:" .url -}}
+{{- if and .url (not (hasPrefix "unix:" .url)) -}}
+{{- range splitList "," (regexReplaceAll "^[^:]*://([^@/]*@)?([^/]*).*$" .url "${2}") -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $sentinel) | int) -}}
+{{- end -}}
+{{- if or $sentinel .port -}}{{- $ports = append $ports (.port | default 6379 | int) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | toJson -}}
+{{- end }}
+
 {{- define "monite-proxy.any" -}}
 {{- $ := .root -}}
 {{- $admin := ternary "admin" "monite-admin" .gateway -}}
