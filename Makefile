@@ -124,7 +124,7 @@ fleet: ## FLEET replicas (10000) that share tokens, in a bubble, beside as many 
 test-valkey: ## the tests of what replicas share with valkey-server in the place of redis-server
 	REDIS_SERVER=valkey-server go test -count=1 ./tokencache/redisstore
 	REDIS_SERVER=valkey-server go test -count=1 \
-	  -run '^Test(Replica|Holder|NothingSecret|Store|LeastRights|Sentinel|Cluster|RotationThrough|FleetChaos|SharedStore|WriteOfAKilled|KeyedWrite)' ./e2e
+	  -run '^Test(Replica|Holder|NothingSecret|Store|LeastRights|Sentinel|Cluster|RotationThrough|FleetChaos|SharedStore|WriteOfAKilled|ResponseThatWasNotRead|KeyedWrite)' ./e2e
 
 .PHONY: fleet-chaos
 fleet-chaos: ## 30 sidecars on a Redis with Sentinels that is killed, stopped, flushed, poisoned and failed over, for FLEET_CHAOS minutes (20)

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"strings"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/certs"
@@ -89,6 +90,22 @@ func (c *Config) ClientTLS() (own *tls.Config, asks bool) {
 		return nil, false
 	}
 	return c.serverTLS.Trusting(), c.serverTLS.AsksApps()
+}
+
+// ForeignCertificate says what the certificate of the data listener is for, if it is for
+// none of the names by which apps call. Empty: it is for one, or there is none.
+func (c *Config) ForeignCertificate() string {
+	if c.serverTLS == nil {
+		return ""
+	}
+	names := append([]string{"localhost", "127.0.0.1", "::1"}, c.AllowedHosts...)
+	if at, _, all := c.Listen.split(); at.IsValid() && !all {
+		names = append(names, at.String())
+	}
+	if other := c.serverTLS.Names(names); len(other) > 0 {
+		return "MONITE_TLS_CERT_FILE: it is for " + strings.Join(other, ", ") + ", and not for a name by which apps call: localhost, the address, or one of MONITE_ALLOWED_HOSTS"
+	}
+	return ""
 }
 
 // UntimelyCertificates has a line for each certificate that is not valid now. It may

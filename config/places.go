@@ -54,7 +54,13 @@ func (c *Config) CheckPlaces() error {
 		if _, err := os.Stat(place); err != nil {
 			place = filepath.Dir(place)
 		}
-		if !files.Writable(place) {
+		info, err := os.Lstat(c.AuditLog)
+		switch {
+		case err == nil && info.Mode().Type() == fs.ModeSymlink:
+			note("MONITE_AUDIT_LOG", "a file, and not a symbolic link")
+		case err == nil && info.Mode().IsRegular() && info.Mode()&0o002 != 0:
+			note("MONITE_AUDIT_LOG", "a file that not every user may write to")
+		case !files.Writable(place):
 			note("MONITE_AUDIT_LOG", "a file that this user may write")
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
 
 // topics are the groups of the variables, in their order.
@@ -57,6 +56,10 @@ const width = 80
 func Usage() string {
 	var out strings.Builder
 	for _, topic := range topics() {
+		if topic == "traces" { // known from elsewhere, and a third of all
+			_, _ = fmt.Fprintf(&out, "  %-12s the standard OTEL_* variables: see 'monite-proxy help traces'\n", topic)
+			continue
+		}
 		line := fmt.Sprintf("  %-12s", topic)
 		for _, name := range folded(ofTopic(topic)) {
 			if len(line)+1+len(name) > width {
@@ -70,21 +73,15 @@ func Usage() string {
 	return out.String()
 }
 
-// folded writes NAME and NAME_FILE as NAME[_FILE], and likewise the variables of
-// traces that have one for traces alone.
+// folded writes NAME and NAME_FILE as NAME[_FILE].
 func folded(group []variable) (names []string) {
 	for _, v := range group {
 		names = append(names, v.name)
 	}
 	for _, name := range slices.Clone(names) {
-		alone := strings.Replace(name, "OTLP_", "OTLP_TRACES_", 1)
-		switch at := slices.Index(names, name); {
-		case slices.Contains(names, name+"_FILE"):
-			names[at] = name + "[_FILE]"
+		if slices.Contains(names, name+"_FILE") {
+			names[slices.Index(names, name)] = name + "[_FILE]"
 			names = slices.DeleteFunc(names, func(other string) bool { return other == name+"_FILE" })
-		case alone != name && slices.Contains(names, alone):
-			names[at] = strings.Replace(name, "OTLP_", "OTLP_[TRACES_]", 1)
-			names = slices.DeleteFunc(names, func(other string) bool { return other == alone })
 		}
 	}
 	return names
@@ -115,10 +112,9 @@ func Explain(word string) (text string, ok bool) {
 
 func explain(group []variable) string {
 	var out strings.Builder
-	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	for i, v := range group {
 		if i > 0 {
-			_, _ = fmt.Fprintln(w)
+			out.WriteString("\n")
 		}
 		fallback := v.fallback
 		if fallback == "" {
@@ -127,8 +123,21 @@ func explain(group []variable) string {
 		if fallback == "" {
 			fallback = "none"
 		}
-		_, _ = fmt.Fprintf(w, "%s\n  meaning\t%s\n  default\t%s\n  accepts\t%s\n", v.name, v.desc, fallback, v.accepts)
+		out.WriteString(v.name + "\n" + wrapped("meaning", v.desc) + wrapped("default", fallback) + wrapped("accepts", v.accepts))
 	}
-	_ = w.Flush()
 	return out.String()
+}
+
+// wrapped is a text behind its label, in lines that fit a terminal.
+func wrapped(label, text string) string {
+	var out strings.Builder
+	line := "  " + label + " "
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > width {
+			out.WriteString(line + "\n")
+			line = strings.Repeat(" ", len("  "+label)+1)
+		}
+		line += " " + word
+	}
+	return out.String() + line + "\n"
 }

@@ -266,7 +266,7 @@ func faultsSIGTERM(r *faultRun) {
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
 		under := c.inTheBackground(o, shape)
 		c.s.signal(syscall.SIGTERM)
-		c.want(<-under, "abort", 1, 1, 1)
+		c.want(<-under, "502 upstream_broken unknown", 1, 1, 1)
 		c.ends(1, 2*time.Second)
 	})
 	r.each(inShort, "twice", shapesOfAll, func(c *faultCell, shape faultShape) {
@@ -278,7 +278,7 @@ func faultsSIGTERM(r *faultRun) {
 		c.s.waitFor("the drain", func() bool { return c.s.logged(`"message":"draining"`) })
 		c.s.signal(syscall.SIGTERM)
 		c.ends(1, time.Second)
-		c.want(<-under, "abort", 1, 1, 1)
+		c.want(<-under, "502 upstream_broken unknown", 1, 1, 1)
 		if !c.s.logged("second signal") {
 			c.Error("the log does not say why")
 		}

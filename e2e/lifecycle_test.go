@@ -228,8 +228,8 @@ func TestDrainTimeoutCutsVisibly(t *testing.T) {
 	slow, stream := s.slowAndStreaming(arrived)
 	begin := time.Now()
 	s.signal(syscall.SIGTERM)
-	if o := <-slow; o.err == nil {
-		t.Errorf("the slow request = %+v, want an error", o.answer)
+	if o := <-slow; o.err != nil || o.answer.Status != http.StatusBadGateway || o.answer.Header.Get("X-Monite-Proxy-Outcome") != "unknown" {
+		t.Errorf("the slow request = %+v, want 502 and the outcome", o)
 	}
 	if o := <-stream; o.err == nil || o.answer.Body != "first half, " {
 		t.Errorf("the streaming request = %+v, want an error after its first half", o)

@@ -20,6 +20,7 @@ func (c *call) respondAgain(kept *writes.Response) {
 		response.Body = io.NopCloser(bytes.NewReader(kept.Body))
 	}
 	c.w.Header().Set(headerReplayed, "true")
+	c.trace.FieldNames = keptNames
 	c.respond(response)
 }
 
@@ -28,6 +29,10 @@ func (c *call) respondAgain(kept *writes.Response) {
 var replayedFields = [...]string{
 	"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Disposition", "Location", "Etag", "Last-Modified", "X-Request-Id",
 }
+
+// keptNames are those of replayedFields that are not spelt in the canonical form (RFC
+// 9110): how upstream spelt them is not kept.
+const keptNames = "Etag:ETag"
 
 // copied is a response body of which a copy is kept as it is read.
 type copied struct {

@@ -296,6 +296,7 @@ func (c *call) refuse(f *failed) {
 	}
 	c.setTiming(time.Now())
 	c.setExplanation()
+	c.sayKeepAlive()
 	w.WriteHeader(f.status)
 	if in.Method != http.MethodHead {
 		n, _ := w.Write(text)

@@ -156,8 +156,9 @@ func (h *Handler) FinishFollowing(ctx context.Context) bool {
 	case <-done:
 		return true
 	case <-ctx.Done():
+		none := h.Followed() == 0
 		h.followers.stop()
 		<-done
-		return false
+		return none
 	}
 }

@@ -194,6 +194,11 @@ func TestKeyedWriteGetsTheSameResponseAgain(t *testing.T) {
 	if first.Header.Get(headerReplayed) != "" {
 		t.Error("the first response says that it is a second one")
 	}
+	a := r.dial() // net/http would not show how a name is spelt
+	a.Say(head("POST", "/v1/payables", "Content-Length: 2", headerKey+": k1") + "\r\n{}")
+	if head := a.Head(); !strings.Contains(head, "\r\nETag: ") {
+		t.Errorf("no field is spelt ETag in the kept response: %q", head)
+	}
 	f.wants(t, 1)
 	r.do("POST", "/v1/payables", "{}", headerKey, `"k2"`)
 	f.wants(t, 2)

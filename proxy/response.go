@@ -62,6 +62,7 @@ func (c *call) respond(response *http.Response) {
 	}
 	c.setTiming(now)
 	c.setExplanation()
+	c.sayKeepAlive()
 	respell(header, c.trace.FieldNames)
 	w.WriteHeader(response.StatusCode)
 	if response.Body != http.NoBody && (response.ContentLength < 0 || closeAfter) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,17 @@ func (s *StdServer) Shutdown(ctx context.Context) error {
 func (s *StdServer) Close() error {
 	s.cut.Store(true)
 	return s.http.Close()
+}
+
+// stdKeepAlive has apps close an idle connection a little before the server does.
+var stdKeepAlive = "timeout=" + strconv.Itoa(int((idleTimeout-5*time.Second)/time.Second))
+
+// sayKeepAlive gives a response the field that package strict writes by itself.
+func (c *call) sayKeepAlive() {
+	_, strict := c.w.(tellsTaken)
+	if header := c.w.Header(); !strict && byStdServer(c.in) && !c.in.Close && c.in.ProtoMinor > 0 && header.Get("Connection") != "close" {
+		header.Set("Keep-Alive", stdKeepAlive)
+	}
 }
 
 func (s *StdServer) observe(nc net.Conn, state http.ConnState) {

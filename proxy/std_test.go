@@ -92,3 +92,20 @@ func TestStdServerReadsTheRestOfARefusedUpload(t *testing.T) {
 		})
 	}
 }
+
+func TestStdServerSaysHowLongItKeepsAConnection(t *testing.T) {
+	o := wiretest.Listen(t, nil, wiretest.Answering(okEmpty))
+	r := newRigOf(t, "std", o.URL)
+	for request, want := range map[string]string{
+		get("/v1/x"):                      "timeout=595",
+		post("/v1/x", "{}"):               "timeout=595",
+		get("/x"):                         "", // refused, and the connection ends
+		get("/v1/x", "Connection: close"): "",
+	} {
+		a := r.dial()
+		a.Say(request)
+		if response, _, err := a.Response("GET"); err != nil || response.Header.Get("Keep-Alive") != want {
+			t.Errorf("%.40q: %v, %v, want Keep-Alive %q", request, response, err, want)
+		}
+	}
+}

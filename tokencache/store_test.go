@@ -312,6 +312,40 @@ func TestLookAndClaimThatDisagreeAreNoLoop(t *testing.T) {
 	})
 }
 
+// The look found nothing, and when the turn comes to claim, another process has minted.
+// A refresh that was asked for is done then, although the token is no longer young.
+func TestTokenThatTheClaimFindsIsNotMintedOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(100*ms, 30*time.Minute)
+		var there Answer
+		store := &shelf{answer: func(n int, q Question) (Answer, error) {
+			switch {
+			case q.Look:
+				return Answer{Kind: Free}, nil
+			case q.Have != there.Mark:
+				return there, nil
+			}
+			return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+		}}
+		there = s.found(10 * time.Second)
+		config := sharing(s, store)
+		config.MintsPerSecond = 20
+		c := open(t, config)
+		c.gate.mu.Lock()
+		c.gate.budget, c.gate.filled = reserve, c.gate.now() // so that it only looks at first
+		c.gate.mu.Unlock()
+		e := c.table.pin(partner, 10, c.clock.now())
+		e.forced.Store(true)
+		if token, err := c.Token(t.Context(), partner); err != nil || !token.Equal(there.Token.AccessToken) {
+			t.Errorf("Token() = %v, and the token that was found: %t", err, token.Equal(there.Token.AccessToken))
+		}
+		asks, _ := store.seen()
+		if len(asks) != 2 || s.mints() != 0 {
+			t.Errorf("%d questions and %d mints, want a look, a claim and none", len(asks), s.mints())
+		}
+	})
+}
+
 // A flight that waits for another process is out of the line: others can have its slot.
 func TestWaitingForAnotherProcessTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -31,8 +31,7 @@ const (
 // runFor is the command run: a sidecar on free ports for one other command, which
 // is started once the sidecar is ready and whose exit code is returned.
 func runFor(args []string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("monite-proxy run", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("run", " -- command [argument...]", stderr)
 	timeout := flags.Duration("timeout", 30*time.Second, "how long to wait until the sidecar is ready")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -14,7 +14,7 @@ func TestVersionAndHelpAreFoundByEveryUsualSpelling(t *testing.T) {
 		{[]string{"version"}, "monite-proxy "}, {[]string{"--version"}, "monite-proxy "}, {[]string{"-version"}, "monite-proxy "},
 		{[]string{"-v"}, "monite-proxy "},
 		{[]string{"help"}, "Usage: monite-proxy [command]"}, {[]string{"--help"}, "MONITE_CLIENT_ID"}, {[]string{"-h"}, "run "},
-		{[]string{"help", "run"}, "no credentials\n"}, {[]string{"help", "MONITE_ENTITY_ID"}, "default"},
+		{[]string{"help", "run"}, "no secrets\n"}, {[]string{"help", "MONITE_ENTITY_ID"}, "default"},
 		{[]string{"help", "tokens"}, "MONITE_TOKEN_TIMEOUT"},
 		{[]string{"check", "--help"}, "check      validate"}, {[]string{"serve", "-h"}, "serve      run"},
 		{[]string{"shutdown", "-help"}, "shutdown   ask"}, {[]string{"version", "-h"}, "version    print"},

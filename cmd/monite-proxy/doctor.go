@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"io"
 	"os/signal"
 	"syscall"
@@ -15,8 +14,7 @@ import (
 
 // examine runs the doctor and prints its report.
 func examine(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("monite-proxy doctor", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("doctor", "", stderr)
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	if code, done := parse(flags, args, stderr); done {
 		return code

@@ -46,6 +46,7 @@ func (s *sidecar) drain() bool {
 	}
 	defer s.finishFollowing(ctx)
 	cut := s.handler.InFlight()
+	s.giveUp()
 	_ = s.data.server.Close()
 	if cut == 0 { // only connections that have not sent a whole request
 		return true
@@ -66,16 +67,33 @@ func (s *sidecar) finishFollowing(ctx context.Context) bool {
 	return false
 }
 
-// lastLines is the time that cut-off requests get to write their audit lines.
-const lastLines = time.Second
+const (
+	// lastWords is the time that apps get to take the outcome of what is given up,
+	lastWords = 500 * time.Millisecond
+	// lastLines that cut-off requests get to write their audit lines.
+	lastLines = time.Second
+)
+
+// giveUp ends every wait for upstream. The app of a write learns that its outcome is
+// unknown: if its connection only ended, many clients would send the write again, to
+// the process that comes after this one and knows nothing of it.
+func (s *sidecar) giveUp() {
+	s.upstream.Abort()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	var ending sync.WaitGroup
+	ending.Go(func() { s.named.Cut(ctx) })
+	_ = s.data.server.Shutdown(ctx)
+	ending.Wait()
+}
 
 // cutOff ends every request at once. What became of a write that upstream may have
-// is told in its audit line: unknown.
+// is told to its app, and in its audit line: unknown.
 func (s *sidecar) cutOff() {
+	s.giveUp()
 	for _, e := range s.endpoints() {
 		_ = e.server.Close()
 	}
-	s.named.Cut()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.handler.FinishFollowing(over) // a write whose app is cut off would be followed to its end

@@ -12,8 +12,7 @@ import (
 
 // health asks one probe of the running sidecar, for HEALTHCHECK and exec probes.
 func health(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("monite-proxy health", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("health", "", stderr)
 	live := flags.Bool("live", false, "ask whether the process is alive")
 	ready := flags.Bool("ready", false, "ask whether it is ready for requests (the default)")
 	startup := flags.Bool("startup", false, "ask whether it has started")

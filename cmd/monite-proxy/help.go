@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -9,18 +10,19 @@ import (
 )
 
 const usage = `monite-proxy: apps on this host call Monite's API without credentials.
+All it needs is MONITE_CLIENT_ID and MONITE_CLIENT_SECRET.
 
 Usage: monite-proxy [command]
 
   serve      run the sidecar (the default)
   run        start a sidecar on free ports, then a command that calls it:
-             monite-proxy run -- npm test. It gets MONITE_API_URL, no credentials
+             monite-proxy run -- npm test; it gets MONITE_API_URL, no secrets
   check      validate the configuration and print the effective one, redacted
   doctor     test each step on the way to Monite and say what is wrong; -json
   status     show what the running sidecar does; -watch, -unknown, -json
   health     ask the running sidecar: -live, -ready (default) or -startup
   wait       block until the running sidecar is ready, at most -timeout (30s)
-  shutdown   ask the running sidecar to drain and stop (MONITE_QUIT_ENDPOINT=true)
+  shutdown   ask the running sidecar to stop, where MONITE_QUIT_ENDPOINT is set
   version    print version, commit and Go version; also --version, -v
   help       print this, or explain one variable, topic or command
 
@@ -39,6 +41,9 @@ func help(args []string, stdout, stderr io.Writer) int {
 	}
 	code := exitOK
 	for _, word := range args {
+		if word == "-h" || word == "-help" || word == "--help" {
+			word = "help"
+		}
 		if text := ofCommand(word); text != "" {
 			_, _ = fmt.Fprint(stdout, text)
 			continue
@@ -52,6 +57,17 @@ func help(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprint(stdout, text)
 	}
 	return code
+}
+
+// newFlags are those of a command, whose help is its lines of the usage and its flags.
+func newFlags(name, arguments string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet("monite-proxy "+name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(stderr, "%s\nUsage: monite-proxy %s [flags]%s\n\n", ofCommand(name), name, arguments)
+		flags.PrintDefaults()
+	}
+	return flags
 }
 
 // ofCommand returns the lines of the usage on one command; empty: there is none.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -22,8 +21,7 @@ const clearScreen = "\x1b[H\x1b[J"
 
 // status prints /status of the running sidecar as a table.
 func status(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("monite-proxy status", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("status", "", stderr)
 	watch := flags.Bool("watch", false, "print it again every -every, until interrupted")
 	every := flags.Duration("every", 2*time.Second, "with -watch")
 	asJSON := flags.Bool("json", false, "print the JSON of /status as it is")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"time"
@@ -12,8 +11,7 @@ import (
 
 // wait blocks until the running sidecar is ready, for entrypoints of apps.
 func wait(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("monite-proxy wait", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("wait", "", stderr)
 	timeout := flags.Duration("timeout", 30*time.Second, "how long to wait")
 	if code, done := parse(flags, args, stderr); done {
 		return code

@@ -18,40 +18,36 @@ func printUsage(w io.Writer) {
 const usage = `monite-sim is a simulated Monite API with demo data, for development and CI.
 It needs no account and no network, and forgets everything when it stops.
 
-  monite-sim [flags]                      serve until Ctrl-C
-  monite-sim [flags] -- command args...   serve while the command runs, exit with its code
-  monite-sim -health [-listen address]    exit 0 if a simulator responds there
+  monite-sim [flags]                     serve until Ctrl-C
+  monite-sim [flags] -- command args...  serve while it runs, exit with its code
+  monite-sim -health [-listen address]   exit 0 if a simulator responds there
 
-Flags (each also as a variable, such as MONITE_SIM_TOKEN_LIFETIME=90s; the flag wins)
-  -listen address        where to listen; port 0 picks a free one    (127.0.0.1:8090)
-  -client-id id          the client id that gets tokens      (a demo id, see below)
-  -client-secret secret  its secret                          (a demo secret, see below)
+Flags (each also as a variable, such as MONITE_SIM_SEED=1; the flag wins)
+  -listen address        port 0 picks a free one             (127.0.0.1:8090)
+  -client-id id          the client id that gets tokens      (a demo id, below)
+  -client-secret secret  its secret                          (a demo one, below)
   -token-lifetime time   how long an access token lives              (30m)
-  -expired-status code   status for an expired token: 401, or 400
-                         for the older dialect                       (401)
+  -expired-status code   for an expired token; 400 is the older dialect (401)
   -rate-limit number     requests per second and client id, 0 = none (0)
   -latency time          added to every response                     (0s)
-  -seed number           ids and the chance in faults repeat; 0 = they differ (0)
+  -seed number           ids and chance repeat; 0 = they differ (0)
   -data file             documents instead of the demo data, as
                          GET /_sim/state shows them
   -webhooks              deliver events to the URLs of webhook subscriptions
-  -port number           the port of -listen, 0 picks a free one; the address
-                         is then printed as one line of JSON (no variable)
+  -port number           of -listen; prints the address as one line of JSON
   -demo                  print curl lines once the command, a sidecar, is ready
 
 The command gets MONITE_API_URL, MONITE_CLIENT_ID and MONITE_CLIENT_SECRET of
-the simulator. Where they are unset, MONITE_ALLOWED_ENTITY_IDS and
-MONITE_ALLOWED_ENTITY_USER_IDS are *. MONITE_CLIENT_ID_FILE and
-MONITE_CLIENT_SECRET_FILE are taken away. Ctrl-C and SIGTERM are passed on, and
-the simulator stays up until the command has ended.
+the simulator, and may act for all of its entities and users unless variables
+say otherwise. It gets Ctrl-C and SIGTERM, and the simulator outlives it.
 
 Trouble on request, without a token (all of it: go doc .../proxy/monitetest)
-  curl -X POST   http://127.0.0.1:8090/_sim/revoke_all
-  curl -X POST   http://127.0.0.1:8090/_sim/faults -d '{"path":"token","times":3,"status":503}'
+  curl -X POST http://127.0.0.1:8090/_sim/revoke_all
+  curl http://127.0.0.1:8090/_sim/faults -d '{"path":"token","status":503}'
   curl -X DELETE http://127.0.0.1:8090/_sim/faults
-  curl -X POST   http://127.0.0.1:8090/_sim/clock -d '{"advance":"720h"}'
-  curl           http://127.0.0.1:8090/_sim/ledger
-  http://127.0.0.1:8090/_sim/ is a page with state, ledger, faults and the last calls
+  curl http://127.0.0.1:8090/_sim/clock -d '{"advance":"720h"}'
+  curl http://127.0.0.1:8090/_sim/ledger
+  http://127.0.0.1:8090/_sim/ is a page with state, ledger, faults and calls
 
 Demo data
   client id                %s
@@ -68,7 +64,5 @@ Demo data
 
 Examples
   monite-sim -- ./monite-proxy
-  monite-sim -token-lifetime 20s -demo http://localhost:8080 -- ./monite-proxy
   monite-sim -listen 127.0.0.1:0 -- npm test
-  monite-sim -port 0 -seed 1 -webhooks
 `

@@ -124,6 +124,22 @@ func (s *Server) Trusting() *tls.Config {
 	return config
 }
 
+// Names are the names and addresses that the certificate is for, if none of those given
+// is among them. Otherwise it returns nil.
+func (s *Server) Names(wanted []string) (other []string) {
+	leaf := s.last.Load().config.Certificates[0].Leaf
+	for _, name := range wanted {
+		if leaf.VerifyHostname(name) == nil {
+			return nil
+		}
+	}
+	other = slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		other = append(other, ip.String())
+	}
+	return append(other, "no other name")[:max(len(other), 1)]
+}
+
 // Untimely says why the certificate is not valid at a moment; empty: it is.
 func (s *Server) Untimely(now time.Time) string {
 	return untimely(s.last.Load().config.Certificates[0].Leaf, now)

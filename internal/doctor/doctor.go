@@ -120,6 +120,10 @@ func (e *examination) step(ctx context.Context, name string, check func(context.
 
 func (e *examination) checkConfiguration() {
 	e.report.add(finding{Step: "configuration", Result: fine, What: fmt.Sprintf("valid; environment %s, API version %s", e.cfg.Environment, e.cfg.APIVersion)})
+	if foreign := e.cfg.ForeignCertificate(); foreign != "" {
+		e.report.add(finding{Step: "configuration", Result: problem, What: client.TermSafe(foreign), Why: "an app that checks the certificate refuses the connection",
+			Next: "use a certificate for localhost, or add the name by which apps call to MONITE_ALLOWED_HOSTS"})
+	}
 	untimely := e.cfg.UntimelyCertificates()
 	for _, warning := range e.cfg.Warnings {
 		f := finding{Step: "configuration", Result: note, What: warning}

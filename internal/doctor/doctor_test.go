@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -228,6 +229,24 @@ func authority(t *testing.T, change func(*x509.Certificate)) (tls.Certificate, s
 	}), file
 }
 
+// auditPlace is a place where a sidecar would not write its audit lines.
+func auditPlace(t *testing.T, kind string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	err := os.WriteFile(path, nil, 0o600)
+	switch kind {
+	case "OPEN":
+		err = errors.Join(err, os.Chmod(path, 0o666))
+	case "LINK":
+		err = errors.Join(err, os.Symlink(path, path+".link"))
+		path += ".link"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // admit starts what the patient calls and returns an examination of it.
 func (p patient) admit(t *testing.T) (*examination, error) {
 	t.Helper()
@@ -280,6 +299,9 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 			if kind == "ended" {
 				c.NotBefore, c.NotAfter = time.Now().Add(-200*time.Hour), time.Now().Add(-100*time.Hour)
 			}
+			if kind == "elsewhere" {
+				c.DNSNames, c.IPAddresses = []string{"www.elsewhere.example"}, nil
+			}
 		}))
 		environment[of+"_CERT_FILE"], environment[of+"_KEY_FILE"] = cert, key
 	}
@@ -289,6 +311,9 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		}
 		if name == "MONITE_IDENTITIES_FILE" {
 			value = identitiesFile(t, value)
+		}
+		if name == "MONITE_AUDIT_LOG" {
+			value = auditPlace(t, value)
 		}
 		t.Setenv(name, value)
 	}

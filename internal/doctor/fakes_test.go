@@ -113,11 +113,12 @@ func respond(query []byte, behaviour string) []byte {
 
 // runningSidecar stands for the sidecar that runs on this host.
 type runningSidecar struct {
-	stranger bool              // another program has the port
-	notReady string            // a line of /readyz
-	settings map[string]string // other values than those of the command
-	app      http.HandlerFunc  // what an app gets; nil: 200
-	noAdmin  bool
+	stranger      bool              // another program has the port
+	notReady      string            // a line of /readyz
+	settings      map[string]string // other values than those of the command
+	app           http.HandlerFunc  // what an app gets; nil: 200
+	noAdmin       bool
+	noData, stale bool // only the admin listener responds; its identities are those of before
 	// adminStranger: another program has the admin port.
 	adminStranger bool
 	unknown       int // writes
@@ -127,12 +128,13 @@ type runningSidecar struct {
 
 func (r *runningSidecar) start(t *testing.T, cfg *config.Config) {
 	t.Helper()
-	data := r.listen(t, cfg.Listen.Address, r.serveApp)
+	if !r.noData {
+		r.listen(t, cfg.Listen.Address, r.serveApp)
+	}
 	admin := "127.0.0.1:1"
 	if !r.noAdmin {
 		admin = r.listen(t, cfg.Admin.Address, func(w http.ResponseWriter, in *http.Request) { r.serveAdmin(w, in, cfg) })
 	}
-	_ = data
 	t.Setenv("MONITE_ADMIN_ADDR", admin)
 }
 
@@ -197,7 +199,8 @@ func (r *runningSidecar) serveAdmin(w http.ResponseWriter, in *http.Request, cfg
 		}
 		all = append(all, map[string]string{"name": setting.Name, "value": value})
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"configuration": all, "unknown_writes_total": r.unknown})
+	_ = json.NewEncoder(w).Encode(map[string]any{"configuration": all, "unknown_writes_total": r.unknown,
+		"named_identities": map[string]bool{"stale": r.stale}})
 }
 
 func identitiesFile(t *testing.T, text string) string {

@@ -36,7 +36,7 @@ func (e *examination) checkSidecar(ctx context.Context) {
 		for _, host := range append([]string{"localhost"}, e.cfg.AllowedHosts...) {
 			e.aside(ctx, "sidecar", func(ctx context.Context) finding { return e.callSidecar(ctx, address, host) })
 			if last := e.last(); last.Result != fine {
-				if last.Result == note {
+				if last.Result == note && !e.runsElsewhere(ctx) {
 					e.checkPlaces() // nobody runs
 				}
 				return
@@ -52,6 +52,23 @@ func (e *examination) checkSidecar(ctx context.Context) {
 	if e.last().Result != problem && reached {
 		e.aside(ctx, "app", e.callAsApp)
 	}
+}
+
+// runsElsewhere looks for a sidecar whose data listener is not where the configuration
+// says, by its admin listener.
+func (e *examination) runsElsewhere(ctx context.Context) bool {
+	sidecar, err := client.New()
+	if err != nil {
+		return false
+	}
+	text, _ := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose") // an error if it is not ready
+	if !strings.HasPrefix(text, "[+] ") && !strings.HasPrefix(text, "[-] ") {
+		return false // nobody, or another program
+	}
+	e.report.add(finding{Step: "sidecar", Result: problem, What: "a sidecar runs, for its admin listener responds, but nothing listens on " + e.cfg.Listen.String(),
+		Why:  "it was started with another MONITE_LISTEN_ADDR than this command, or its socket was removed: apps that call this address do not reach it",
+		Next: "start it again with this environment"})
+	return true
 }
 
 func (e *examination) last() finding { return e.report.Findings[len(e.report.Findings)-1] }
@@ -93,7 +110,7 @@ func (e *examination) checkReadiness(ctx context.Context) finding {
 var decisive = []string{
 	"MONITE_ENVIRONMENT", "MONITE_API_URL", "MONITE_API_VERSION", "MONITE_CA_FILE", "MONITE_PROXY_FROM_ENV", "MONITE_GRANT_TYPE", "MONITE_ENTITY_USER_ID",
 	"MONITE_ENTITY_ID", "MONITE_ALLOWED_ENTITY_IDS", "MONITE_ALLOWED_ENTITY_USER_IDS", "MONITE_IDENTITIES_FILE", "MONITE_READ_ONLY",
-	"MONITE_APP_TOKEN", "MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS", "MONITE_REPEAT_GUARD", "MONITE_IDEMPOTENCY_TTL",
+	"MONITE_APP_TOKEN", "MONITE_APP_TOKEN_FILE", "MONITE_ALLOWED_HOSTS", "MONITE_TOKEN_HANDLES", "MONITE_VEND_ADDR", "MONITE_REPEAT_GUARD", "MONITE_IDEMPOTENCY_TTL",
 }
 
 // checkSettings compares the configuration of the running sidecar with that of
@@ -101,6 +118,7 @@ var decisive = []string{
 func (e *examination) checkSettings(ctx context.Context) finding {
 	var running struct {
 		Settings []struct{ Name, Value string } `json:"configuration"`
+		Named    struct{ Stale bool }           `json:"named_identities"`
 	}
 	if !e.status(ctx, &running) {
 		return finding{Result: note, What: "the running sidecar does not report its settings"}
@@ -114,6 +132,10 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 		if value, has := theirs[setting.Name]; has && value != setting.Value && slices.Contains(decisive, setting.Name) {
 			different = append(different, setting.Name)
 		}
+	}
+	if len(different) == 0 && running.Named.Stale {
+		return finding{Result: problem, What: "the running sidecar still has the identities of before: it could not take over a change of MONITE_IDENTITIES_FILE",
+			Why: "the file had a mistake, or a listener of it could not be opened", Next: "look at its log, and correct the file"}
 	}
 	if len(different) == 0 {
 		return finding{Result: fine, What: "the running sidecar has the same settings as this command"}

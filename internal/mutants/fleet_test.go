@@ -51,6 +51,9 @@ var shared = []mutant{
 	{"no pause between look and claim", []edit{
 		{"tokencache/mint.go", "err := f.leaveIt(a)\n\t\t\treturn secret.String{}, err, err == nil", "return secret.String{}, nil, true"},
 	}, "tokencache", []string{"TestLookAndClaimThatDisagreeAreNoLoop"}},
+	{"what the claim finds is asked for again", []edit{
+		{"tokencache/mint.go", "return token, err, false\n\t\tcase a.Kind == Busy", "return token, err, err == nil\n\t\tcase a.Kind == Busy"},
+	}, "tokencache", []string{"TestTokenThatTheClaimFindsIsNotMintedOnceMore"}},
 	{"waiting for another process takes a slot", []edit{
 		{"tokencache/mint.go", "f.gate.leave(turn, false)\n\t\t\terr := f.leaveIt(a)", "err := f.leaveIt(a)\n\t\t\tf.gate.leave(turn, false)"},
 	}, "tokencache", []string{"TestWaitingForAnotherProcessTakesNoSlot"}},

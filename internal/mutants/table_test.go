@@ -277,7 +277,7 @@ var mutants = []mutant{
 		{"internal/admin/admin.go", "if foreign {", "if foreign && r.Method == http.MethodGet {"},
 	}, "internal/admin", []string{"TestPagesStartNothingHere_CVE_2026_27589"}},
 	{"any Host, on the admin listener", []edit{
-		{"internal/admin/admin.go", "if !h.hostAllowed(r.Host) {", `if r.Host == "" {`},
+		{"internal/admin/admin.go", "if !h.hostAllowed(r) {", `if r.Host == "" {`},
 	}, "internal/admin", []string{"TestReboundNamesSeeNothingHere_CVE_2024_28224"}},
 	{"there is a profiler", []edit{
 		{"internal/admin/admin.go", `get("/version", h.version)`, "get(\"/version\", h.version)\n\tget(\"/debug/pprof/*\", h.version)"},

@@ -165,8 +165,21 @@ func (k *Keeper) Shutdown(ctx context.Context) bool {
 	return !late.Load()
 }
 
-// Cut closes what is still open, at any time after Serve.
-func (k *Keeper) Cut() {
+// Cut lets requests end until ctx does, then closes what is still open, at any time
+// after Serve.
+func (k *Keeper) Cut(ctx context.Context) {
+	k.mu.Lock()
+	endpoints := slices.Collect(maps.Values(k.endpoints))
+	k.mu.Unlock()
+	var ending sync.WaitGroup
+	for _, e := range endpoints {
+		ending.Go(func() { _ = e.server.Shutdown(ctx) })
+	}
+	ending.Wait()
+	k.close()
+}
+
+func (k *Keeper) close() {
 	k.cut()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -178,7 +191,7 @@ func (k *Keeper) Cut() {
 // CutOff closes what is still open, and returns once nothing of it runs. It follows
 // Stop.
 func (k *Keeper) CutOff() {
-	k.Cut()
+	k.close()
 	k.leaving.Wait()
 	k.serving.Wait()
 }

@@ -90,7 +90,7 @@ func (*Script) SetDeadline(time.Time) error      { return nil }
 func (*Script) SetReadDeadline(time.Time) error  { return nil }
 func (*Script) SetWriteDeadline(time.Time) error { return nil }
 
-var memory = &net.UnixAddr{Name: "memory", Net: "unix"}
+var memory = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 
 // Pipes is a listener of connections in memory.
 type Pipes struct {

@@ -41,6 +41,7 @@ type conn struct {
 	stream   io.ReadWriter        // of nc's bytes
 	tlsState *tls.ConnectionState // nil: no TLS
 	remote   string
+	local    bool            // nc is a unix socket
 	base     context.Context //nolint:containedctx // of every request; never ends, so that nothing is registered on it
 	opened   time.Time
 	state    atomic.Int32
@@ -72,6 +73,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, nc: nc, stream: socket.Of(nc), opened: time.Now()}
 	c.reads.set, c.writes.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	c.gone.init(c)
+	_, c.local = nc.LocalAddr().(*net.UnixAddr)
 	c.since.Store(c.opened.UnixNano())
 	c.base = context.WithValue(context.Background(), http.LocalAddrContextKey, nc.LocalAddr())
 	if s.ConnContext != nil {
@@ -148,6 +150,7 @@ func (c *conn) next() bool {
 		return false
 	}
 	r := requests.Get().(*request)
+	r.head.local = c.local
 	if why := r.head.parse(text, lines); why != None {
 		c.refuse(&r.head, why)
 		return false

@@ -455,6 +455,9 @@ func TestUnixSocketAndTLS(t *testing.T) {
 	a := serveOn(t, opened, echo).dial()
 	a.Say(get("/unix"))
 	a.Want("GET", 200, "GET /unix ")
+	// Some clients send the path of the socket as Host. No other server sees it.
+	a.Say("GET /path HTTP/1.1\r\nHost: /run/a b.sock\r\n\r\n")
+	a.Want("GET", 200, "GET /path ")
 
 	stock := httptest.NewTLSServer(nil) // for its certificate
 	defer stock.Close()

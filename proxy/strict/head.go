@@ -95,6 +95,7 @@ type head struct {
 	close                bool  // the app says that no other request follows
 	last                 bool  // no other request is read: the app says close, or a loose reader of the field would take it so
 	expect               bool  // the app waits for 100 Continue
+	local                bool  // the app came by a unix socket
 	url                  url.URL
 	room                 [usualFields]string // for the values of a usual head
 }
@@ -223,7 +224,7 @@ func (h *head) readHost(fields http.Header) Violation {
 	switch {
 	case len(hosts) > 1:
 		return HostRepeated
-	case len(hosts) == 1 && !httpguts.ValidHostHeader(hosts[0]):
+	case len(hosts) == 1 && !h.local && !httpguts.ValidHostHeader(hosts[0]): // some clients send a socket's path
 		return HostMalformed
 	case len(hosts) == 1:
 		h.host = hosts[0]

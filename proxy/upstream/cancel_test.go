@@ -180,3 +180,42 @@ func TestContextDeadlineIsATimeout(t *testing.T) {
 		t.Errorf("err = %v, Timeout %v, want a time-out", e, e.Timeout)
 	}
 }
+
+func TestAbortEndsWhatIsUnderWay(t *testing.T) {
+	for _, tt := range []struct {
+		name, says string // by upstream, before it hangs
+		followable bool
+	}{
+		{"before the head", "", false},
+		{"a write that could be followed", "", true},
+		{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var tr *Transport
+			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+				_, _, _ = p.Request()
+				if p.Say(tt.says); tt.says == "" {
+					tr.Abort()
+				}
+				p.UntilCut()
+			})
+			tr = transport(t, o)
+			ctx := context.WithValue(t.Context(), Followable{}, tt.followable)
+			resp, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
+			if tt.says != "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				tr.Abort()
+				if _, err = io.ReadAll(resp.Body); err == nil {
+					t.Error("the body ended well")
+				}
+				_ = resp.Body.Close()
+			} else if e := wantError(t, err, OpRead, Unknown); e.Timeout || e.Rest != nil {
+				t.Errorf("err = %+v, want neither a timeout nor a rest", e)
+			}
+			_, err = tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", nil, 0))
+			wantError(t, err, OpDial, NotSent)
+		})
+	}
+}

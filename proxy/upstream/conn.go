@@ -33,6 +33,7 @@ const (
 type wire struct {
 	net.Conn
 	stream   io.ReadWriter // of Conn's bytes
+	closed   func() bool   // Abort need not close it any more; nil in some tests
 	written  atomic.Int64
 	progress time.Duration
 
@@ -48,6 +49,14 @@ type wire struct {
 	readBy time.Time
 	inBody bool // the head has been read: the limit is now between two reads
 	follow follow
+}
+
+// Close is net.Conn's.
+func (w *wire) Close() error {
+	if w.closed != nil {
+		w.closed()
+	}
+	return w.Conn.Close()
 }
 
 func (w *wire) Write(p []byte) (int, error) {

@@ -27,7 +27,7 @@ func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	ofConnection := map[string][]string{
 		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served", "urgent", "ahead", "made"},
 		// sawEOF comes with a readErr, which costs the connection; probing is false between two looks.
-		"wire": {"Conn", "stream", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing", "waiting"},
+		"wire": {"Conn", "stream", "closed", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing", "waiting"},
 	}
 	ofRequest := map[string][]string{
 		"conn": {"buf", "r", "w", "headLeft", "readErr", "fields", "spelt"},

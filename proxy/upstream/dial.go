@@ -33,6 +33,7 @@ type dialer struct {
 	timeout    time.Duration // per step: connect, CONNECT, handshake
 	progress   time.Duration
 	maxConnAge time.Duration
+	ends       context.Context //nolint:containedctx // of all connections; Transport.Abort ends it
 }
 
 // stepError is an error with the step that failed.
@@ -113,11 +114,16 @@ func (d *dialer) reachThrough(ctx context.Context, proxyURL *url.URL) (*wire, ne
 }
 
 func (d *dialer) socket(ctx context.Context, addr string) (*wire, error) {
+	if d.ends.Err() != nil {
+		return nil, errAborted
+	}
 	nc, err := d.dialOne(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: nc, stream: socket.Of(nc), progress: d.progress}, nil
+	w := &wire{Conn: nc, stream: socket.Of(nc), progress: d.progress}
+	w.closed = context.AfterFunc(d.ends, func() { _ = nc.Close() })
+	return w, nil
 }
 
 func (d *dialer) dialOne(ctx context.Context, addr string) (net.Conn, error) {

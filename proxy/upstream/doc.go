@@ -44,7 +44,7 @@
 // exchange's own goroutine does the rest. An upload is waited for, except inside the
 // caller's own body Read. A write that was sent whole is not closed if its caller
 // wants it followed to its end (follow.go): the caller gets the open exchange along
-// with the error.
+// with the error. Abort closes the sockets of all.
 //
 // error.go has the errors and the outcomes, trace.go what a round trip tells of
 // itself, peek_other.go the systems on which a socket cannot be looked into.

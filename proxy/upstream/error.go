@@ -84,6 +84,7 @@ var (
 	errBodyMalformed  = errors.New("malformed response body")
 	errNoCloseNotify  = fmt.Errorf("TLS ended without close_notify: %w", io.ErrUnexpectedEOF)
 	errStopped        = errors.New("exchange is over")
+	errAborted        = errors.New("the transport was aborted")
 )
 
 // contextError keeps both the context's error and a caller's cause visible to

@@ -94,6 +94,7 @@ type Transport struct {
 	watch    watch
 	warm     warm
 	limits   limits
+	abort    context.CancelFunc
 }
 
 type limits struct {
@@ -107,6 +108,8 @@ func (t *Transport) setup() {
 		progress:  orDefault(t.ProgressTimeout, 60*time.Second),
 		headBytes: orDefault(t.MaxResponseHeaderBytes, 256<<10),
 	}
+	ends, abort := context.WithCancel(context.Background())
+	t.abort = abort
 	t.pool.maxOpen = orDefault(t.MaxConns, 1024)
 	t.pool.reserve = max(t.Reserve, 0)
 	t.pool.maxIdle = orDefault(t.MaxIdleConns, 128)
@@ -125,6 +128,7 @@ func (t *Transport) setup() {
 		timeout:    orDefault(t.DialTimeout, 5*time.Second),
 		progress:   t.limits.progress,
 		maxConnAge: orDefault(t.MaxConnAge, 60*time.Second),
+		ends:       ends,
 	}
 	t.dialer.tcp = dial.Dialer{Timeout: t.dialer.timeout, OnStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
@@ -196,6 +200,13 @@ func (t *Transport) CloseIdleConnections() {
 	t.dialer.tcp.Stop()
 	t.warm.stop()
 	t.pool.closeIdle()
+}
+
+// Abort closes all connections, and makes no more: each request under way ends with an
+// error that says whether upstream may have acted.
+func (t *Transport) Abort() {
+	t.once.Do(t.setup)
+	t.abort()
 }
 
 // checkOrigin refuses a request that means another place: it would be sent to

@@ -275,6 +275,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict, d.Claim = Send, c
 			return d
 		}
+		over = ID{} // it was judged as it was; should it come back, it may know more
 		d.Overridden, d.replaced, d.Earlier = false, nil, found
 		if found.State == Pending && (!found.Keyed || found.Fingerprint == c.record.Fingerprint) {
 			if found.Claim != holder {
