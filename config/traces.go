@@ -93,20 +93,8 @@ func ofTraces(name, value, ownName, own string) (string, string) {
 // URL, the other one a base.
 func buildEndpoint(parsed *spec, wrong *mistakes) *url.URL {
 	name, text := ofTraces(otlpEndpoint, parsed.OTLPEndpoint, otlpTracesEndpoint, parsed.OTLPTracesEndpoint)
-	at, err := url.Parse(text)
-	problem := ""
-	switch {
-	case err != nil || !isPrintable(text):
-		problem = "it is not a URL"
-	case at.Scheme != "http" && at.Scheme != "https":
-		problem = "it does not begin with http:// or https://"
-	case at.User != nil:
-		problem = "it has a user in it"
-	case strings.ContainsAny(text, "?#"):
-		problem = "it has a query or a fragment"
-	case at.Opaque != "" || at.Hostname() == "":
-		problem = "it has no host"
-	default:
+	at, problem := parseURL(text, "http:// or https://")
+	if problem == "" {
 		if _, ok := originHost(at); !ok {
 			problem = "its host or port is not valid"
 		}

@@ -84,10 +84,9 @@ func isSuccessor(host string) bool {
 	return host == "tesouro.com" || strings.HasSuffix(host, ".tesouro.com")
 }
 
-// parseOrigin reads an origin (RFC 6454 section 4) and returns it with its host
-// in lower case and without a default port. problem is a fixed text, empty if
-// all is well.
-func parseOrigin(text string) (origin *url.URL, problem string) {
+// parseURL reads a URL of http or https without a user, a query and a fragment.
+// problem is a fixed text, empty if all is well.
+func parseURL(text, schemes string) (parsed *url.URL, problem string) {
 	if !isPrintable(text) {
 		return nil, "it has a space or a byte that is not printable ASCII in it"
 	}
@@ -96,7 +95,7 @@ func parseOrigin(text string) (origin *url.URL, problem string) {
 	case err != nil:
 		return nil, "it is not a URL"
 	case parsed.Scheme != "https" && parsed.Scheme != "http":
-		return nil, "it does not begin with https://"
+		return nil, "it does not begin with " + schemes
 	case parsed.User != nil:
 		return nil, "it has a user in it"
 	// url.Parse drops an empty fragment, so the text is asked.
@@ -104,6 +103,16 @@ func parseOrigin(text string) (origin *url.URL, problem string) {
 		return nil, "it has a query or a fragment"
 	case parsed.Opaque != "" || parsed.Hostname() == "":
 		return nil, "it has no host"
+	}
+	return parsed, ""
+}
+
+// parseOrigin reads an origin (RFC 6454 section 4) and returns it with its host
+// in lower case and without a default port. problem is as of parseURL.
+func parseOrigin(text string) (origin *url.URL, problem string) {
+	parsed, problem := parseURL(text, "https://")
+	if problem != "" {
+		return nil, problem
 	}
 	switch parsed.EscapedPath() {
 	case "", "/", "/v1", "/v1/":

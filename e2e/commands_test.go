@@ -333,6 +333,7 @@ func blocksOf(t *testing.T, page string) (all []block) {
 // against the sidecar and the simulator of make run, YAML is read. A block that
 // cannot be run says why, in a comment before it.
 func TestSnippetsOfThePagesRun(t *testing.T) {
+	t.Parallel()
 	pages, err := filepath.Glob("../docs/*.md")
 	if err != nil {
 		t.Fatal(err)

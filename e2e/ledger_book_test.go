@@ -37,8 +37,6 @@ const (
 	cutAnswer          // executed
 )
 
-func (k cutKind) String() string { return [...]string{"none", "request", "answer"}[k] }
-
 // plan is what upstream does with one request.
 type plan struct {
 	nonce   string

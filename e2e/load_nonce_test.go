@@ -22,7 +22,7 @@ import (
 // Over TLS connections are made ahead too, and upstream closes some before their
 // first request.
 //
-//	NONCE_REQUESTS=n  5,000 if not set
+//	NONCE_REQUESTS=n  2,000 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestNonceAnswersAreNeverCrossed(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
@@ -40,7 +40,7 @@ const nonceWorkers = 48
 func testNonces(t *testing.T, upstream *rawUpstream, env env) {
 	t.Helper()
 	run := &nonceRun{
-		t: t, target: int64(wiretest.Number(t, "NONCE_REQUESTS", 3000)), seed: uint64(wiretest.Number(t, "LEDGER_SEED", int(time.Now().UnixNano()))),
+		t: t, target: int64(wiretest.Number(t, "NONCE_REQUESTS", 2000)), seed: uint64(wiretest.Number(t, "LEDGER_SEED", int(time.Now().UnixNano()))),
 		shapes: allShapes(), hostile: map[string]int{},
 	}
 	t.Logf("LEDGER_SEED=%d NONCE_REQUESTS=%d", run.seed, run.target)

@@ -157,6 +157,7 @@ func (w *workers) note(change func()) {
 // call by every way that stays. Each change must take effect, and no request of
 // the apps may fail or be sent as somebody else.
 func TestReloadsUnderLoad(t *testing.T) {
+	t.Parallel()
 	reloads := wiretest.Number(t, "E2E_RELOADS", 40)
 	w := &witness{minted: map[string]int{}}
 	url := w.serve(t)

@@ -50,6 +50,7 @@ type soakSample struct {
 const soakDeadline = 20 * time.Second // I5: every request has ended by then
 
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	length := 2 * time.Second
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error

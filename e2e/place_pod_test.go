@@ -333,13 +333,14 @@ func (n *node) send(in *http.Request) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(text)}, err
 }
 
-// probe is the kubelet's: the status, 0 without an answer.
+// probe is the kubelet's: the status, 0 without an answer. After a bad one it pauses, as
+// a kubelet does: each costs a thread of its own in the namespace.
 func (n *node) probe(addressAndPath string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	a, err := n.get(ctx, "http://"+addressAndPath)
-	if err != nil {
-		return 0
+	if err != nil || a.Status != http.StatusOK {
+		<-time.After(25 * time.Millisecond)
 	}
 	return a.Status
 }
@@ -507,7 +508,7 @@ func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
 				select {
 				case <-stop:
 					return
-				case <-time.After(5 * time.Millisecond):
+				case <-time.After(20 * time.Millisecond):
 				}
 				l.mu.Lock()
 				p := l.ready[rand.IntN(len(l.ready))]

@@ -156,7 +156,7 @@ func (c *crowd) receive(round string) {
 // have expired; half of them as the partner, half as an entity user. The token
 // endpoint answers only when all are waiting.
 func TestCrowdCausesOneMintPerGrant(t *testing.T) {
-	n := wiretest.Sized(1000, 10000)
+	n := wiretest.Sized(500, 10000)
 	lifetime := wiretest.Sized(3*time.Second, 12*time.Second)
 	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
 	release := gate.hold()

@@ -23,8 +23,8 @@ type Rule struct {
 
 // What can be wrong with a rule.
 var (
-	ErrForm   = errors.New("it is not a method and a target with one space between them")
-	ErrMethod = errors.New("it does not begin with GET, HEAD, POST, PUT, PATCH, DELETE or *")
+	errForm   = errors.New("it is not a method and a target with one space between them")
+	errMethod = errors.New("it does not begin with GET, HEAD, POST, PUT, PATCH, DELETE or *")
 	ErrTarget = errors.New("it names nothing that Monite publishes")
 )
 
@@ -56,9 +56,9 @@ func ParseRule(text string) (Rule, error) {
 	method, target, ok := strings.Cut(text, " ")
 	switch {
 	case !ok || target == "" || strings.ContainsAny(target, " \t\r\n"):
-		return Rule{}, ErrForm
+		return Rule{}, errForm
 	case method != everything && !slices.Contains(methods, method):
-		return Rule{}, ErrMethod
+		return Rule{}, errMethod
 	case !slices.Contains(targets, target):
 		return Rule{}, ErrTarget
 	}

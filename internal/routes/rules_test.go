@@ -89,9 +89,9 @@ func TestRules(t *testing.T) {
 
 func TestRulesThatAreRefused(t *testing.T) {
 	for text, want := range map[string]error{
-		"": ErrForm, "GET": ErrForm, "GET ": ErrForm, " payables": ErrMethod, "GET  payables": ErrForm, "GET payables ": ErrForm,
-		"GET\tpayables": ErrForm, "GET payables receivables": ErrForm,
-		"get payables": ErrMethod, "OPTIONS payables": ErrMethod, "** payables": ErrMethod, "GET,POST payables": ErrMethod,
+		"": errForm, "GET": errForm, "GET ": errForm, " payables": errMethod, "GET  payables": errForm, "GET payables ": errForm,
+		"GET\tpayables": errForm, "GET payables receivables": errForm,
+		"get payables": errMethod, "OPTIONS payables": errMethod, "** payables": errMethod, "GET,POST payables": errMethod,
 		"GET payable": ErrTarget, "GET Payables": ErrTarget, "GET /v1/payables/{id}": ErrTarget, "GET /payables": ErrTarget,
 		"GET /v1/payables/": ErrTarget, "GET **": ErrTarget, "GET {payable_id}": ErrTarget, "GET Other": ErrTarget,
 	} {

@@ -54,34 +54,19 @@ func init() {
 	})
 }
 
-// stepPayable changes d as the action does, or refuses.
-func (c *call) stepPayable(d Doc, action string) error {
-	t, status := payableTransitions[action], text(d["status"])
-	if !slices.Contains(t.from, status) {
-		return c.conflict("Action " + action + " is not allowed for a payable in the status " + status)
-	}
-	d["status"] = t.to
-	return nil
-}
-
-// moved tells of a payable whose status has changed.
-func (c *call) moved(d Doc, from, event string) {
-	c.api.history(c.EntityID, "payables", text(d["id"]), "status_changed", c.user(), Doc{"old_status": from, "new_status": d["status"]})
-	c.event("payable", event, d)
-}
-
-// movePayable is an action that changes the status, or is refused.
-func movePayable(action string) handler {
-	return func(c *call) (any, error) { return c.movePayable(c.id, action, nil) }
-}
-
-func (c *call) movePayable(id, action string, more func(d Doc) error) (Doc, error) {
-	from := ""
-	d, err := c.update(c.at("payables"), id, func(d Doc) error {
-		from = text(d["status"])
-		if err := c.stepPayable(d, action); err != nil {
-			return err
+// move changes the status of a document, of one of the types if they matter, as the
+// action does, and tells of it; or it refuses.
+func (c *call) move(object, id, action string, all map[string]transition, types []string, more func(d Doc) error) (Doc, error) {
+	from, t := "", all[action]
+	d, err := c.update(c.at(object+"s"), id, func(d Doc) error {
+		kind := object
+		if types != nil {
+			kind = text(d["type"])
 		}
+		if from = text(d["status"]); !slices.Contains(t.from, from) || types != nil && !slices.Contains(types, kind) {
+			return c.conflict("Action " + action + " is not allowed for a " + kind + " in the status " + from)
+		}
+		d["status"] = t.to
 		if more != nil {
 			return more(d)
 		}
@@ -91,10 +76,20 @@ func (c *call) movePayable(id, action string, more func(d Doc) error) (Doc, erro
 	case err != nil:
 		return nil, err
 	case d == nil:
-		return nil, notFound("payable")
+		return nil, notFound(object)
 	}
-	c.moved(d, from, payableTransitions[action].event)
+	c.api.history(c.EntityID, object+"s", id, "status_changed", c.user(), Doc{"old_status": from, "new_status": d["status"]})
+	c.event(object, t.event, d)
 	return d, nil
+}
+
+// movePayable is an action that changes the status, or is refused.
+func movePayable(action string) handler {
+	return func(c *call) (any, error) { return c.movePayable(c.id, action, nil) }
+}
+
+func (c *call) movePayable(id, action string, more func(d Doc) error) (Doc, error) {
+	return c.move("payable", id, action, payableTransitions, nil, more)
 }
 
 func payPayable(c *call) (any, error) {

@@ -34,27 +34,7 @@ func init() {
 
 // moveReceivable changes the status of a document of one of the types.
 func (c *call) moveReceivable(id, action string, types []string, more func(d Doc) error) (Doc, error) {
-	from, t := "", receivableTransitions[action]
-	d, err := c.update(c.at("receivables"), id, func(d Doc) error {
-		kind := text(d["type"])
-		if from = text(d["status"]); !slices.Contains(t.from, from) || !slices.Contains(types, kind) {
-			return c.conflict("Action " + action + " is not allowed for a " + kind + " in the status " + from)
-		}
-		d["status"] = t.to
-		if more != nil {
-			return more(d)
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case d == nil:
-		return nil, notFound("receivable")
-	}
-	c.api.history(c.EntityID, "receivables", id, "status_changed", c.user(), Doc{"old_status": from, "new_status": d["status"]})
-	c.event("receivable", t.event, d)
-	return d, nil
+	return c.move("receivable", id, action, receivableTransitions, types, more)
 }
 
 func moveInvoice(action string, more func(c *call, d Doc)) handler {
