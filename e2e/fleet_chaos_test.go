@@ -153,8 +153,7 @@ func (b *keyBook) try(key string) {
 	b.tries[key] = append(b.tries[key], time.Now())
 }
 
-// lose notes that records were lost at some time since then: nobody sees which moment
-// of a failover it was.
+// lose notes that records were lost at some time since then.
 func (b *keyBook) lose(since time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -266,6 +265,7 @@ var faults = []fault{
 		began := time.Now()
 		killed := c.master
 		killed.kill()
+		c.book.lose(began)
 		// Sentinels that have just changed something may not do so again: then it comes back.
 		for deadline := time.Now().Add(20 * time.Second); c.master == killed && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 			if c.second.leads() {
@@ -273,7 +273,6 @@ var faults = []fault{
 				c.master, c.second = c.second, killed
 			}
 		}
-		c.book.lose(began)
 		killed.restart()
 	}},
 	{"flushed", func(c *chaos) {

@@ -20,7 +20,7 @@ run() {
   echo "== $1"
   GOFLAGS="-count=1 -skip=$slow" "$gremlins" unleash --invert-logical --workers 2 --test-cpu 1 --timeout-coefficient "${COEFFICIENT:-4}" \
     -E "(^|/)($others)\.go$" -E "(^|/)(${folders:-none})/" "./$dir" |
-    grep -E 'LIVED|TIMED OUT|NOT COVERED|^Killed|^Timed|efficacy' || true
+    grep --line-buffered -E 'LIVED|TIMED OUT|NOT COVERED|^Killed|^Timed|efficacy' || true
 }
 
 if [ $# -eq 0 ]; then
