@@ -292,10 +292,10 @@ func TestNoCoreAndNoSecretInATraceback(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGSEGV} {
 		url := script(t, mintToken(processCanary+"-token", 1800), answerOK)
 		s, directory := startAsStranger(t, defaultEnv(url).with(
-			"MONITE_CLIENT_SECRET", processCanary, "MONITE_APP_TOKEN", processCanary, "GOTRACEBACK", "crash",
+			"MONITE_CLIENT_SECRET", processCanary, "MONITE_APP_TOKEN", processCanary+"-of-apps", "GOTRACEBACK", "crash",
 			"MONITE_CONFINE", "off")) // confined, it could write no file at all
 		s.ready()
-		if a := s.mustCall("GET", "/v1/entities", "", "X-Monite-Proxy-Token", processCanary); a.Status != http.StatusOK {
+		if a := s.mustCall("GET", "/v1/entities", "", "X-Monite-Proxy-Token", processCanary+"-of-apps"); a.Status != http.StatusOK {
 			t.Fatalf("status = %d", a.Status)
 		}
 		s.signal(sig)
