@@ -95,6 +95,45 @@ func faultsAppGone(r *faultRun) {
 			c.backToBaseline(time.Second)
 			c.recovers(time.Second, shape)
 		})
+		// As it is by default: a read ends with its app, and a write is read to its end.
+		r.each(inUsual, "while_upstream_works_followed_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			c.start(defaultEnv(o.url()))
+			c.served(c.do(shape))
+			c.takeBaseline()
+			gate := make(chan struct{})
+			o.behave(nil, func(x *faultExchange) bool {
+				if shape.method == http.MethodGet {
+					return x.execute() && x.hang()
+				}
+				done := x.execute()
+				<-gate
+				return done && x.say(okHead+faultAnswer)
+			})
+			var nonces []string
+			for range 3 {
+				conn, nonce := c.begin(shape)
+				c.arrives(o, nonce)
+				if gone := leave(conn); shape.method == http.MethodGet {
+					c.givenUp(o, nonce, gone)
+				}
+				nonces = append(nonces, nonce)
+			}
+			if shape.method != http.MethodGet {
+				c.followed(3)
+			}
+			close(gate)
+			c.followed(0)
+			for _, nonce := range nonces {
+				if _, executed := o.count(nonce); executed != 1 {
+					c.Errorf("executed %d times", executed)
+				}
+			}
+			o.behave(nil, faultOK)
+			c.recovers(time.Second, shape)
+			o.cut(false) // the connections of the three are idle now
+			c.backToBaseline(2 * time.Second)
+		})
 		r.each(inUsual, "in_the_answer_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
 			c.start(defaultEnv(o.url()).with(unfollowed...))
@@ -362,9 +401,9 @@ func faultsLongConnections(r *faultRun) {
 		}
 	})
 	for when, n := range map[faultWhen]int{inUsual: 5_000, inFull: 200_000} {
-		r.each(when, fmt.Sprint("keep_alive_", n), shapesShort, func(c *faultCell, shape faultShape) {
+		keepAlive := func(c *faultCell, shape faultShape, most int64, settings ...string) {
 			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with(unfollowed...)) // which remember each write
+			c.start(defaultEnv(o.url()).with(settings...))
 			conn := c.s.dial()
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
 			reader := bufio.NewReader(conn)
@@ -388,7 +427,10 @@ func faultsLongConnections(r *faultRun) {
 				c.Errorf("%d requests were executed %d times", n, executed)
 			}
 			c.backToBaseline(time.Second)
-			c.flat(8 << 20)
-		})
+			c.flat(most)
+		}
+		r.each(when, fmt.Sprint("keep_alive_", n), shapesShort, func(c *faultCell, shape faultShape) { keepAlive(c, shape, 8<<20, unfollowed...) })
+		// As it is by default each write is remembered, 10,000 at most, in 40 MiB.
+		r.each(when, fmt.Sprint("keep_alive_remembered_", n), shapesShort, func(c *faultCell, shape faultShape) { keepAlive(c, shape, 40<<20) })
 	}
 }

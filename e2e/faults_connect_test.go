@@ -211,6 +211,35 @@ func faultsHang(r *faultRun) {
 			})
 		}
 	}
+	// As it is by default: the app has its 504 as soon, and a write that the kernel has
+	// taken whole is read to its end.
+	for _, name := range sortedNames(hangs) {
+		r.each(inUsual, name+"_followed", shapesOfAll, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			c.start(quickEnv(o.url()))
+			c.served(c.do(shape))
+			c.takeBaseline()
+			o.behave(nil, hangs[name].api)
+			one := c.do(shape)
+			c.want(one, timedOut, 1, hangs[name].executed, hangs[name].executed)
+			if one.took < 450*time.Millisecond || one.took > 2*time.Second {
+				c.Errorf("answered after %v, want about 500ms", one.took)
+			}
+			if shape.method == http.MethodGet {
+				c.s.waitFor("the connection to be given up", func() bool { _, gone := o.leftAt(one.nonce); return gone })
+			} else {
+				c.followed(1)
+				if _, gone := o.leftAt(one.nonce); gone {
+					c.Error("the connection of a write that is followed was given up")
+				}
+			}
+			o.cut(false)
+			c.followed(0)
+			o.behave(nil, faultOK)
+			c.recovers(time.Second, shape)
+			c.backToBaseline(time.Second)
+		})
+	}
 	r.each(inUsual, "before_reading", shapesOfAll, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
 		c.start(quickEnv(o.url()).with(unfollowed...).with("MONITE_KEEP_WARM", "0s"))
@@ -345,6 +374,21 @@ func faultsBroken(r *faultRun) {
 			o.behave(nil, faultOK)
 			c.recovers(time.Second, shape)
 			c.backToBaseline(time.Second)
+		})
+	}
+	// With a connection made ahead, which meets the trouble as well, or is made after it.
+	for _, name := range sortedNames(opens) {
+		r.each(inUsual, name+"_kept_warm", shapesOfAll, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			c.start(defaultEnv(o.url()))
+			c.served(c.do(shape))
+			o.behave(opens[name], nil)
+			o.cut(false)
+			for range 3 {
+				c.want(c.do(shape), broken+" | "+unreachable, 0, 0, 0)
+			}
+			o.behave(nil, faultOK)
+			c.recovers(time.Second, shape)
 		})
 	}
 	// An idle connection that has ended is noticed before it is used.

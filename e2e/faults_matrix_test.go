@@ -232,6 +232,12 @@ func (r *faultRun) each(when faultWhen, name string, shapes []faultShape, do fun
 // app has gone or has had its 504: such a cell counts connections.
 var unfollowed = []string{"MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s"}
 
+// followed wants so many writes to be read although their app does not wait any more.
+func (c *faultCell) followed(n int) {
+	c.Helper()
+	c.s.waitFor(fmt.Sprint(n, " writes are followed"), func() bool { return c.s.metricValue("monite_proxy_followed_writes") == float64(n) })
+}
+
 // faultCell is one case: a sidecar, an upstream that misbehaves, and what was
 // sent.
 type faultCell struct {

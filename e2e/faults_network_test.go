@@ -50,6 +50,22 @@ func faultsNetwork(r *faultRun) {
 				c.backToBaseline(2 * time.Second)
 			})
 		}
+		// As it is by default: what became of a write in the partition is known after it.
+		r.each(inUsual, "stalled_followed", shapesOfAll, func(c *faultCell, shape faultShape) {
+			o := c.origin(nil)
+			l := wiretest.NewRelay(c.T, o.url())
+			c.start(quickEnv(l.URL()))
+			c.served(c.do(shape))
+			if !l.Part(nil) {
+				c.Skip("no socket filters here")
+			}
+			for range 2 {
+				c.want(c.do(shape), timedOut+" | "+unreachable, 1, 0, 1)
+			}
+			l.Heal()
+			c.followed(0)
+			c.recovers(2*time.Second, shape)
+		})
 		// Requests wait the partition out if they may.
 		r.each(when, fmt.Sprintf("waited_out_%v", length), shapesOfAll, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)

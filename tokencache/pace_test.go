@@ -254,7 +254,7 @@ func TestBadUsersDoNotSlowOthers(t *testing.T) {
 					slowest = max(slowest, time.Since(began))
 				}
 				t.Logf("slowest of 150 new tokens: %v", slowest)
-				if slowest > 150*ms {
+				if slowest > 150*ms+2*time.Microsecond { // the gate rounds each place up by one
 					t.Errorf("a user waited %v for a new token because of others, want at most two places in line and a mint", slowest)
 				}
 				// When all 40 have shown what they are, others come for the first time.

@@ -273,8 +273,12 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	}
 
+	data, admin := nobody(t), nobody(t)
+	for admin == data { // the kernel may give a port again
+		admin = nobody(t)
+	}
 	environment := set("MONITE_CLIENT_ID", monitetest.DemoClientID, "MONITE_CLIENT_SECRET", monitetest.DemoClientSecret, "MONITE_CA_FILE", caFile,
-		"MONITE_LISTEN_ADDR", nobody(t), "MONITE_ADMIN_ADDR", nobody(t))
+		"MONITE_LISTEN_ADDR", data, "MONITE_ADMIN_ADDR", admin)
 	if p.untrusted {
 		delete(environment, "MONITE_CA_FILE")
 	}
