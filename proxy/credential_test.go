@@ -400,6 +400,45 @@ func TestTokenWaitHasTheWaitForTheTokenOfTheReplay(t *testing.T) {
 	})
 }
 
+// leavingTokens gives one token; its app leaves while the next one is minted.
+type leavingTokens struct {
+	leave func()
+	asked int
+}
+
+func (l *leavingTokens) Token(ctx context.Context, _ tokencache.Grant) (secret.String, error) {
+	if l.asked++; l.asked == 1 {
+		return secret.New("first"), nil
+	}
+	l.leave()
+	return secret.String{}, ctx.Err()
+}
+func (*leavingTokens) Invalidate(tokencache.Grant, secret.String) {}
+
+// noticedBody knows that it was closed.
+type noticedBody struct {
+	io.Reader
+	closed bool
+}
+
+func (n *noticedBody) Close() error { n.closed = true; return nil }
+
+// Nobody is there for upstream's refusal, and upstream has not acted.
+func TestAppThatLeavesWhileItsSecondTokenIsMinted(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	body := &noticedBody{Reader: strings.NewReader("no")}
+	c := newTestCall(&leavingTokens{leave: leave}, tripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: body}, nil
+	}))
+	c.Context = ctx
+	out, _ := http.NewRequestWithContext(ctx, "POST", "http://upstream/v1/x", nil)
+	response, err := c.send(out)
+	if response != nil || !errors.Is(err, context.Canceled) || !c.rejected || !body.closed {
+		t.Errorf("send = %v, %v; rejected %t, body closed %t", response, err, c.rejected, body.closed)
+	}
+}
+
 // newTestCall is a request without a server, an app and a policy, for the steps that
 // send.
 func newTestCall(tokens TokenSource, next http.RoundTripper) *call {
