@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,9 +204,8 @@ func newChaos(t *testing.T) (c *chaos, length time.Duration) {
 	if err != nil {
 		t.Fatalf("FLEET_CHAOS = %q, want minutes", text)
 	}
-	url := ""
-	c.master, c.second, url = startSentinels(t, chaosDeadAfter, options...)
-	c.replicas = startReplicas(t, 30, url, settings...)
+	c.master, c.second, c.url = startSentinels(t, chaosDeadAfter, options...)
+	c.replicas = startReplicas(t, 30, c.url, settings...)
 	return c, time.Duration(minutes * float64(time.Minute))
 }
 
@@ -221,6 +221,7 @@ type chaos struct {
 	random         *rand.Rand
 	faults         []fault
 	master, second *redisServer
+	url            string // of the store
 	book           *keyBook
 	revoked        time.Time
 	failovers      int
@@ -273,6 +274,7 @@ var faults = []fault{
 				c.master, c.second = c.second, killed
 			}
 		}
+		c.agreed()
 		killed.restart()
 	}},
 	{"flushed", func(c *chaos) {
@@ -314,6 +316,18 @@ var faults = []fault{
 		c.sim.RevokeAll()
 		c.revoked = time.Now()
 	}},
+}
+
+// agreed waits until every Sentinel names the master. With the other one back before, there
+// would be two: replicas that asked different Sentinels would not see each other's records.
+func (c *chaos) agreed() {
+	sentinels, _, _ := strings.Cut(strings.TrimPrefix(c.url, "redis+sentinel://"), "/")
+	for _, at := range strings.Split(sentinels, ",") {
+		wiretest.Eventually(c.t, "the Sentinel at "+at+" naming the master", func() bool {
+			out, _ := exec.Command("redis-cli", "-p", portOf(at), "sentinel", "get-master-addr-by-name", "tokens").Output()
+			return strings.HasPrefix(string(out), c.master.host+"\n")
+		})
+	}
 }
 
 // pair waits until one server follows the other. On a busy machine the Sentinels may
