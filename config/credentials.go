@@ -80,25 +80,18 @@ func buildRequired(name string, value secret.String, path string, wrong *mistake
 	return buildSource(name, value, path, wrong)
 }
 
-// checkSecretsApart refuses the client secret as a value of another purpose: apps, or
-// the server of the shared store, would get it. A person who may set variables, but may
-// not read the secret's file, could name that file here.
-func checkSecretsApart(cfg *Config, wrong *mistakes) {
-	others := map[string]source{
-		cfg.appToken.variable("MONITE_APP_TOKEN"):          cfg.appToken,
-		cfg.vendAppToken.variable("MONITE_VEND_APP_TOKEN"): cfg.vendAppToken,
+// checkStorePassword refuses the client secret as the password of the shared store: its
+// server would get it. A person who may set variables, but may not read the secret's
+// file, could name that file, and a server of their own.
+func checkStorePassword(cfg *Config, wrong *mistakes) {
+	if cfg.Redis == nil {
+		return
 	}
-	if cfg.Redis != nil {
-		name := cfg.Redis.password.variable(redisPassword)
-		if !wrong.isSet(name) {
-			name = redisURL
-		}
-		others[name] = cfg.Redis.password
+	name := cfg.Redis.password.variable(redisPassword)
+	if !wrong.isSet(name) {
+		name = redisURL
 	}
-	clientSecret := cfg.Credentials.Secret()
-	for name, other := range others {
-		if value := other.current(); !value.IsZero() && value.Equal(clientSecret) {
-			wrong.add(name, "another value than that of MONITE_CLIENT_SECRET, which only Monite may see")
-		}
+	if value := cfg.Redis.password.current(); !value.IsZero() && value.Equal(cfg.Credentials.Secret()) {
+		wrong.add(name, "another value than that of MONITE_CLIENT_SECRET, which only Monite may see")
 	}
 }

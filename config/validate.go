@@ -33,7 +33,7 @@ func build(parsed *spec, wrong *mistakes) *Config {
 	buildIdentity(cfg, parsed, wrong)
 	buildListeners(cfg, parsed, wrong)
 	buildIdentities(cfg, parsed.IdentitiesFile, wrong)
-	checkSecretsApart(cfg, wrong)
+	checkStorePassword(cfg, wrong)
 	return cfg
 }
 

@@ -41,11 +41,6 @@ func TestVariablesHaveToAgree(t *testing.T) {
 		{"peers of a vend port", map[string]string{"MONITE_VEND_ADDR": "127.0.0.1:9", "MONITE_VEND_ALLOWED_PEER_UIDS": "1"},
 			[]string{"MONITE_VEND_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_VEND_ADDR " +
 				"(MONITE_VEND_ADDR is not a unix socket)"}},
-		{"an app token that is the client secret", map[string]string{"MONITE_CLIENT_SECRET": idB, "MONITE_APP_TOKEN": idB},
-			[]string{"MONITE_APP_TOKEN: want another value than that of MONITE_CLIENT_SECRET, which only Monite may see"}},
-		{"a vend token that is the client secret", map[string]string{"MONITE_CLIENT_SECRET": idB, "MONITE_VEND_APP_TOKEN": idB,
-			"MONITE_VEND_ADDR": "127.0.0.1:9"},
-			[]string{"MONITE_VEND_APP_TOKEN: want another value than that of MONITE_CLIENT_SECRET, which only Monite may see"}},
 		{"a password of the store that is the client secret", map[string]string{"MONITE_CLIENT_SECRET": idB, "MONITE_REDIS_PASSWORD": idB,
 			"MONITE_REDIS_URL": "redis://cache"},
 			[]string{"MONITE_REDIS_PASSWORD: want another value than that of MONITE_CLIENT_SECRET, which only Monite may see"}},
