@@ -435,6 +435,41 @@ func TestUnfinishedLargeHeadsHaveABoundTogether(t *testing.T) {
 	wiretest.Eventually(t, "nothing is counted any more", func() bool { return r.server.large.Load() == 0 })
 }
 
+// What counts as an unfinished head is only that: apps whose large heads were read, or
+// refused, and that stay, take nothing of the bound from others.
+func TestHeadsThatWereReadDoNotCountAsUnfinished(t *testing.T) {
+	for _, tc := range []struct{ name, text string }{
+		{"refused", "GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + long(70<<10)},
+		{"without the rest of its body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nX-Large: " + long(57<<10) + "\r\n\r\n" + long(3<<10)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := serve(t, func(_ http.ResponseWriter, in *http.Request) { _, _ = io.Copy(io.Discard, in.Body) })
+			for app := range 200 {
+				r.dial().Say(tc.text)
+				wiretest.Eventually(t, fmt.Sprintf("%d heads are read", app+1), func() bool {
+					r.server.mu.Lock()
+					defer r.server.mu.Unlock()
+					n := 0
+					for c := range r.server.conns {
+						if state := c.state.Load(); state == lingering || state == active || state == inBody {
+							n++
+						}
+					}
+					return n == app+1
+				})
+			}
+			if bytes := r.server.large.Load(); bytes > maxLarge/4 {
+				t.Errorf("%d bytes count as unfinished heads, of a bound of %d", bytes, maxLarge)
+			}
+			a := r.dial()
+			a.Say("GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + long(3<<10))
+			time.Sleep(20 * time.Millisecond)
+			a.Say("\r\n\r\n")
+			a.Want("GET", 200, "")
+		})
+	}
+}
+
 // What still comes of a refused upload is read without its head.
 func TestLingeringConnectionsKeepNoHead(t *testing.T) {
 	const apps, size = 200, 60 << 10

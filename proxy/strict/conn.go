@@ -128,13 +128,15 @@ func (c *conn) begin() {
 	}
 }
 
-// shrink gives a large buffer back, once what is in it fits into a small one.
+// shrink gives a large buffer back, once what is in it fits into a small one, or into
+// one of half the size.
 func (c *conn) shrink() {
 	left := c.buf[c.r:c.w]
-	if cap(c.buf) <= smallBuffer || len(left) > smallBuffer {
+	size := max(smallBuffer, len(left))
+	if cap(c.buf) <= smallBuffer || size > smallBuffer && cap(c.buf) < 2*size {
 		return
 	}
-	c.buf = make([]byte, smallBuffer)
+	c.buf = make([]byte, size)
 	c.r, c.w = 0, copy(c.buf, left)
 	c.count()
 }
