@@ -197,7 +197,7 @@ func openRecord(r *ring, key string, found stored, mine *writes.Record) (writes.
 		// not free, and its letter is all that is known of it.
 		record = writes.Record{Claim: claim, State: states[value[0]], Delivered: value[0] == letterDelivered}
 		if mine != nil {
-			record.Keyed, record.Fingerprint = mine.Keyed, mine.Fingerprint
+			record.Keyed, record.Fingerprint, record.Lapse, record.TTL = mine.Keyed, mine.Fingerprint, mine.Lapse, mine.TTL
 		}
 	}
 	if record.State == "" || record.State == writes.Pending && found.ms > lapse {

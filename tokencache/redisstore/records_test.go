@@ -181,6 +181,28 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 	}
 }
 
+// A write that was certainly not executed leaves its name as it found it, also where that
+// was under a record of which only the letter is known.
+func TestRecordOfBeforeARotationIsPutBack(t *testing.T) {
+	socket := realServer(t)
+	records := func(secret string) *Records {
+		return storeOn(t, "unix:"+socket, func(c *Config) { c.Credentials = pair{creds.id, secret} }).Records(time.Second)
+	}
+	journal := func(on *Records) *writes.Journal {
+		return writes.New(writes.Config{Guard: time.Minute, Patience: 100 * ms, Shared: on})
+	}
+	const later = "another-secret-of-some-length"
+	before, after := journal(records(creds.secret)), journal(records(later))
+	w := writes.Write{Request: writes.Request{Method: "POST", Target: "/v1/x"}}
+	first := before.Begin(t.Context(), &w).Claim
+	first.Answered(201, nil)
+	first.Delivered(true)
+	after.Begin(t.Context(), &w).Claim.Release()
+	if got := mustLook(t, records(later), w.Fingerprint()); got.State != writes.Answered || !got.Delivered {
+		t.Errorf("it is %q, delivered: %t", got.State, got.Delivered)
+	}
+}
+
 // noeviction is what docs/fleet.md asks for. With volatile-ttl the records of the repeat
 // guard, which end first, are evicted for kept responses.
 func TestServerThatIsFullForgetsNoRecord(t *testing.T) {
