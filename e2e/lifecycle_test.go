@@ -245,6 +245,30 @@ func TestDrainTimeoutCutsVisibly(t *testing.T) {
 	}
 }
 
+// The apps of some writes have gone, and one app still waits: at the end of the drain the
+// log tells of both.
+func TestDrainThatEndsTellsOfFollowedWrites(t *testing.T) {
+	t.Parallel()
+	url, arrived, gate := gated(t)
+	defer close(gate)
+	s := start(t, defaultEnv(url).with("MONITE_DRAIN_TIMEOUT", "300ms")).ready()
+	slow := s.inBackground(1, "/v1/slow")
+	<-arrived
+	app := s.dial()
+	_, _ = io.WriteString(app, "POST /v1/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+	<-arrived
+	_ = app.Close()
+	s.waitFor("the write is followed", func() bool { return s.metricValue("monite_proxy_followed_writes") == 1 })
+	s.signal(syscall.SIGTERM)
+	<-slow
+	if code := s.exitCode(5 * time.Second); code != 1 {
+		t.Errorf("exit code = %d, want 1", code)
+	}
+	if !s.logged("drain timed out", `"requests":1`) || !s.logged("writes whose apps had gone", `"writes":1`) {
+		t.Error("the log does not tell of both")
+	}
+}
+
 // The token comes while the sidecar drains: the early request still gets its
 // answer.
 func TestSIGTERMBeforeTheFirstToken(t *testing.T) {

@@ -44,12 +44,12 @@ func (s *sidecar) drain() bool {
 	if err == nil && allEnded {
 		return s.finishFollowing(ctx)
 	}
-	defer s.finishFollowing(ctx)
+	ended := s.finishFollowing(ctx) // before giveUp, which ends those too
 	cut := s.handler.InFlight()
 	s.giveUp()
 	_ = s.data.server.Close()
 	if cut == 0 { // only connections that have not sent a whole request
-		return true
+		return ended
 	}
 	s.log.Error().Int64("requests", cut).Dur("drain_timeout", s.cfg.DrainTimeout).Msg("drain timed out, requests cut off")
 	return false
