@@ -123,7 +123,7 @@ var writeMutants = []mutant{
 		[]edit{{"proxy/writes/journal.go", "later := found.Version > mine.Version ||", "later := found.Version != mine.Version ||"}},
 		"proxy/writes", []string{"TestOlderRecordOfTheStoreIsNotBelieved"}},
 	{"a delivery that another replica takes back is believed",
-		[]edit{{"proxy/writes/journal.go", "if found.Version != heard && j.may", "if found.Version != heard && false && j.may"}},
+		[]edit{{"proxy/writes/journal.go", "if found.Version != heard && store", "if found.Version != heard && false && store"}},
 		"proxy/writes", []string{"TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack"}},
 	{"a repeat that waits is sent when the store goes away",
 		[]edit{{"proxy/writes/journal.go", "!c.record.Keyed && d.Earlier.State == Pending {", "!c.record.Keyed && d.Earlier.State == Pending && false {"}},

@@ -299,7 +299,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = verdict
 			return d
 		}
-		if found.Version != heard && j.mayBeTakenBack(&found) {
+		if found.Version != heard && store != Store(j.memory) && j.mayBeTakenBack(&found) {
 			heard = found.Version
 			pause := time.NewTimer(untilHeard)
 			select {

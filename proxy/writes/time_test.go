@@ -209,6 +209,22 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 	}
 }
 
+// Of a response that was sent again here, this process knows by itself whether it was taken.
+func TestWriteAfterAReplayDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal(t)
+		c := sent(t, j, payment("first"))
+		c.Answered(201, created("a"))
+		c.Delivered(false)
+		is(t, j, payment("repeat"), Replay).Claim.Written(yes)
+		began := time.Now()
+		sent(t, j, payment("another"))
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited for %v", waited)
+		}
+	})
+}
+
 // A key is one intention: the app that has looked, and means it again, sends another key.
 func TestReadDoesNotFreeAKey(t *testing.T) {
 	bubble(t, func(t *testing.T, j *Journal) {
