@@ -93,9 +93,10 @@ func (c *Config) ClientTLS() (own *tls.Config, asks bool) {
 }
 
 // ForeignCertificate says what the certificate of the data listener is for, if it is for
-// none of the names by which apps call. Empty: it is for one, or there is none.
+// none of the names by which apps call. Empty: it is for one, or there is none, or apps
+// come by a unix socket and may call it anything.
 func (c *Config) ForeignCertificate() string {
-	if c.serverTLS == nil {
+	if c.serverTLS == nil || c.Listen.Network == "unix" {
 		return ""
 	}
 	names := append([]string{"localhost", "127.0.0.1", "::1"}, c.AllowedHosts...)

@@ -100,6 +100,8 @@ var morePatients = map[string]patient{
 	"healthy, a later name server silent": {dns: []string{"fine", "silent"}},
 	"healthy, a certificate for a name of the host": {environment: set("MONITE_TLS_CERT_FILE", "elsewhere", "MONITE_TLS_KEY_FILE", "elsewhere",
 		"MONITE_ALLOWED_HOSTS", "www.elsewhere.example")},
+	"healthy, any certificate on a unix socket": {environment: set("MONITE_TLS_CERT_FILE", "elsewhere", "MONITE_TLS_KEY_FILE", "elsewhere",
+		"MONITE_LISTEN_ADDR", "unix:/tmp/monite-proxy-none.sock")},
 	"healthy, app token and read only": {environment: set("MONITE_APP_TOKEN", "0123456789abcdef", "MONITE_READ_ONLY", "true"),
 		running: &runningSidecar{}},
 	"healthy, a user with a narrow role": {environment: acts(monitetest.DemoViewerUserID, bakery),
