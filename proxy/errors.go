@@ -302,7 +302,8 @@ func (c *call) refuse(f *failed) {
 		n, _ := w.Write(text)
 		record.ResponseBytes = int64(n)
 	}
-	if in.ContentLength != 0 && c.body.stream == nil && byStdServer(in) { // abandon does it for a stream
+	// Of a body that nobody has read; abandon does it for a stream.
+	if in.ContentLength != 0 && c.body.kept == nil && c.body.stream == nil && byStdServer(in) {
 		_ = control.Flush()
 		readOn(in.Body, control)
 	}
