@@ -103,10 +103,14 @@ func (c *Config) ForeignCertificate() string {
 	if at, _, all := c.Listen.split(); at.IsValid() && !all {
 		names = append(names, at.String())
 	}
-	if other := c.serverTLS.Names(names); len(other) > 0 {
-		return "MONITE_TLS_CERT_FILE: it is for " + strings.Join(other, ", ") + ", and not for a name by which apps call: localhost, the address, or one of MONITE_ALLOWED_HOSTS"
+	if c.serverTLS.Covers(names) {
+		return ""
 	}
-	return ""
+	others := strings.Join(c.serverTLS.Names(), ", ")
+	if others == "" {
+		others = "no host"
+	}
+	return "MONITE_TLS_CERT_FILE: it is for " + others + ", and not for a name by which apps call: localhost, the address, or one of MONITE_ALLOWED_HOSTS"
 }
 
 // UntimelyCertificates has a line for each certificate that is not valid now. It may

@@ -302,7 +302,7 @@ func (c *call) refuse(f *failed) {
 		n, _ := w.Write(text)
 		record.ResponseBytes = int64(n)
 	}
-	// Of a body that nobody has read; abandon does it for a stream.
+	// Nobody has read this body. Of one that streams, abandon reads the rest.
 	if in.ContentLength != 0 && c.body.kept == nil && c.body.stream == nil && byStdServer(in) {
 		_ = control.Flush()
 		readOn(in.Body, control)

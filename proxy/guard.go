@@ -48,8 +48,8 @@ func (c *call) guard() *failed {
 	return nil
 }
 
-// enter counts one request in, unless there is no place for it. The arguments are those
-// of places.take.
+// enter counts one request in if there is a place for it. Its arguments are those of
+// places.take.
 func (g *guard) enter(listener string, alone bool) *failed {
 	if !g.inside.take(listener, alone) {
 		return overloaded()

@@ -312,8 +312,8 @@ func TestLookAndClaimThatDisagreeAreNoLoop(t *testing.T) {
 	})
 }
 
-// The look found nothing, and when the turn comes to claim, another process has minted.
-// A refresh that was asked for is done then, although the token is no longer young.
+// The look found nothing. By the time this process may claim, another one has minted, and
+// its token also serves a refresh that was asked for.
 func TestTokenThatTheClaimFindsIsNotMintedOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(100*ms, 30*time.Minute)

@@ -68,9 +68,9 @@ func (s *sidecar) finishFollowing(ctx context.Context) bool {
 }
 
 const (
-	// lastWords is the time that apps get to take the outcome of what is given up,
+	// lastWords is the time in which apps can receive the outcome of what is given up.
 	lastWords = 500 * time.Millisecond
-	// lastLines that cut-off requests get to write their audit lines.
+	// lastLines is the time in which cut-off requests can write their audit lines.
 	lastLines = time.Second
 )
 

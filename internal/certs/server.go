@@ -124,20 +124,20 @@ func (s *Server) Trusting() *tls.Config {
 	return config
 }
 
-// Names are the names and addresses that the certificate is for, if none of those given
-// is among them. Otherwise it returns nil.
-func (s *Server) Names(wanted []string) (other []string) {
+// Covers reports whether the certificate is for one of the names or addresses.
+func (s *Server) Covers(names []string) bool {
 	leaf := s.last.Load().config.Certificates[0].Leaf
-	for _, name := range wanted {
-		if leaf.VerifyHostname(name) == nil {
-			return nil
-		}
-	}
-	other = slices.Clone(leaf.DNSNames)
+	return slices.ContainsFunc(names, func(name string) bool { return leaf.VerifyHostname(name) == nil })
+}
+
+// Names returns the names and addresses that the certificate is for.
+func (s *Server) Names() []string {
+	leaf := s.last.Load().config.Certificates[0].Leaf
+	names := slices.Clone(leaf.DNSNames)
 	for _, ip := range leaf.IPAddresses {
-		other = append(other, ip.String())
+		names = append(names, ip.String())
 	}
-	return append(other, "no other name")[:max(len(other), 1)]
+	return names
 }
 
 // Untimely says why the certificate is not valid at a moment; empty: it is.

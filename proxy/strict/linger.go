@@ -38,7 +38,7 @@ func (c *conn) linger() {
 		c.pay(false)
 		return // cut off
 	}
-	c.r, c.w = 0, 0 // what is here is not read: a refused head may be large
+	c.r, c.w = 0, 0 // nobody reads what is left, and a refused head may be large
 	c.shrink()
 	if len(c.buf) == 0 {
 		c.buf = make([]byte, smallBuffer)

@@ -552,8 +552,9 @@ func TestServerThatIsAlwaysBusyKeepsNobodyFromMinting(t *testing.T) {
 	})
 }
 
-// After a FLUSHALL replicas have different tokens. When all of them are revoked, that of
-// another replica is no better, although it was minted after a refusal too: an earlier one.
+// After a FLUSHALL replicas have different tokens, and all of them can be revoked at once.
+// Another replica's token is then no use either, even if it was minted after an earlier
+// refusal.
 func TestTokenOfBeforeTheLastRefusalIsNotTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2, true)
