@@ -73,9 +73,9 @@ func TestStdServerReadsTheRestOfARefusedUpload(t *testing.T) {
 	r := newRigOf(t, "std", o.URL, func(c *Config, _ *upstream.Transport) { c.MaxBodyBytes = 1 << 20 })
 	const piece, pieces = 64 << 10, 12
 	for name, request := range map[string]string{
-		"a host of another":       "POST /v1/x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n",
-		"no path of the API":      "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n",
-		"an unknown user": "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n" + identity.HeaderUser + ": " + userB + "\r\nContent-Length: %d\r\n",
+		"a host of another":  "POST /v1/x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n",
+		"no path of the API": "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n",
+		"an unknown user":    "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n" + identity.HeaderUser + ": " + userB + "\r\nContent-Length: %d\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := r.dial()

@@ -65,7 +65,7 @@ func (e *examination) runsElsewhere(ctx context.Context) bool {
 	if !strings.HasPrefix(text, "[+] ") && !strings.HasPrefix(text, "[-] ") {
 		return false // nobody, or another program
 	}
-	e.report.add(finding{Step: "sidecar", Result: problem, What: "a sidecar runs, for its admin listener responds, but nothing listens on " + e.cfg.Listen.String(),
+	e.report.add(finding{Step: "sidecar", Result: problem, What: "a sidecar runs, because its admin listener responds; but nothing listens on " + e.cfg.Listen.String(),
 		Why:  "it was started with another MONITE_LISTEN_ADDR than this command, or its socket was removed: apps that call this address do not reach it",
 		Next: "start it again with this environment"})
 	return true
@@ -134,7 +134,7 @@ func (e *examination) checkSettings(ctx context.Context) finding {
 		}
 	}
 	if len(different) == 0 && running.Named.Stale {
-		return finding{Result: problem, What: "the running sidecar still has the identities of before: it could not take over a change of MONITE_IDENTITIES_FILE",
+		return finding{Result: problem, What: "the running sidecar still uses the earlier identities: it could not apply a change of MONITE_IDENTITIES_FILE",
 			Why: "the file had a mistake, or a listener of it could not be opened", Next: "look at its log, and correct the file"}
 	}
 	if len(different) == 0 {
