@@ -98,7 +98,7 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 			p.discard(c)
 			continue
 		}
-		if may && p.open < p.maxOpen {
+		if may && p.open < p.maxOpen && !p.enoughLocked() {
 			p.open++
 			p.takeLocked(need.urgent)
 			p.mu.Unlock()
@@ -112,6 +112,13 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 		p.mu.Unlock()
 		return p.wait(ctx, limit, w)
 	}
+}
+
+// enoughLocked reports whether so many dials have lost their request to another
+// connection that a new request need not dial as well. Without it a dial would begin
+// for each request, and not for each that waits at one time.
+func (p *pool) enoughLocked() bool {
+	return p.far && len(p.spares) > p.waiters.Len()+p.urgent.Len()
 }
 
 func (p *pool) popLocked(youngest bool) *conn {

@@ -349,6 +349,32 @@ func TestRequestTakesTheFirstConnectionItCanGet(t *testing.T) {
 	}
 }
 
+// Requests that are short beside a dial: there are no more dials than requests at one
+// time, though most requests find no idle connection.
+func TestSharedDialsAreNoMoreThanRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const requests = 8
+		tr := &Transport{}
+		dials := far(tr)
+		mustDo(t, tr, taking(0))
+		var all sync.WaitGroup
+		for range requests {
+			all.Go(func() {
+				for range 200 {
+					mustDo(t, tr, taking(10*time.Millisecond))
+				}
+			})
+		}
+		all.Wait()
+		if n := dials.Load(); n > requests {
+			t.Errorf("%d dials for %d requests at a time", n, requests)
+		}
+		time.Sleep(2 * time.Second)
+		wantAtRest(t, tr, int(dials.Load()))
+		tr.CloseIdleConnections()
+	})
+}
+
 func TestDialThatOutlastsItsRequest(t *testing.T) {
 	for _, row := range []struct {
 		name string
