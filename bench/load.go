@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -158,6 +159,23 @@ func atOnce(clients []*client, request []byte) error {
 	}
 	for _, c := range clients {
 		if err := c.readAnswer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendWrites sends n writes of 300 bytes, one after the other, no two the same.
+func sendWrites(port, from, n int) error {
+	c, err := dialClient(port, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.conn.Close() }()
+	for i := range n {
+		request := fmt.Sprintf("POST /v1/payables HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{\"n\":%12d,\"note\":\"%s\"}",
+			from+i, strings.Repeat("x", 300-28))
+		if err := c.do([]byte(request)); err != nil {
 			return err
 		}
 	}
