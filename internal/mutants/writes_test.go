@@ -22,7 +22,7 @@ var writeMutants = []mutant{
 		[]edit{{"proxy/reuse.go", "	c.room.answer.Empty()\n", ""}},
 		"proxy", []string{"TestNothingIsLeftInACallThatIsReused"}},
 	{"the strict listener reuses what has had a body",
-		[]edit{{"proxy/strict/conn.go", "r.answer.body != nil || m != http.MethodGet && m != http.MethodHead", `m == ""`}},
+		[]edit{{"proxy/strict/exchange.go", "r.answer.body != nil || m != http.MethodGet && m != http.MethodHead", `m == ""`}},
 		"proxy/strict", []string{"TestOnlyReadsThatEndInOrderAreReused"}},
 	{"a write is claimed after it was sent",
 		[]edit{{"proxy/claim.go", "	d := c.handler.config.Journal.Begin(c, &w)\n",
