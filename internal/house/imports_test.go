@@ -70,7 +70,9 @@ var allowed = map[string][]string{
 	"internal/wiretest":  {},                          // the ends of a wire, for anybody's tests
 	"internal/pictures":  {"proxy/monitetest"},        // runs the binary, and starts a simulator beside it
 	"internal/house":     {},
-	"e2e":                {}, // from outside
+	"bench":              {"internal/wiretest"}, // certificates
+	"bench/delay":        {"internal/wiretest"}, // likewise
+	"e2e":                {},                    // from outside
 }
 
 type goPackage struct {
