@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
 	"internal/logs":  {"config"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/confine", "internal/ids", "proxy", "proxy/identity", "proxy/upstream",
+	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/confine", "internal/ids", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream",
 		"tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
 	"internal/confine":   {},                          // is told what may be done, not why
 	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
