@@ -57,10 +57,10 @@ var allowed = map[string][]string{
 	"internal/certs":  {"internal/files"}, // knows no variable
 	"internal/files":  {},                 // knows files, not what is in them
 	"internal/ids":    {},
-	"internal/listen": {"config", "proxy/socket"}, // of socket the users of connections alone
+	"internal/listen": {"config", "internal/files", "proxy/socket"}, // of socket the users of connections alone
 	// Of admin only the type of /status.
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
-	"internal/logs":  {"config"},
+	"internal/logs":  {"config", "internal/files"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
 	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/confine", "internal/ids", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream",
 		"tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
