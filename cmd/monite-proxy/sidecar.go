@@ -20,6 +20,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/named"
 	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
@@ -229,6 +230,17 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	}
 	server.RegisterOnShutdown(handler.Close)
 	return server
+}
+
+// staleAddresses is told when upstream is reached by addresses of an earlier
+// lookup.
+func (s *sidecar) staleAddresses(stale dial.Stale) {
+	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", seconds(stale.Age))
+	if stale.Err == nil {
+		line.Msg("the name server is slow: using the addresses of an earlier lookup")
+		return
+	}
+	line.AnErr("cause", stale.Err).Msg("the name cannot be looked up: using the addresses of an earlier lookup")
 }
 
 func newTransport(cfg *config.Config) *upstream.Transport {
