@@ -73,7 +73,6 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, a
 	s.newHandler(policy)
 	s.data.server = s.newDataServer("")
 	s.vend.server = s.newVend()
-	s.registerMetrics()
 	s.admin.server = s.newAdmin(started)
 	return s
 }
@@ -182,36 +181,26 @@ func (s *sidecar) minted(mint tokencache.Mint) {
 	}
 }
 
-// registerMetrics tells the metrics what they ask at each scrape.
-func (s *sidecar) registerMetrics() {
-	version, commit, goVersion := build()
-	sources := admin.Sources{
-		Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
-		RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
-		Writes: s.journal, Followed: s.handler.Followed,
-		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
-	}
-	if s.traces != nil {
-		sources.DroppedSpans = s.traces.Dropped
-	}
-	s.metrics.Register(sources)
-}
-
 // newAdmin makes the server of the admin listener.
 func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	cfg := s.cfg
 	version, commit, goVersion := build()
 	c := admin.Config{
-		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
-		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
-		Listeners: s.addresses, InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status,
-		History: s.history, StatusPage: cfg.StatusPage, Writes: s.journal, Followed: s.handler.Followed,
+		Sources: admin.Sources{
+			Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
+			RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+			Writes: s.journal, Followed: s.handler.Followed,
+			Environment: cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
+		},
+		Health: s.health, Metrics: s.metrics, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
+		Listeners: s.addresses, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status,
+		History: s.history, StatusPage: cfg.StatusPage, Settings: cfg.Redacted(),
+	}
+	if s.traces != nil {
+		c.DroppedSpans = s.traces.Dropped
 	}
 	if s.shared.store != nil {
 		c.Shared = s.sharedStatus
-	}
-	for _, setting := range cfg.Redacted() {
-		c.Settings = append(c.Settings, admin.Setting(setting))
 	}
 	if cfg.QuitEndpoint {
 		c.Quit = func() {

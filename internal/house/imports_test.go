@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 	"proxy/monitetest/schema":    {}, // facts of the document
 	"proxy/monitetest/state":     {}, // documents, whatever they say
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin":        {"proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
+	"internal/admin":        {"config", "proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
 	"internal/trace":  {"proxy", "config/secret"},
