@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"internal/admin":        {"config", "proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
-	"internal/trace":  {"proxy", "config/secret"},
+	"internal/trace":  {"config", "proxy", "config/secret"},
 	"internal/certs":  {"internal/files"}, // knows no variable
 	"internal/files":  {},                 // knows files, not what is in them
 	"internal/ids":    {},
