@@ -17,9 +17,9 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
-// ProbePrefix begins the request id of what the doctor sends to the running
+// probePrefix begins the request id of what the doctor sends to the running
 // sidecar to see who listens there. It is refused on purpose.
-const ProbePrefix = "monite-proxy-doctor-"
+const probePrefix = "monite-proxy-doctor-"
 
 // checkSidecar asks whether the sidecar is running, whether it takes the names and
 // addresses by which apps call it, and whether it does what was tried above.
@@ -57,13 +57,8 @@ func (e *examination) checkSidecar(ctx context.Context) {
 // runsElsewhere looks for a sidecar whose data listener is not where the configuration
 // says, by its admin listener.
 func (e *examination) runsElsewhere(ctx context.Context) bool {
-	sidecar, err := client.New()
-	if err != nil {
+	if !client.Runs(ctx) {
 		return false
-	}
-	text, _ := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose") // an error if it is not ready
-	if !strings.HasPrefix(text, "[+] ") && !strings.HasPrefix(text, "[-] ") {
-		return false // nobody, or another program
 	}
 	e.report.add(finding{Step: "sidecar", Result: problem, What: "a sidecar runs, because its admin listener responds; but nothing listens on " + e.cfg.Listen.String(),
 		Why:  "it was started with another MONITE_LISTEN_ADDR than this command, or its socket was removed: apps that call this address do not reach it",
@@ -193,7 +188,7 @@ func (e *examination) callSidecar(ctx context.Context, address, host string) fin
 	if address != "" {
 		shown = address
 	}
-	response, err := e.send(ctx, address, host, "/v1/auth/token", ProbePrefix+rand.Text()[:10])
+	response, err := e.send(ctx, address, host, "/v1/auth/token", probePrefix+rand.Text()[:10])
 	if err != nil {
 		if _, certified := e.localTLS(); certified && asksForCertificate(err) {
 			return finding{Result: fine, What: fmt.Sprintf("runs on %s and asks apps for a certificate (MONITE_TLS_CLIENT_CA_FILE); this command has none", shown)}
