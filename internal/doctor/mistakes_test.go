@@ -324,8 +324,8 @@ func TestDoctorMarksWhatTheSidecarRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.run(t.Context())
-	if len(p.running.probes) != 1 || !strings.HasPrefix(p.running.probes[0], probePrefix) {
-		t.Errorf("refused: %q, want one that begins with %s", p.running.probes, probePrefix)
+	if len(p.running.probes) != 1 || !strings.HasPrefix(p.running.probes[0], ProbePrefix) {
+		t.Errorf("refused: %q, want one that begins with %s", p.running.probes, ProbePrefix)
 	}
 }
 
