@@ -210,7 +210,7 @@ func TestSetModeChangesWhoMayConnect(t *testing.T) {
 	if err := l.SetMode(0o660); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.Mode() != 0o660 {
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.options.Mode != 0o660 {
 		t.Errorf("mode = %v, %v, want 0660", info.Mode(), err)
 	}
 }
@@ -270,8 +270,8 @@ func TestSetModeDoesNotFollowALink(t *testing.T) {
 				t.Errorf("%s: %s has mode %v now, %v", name, filepath.Base(file), info.Mode(), err)
 			}
 		}
-		if l.Mode() != 0o600 {
-			t.Errorf("%s: Mode() = %v, want 0600", name, l.Mode())
+		if l.options.Mode != 0o600 {
+			t.Errorf("%s: mode = %v, want 0600", name, l.options.Mode)
 		}
 	}
 }
@@ -294,7 +294,7 @@ func TestSocketOfTheServiceManagerGetsTheConfiguredMode(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode = %v, %v, want 0600", info.Mode(), err)
 	}
-	if l.Warning() == "" || l.Mode() != 0o600 {
-		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.Mode())
+	if l.Warning() == "" || l.options.Mode != 0o600 {
+		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.options.Mode)
 	}
 }
