@@ -243,3 +243,30 @@ func TestOlderVersionMayHaveFieldsOfItsOwn(t *testing.T) {
 	}
 	b.want(422, "POST", "/v1/products", `{"name":7}`, with(header, "X-Monite-Version", "2023-09-01"))
 }
+
+func TestAnalyticsGroupByTheDaysThatPeriodsBeginWith(t *testing.T) {
+	b := start(t, monitetest.Config{Data: map[string]map[string][]map[string]any{
+		"partner": {"entities": {{"id": monitetest.DemoEntityID, "type": "organization", "organization": map[string]any{"legal_name": "Own"}}}},
+		monitetest.DemoEntityID: {"payables": {
+			{"id": nobody, "status": "new", "issued_at": "2026-08-19", "total_amount": 100},
+			{"id": monitetest.DemoPayableID, "status": "paid", "issued_at": "2026-08-31", "total_amount": 20},
+		}},
+	}})
+	header := b.as("", monitetest.DemoEntityID)
+	tests := map[string]string{
+		"daily": "2026-08-19 100 2026-08-31 20", "weekly": "2026-08-17 100 2026-08-31 20", "monthly": "2026-08-01 120", "quarterly": "2026-07-01 120",
+		"yearly": "2026-01-01 120",
+	}
+	for breakdown, want := range tests {
+		t.Run(breakdown, func(t *testing.T) {
+			query := "metric=total_amount&aggregation_function=summary&dimension=issued_at&date_dimension_breakdown=" + breakdown
+			var got []string
+			for _, point := range b.want(200, "GET", "/v1/analytics/payables?"+query, "", header).data(t) {
+				got = append(got, fmt.Sprint(point["dimension_value"], " ", point["metric_value"]))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("points = %v, want %s", got, want)
+			}
+		})
+	}
+}

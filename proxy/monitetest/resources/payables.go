@@ -29,7 +29,9 @@ var payableTransitions = map[string]transition{
 func init() {
 	const item = "POST payables/{payable_id}/"
 	behave(map[string]*kind{
-		"payables": {object: "payable", fill: fillPayable, guard: openPayable, changed: changedPayable, field: payableField},
+		"payables": {
+			object: "payable", fill: fillPayable, guard: openPayable, changed: changedPayable, below: map[string]string{"line_item_id": "line_items.id"},
+		},
 	}, map[string]handler{
 		"POST payables":                  createPayable,
 		"PATCH payables/{payable_id}":    changePayable,
@@ -208,13 +210,6 @@ func openPayable(c *call, d Doc) error {
 	return nil
 }
 
-func payableField(c *call, d Doc, name string) ([]any, bool) {
-	if name == "line_item_id" {
-		return idsOf(c.at("payables/" + text(d["id"]) + "/line_items").All()), true
-	}
-	return nil, false
-}
-
 // validatePayable responds with the errors, and gives a complete draft the status
 // new.
 func validatePayable(c *call) (any, error) {
@@ -264,3 +259,6 @@ func payableTotals(c *call) (any, error) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// dayOf returns the day of a time or of a date.
+func dayOf(text string) string { return text[:min(10, len(text))] }
