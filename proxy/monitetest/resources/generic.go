@@ -85,8 +85,8 @@ func (c *call) do() (any, error) {
 
 // onlyReads are the POSTs that change nothing.
 func (c *call) onlyReads() bool {
-	last := c.template()[strings.LastIndexByte(c.template(), '/')+1:]
-	return c.reads() || c.Op.Method == http.MethodPost && slices.Contains([]string{"search", "preview", "verify"}, last)
+	_, last, _ := cutLast(c.template())
+	return c.reads() || last == "search" || last == "preview" || c.template() == "receivables/{receivable_id}/verify"
 }
 
 // generic serves an operation from its shape alone: a path that ends in a

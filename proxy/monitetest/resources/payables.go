@@ -106,7 +106,21 @@ func payPayable(c *call) (any, error) {
 }
 
 func payAll(d Doc, at string) {
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"], d["paid_at"] = owed(d), 0, 0, at
+	setPaid(d, max(owed(d), number(d["amount_paid"])))
+	d["paid_at"] = at
+}
+
+// setPaid settles what is due. More may have been paid than the document costs: it was
+// credited since.
+func setPaid(d Doc, paid int) {
+	due := max(0, owed(d)-paid)
+	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, due, due
+}
+
+// setOwed settles what is due for a price, credit notes taken off.
+func setOwed(d Doc, owed int) {
+	d["total_amount_with_credit_notes"] = max(0, owed)
+	setPaid(d, number(d["amount_paid"]))
 }
 
 // owed is the price of the whole document, minus credit notes.
@@ -123,7 +137,7 @@ func (c *call) payPartly(d Doc, paid int) error {
 	if paid >= total || paid <= number(d["amount_paid"]) {
 		return badRequest("amount_paid must be above what is paid and below the total")
 	}
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, total-paid, total-paid
+	setPaid(d, paid)
 	return nil
 }
 
@@ -187,9 +201,10 @@ func changedPayable(c *call, d Doc) error {
 		d["counterpart_raw_data"] = Doc{"name": partyName(counterpart), "email": party["email"]}
 	}
 	if total, is := d["total_amount"].(int); is {
-		paid := number(d["amount_paid"])
-		d["total_amount_with_credit_notes"] = total
-		d["amount_due"], d["amount_to_pay"] = total-paid, total-paid
+		for _, note := range list(d["credit_notes"]) {
+			total -= number(note["total_amount"])
+		}
+		setOwed(d, total)
 	}
 	return nil
 }

@@ -75,8 +75,8 @@ func (c *call) pay(record Doc) {
 			d["status"] = "paid"
 			return nil
 		}
-		d["amount_paid"] = number(d["amount_paid"]) + amount
-		d["amount_due"], d["amount_to_pay"], d["status"] = due-amount, due-amount, "partially_paid"
+		setPaid(d, number(d["amount_paid"])+amount)
+		d["status"] = "partially_paid"
 		return nil
 	})
 	if d == nil {

@@ -84,9 +84,7 @@ func (c *call) applyCredit(bill string, note Doc) {
 		p["credit_notes"] = append(slices.Clone(asList(p["credit_notes"])), Doc{
 			"id": note["id"], "status": note["status"], "document_id": note["document_id"], "total_amount": note["total_amount"], "issued_at": note["issued_at"],
 		})
-		total := max(0, owed(p)-number(note["total_amount"]))
-		p["total_amount_with_credit_notes"] = total
-		p["amount_due"], p["amount_to_pay"] = total-number(p["amount_paid"]), total-number(p["amount_paid"])
+		setOwed(p, owed(p)-number(note["total_amount"]))
 		return nil
 	})
 }
