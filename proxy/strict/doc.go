@@ -13,6 +13,8 @@
 //
 //	server.go     accepts, keeps count, stops (crowd.go: who makes room for a new one)
 //	conn.go       one connection: one request after the other, reset in begin
+//	buffer.go     reads up to the end of a head, in a buffer that grows and shrinks
+//	exchange.go   one request: the handler, and what then becomes of the connection
 //	handshake.go  the handshake, where the listener speaks TLS
 //	head.go       bytes -> a head, or a Violation (field.go: names and values)
 //	violation.go  what can be wrong with a head

@@ -18,7 +18,7 @@ import (
 
 // warmed is a Transport that keeps a connection warm although its origin is a pipe,
 // in a time of which a pipe's connections are trusted.
-func warmed(t *testing.T, change ...func(*Transport)) (tr *Transport, dials *int) {
+func warmed(t *testing.T, change ...func(*Transport)) (tr *Transport, dials *atomic.Int64) {
 	tr = &Transport{KeepWarm: 20 * time.Second, IdleTimeout: 1500 * time.Millisecond}
 	dials = pipes(tr, pipeAnswering(okBody("hello")))
 	for _, f := range change {
@@ -40,9 +40,9 @@ func TestRequestsAfterAPauseFindAConnection(t *testing.T) {
 				time.Sleep(time.Second/10 + time.Duration(rand.IntN(int(time.Millisecond))))
 				most = max(most, tr.Stats().Open)
 			}
-			before := *dials
+			before := dials.Load()
 			mustDo(t, tr, pipeRequest("POST", nil, 0))
-			if *dials != before {
+			if dials.Load() != before {
 				t.Fatal("a request had to wait for a connection")
 			}
 		}
@@ -50,8 +50,8 @@ func TestRequestsAfterAPauseFindAConnection(t *testing.T) {
 			t.Errorf("%d connections were open, want 2 at most", most)
 		}
 		made, used, unused := tr.MadeAhead()
-		if made != uint64(*dials-1) || used < 100 || used > made || made-used-unused > 1 {
-			t.Errorf("made %d, used %d, unused %d of %d dials", made, used, unused, *dials)
+		if made != uint64(dials.Load()-1) || used < 100 || used > made || made-used-unused > 1 {
+			t.Errorf("made %d, used %d, unused %d of %d dials", made, used, unused, dials.Load())
 		}
 	})
 }
@@ -65,10 +65,10 @@ func TestNothingIsKeptWarmWithoutTraffic(t *testing.T) {
 			if s := tr.Stats(); s.Open != 0 || tr.warm.armed.Load() || tr.pool.armed {
 				t.Errorf("after the traffic: %+v, timers %v %v", s, tr.warm.armed.Load(), tr.pool.armed)
 			}
-			before := *dials
+			before := dials.Load()
 			time.Sleep(time.Hour)
-			if *dials != before {
-				t.Errorf("%d connections were made for nobody", *dials-before)
+			if dials.Load() != before {
+				t.Errorf("%d connections were made for nobody", dials.Load()-before)
 			}
 		}
 	})
@@ -82,8 +82,8 @@ func TestReservedRequestsAreNoTraffic(t *testing.T) {
 		wiretest.Must(t, err)
 		_, _ = io.ReadAll(resp.Body)
 		time.Sleep(time.Minute)
-		if *dials != 1 || tr.Stats().Open != 0 {
-			t.Errorf("%d dials, %+v", *dials, tr.Stats())
+		if dials.Load() != 1 || tr.Stats().Open != 0 {
+			t.Errorf("%d dials, %+v", dials.Load(), tr.Stats())
 		}
 	})
 }
@@ -119,8 +119,8 @@ func TestNothingIsMadeAheadWhileOthersWaitOrHoldAll(t *testing.T) {
 		resp, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
 		wiretest.Must(t, err)
 		time.Sleep(10 * time.Second)
-		if *dials != 1 {
-			t.Errorf("%d connections", *dials)
+		if dials.Load() != 1 {
+			t.Errorf("%d connections", dials.Load())
 		}
 		_ = resp.Body.Close()
 	})
