@@ -74,6 +74,7 @@ func TestStdServerReadsTheRestOfARefusedUpload(t *testing.T) {
 		"an unknown user":    "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n" + identity.HeaderUser + ": " + userB + "\r\nContent-Length: %d\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := r.dial()
 			a.Say(fmt.Sprintf(request, piece*pieces) + "\r\n")
 			for i := range pieces {
