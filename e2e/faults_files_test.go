@@ -194,7 +194,10 @@ func faultsLog(r *faultRun) {
 }
 
 func faultsSmall(r *faultRun) {
-	const apps, rounds = 100, 20
+	apps, rounds := 100, 5
+	if faultsAll {
+		rounds = 20
+	}
 	r.each(inShort, "one_processor_32MiB", shapesOfAll, func(c *faultCell, shape faultShape) {
 		c.warm(shape, defaultEnv, "GOMAXPROCS", "1", "GOMEMLIMIT", "32MiB")
 		atOnce(apps, func(int) {

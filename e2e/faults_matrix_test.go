@@ -100,6 +100,7 @@ type faultRun struct {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	tallies := map[string]*faultTally{}
 	began := time.Now()
 	t.Cleanup(func() { printFaults(tallies, time.Since(began)) })

@@ -32,6 +32,7 @@ import (
 //	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
+	t.Parallel()
 	r := newRetrySweep(t, int64(wiretest.Number(t, "LEDGER_RETRIES", 800)))
 	r.sweep("MONITE_REPEAT_GUARD", "", "MONITE_IDEMPOTENCY_TTL", "")
 	if len(r.violations) > 0 {
@@ -41,6 +42,7 @@ func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 
 // Without the guard the same apps do execute twice: the sweep can see it.
 func TestLedgerWithoutTheGuardExecutesTwice(t *testing.T) {
+	t.Parallel()
 	r := newRetrySweep(t, min(20_000, int64(wiretest.Number(t, "LEDGER_RETRIES", 300))))
 	r.sweep("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")
 	if r.violations["executed twice"] == 0 {

@@ -30,6 +30,7 @@ import (
 //	LEDGER_EXPECT_VIOLATIONS=1  for a proxy that is broken on purpose: pass only
 //	                            if a write was executed twice
 func TestLedgerNoWriteIsExecutedTwice(t *testing.T) {
+	t.Parallel()
 	sweep := newLedgerSweep(t, 48)
 	s := start(t, defaultEnv(sweep.upstream.url()).with("MONITE_REPLAY_BODY_BYTES", strconv.Itoa(replayLimit))).ready()
 	began := time.Now()

@@ -25,6 +25,7 @@ import (
 //	NONCE_REQUESTS=n  2,000 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestNonceAnswersAreNeverCrossed(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) {
 		upstream := listenRaw(t, newBook(nonceWorkers))
 		testNonces(t, upstream, defaultEnv(upstream.url()))

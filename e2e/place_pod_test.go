@@ -33,7 +33,7 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, monitetest.Config{KeepRequests: -1})
-			l := n.rollingRestart(kind, nil)
+			l := n.rollingRestart(kind)
 			for _, failure := range l.failures {
 				t.Error(failure)
 			}
@@ -50,14 +50,18 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 	}
 }
 
-// The same without what classic-sidecar.yaml does for it: the sidecar ends while its app still works. It shows that the
-// test above sees a failure where there is one.
+// Without what classic-sidecar.yaml does for it the sidecar ends while its app still works. It shows that the callers of the
+// test above see a failure where there is one.
 func TestClassicSidecarWithoutDelayLosesRequests(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, monitetest.Config{KeepRequests: -1})
-	l := n.rollingRestart(classic, env{"MONITE_SHUTDOWN_DELAY": "0s"})
-	if len(l.failures) == 0 {
-		t.Errorf("%d requests, and none failed: MONITE_SHUTDOWN_DELAY is of no use, or the load is too small to show it", len(l.posted))
+	p := n.startPod(classic, env{"MONITE_SHUTDOWN_DELAY": "0s"})
+	p.sidecar.signal(syscall.SIGTERM)
+	p.sidecar.ends(0, 15*time.Second)
+	l := &callers{posted: map[string]bool{}}
+	l.call(p, "late")
+	if len(l.failures) != 1 {
+		t.Error("a request of an app without its sidecar has not failed: MONITE_SHUTDOWN_DELAY is of no use")
 	}
 }
 
@@ -245,14 +249,8 @@ func newNode(t *testing.T, config monitetest.Config) *node {
 		t.Skip("SKIPPED: pods stand in network namespaces, which need root and iproute2 (Debian: iproute2)")
 	}
 	n := &node{t: t, name: fmt.Sprintf("mp%d-%d", os.Getpid(), nodes.Add(1))}
-	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: network namespaces cannot be made here: %s", out)
-	}
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", n.name).Run() })
-	n.ip("-n", n.name, "link", "set", "lo", "up")
-	n.ip("-n", n.name, "link", "add", "br0", "type", "bridge")
-	n.ip("-n", n.name, "address", "add", nodeAddress+"/24", "dev", "br0")
-	n.ip("-n", n.name, "link", "set", "br0", "up")
+	addNamespace(t, n.name)
+	n.ip(n.name, "link set lo up", "link add br0 type bridge", "address add "+nodeAddress+"/24 dev br0", "link set br0 up")
 
 	n.sim = monitetest.New(config)
 	server := &httptest.Server{Listener: n.listen(n.name, nodeAddress+":0"), Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -267,6 +265,14 @@ func newNode(t *testing.T, config monitetest.Config) *node {
 	return n
 }
 
+func addNamespace(t *testing.T, name string) {
+	t.Helper()
+	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: network namespaces cannot be made here: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", name).Run() })
+}
+
 // listen opens a listener in a namespace.
 func (n *node) listen(namespace, address string) (listener net.Listener) {
 	n.t.Helper()
@@ -278,10 +284,13 @@ func (n *node) listen(namespace, address string) (listener net.Listener) {
 	return listener
 }
 
-func (n *node) ip(arguments ...string) {
+// ip runs commands in a namespace.
+func (n *node) ip(namespace string, commands ...string) {
 	n.t.Helper()
-	if out, err := exec.Command("ip", arguments...).CombinedOutput(); err != nil {
-		n.t.Fatalf("ip %s: %s", strings.Join(arguments, " "), out)
+	ip := exec.Command("ip", "-n", namespace, "-batch", "-")
+	ip.Stdin = strings.NewReader(strings.Join(commands, "\n"))
+	if out, err := ip.CombinedOutput(); err != nil {
+		n.t.Fatalf("ip: %v: %s", commands, out)
 	}
 }
 
@@ -352,13 +361,9 @@ func (n *node) newPod() *pod {
 	n.pods++
 	p := &pod{node: n, name: fmt.Sprintf("%s-%d", n.name, n.pods), address: fmt.Sprintf("192.0.2.%d", 10+n.pods)}
 	end := fmt.Sprintf("pod%d", n.pods)
-	n.ip("netns", "add", p.name)
-	n.t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", p.name).Run() })
-	n.ip("-n", n.name, "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", p.name)
-	n.ip("-n", n.name, "link", "set", end, "master", "br0", "up")
-	n.ip("-n", p.name, "link", "set", "lo", "up")
-	n.ip("-n", p.name, "address", "add", p.address+"/24", "dev", "eth0")
-	n.ip("-n", p.name, "link", "set", "eth0", "up")
+	addNamespace(n.t, p.name)
+	n.ip(n.name, "link add "+end+" type veth peer name eth0 netns "+p.name, "link set "+end+" master br0 up")
+	n.ip(p.name, "link set lo up", "address add "+p.address+"/24 dev eth0", "link set eth0 up")
 	return p
 }
 
@@ -489,26 +494,31 @@ type callers struct {
 	failures []string
 }
 
+// call makes one write at a pod, and keeps what came of it.
+func (l *callers) call(p *pod, nonce string) {
+	r := p.node.call(p, nonce)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.err == nil && r.status == http.StatusCreated {
+		l.posted[r.nonce] = true
+	} else {
+		l.failures = append(l.failures, fmt.Sprintf("%s at %s: %d, %v", r.nonce, p.name, r.status, r.err))
+	}
+}
+
 // rollingRestart replaces two pods one after the other while callers call.
-func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
+func (n *node) rollingRestart(kind sidecarKind) *callers {
 	n.t.Helper()
-	l := &callers{posted: map[string]bool{}, ready: []*pod{n.startPod(kind, more), n.startPod(kind, more)}}
+	l := &callers{posted: map[string]bool{}, ready: []*pod{n.startPod(kind, nil), n.startPod(kind, nil)}}
 	stop := goOn(n.t, 4, func(caller, i int) {
 		<-time.After(20 * time.Millisecond)
 		l.mu.Lock()
 		p := l.ready[rand.IntN(len(l.ready))]
 		l.mu.Unlock()
-		r := n.call(p, fmt.Sprint(kind, "-", caller, "-", i))
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if r.err == nil && r.status == http.StatusCreated {
-			l.posted[r.nonce] = true
-		} else {
-			l.failures = append(l.failures, fmt.Sprintf("%s at %s: %d, %v", r.nonce, p.name, r.status, r.err))
-		}
+		l.call(p, fmt.Sprint(kind, "-", caller, "-", i))
 	})
 	for _, old := range slices.Clone(l.ready) {
-		successor := n.startPod(kind, more)
+		successor := n.startPod(kind, nil)
 		l.mu.Lock()
 		l.ready = append(l.ready, successor)
 		l.mu.Unlock()

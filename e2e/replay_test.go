@@ -110,13 +110,13 @@ var dialects = map[string]struct {
 // is a second after the one before.
 func oldEnough() { <-time.After(1100 * time.Millisecond) }
 
-// A token that ends early under 200 concurrent callers, half of whom write.
+// A token that ends early under 50 concurrent callers, with LONG 200, half of whom write.
 func TestTokenEndsUnderConcurrentReadsAndWrites(t *testing.T) {
 	t.Parallel()
 	for name, dialect := range dialects {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const callers = 200
+			callers := wiretest.Sized(50, 200)
 			dialect.config.Latency = 20 * time.Millisecond // all are under way at any time
 			dialect.config.KeepRequests = -1
 			sim, url := simulate(t, dialect.config)

@@ -195,36 +195,35 @@ func TestCrowdCausesOneMintPerGrant(t *testing.T) {
 // While a token lives, the token endpoint may be down however it likes.
 func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
 	t.Parallel()
-	outage, lifetime := wiretest.Sized(3*time.Second, 30*time.Second), wiretest.Sized(6*time.Second, 70*time.Second)
+	outage, lifetime := wiretest.Sized(0, 45*time.Second), wiretest.Sized(8*time.Second, 70*time.Second)
 	faults := []monitetest.Fault{
 		{Path: "token", Status: 503},
 		{Path: "token", Effect: monitetest.EffectRST},
 		{Path: "token", Effect: monitetest.EffectHang},
 	}
 	sidecars, sims, loads := make([]*sidecar, len(faults)), make([]*monitetest.Simulator, len(faults)), make([]*load, len(faults))
-	began := time.Now()
 	for i := range faults {
 		sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
 		// Without the token that lives, requests would be held no longer than 1 s.
 		s := start(t, defaultEnv(url).with("MONITE_TOKEN_TIMEOUT", "1s", "MONITE_HOLD_TIMEOUT", "1s")).ready()
-		sidecars[i], sims[i], loads[i] = s, sim, s.steady(4, 20*time.Millisecond, nil)
+		sidecars[i], sims[i], loads[i] = s, sim, s.steady(4, wiretest.Sized(50*time.Millisecond, 20*time.Millisecond), nil)
 	}
-	// The refresh is due after half the lifetime: the endpoint is down then.
-	<-time.After((lifetime-outage)*3/4 - time.Since(began))
+	began := time.Now()
 	for i, sim := range sims {
 		sim.Inject(faults[i])
 	}
 	<-time.After(outage)
-	for i, sim := range sims {
+	for i, sim := range sims { // the refresh is due after half the lifetime
+		wiretest.Eventually(t, "a refresh that fails", func() bool { return sim.Stats().FailedMints > 0 })
 		failed := sim.Stats().FailedMints
 		sim.ClearFaults()
 		seen, stats := loads[i].stop(), sim.Stats()
 		seen.wantNoFailure(t)
-		if failed == 0 || stats.AuthRejected > 0 {
-			t.Errorf("%+v: %d failed mints, %d refused tokens: want some and none", faults[i], failed, stats.AuthRejected)
+		if stats.AuthRejected > 0 {
+			t.Errorf("%+v: %d refused tokens, want none", faults[i], stats.AuthRejected)
 		}
 		t.Logf("status %d effect %q for %v: %d requests, %d failed; %d mints failed, slowest answer %v", faults[i].Status,
-			faults[i].Effect, outage, seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
+			faults[i].Effect, time.Since(began).Round(time.Millisecond), seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
 	}
 	for i, s := range sidecars {
 		wiretest.Eventually(t, "service after the end of the first token", func() bool {
@@ -319,8 +318,8 @@ func TestSteadyCallerNeverWaitsForRefresh(t *testing.T) {
 	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(mint)})
 	s := start(t, defaultEnv(url)).ready()
 	before := len(s.requestLines())
-	load := s.steady(4, 10*time.Millisecond, nil)
-	wiretest.Eventually(t, "three refreshes", func() bool { return sim.Stats().Mints >= 4 })
+	load := s.steady(4, wiretest.Sized(25*time.Millisecond, 10*time.Millisecond), nil)
+	wiretest.Eventually(t, "the refreshes", func() bool { return sim.Stats().Mints >= wiretest.Sized(3, 4) })
 	seen := load.stop()
 
 	seen.wantNoFailure(t)
