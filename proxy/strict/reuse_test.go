@@ -94,12 +94,12 @@ func TestARequestFindsNothingOfALargerOneBefore(t *testing.T) {
 	const rest = `localhost HTTP/1.1 false 0 [] map[] "" map[]`
 	app := r.dial()
 	for range 20 {
-		app.Say(wiretest.Head("GET", "/large?a=b", "X-A: 1", "X-A: 2", "Accept: x", "Authorization: Bearer large") + "\r\n")
-		if got := app.Want("GET", 200, "GET /large?a=b map[Accept:[x] Authorization:[Bearer large] X-A:[1 2]] "+rest); got.Header.Get("X-Handler") != "" {
+		got := app.Gets(get("/large?a=b", "X-A: 1", "X-A: 2", "Accept: x", "Authorization: Bearer large"), 200,
+			"GET /large?a=b map[Accept:[x] Authorization:[Bearer large] X-A:[1 2]] "+rest)
+		if got.Header.Get("X-Handler") != "" {
 			t.Fatal(got.Header)
 		}
-		app.Say(get("/small"))
-		app.Want("GET", 200, "GET /small map[] "+rest)
+		app.Gets(get("/small"), 200, "GET /small map[] "+rest)
 	}
 }
 
