@@ -87,7 +87,7 @@ func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 		w.Key = key
 	}
 	if ids := header[headerRepeat]; len(ids) > 0 {
-		if len(ids) > 1 || ids[0] == "" || len(ids[0]) > 128 || !printable(ids[0]) {
+		if len(ids) > 1 || !isID(ids[0]) {
 			return w, &problemRepeatID
 		}
 		w.RepeatOf = ids[0]
