@@ -100,6 +100,7 @@ type faultRun struct {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	tallies := map[string]*faultTally{}
 	began := time.Now()
 	t.Cleanup(func() { printFaults(tallies, time.Since(began)) })
@@ -235,7 +236,7 @@ var unfollowed = []string{"MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL",
 // followed wants so many writes to be read although their app does not wait any more.
 func (c *faultCell) followed(n int) {
 	c.Helper()
-	c.s.waitFor(fmt.Sprint(n, " writes are followed"), func() bool { return c.s.metricValue("monite_proxy_followed_writes") == float64(n) })
+	c.s.waitMetric("monite_proxy_followed_writes", float64(n))
 }
 
 // faultCell is one case: a sidecar, an upstream that misbehaves, and what was

@@ -49,6 +49,6 @@
 //
 // A request for a token gets a handle here, if the operator wants that
 // (tokenrequest.go; tokenbody.go reads what is asked). vend.go is another listener's
-// handler, off by default: it hands out the token itself (vendtoken.go),
-// and forwards nothing.
+// handler, off by default: it hands out the token itself (vendtoken.go; its own
+// problems are in vendproblems.go), and forwards nothing.
 package proxy

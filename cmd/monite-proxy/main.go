@@ -5,8 +5,8 @@
 //
 //   - serve.go: what is loaded and opened before anything runs; banner.go: what
 //     people are told then
-//   - sidecar.go: the parts put together; credentials.go, shared.go, apps.go, vend.go
-//     and traces.go: one part each
+//   - sidecar.go: the parts put together; credentials.go, shared.go, apps.go, probes.go,
+//     vend.go and traces.go: one part each
 //   - confine.go, memory.go: what the process gives up, and how much it may use
 //   - life.go: from open listeners to the exit code; notify.go: what the service
 //     manager is told meanwhile

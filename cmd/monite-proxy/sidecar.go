@@ -48,6 +48,7 @@ type sidecar struct {
 	handler  *proxy.Handler
 	health   *admin.Health
 	peers    refusedPeers
+	probes   probes
 	conns    connCount
 	shares   listen.Shares
 	named    *named.Keeper
@@ -165,6 +166,9 @@ func (s *sidecar) newHandler(policy identity.Policy) {
 
 // observe is told of each request of an app, when it has ended.
 func (s *sidecar) observe(r *proxy.Record) {
+	if s.probes.is(r) {
+		return
+	}
 	s.metrics.ObserveRequest(r)
 	s.history.ObserveRequest(r)
 	s.pauses.seen(r.Start.Add(r.Duration))

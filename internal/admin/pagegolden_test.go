@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -72,14 +73,10 @@ func TestPageIsWrittenAsAlways(t *testing.T) {
 		got := render("page", status)
 		path := "testdata/page-" + name + ".html"
 		if *update {
-			if err := os.WriteFile(path, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, os.WriteFile(path, got, 0o644))
 		}
 		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if !bytes.Equal(got, want) {
 			t.Errorf("the page of %s is not %s: run with -update and look at the difference", name, path)
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/admin/client"
 )
 
-// probePrefix begins the request id of what the doctor sends to the running
+// ProbePrefix begins the request id of what the doctor sends to the running
 // sidecar to see who listens there. It is refused on purpose.
-const probePrefix = "monite-proxy-doctor-"
+const ProbePrefix = "monite-proxy-doctor-"
 
 // checkSidecar asks whether the sidecar is running, whether it takes the names and
 // addresses by which apps call it, and whether it does what was tried above.
@@ -188,7 +188,7 @@ func (e *examination) callSidecar(ctx context.Context, address, host string) fin
 	if address != "" {
 		shown = address
 	}
-	response, err := e.send(ctx, address, host, "/v1/auth/token", probePrefix+rand.Text()[:10])
+	response, err := e.send(ctx, address, host, "/v1/auth/token", ProbePrefix+rand.Text()[:10])
 	if err != nil {
 		if _, certified := e.localTLS(); certified && asksForCertificate(err) {
 			return finding{Result: fine, What: fmt.Sprintf("runs on %s and asks apps for a certificate (MONITE_TLS_CLIENT_CA_FILE); this command has none", shown)}

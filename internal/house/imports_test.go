@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 const module = "github.com/monite-proxy/monite-proxy"
@@ -83,9 +85,7 @@ type goPackage struct {
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir,GoFiles,IgnoredGoFiles", module+"/...").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	var all []goPackage
 	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p goPackage
@@ -127,9 +127,7 @@ func ours(imports []string) (names []string) {
 // chi/middleware brings it along.
 func TestNoProfilerAndNoMiddlewareInTheBinary(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", module+"/cmd/monite-proxy").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	for line := range strings.Lines(string(out)) {
 		switch path := strings.TrimSpace(line); path {
 		case "net/http/pprof", "github.com/go-chi/chi/v5/middleware", "net/http/httputil":
