@@ -140,7 +140,8 @@ func requestID(given []string) string {
 	return hex.EncodeToString(random[:])
 }
 
-// isID reports whether text can be a request id: short, and visible ASCII only.
+// isID reports whether text can be a request id. It has at most 128 bytes, all of them
+// visible ASCII.
 func isID(text string) bool {
 	if text == "" || len(text) > 128 {
 		return false

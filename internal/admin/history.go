@@ -91,13 +91,13 @@ func NewHistory() *History {
 	}
 }
 
-// ring keeps the last of what it is given.
+// ring keeps the latest values that it is given.
 type ring[T any] struct {
 	kept []T
 	seen int // so far
 }
 
-// next returns the place of the next one.
+// next returns the place for the next value.
 func (r *ring[T]) next() *T {
 	place := &r.kept[r.seen%len(r.kept)]
 	r.seen++
