@@ -119,13 +119,7 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 		conf := write(name+".conf", fmt.Sprintf(haproxyConf, dir, port, bearer, entity, global, defaults, up.port))
 		add(&contender{name: name, port: port, command: []string{"haproxy", "-db", "-f", conf}})
 	}
-	sidecar := func(name, binary string, extra ...string) {
-		port := freePort()
-		add(&contender{name: name, port: port, command: []string{binary}, env: append([]string{
-			"MONITE_CLIENT_ID=bench", "MONITE_CLIENT_SECRET=bench", "MONITE_ENTITY_ID=" + entity, "MONITE_CA_FILE=" + up.ca,
-			fmt.Sprintf("MONITE_API_URL=https://localhost:%d", up.port), fmt.Sprintf("MONITE_LISTEN_ADDR=127.0.0.1:%d", port), fmt.Sprintf("MONITE_ADMIN_ADDR=127.0.0.1:%d", freePort()),
-		}, extra...)})
-	}
+	sidecar := func(name, binary string, extra ...string) { add(sidecarOf(up, name, binary, extra...)) }
 	stock := func() {
 		self, err := os.Executable()
 		if err != nil {
@@ -152,6 +146,14 @@ func contenders(p plan, dir string, up *upstream) ([]*contender, error) {
 	stock()
 	caddy()
 	return all, failed
+}
+
+func sidecarOf(up *upstream, name, binary string, extra ...string) *contender {
+	port := freePort()
+	return &contender{name: name, port: port, command: []string{binary}, env: append([]string{
+		"MONITE_CLIENT_ID=bench", "MONITE_CLIENT_SECRET=bench", "MONITE_ENTITY_ID=" + entity, "MONITE_CA_FILE=" + up.ca,
+		fmt.Sprintf("MONITE_API_URL=https://localhost:%d", up.port), fmt.Sprintf("MONITE_LISTEN_ADDR=127.0.0.1:%d", port), fmt.Sprintf("MONITE_ADMIN_ADDR=127.0.0.1:%d", freePort()),
+	}, extra...)}
 }
 
 func (c *contender) start() (err error) {

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -71,11 +72,16 @@ func requestText(direct bool) []byte {
 }
 
 func (c *client) do(request []byte) error {
-	_ = c.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := c.conn.Write(request); err != nil {
+	if err := c.send(request); err != nil {
 		return err
 	}
 	return c.readAnswer()
+}
+
+func (c *client) send(request []byte) error {
+	_ = c.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, err := c.conn.Write(request)
+	return err
 }
 
 func (c *client) readAnswer() error {
@@ -105,16 +111,18 @@ func openLoop(port int, direct bool, rate int, duration time.Duration) (latencie
 	due := make(chan time.Time, 1<<16)
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for range connections {
-		c, err := dialClient(port, direct)
-		if err != nil {
+	clients := make([]*client, connections)
+	for i := range clients {
+		if clients[i], err = dialClient(port, direct); err != nil {
 			return nil, err
 		}
-		if err := c.do(request); err != nil { // the connections upstream exist
-			return nil, err
-		}
+		defer func() { _ = clients[i].conn.Close() }()
+	}
+	if err := atOnce(clients, request); err != nil {
+		return nil, err
+	}
+	for _, c := range clients {
 		all.Go(func() {
-			defer func() { _ = c.conn.Close() }()
 			for at := range due {
 				failed := c.do(request)
 				took := time.Since(at)
@@ -139,6 +147,39 @@ func openLoop(port int, direct bool, rate int, duration time.Duration) (latencie
 	all.Wait()
 	slices.Sort(latencies)
 	return latencies, err
+}
+
+// atOnce sends a request on each connection before it reads a response: after it, the
+// contender has many connections to upstream, and none of their handshakes is measured.
+func atOnce(clients []*client, request []byte) error {
+	for _, c := range clients {
+		if err := c.send(request); err != nil {
+			return err
+		}
+	}
+	for _, c := range clients {
+		if err := c.readAnswer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendWrites sends n writes of 300 bytes, one after the other, no two the same.
+func sendWrites(port, from, n int) error {
+	c, err := dialClient(port, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.conn.Close() }()
+	for i := range n {
+		request := fmt.Sprintf("POST /v1/payables HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{\"n\":%12d,\"note\":\"%s\"}",
+			from+i, strings.Repeat("x", 300-28))
+		if err := c.do([]byte(request)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bodies sends n requests with a body of 1 MiB down or up, one after the other.

@@ -20,6 +20,7 @@ type plan struct {
 	Open     time.Duration // one open-loop measurement
 	Starts   int           // cold starts
 	Clients  int           // idle ones
+	Writes   int           // on each connection of one measurement
 	Rates    []int         // requests per second
 	Strace   bool
 	Only     []string // contenders; empty: all
@@ -30,8 +31,8 @@ type plan struct {
 }
 
 var (
-	full  = plan{Rounds: 5, Latency: 7, Closed: 3 * time.Second, Open: 3 * time.Second, Starts: 7, Clients: 1000, Rates: []int{1000, 3000}, Strace: true}
-	short = plan{Rounds: 1, Latency: 1, Closed: 300 * time.Millisecond, Open: 300 * time.Millisecond, Starts: 1, Clients: 50, Rates: []int{500}}
+	full  = plan{Rounds: 5, Latency: 7, Closed: 3 * time.Second, Open: 3 * time.Second, Starts: 7, Clients: 1000, Writes: 1000, Rates: []int{1000, 3000}, Strace: true}
+	short = plan{Rounds: 1, Latency: 1, Closed: 300 * time.Millisecond, Open: 300 * time.Millisecond, Starts: 1, Clients: 50, Writes: 20, Rates: []int{500}}
 )
 
 func main() {

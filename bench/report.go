@@ -17,7 +17,7 @@ func (b *bench) figures() []string {
 	for _, rate := range b.plan.Rates {
 		all = append(all, figAt("added p50 µs", rate), figAt("added p99 µs", rate), figAt("CPU µs/request", rate))
 	}
-	return append(all, figDown, figUp, figIdle, figClients, figLoaded, figBodies, figStart, figCalls)
+	return append(all, figWrite, figBare, figDown, figUp, figIdle, figClients, figLoaded, figBodies, figStart, figCalls)
 }
 
 // table shows medians, and beside each the ratio to nginx with its access log:

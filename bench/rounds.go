@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The figures that are measured.
@@ -26,6 +28,8 @@ const (
 	figBodies  = "RSS MiB after bodies"
 	figStart   = "cold start ms"
 	figCalls   = "system calls/request"
+	figWrite   = "CPU µs/write"
+	figBare    = "CPU µs/write without the guard"
 )
 
 func figAt(what string, rate int) string { return fmt.Sprintf("%s at %d rps", what, rate) }
@@ -58,7 +62,7 @@ func (b *bench) measure() error {
 		name string
 		do   func() error
 	}{
-		{"cold starts", b.coldStarts}, {"memory, idle", b.idleMemory}, {"throughput", b.throughput}, {"latency", b.latency},
+		{"cold starts", b.coldStarts}, {"memory, idle", b.idleMemory}, {"throughput", b.throughput}, {"latency", b.latency}, {"writes", b.writes},
 		{"bodies", b.bodies}, {"system calls", b.systemCalls},
 	}
 	defer func() {
@@ -226,6 +230,40 @@ func (b *bench) latency() error {
 				}
 				b.add(c.name, figAt("CPU µs/request", rate), round, float64(cpu.Microseconds())/float64(len(got)), foreign)
 			}
+		}
+	}
+	return nil
+}
+
+// writes compares the sidecar with itself, the guard switched off.
+func (b *bench) writes() error {
+	at := slices.IndexFunc(b.contenders, func(c *contender) bool { return c.name == "monite-proxy" })
+	if at < 0 {
+		return nil
+	}
+	guarded, bare := b.contenders[at], sidecarOf(b.upstream, "bare", b.plan.ProxyBin, "MONITE_REPEAT_GUARD=0")
+	bare.out = guarded.out + "-bare"
+	if err := bare.start(); err != nil {
+		return err
+	}
+	defer func() { bare.stop() }()
+	const connections = 8
+	next := 0
+	for round := range 2 * b.plan.Rounds {
+		for c, figure := range map[*contender]string{guarded: figWrite, bare: figBare} {
+			cpu, foreign, err := b.watched(c, func() (time.Duration, error) {
+				var writing errgroup.Group
+				for range connections {
+					from := next
+					next += b.plan.Writes
+					writing.Go(func() error { return sendWrites(c.port, from, b.plan.Writes) })
+				}
+				return 0, writing.Wait()
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", figure, err)
+			}
+			b.add(guarded.name, figure, round, float64(cpu.Microseconds())/float64(connections*b.plan.Writes), foreign)
 		}
 	}
 	return nil

@@ -191,7 +191,7 @@ func proxyProblem(text string) string {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
-	if badPercent(text) {
+	if _, err := url.PathUnescape(text); err != nil {
 		return "a % in it is not followed by two hexadecimal digits; in a user or password write %25 for it"
 	}
 	at, err := url.Parse(text)
@@ -213,17 +213,4 @@ func proxyProblem(text string) string {
 		return "its host or port is not valid"
 	}
 	return ""
-}
-
-func badPercent(text string) bool {
-	for i := range len(text) {
-		if text[i] == '%' && (i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2])) {
-			return true
-		}
-	}
-	return false
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

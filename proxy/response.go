@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,14 @@ func keptHere(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")
+}
+
+// ownJSON sets the fields of a response that is made here.
+func ownJSON(header http.Header, length int) {
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(length))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
 }
 
 // guardFromCaches says what upstream left unsaid. For upstream the Authorization

@@ -39,22 +39,24 @@ func measure() error {
 	if err := starts(u, t); err != nil {
 		return err
 	}
-	contenders, err := all(u)
+	sets := make([][]*contender, copies)
 	defer func() {
-		for _, c := range contenders {
+		for _, c := range slices.Concat(sets...) {
 			c.stop()
 		}
 	}()
-	if err != nil {
-		return err
+	for n := range sets {
+		if sets[n], err = all(u, n); err != nil {
+			return err
+		}
 	}
 	for _, idle := range idles {
-		if err := afterIdle(contenders, idle, t); err != nil {
+		if err := afterIdle(sets, idle, t); err != nil {
 			return err
 		}
 	}
 	for _, rate := range []int{1, 10} {
-		if err := atRate(contenders, rate, each, t); err != nil {
+		if err := atRate(sets[0], rate, each, t); err != nil {
 			return err
 		}
 	}
@@ -74,13 +76,18 @@ func settings() (idles []time.Duration, each time.Duration, err error) {
 	return idles, each, err
 }
 
-func all(u *upstream) (contenders []*contender, err error) {
-	sidecar, err := newSidecar(u)
+// copies of each contender are idle at the same time, since one request after ten
+// minutes would be one sample.
+const copies = 5
+
+// all starts the n-th copy of each contender.
+func all(u *upstream, n int) (contenders []*contender, err error) {
+	sidecar, err := newSidecar(u, n)
 	if err != nil {
 		return nil, err
 	}
 	contenders = append(contenders, sidecar)
-	nginx, err := newNginx(u)
+	nginx, err := newNginx(u, n)
 	if nginx != nil {
 		contenders = append(contenders, nginx)
 	}
@@ -98,7 +105,7 @@ func starts(u *upstream, t *table) error {
 		times := map[string][]time.Duration{}
 		var order []string
 		for range startRounds {
-			contenders, err := all(u)
+			contenders, err := all(u, 0)
 			time.Sleep(row.pause)
 			order = nil
 			for _, c := range contenders {
@@ -131,33 +138,41 @@ func starts(u *upstream, t *table) error {
 func again(u *upstream, c *contender) (*contender, error) {
 	switch c.name {
 	case "sidecar":
-		return newSidecar(u)
+		return newSidecar(u, 0)
 	case "nginx":
-		return newNginx(u)
+		return newNginx(u, 0)
 	}
 	return direct(u), nil
 }
 
-func afterIdle(contenders []*contender, idle time.Duration, t *table) error {
-	for _, c := range contenders {
+func afterIdle(sets [][]*contender, idle time.Duration, t *table) error {
+	for _, c := range slices.Concat(sets...) {
 		if _, err := c.get(); err != nil {
 			return err
 		}
 	}
 	time.Sleep(idle)
-	for _, c := range contenders {
+	times := map[string][]time.Duration{}
+	for _, c := range slices.Concat(sets...) {
 		took, err := c.get()
 		if err != nil {
 			return err
 		}
-		t.set(fmt.Sprintf("after %v of idle", idle), c.name, took)
+		times[c.name] = append(times[c.name], took)
+	}
+	for _, c := range sets[0] {
+		t.set(fmt.Sprintf("after %v of idle", idle), c.name, median(times[c.name]))
 	}
 	time.Sleep(idle)
-	took, err := contenders[0].get("X-Monite-Entity-User-Id", fmt.Sprintf("%08x-1111-4111-8111-111111111111", rand.Uint32()))
-	if err != nil {
-		return err
+	var users []time.Duration
+	for _, set := range sets {
+		took, err := set[0].get("X-Monite-Entity-User-Id", fmt.Sprintf("%08x-1111-4111-8111-111111111111", rand.Uint32()))
+		if err != nil {
+			return err
+		}
+		users = append(users, took)
 	}
-	t.set(fmt.Sprintf("a new entity user, after %v of idle", idle), contenders[0].name, took)
+	t.set(fmt.Sprintf("a new entity user, after %v of idle", idle), sets[0][0].name, median(users))
 	return nil
 }
 

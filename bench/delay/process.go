@@ -75,11 +75,15 @@ func start(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
+// copyOf is the address of the n-th copy of a contender.
+func copyOf(n int) string { return fmt.Sprintf("127.0.0.%d", n+1) }
+
 // newSidecar starts one and returns when its port is open.
-func newSidecar(u *upstream) (*contender, error) {
+func newSidecar(u *upstream, n int) (*contender, error) {
+	host := copyOf(n)
 	for name, value := range map[string]string{
 		"MONITE_API_URL": u.url, "MONITE_CA_FILE": u.file, "MONITE_CLIENT_ID": "delay", "MONITE_CLIENT_SECRET": "delay-secret",
-		"MONITE_LISTEN_ADDR": "127.0.0.1:8080", "MONITE_ADMIN_ADDR": "127.0.0.1:8081", "MONITE_ALLOWED_ENTITY_USER_IDS": "*",
+		"MONITE_LISTEN_ADDR": host + ":8080", "MONITE_ADMIN_ADDR": host + ":8081", "MONITE_ALLOWED_ENTITY_USER_IDS": "*",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return nil, err
@@ -89,8 +93,8 @@ func newSidecar(u *upstream) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: "sidecar", base: "http://127.0.0.1:8080", client: localClient(), header: http.Header{}, stop: func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }}
-	return c, awaitPort("127.0.0.1:8080")
+	c := &contender{name: "sidecar", base: "http://" + host + ":8080", client: localClient(), header: http.Header{}, stop: func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }}
+	return c, awaitPort(host + ":8080")
 }
 
 func awaitPort(addr string) error {
@@ -104,7 +108,7 @@ func awaitPort(addr string) error {
 
 // newNginx starts one with keep-alive to upstream and a token in its configuration;
 // nil if there is none here.
-func newNginx(u *upstream) (*contender, error) {
+func newNginx(u *upstream, n int) (*contender, error) {
 	path, err := exec.LookPath("nginx")
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // it is left out
@@ -121,7 +125,7 @@ http {
   client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
   upstream monite { server %[2]s:8443; keepalive 16; }
   server {
-    listen 127.0.0.1:8090;
+    listen %[5]s:8090;
     location / {
       proxy_pass https://monite; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host upstream;
       proxy_set_header Authorization "Bearer %[3]s"; proxy_ssl_trusted_certificate %[4]s; proxy_ssl_verify on; proxy_ssl_name upstream;
@@ -129,7 +133,7 @@ http {
     }
   }
 }
-`, folder, farIP, token, u.file)
+`, folder, farIP, token, u.file, copyOf(n))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -137,10 +141,10 @@ http {
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: "nginx", base: "http://127.0.0.1:8090", client: localClient(), header: http.Header{}, stop: func() {
+	c := &contender{name: "nginx", base: "http://" + copyOf(n) + ":8090", client: localClient(), header: http.Header{}, stop: func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		_ = os.RemoveAll(folder)
 	}}
-	return c, awaitPort("127.0.0.1:8090")
+	return c, awaitPort(copyOf(n) + ":8090")
 }

@@ -30,10 +30,8 @@ type History struct {
 
 	mu       sync.Mutex // guards all below; held for a copy, never for I/O
 	slots    [slotCount]slot
-	requests [keptRequests]request
-	seen     int // requests so far
-	mints    [keptMints]minted
-	mintsGot int
+	requests ring[request]
+	mints    ring[minted]
 	// named counts the requests of each named identity. The operator's file bounds
 	// it, not what apps send.
 	named   map[string]int64
@@ -146,7 +144,33 @@ type minted struct {
 }
 
 // NewHistory makes an empty one.
-func NewHistory() *History { return &History{begin: time.Now(), named: map[string]int64{}} }
+func NewHistory() *History {
+	return &History{
+		begin: time.Now(), named: map[string]int64{},
+		requests: ring[request]{kept: make([]request, keptRequests)}, mints: ring[minted]{kept: make([]minted, keptMints)},
+	}
+}
+
+// ring keeps the last of what it is given.
+type ring[T any] struct {
+	kept []T
+	seen int // so far
+}
+
+// next returns the place of the next one.
+func (r *ring[T]) next() *T {
+	place := &r.kept[r.seen%len(r.kept)]
+	r.seen++
+	return place
+}
+
+// last returns those that are kept, the newest first.
+func (r *ring[T]) last() (all []T) {
+	for i := range min(r.seen, len(r.kept)) {
+		all = append(all, r.kept[(r.seen-1-i)%len(r.kept)])
+	}
+	return all
+}
 
 // failed reports whether a request counts as an error: what the app could not
 // have done better. A 4xx is the app's own, or its user's.
@@ -169,10 +193,9 @@ func (h *History) ObserveRequest(r *proxy.Record) {
 		}
 		s.durations[bucket]++
 	}
-	line := &h.requests[h.seen%keptRequests]
+	line := h.requests.next()
 	line.ended = ended
 	line.keep(r)
-	h.seen++
 	h.trouble.observe(r, ended)
 	if r.Identity != "" {
 		h.named[r.Identity]++
@@ -193,8 +216,7 @@ func (h *History) number(at time.Time) int64 { return int64(max(at.Sub(h.begin),
 func (h *History) ObserveMint(mint tokencache.Mint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mints[h.mintsGot%keptMints] = minted{time.Now(), mint}
-	h.mintsGot++
+	*h.mints.next() = minted{time.Now(), mint}
 }
 
 // lastRequests returns those that are kept, the newest first, and how many
@@ -202,22 +224,18 @@ func (h *History) ObserveMint(mint tokencache.Mint) {
 func (h *History) lastRequests() (all []request, seen int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all = make([]request, 0, min(h.seen, keptRequests))
-	for i := range cap(all) {
-		all = append(all, h.requests[(h.seen-1-i)%keptRequests].kept())
+	all = h.requests.last()
+	for i := range all {
+		all[i] = all[i].kept()
 	}
-	return all, h.seen
+	return all, h.requests.seen
 }
 
 // lastMints is the same for mints.
 func (h *History) lastMints() (all []minted, seen int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all = make([]minted, 0, min(h.mintsGot, keptMints))
-	for i := range cap(all) {
-		all = append(all, h.mints[(h.mintsGot-1-i)%keptMints])
-	}
-	return all, h.mintsGot
+	return h.mints.last(), h.mints.seen
 }
 
 // Traffic sums up the last five minutes, or the time since the start.

@@ -1,11 +1,5 @@
 package mutants
 
-import (
-	"os"
-	"strings"
-	"testing"
-)
-
 const (
 	others = "tokencache/others.go"
 	store  = "tokencache/redisstore/"
@@ -145,34 +139,4 @@ var shared = []mutant{
 	{"anybody settles", []edit{
 		{store + "lua/settle.lua", "~= ARGV[1] then return 'other' end", "== '' then return 'other' end"},
 	}, "tokencache/redisstore", []string{"TestMemoryDoesWhatRedisDoes", "TestRecordIsKeptFromClaimToSettling"}},
-}
-
-func TestSharedMutantsFitTheTree(t *testing.T) {
-	for _, m := range shared {
-		for _, e := range m.edits {
-			text, err := os.ReadFile(e.path())
-			if err != nil {
-				t.Errorf("%s: %v", m.name, err)
-			}
-			if n := strings.Count(string(text), e.old); n != 1 || e.old == e.new {
-				t.Errorf("%s: %q occurs %d times in %s, want once", m.name, e.old, n, e.file)
-			}
-		}
-	}
-}
-
-func TestSharedMutantsAreCaught(t *testing.T) {
-	if os.Getenv("MUTANTS") == "" {
-		t.Skip("MUTANTS is not set: make mutants")
-	}
-	for _, m := range shared {
-		t.Run(m.name, func(t *testing.T) {
-			out := build(t, m)
-			for _, name := range m.tests {
-				if !strings.Contains(out, "--- FAIL: "+name+" ") && !(len(m.tests) == 1 && strings.Contains("\n"+out, "\npanic: ")) {
-					t.Errorf("%s does not fail:\n%s", name, tail(out))
-				}
-			}
-		})
-	}
 }

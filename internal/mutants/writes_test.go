@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // writeMutants break the promise that a write is sent once, each in its own way; the
@@ -22,7 +25,7 @@ var writeMutants = []mutant{
 		[]edit{{"proxy/reuse.go", "	c.room.answer.Empty()\n", ""}},
 		"proxy", []string{"TestNothingIsLeftInACallThatIsReused"}},
 	{"the strict listener reuses what has had a body",
-		[]edit{{"proxy/strict/conn.go", "r.answer.body != nil || m != http.MethodGet && m != http.MethodHead", `m == ""`}},
+		[]edit{{"proxy/strict/exchange.go", "r.answer.body != nil || m != http.MethodGet && m != http.MethodHead", `m == ""`}},
 		"proxy/strict", []string{"TestOnlyReadsThatEndInOrderAreReused"}},
 	{"a write is claimed after it was sent",
 		[]edit{{"proxy/claim.go", "	d := c.handler.config.Journal.Begin(c, &w)\n",
@@ -61,8 +64,11 @@ var writeMutants = []mutant{
 			{"proxy/claim.go", "	case status >= http.StatusInternalServerError:\n", "	case status >= http.StatusTooManyRequests:\n"}},
 		"proxy", []string{"TestWhatUpstreamSaysOfAWrite"}},
 	{"a repeat does not wait",
-		[]edit{{"proxy/writes/journal.go", "		case <-end:\n			return true\n", "		case <-end:\n			return true\n		default:\n			return false\n"}},
+		[]edit{{"proxy/writes/judge.go", "		case <-end:\n			return true\n", "		case <-end:\n			return true\n		default:\n			return false\n"}},
 		"proxy/writes", []string{"TestRepeatWaitsForTheFirstOne"}},
+	{"a request that dials takes over a closed connection",
+		[]edit{{"proxy/upstream/exchange.go", "return x.t.pool.accept(g.c), nil", "return g.c, nil"}},
+		"proxy/upstream", []string{"TestDiallingRequestIsNotGivenAClosedConnection"}},
 	{"time frees a pending write",
 		[]edit{{"proxy/writes/memory.go", "	if found := m.records[name]; found != nil {\n",
 			"	if found := m.records[name]; found != nil && (found.record.State != Pending || time.Since(found.record.Begun) < found.record.Lapse) {\n"}},
@@ -77,19 +83,19 @@ var writeMutants = []mutant{
 		[]edit{{"proxy/writes/memory.go", "	for ; class < classes; class += 2 {\n", "	for class = classes - 2; class >= 0; class -= 2 {\n"}},
 		"proxy/writes", []string{"TestUnknownRecordsAreForgottenLast"}},
 	{"a closed connection is believed",
-		[]edit{{"proxy/writes/journal.go", "now.Claim == found.Claim && !now.Delivered", "now.Claim == found.Claim && !ok"}},
+		[]edit{{"proxy/writes/judge.go", "now.Claim == found.Claim && !now.Delivered", "now.Claim == found.Claim && !ok"}},
 		"proxy/writes", []string{"TestConnectionThatEndsWhileItIsAskedIsBelieved"}},
 	{"a try that was given up is sent late",
-		[]edit{{"proxy/writes/journal.go", "if verdict == Send && c.left(ctx) {", "if verdict == Send && c == nil {"}},
+		[]edit{{"proxy/writes/judge.go", "if d.Verdict == Send && c.left(ctx) {", "if d.Verdict == Send && c == nil {"}},
 		"proxy/writes", []string{"TestLateTryOfAnAppThatHasGoneIsNotSent"}},
 	{"a try that was given up waits for its turn, and takes it",
-		[]edit{{"proxy/writes/journal.go", "return ctx.Err() != nil || c.hungUp != nil && c.hungUp()", "return false"}},
+		[]edit{{"proxy/writes/judge.go", "return ctx.Err() != nil || c.hungUp != nil && c.hungUp()", "return false"}},
 		"proxy/writes", []string{"TestTryThatWasGivenUpIsNotSentAfterALaterOne"}},
 	{"unknown writes take all the room",
 		[]edit{{"proxy/writes/memory.go", "int64(m.maxRecords-m.maxRecords/10)", "int64(m.maxRecords)"}},
 		"proxy/writes", []string{"TestFloodOfUnknownWritesLeavesRoomForOthers"}},
 	{"a repeat on purpose may be repeated by accident",
-		[]edit{{"proxy/writes/journal.go", " && mine.RepeatOf != found.RepeatOf {", " {"}},
+		[]edit{{"proxy/writes/judge.go", " && mine.RepeatOf != found.RepeatOf {", " {"}},
 		"proxy/writes", []string{"TestRepeatOnPurposeWithTheSameRequestIDIsSentOnce"}},
 	{"a repeat on purpose that was not sent frees the write",
 		[]edit{{"proxy/writes/claim.go", "	if earlier == nil {\n		_ = store", "	if true {\n		_ = store"}},
@@ -123,7 +129,7 @@ var writeMutants = []mutant{
 		[]edit{{"proxy/writes/journal.go", "later := found.Version > mine.Version ||", "later := found.Version != mine.Version ||"}},
 		"proxy/writes", []string{"TestOlderRecordOfTheStoreIsNotBelieved"}},
 	{"a delivery that another replica takes back is believed",
-		[]edit{{"proxy/writes/journal.go", "if found.Version != heard && store", "if found.Version != heard && false && store"}},
+		[]edit{{"proxy/writes/judge.go", "if found.Version != *heard && store", "if found.Version != *heard && false && store"}},
 		"proxy/writes", []string{"TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack"}},
 	{"a repeat that waits is sent when the store goes away",
 		[]edit{{"proxy/writes/journal.go", "!c.record.Keyed && d.Earlier.State == Pending {", "!c.record.Keyed && d.Earlier.State == Pending && false {"}},
@@ -137,9 +143,9 @@ var writeMutants = []mutant{
 }
 
 // Each line is there, and each test exists.
-func TestWriteMutantsFitTheTree(t *testing.T) {
+func TestOtherMutantsFitTheTree(t *testing.T) {
 	names := map[string]bool{}
-	for _, m := range writeMutants {
+	for _, m := range slices.Concat(writeMutants, shared) {
 		if names[m.name] || len(m.tests) == 0 {
 			t.Errorf("%s: the name occurs twice, or no test is named", m.name)
 		}
@@ -155,15 +161,11 @@ func TestWriteMutantsFitTheTree(t *testing.T) {
 
 func hasTest(t *testing.T, pkg, name string) bool {
 	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg), "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	declared := regexp.MustCompile(`(?m)^func ` + name + `\(`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if strings.Contains(string(text), name) && declared.Match(text) {
 			return true
 		}

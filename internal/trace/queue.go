@@ -93,20 +93,7 @@ func (q *queue) next(ctx context.Context) (batch []sdk.ReadOnlySpan) {
 		case <-timer.C:
 			return batch
 		case <-ctx.Done():
-			return append(batch, q.rest(q.batch-len(batch))...)
-		}
-	}
-	return batch
-}
-
-// rest returns the spans that can be taken without waiting.
-func (q *queue) rest(most int) (batch []sdk.ReadOnlySpan) {
-	for len(batch) < most {
-		select {
-		case span := <-q.spans:
-			batch = append(batch, span)
-		default:
-			return batch
+			return batch // all that was there: run comes back for more
 		}
 	}
 	return batch

@@ -50,6 +50,14 @@ func Number(t testing.TB, variable string, usual int) int {
 	return n
 }
 
+// Must ends the test if there is an error.
+func Must(t testing.TB, err error) {
+	if err != nil {
+		t.Helper()
+		t.Fatal(err)
+	}
+}
+
 // Eventually waits until done reports true: for what another goroutine, another
 // process or the kernel does, where no bubble can help. It asks less and less often,
 // because each question may cost what it waits for.

@@ -91,8 +91,7 @@ func (x *exchange) closeRequestBody() {
 	}
 }
 
-// connect takes a connection from the pool, or makes one on the request's
-// context.
+// connect takes a connection from the pool, or makes one.
 func (x *exchange) connect() *Error {
 	if x.ctx.Err() != nil {
 		return x.unsent(OpConnLimit, contextError(x.ctx))
@@ -101,7 +100,7 @@ func (x *exchange) connect() *Error {
 	if err != nil {
 		return x.unsent(OpConnLimit, err)
 	}
-	if c == nil {
+	for c == nil {
 		var failed *Error
 		if c, failed = x.dial(); failed != nil {
 			return failed
@@ -115,23 +114,33 @@ func (x *exchange) connect() *Error {
 	return nil
 }
 
-// dial makes a connection in the slot that the pool has given.
+// dial makes a connection in the slot that the pool has given. It may return one that
+// became idle meanwhile, or nil for the slot of one that is of no use. The dial has a
+// context of its own, because it may outlast the request.
 func (x *exchange) dial() (*conn, *Error) {
 	start := time.Now()
-	c, failed := x.t.dialer.connect(x.ctx)
+	ctx, cancel := context.WithCancel(context.Background())
+	w := x.t.pool.dial(x.urgent, cancel)
+	go x.t.dial(ctx, w)
+	stop := context.AfterFunc(x.ctx, cancel)
+	g := <-w.given
+	stop()
+	if g.c != nil && !g.made {
+		return x.t.pool.accept(g.c), nil
+	}
 	now := time.Now()
 	if x.trace != nil {
 		x.trace.DialDuration = now.Sub(start)
 	}
-	if failed != nil {
+	if g.failed != nil {
 		x.t.pool.freeSlot(x.urgent)
 		if x.ctx.Err() != nil {
-			failed.err = contextError(x.ctx)
+			g.failed.err = contextError(x.ctx)
 		}
-		return nil, x.unsent(failed.op, failed.err)
+		return nil, x.unsent(g.failed.op, g.failed.err)
 	}
-	c.since, c.urgent = now, x.urgent
-	return c, nil
+	g.c.since = now
+	return g.c, nil
 }
 
 // safe reports whether a request changes nothing at upstream.

@@ -9,17 +9,18 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // pipes is an origin inside a synctest bubble: script runs per connection.
-func pipes(tr *Transport, script func(c net.Conn, br *bufio.Reader)) (dials *int) {
-	dials = new(int)
+func pipes(tr *Transport, script func(c net.Conn, br *bufio.Reader)) (dials *atomic.Int64) {
+	dials = new(atomic.Int64)
 	tr.Origin = &url.URL{Scheme: "http", Host: "origin.test"}
 	tr.Dial = func(context.Context, string, string) (net.Conn, error) {
-		*dials++
+		dials.Add(1)
 		client, server := net.Pipe()
 		go func() {
 			defer server.Close()

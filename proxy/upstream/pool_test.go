@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,9 +35,7 @@ func TestIdleConnectionsAgeOutWithoutAnyRequest(t *testing.T) {
 		}
 		// Two of different age: the timer runs once for each.
 		first, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_ = first
 		start = time.Now()
 		time.Sleep(time.Second)
@@ -52,10 +52,10 @@ func TestOldConnectionTakesNoNewRequest(t *testing.T) {
 		dials := pipes(tr, pipeAnswering(okEmpty))
 		start := time.Now()
 		var changed []time.Duration
-		for last := 0; len(changed) < 20; time.Sleep(time.Second) {
+		for last := int64(0); len(changed) < 20; time.Sleep(time.Second) {
 			mustDo(t, tr, pipeRequest("GET", nil, 0))
-			if *dials != last {
-				last = *dials
+			if dials.Load() != last {
+				last = dials.Load()
 				changed = append(changed, time.Since(start))
 				start = time.Now()
 			}
@@ -99,9 +99,7 @@ func TestWaiterIsNotGivenAClosedConnection(t *testing.T) {
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.MaxConns = 1 })
 	first, err := tr.RoundTrip(get(t, o))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := io.ReadFull(first.Body, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +173,7 @@ func TestWaitingForAConnectionIsLimited(t *testing.T) {
 		tr := &Transport{MaxConns: 1}
 		pipes(tr, pipeAnswering(okBody("hello")))
 		busy, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		start := time.Now()
 		_, err = tr.RoundTrip(pipeRequest("POST", nil, 0))
 		if e := wantError(t, err, OpConnLimit, NotSent); !e.Timeout || time.Since(start) != time.Minute {
@@ -203,9 +199,7 @@ func TestColdestConnectionGoesAboveMaxIdle(t *testing.T) {
 		var answers []*http.Response
 		for range 4 {
 			resp, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			answers = append(answers, resp)
 		}
 		var warmest *conn
@@ -238,10 +232,10 @@ func TestOfferToALeavingWaiterIsNotLost(t *testing.T) {
 			offered = newConn(&wire{Conn: client}, client, time.Now().Add(time.Minute))
 			offered.idleFrom = time.Now()
 		}
-		offer := make(chan *conn, 1)
-		place := p.waiters.PushBack(offer)
+		w := &waiter{given: make(chan given, 1)}
+		w.joinLocked(&p.waiters)
 		p.offerLocked(offered)
-		_, err := p.wait(ctx, time.Minute, &p.waiters, place, offer)
+		_, err := p.wait(ctx, time.Minute, w)
 		if err == nil {
 			continue // it saw the offer first
 		}
@@ -257,5 +251,246 @@ func TestOfferToALeavingWaiterIsNotLost(t *testing.T) {
 	}
 	if left == 0 {
 		t.Error("no waiter ever left: the test has lost its point")
+	}
+}
+
+// far makes tr's dials take a second, as to an origin that is far away, and its
+// requests the time that they name.
+func far(tr *Transport) (dials *atomic.Int64) {
+	dials = pipes(tr, func(c net.Conn, br *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			took, _ := time.ParseDuration(req.Header.Get("Takes"))
+			time.Sleep(took)
+			_, _ = io.WriteString(c, okBody("x"))
+		}
+	})
+	near := tr.Dial
+	tr.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+			return near(ctx, network, addr)
+		}
+	}
+	tr.once.Do(tr.setup)
+	tr.pool.far = true
+	return dials
+}
+
+func taking(d time.Duration) *http.Request {
+	req := pipeRequest(http.MethodGet, nil, 0)
+	req.Header.Set("Takes", d.String())
+	return req
+}
+
+// wantAtRest checks that no slot and no share is lost.
+func wantAtRest(t *testing.T, tr *Transport, idle int) {
+	t.Helper()
+	synctest.Wait()
+	if s := tr.Stats(); s != (Stats{Open: idle, Idle: idle}) || tr.pool.ordinary != 0 || tr.pool.dialling.Len() != 0 || len(tr.pool.spares) != 0 {
+		t.Errorf("Stats() = %+v, %d ordinary, %d dialling, %d spare, want %d idle and nothing else",
+			s, tr.pool.ordinary, tr.pool.dialling.Len(), len(tr.pool.spares), idle)
+	}
+}
+
+// A request that dials is served by a connection that another one gives back, and what
+// it has dialled serves the next.
+func TestRequestTakesTheFirstConnectionItCanGet(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		far    bool
+		second time.Duration // after which the second request has its response
+		dials  int64
+	}{
+		{"far origin", true, 300 * time.Millisecond, 2},
+		{"near origin: no connection is opened that no request uses", false, 1100 * time.Millisecond, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := &Transport{}
+				dials := far(tr)
+				tr.pool.far = row.far
+				mustDo(t, tr, taking(0)) // one connection
+				var both sync.WaitGroup
+				start := time.Now()
+				both.Go(func() { mustDo(t, tr, taking(200*time.Millisecond)) })
+				synctest.Wait()
+				both.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+				both.Wait()
+				if took := time.Since(start); took != row.second {
+					t.Errorf("the second request took %v, want %v", took, row.second)
+				}
+				time.Sleep(time.Second)
+				wantAtRest(t, tr, 2)
+				start = time.Now()
+				both.Go(func() { mustDo(t, tr, taking(time.Millisecond)) })
+				both.Go(func() { mustDo(t, tr, taking(time.Millisecond)) })
+				both.Wait()
+				if took := time.Since(start); took != time.Millisecond || dials.Load() != row.dials {
+					t.Errorf("two more took %v with %d dials, want both idle connections used", took, dials.Load())
+				}
+				tr.CloseIdleConnections()
+				wantAtRest(t, tr, 0)
+			})
+		})
+	}
+}
+
+// Requests that are short beside a dial: there are no more dials than requests at one
+// time, though most requests find no idle connection.
+func TestSharedDialsAreNoMoreThanRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const requests = 8
+		tr := &Transport{}
+		dials := far(tr)
+		mustDo(t, tr, taking(0))
+		var all sync.WaitGroup
+		for range requests {
+			all.Go(func() {
+				for range 200 {
+					mustDo(t, tr, taking(10*time.Millisecond))
+				}
+			})
+		}
+		all.Wait()
+		if n := dials.Load(); n > requests {
+			t.Errorf("%d dials for %d requests at a time", n, requests)
+		}
+		time.Sleep(2 * time.Second)
+		wantAtRest(t, tr, int(dials.Load()))
+		tr.CloseIdleConnections()
+	})
+}
+
+func TestDialThatOutlastsItsRequest(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		do   func(tr *Transport, cancel context.CancelFunc, fail *atomic.Bool)
+		idle int // connections after a second
+	}{
+		{"serves later", func(*Transport, context.CancelFunc, *atomic.Bool) {}, 2},
+		{"is not cancelled with it", func(_ *Transport, cancel context.CancelFunc, _ *atomic.Bool) { cancel() }, 2},
+		{"fails", func(_ *Transport, _ context.CancelFunc, fail *atomic.Bool) { fail.Store(true) }, 1},
+		{"ends with the idle connections", func(tr *Transport, _ context.CancelFunc, _ *atomic.Bool) { tr.CloseIdleConnections() }, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr, fail := &Transport{}, atomic.Bool{}
+				far(tr)
+				slow := tr.dialer.dial
+				tr.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					nc, err := slow(ctx, network, addr)
+					if err == nil && fail.Load() {
+						_ = nc.Close()
+						return nil, io.ErrUnexpectedEOF
+					}
+					return nc, err
+				}
+				mustDo(t, tr, taking(0))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var both sync.WaitGroup
+				both.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+				synctest.Wait()
+				both.Go(func() { mustDo(t, tr, taking(100*time.Millisecond).WithContext(ctx)) })
+				both.Wait() // the second one's dial has 800 ms to go
+				row.do(tr, cancel, &fail)
+				time.Sleep(time.Second)
+				wantAtRest(t, tr, row.idle)
+				fail.Store(false)
+				mustDo(t, tr, taking(0))
+				tr.CloseIdleConnections()
+				wantAtRest(t, tr, 0)
+			})
+		})
+	}
+}
+
+// The connection that is given back to a request that dials may have been closed by
+// upstream: the request dials in its slot.
+func TestDiallingRequestIsNotGivenAClosedConnection(t *testing.T) {
+	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_, _, _ = p.Request()
+		p.Say(okBody("hello"))
+	})
+	dials, gate := atomic.Int64{}, make(chan struct{})
+	tr := transport(t, o, func(tr *Transport) {
+		tr.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) == 2 {
+				<-gate
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}
+		tr.once.Do(tr.setup)
+		tr.pool.far = true
+	})
+	first, err := tr.RoundTrip(get(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(first.Body, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	c := first.Body.(*exchange).c
+	wiretest.Eventually(t, "FIN arrives", func() bool { return !c.live.ok(0) })
+	done := make(chan error)
+	go func() {
+		_, _, err := do(tr, get(t, o))
+		done <- err
+	}()
+	wiretest.Eventually(t, "the second request dials", func() bool { return dials.Load() == 2 })
+	if _, err := io.ReadAll(first.Body); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || dials.Load() != 3 {
+		t.Errorf("second request: %v after %d dials, want it served by the third", err, dials.Load())
+	}
+	close(gate)
+	wiretest.Eventually(t, "all is closed", func() bool { tr.CloseIdleConnections(); return tr.Stats().Open == 0 })
+}
+
+// Many requests that come, wait, leave and fail at random moments: no slot is lost, no
+// connection is in two hands, and no request waits for ever.
+func TestSharedDialsKeepTheCount(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			tr := &Transport{MaxConns: 6, Reserve: 2}
+			far(tr)
+			slow, fails := tr.dialer.dial, atomic.Uint64{}
+			tr.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if fails.Add(1)%5 == 0 {
+					time.Sleep(time.Millisecond)
+					return nil, io.ErrUnexpectedEOF
+				}
+				return slow(ctx, network, addr)
+			}
+			var all sync.WaitGroup
+			for range 200 {
+				time.Sleep(time.Duration(random.ExpFloat64() * float64(100*time.Millisecond)))
+				req := taking(time.Duration(random.IntN(400)) * time.Millisecond)
+				trip, patience := tr.RoundTrip, time.Duration(random.IntN(3000)+1)*time.Millisecond
+				if random.IntN(4) == 0 {
+					trip = tr.Reserved().RoundTrip
+				}
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					defer cancel()
+					if resp, err := trip(req.WithContext(ctx)); err == nil {
+						_, _ = io.Copy(io.Discard, resp.Body)
+					}
+				})
+			}
+			all.Wait()
+			time.Sleep(3 * time.Second)
+			wantAtRest(t, tr, tr.Stats().Idle)
+			tr.CloseIdleConnections()
+			wantAtRest(t, tr, 0)
+		})
 	}
 }

@@ -132,6 +132,7 @@ func (t *Transport) setup() {
 	}
 	t.dialer.tcp = dial.Dialer{Timeout: t.dialer.timeout, OnStale: t.OnStaleAddresses}
 	if origin.Scheme == "https" {
+		t.pool.far = true
 		t.warm.init(t)
 		t.dialer.tls = clientTLS(t.TLS, origin.Hostname())
 		// Roots only: client certificates and pins are meant for the origin.
@@ -191,6 +192,13 @@ func (t *Transport) roundTrip(req *http.Request, urgent bool) (*http.Response, e
 		return nil, err
 	}
 	return resp, nil
+}
+
+// dial makes a connection for w, and reports whether there is one.
+func (t *Transport) dial(ctx context.Context, w *waiter) bool {
+	defer w.cancel()
+	c, failed := t.dialer.connect(ctx)
+	return t.pool.deliver(w, c, failed)
 }
 
 // CloseIdleConnections closes the connections that no request uses, and ends the

@@ -28,10 +28,8 @@ type warm struct {
 	last  atomic.Int64 // when there was a request; ns; 0: none
 	armed atomic.Bool  // timer will run, or check does
 
-	dialling sync.WaitGroup
-	mu       sync.Mutex // guards all below
-	timer    *time.Timer
-	cancel   context.CancelFunc // of the dial under way
+	mu    sync.Mutex // guards timer
+	timer *time.Timer
 }
 
 func (w *warm) init(t *Transport) {
@@ -85,31 +83,26 @@ func (w *warm) check() {
 // dial puts a new connection into the pool. Its steps have limits of their own.
 func (w *warm) dial() bool {
 	p := &w.t.pool
-	if !p.slot() {
+	ctx, cancel := context.WithCancel(context.Background())
+	spare := &waiter{urgent: true, cancel: cancel} // of no caller's share
+	if !p.slot(spare) {
+		cancel()
 		return false
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	w.mu.Lock()
-	w.cancel = cancel
-	w.dialling.Add(1)
-	w.mu.Unlock()
-	defer w.dialling.Done()
 	if w.last.Load() == 0 { // stopped meanwhile
 		cancel()
 	}
-	c, failed := w.t.dialer.connect(ctx)
-	if failed != nil {
-		p.freeSlot(true)
-		return false
-	}
-	w.made.Add(1)
-	c.urgent, c.ahead = true, true // of no caller's share
-	p.put(c, time.Now())
-	return true
+	return w.t.dial(ctx, spare)
 }
 
-// used and unused are told what becomes of a connection.
+// ahead, used and unused are told what becomes of a connection.
+func (w *warm) ahead(c *conn) {
+	if w != nil {
+		c.ahead = true
+		w.made.Add(1)
+	}
+}
+
 func (w *warm) used(c *conn) {
 	if w != nil && c != nil && c.ahead {
 		c.ahead = false
@@ -124,19 +117,14 @@ func (w *warm) unused(c *conn) {
 	}
 }
 
-// stop keeps nothing warm until the next request. When it returns, what was made is
-// idle.
+// stop keeps nothing warm until the next request.
 func (w *warm) stop() {
 	w.last.Store(0)
 	w.mu.Lock()
-	if w.cancel != nil {
-		w.cancel()
-	}
+	defer w.mu.Unlock()
 	if w.timer != nil && w.timer.Stop() {
 		w.armed.Store(false)
 	}
-	w.mu.Unlock()
-	w.dialling.Wait()
 }
 
 // MadeAhead says how many connections were made before a request needed one, how
@@ -155,14 +143,15 @@ func (p *pool) lasts(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// slot takes one, if no request needs it.
-func (p *pool) slot() bool {
+// slot takes one for a spare connection, if no request needs it.
+func (p *pool) slot(spare *waiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open >= p.maxOpen-p.reserve || p.waiters.Len()+p.urgent.Len() > 0 {
 		return false
 	}
 	p.open++
+	p.spareLocked(spare)
 	return true
 }
 

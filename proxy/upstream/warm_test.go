@@ -18,7 +18,7 @@ import (
 
 // warmed is a Transport that keeps a connection warm although its origin is a pipe,
 // in a time of which a pipe's connections are trusted.
-func warmed(t *testing.T, change ...func(*Transport)) (tr *Transport, dials *int) {
+func warmed(t *testing.T, change ...func(*Transport)) (tr *Transport, dials *atomic.Int64) {
 	tr = &Transport{KeepWarm: 20 * time.Second, IdleTimeout: 1500 * time.Millisecond}
 	dials = pipes(tr, pipeAnswering(okBody("hello")))
 	for _, f := range change {
@@ -40,9 +40,9 @@ func TestRequestsAfterAPauseFindAConnection(t *testing.T) {
 				time.Sleep(time.Second/10 + time.Duration(rand.IntN(int(time.Millisecond))))
 				most = max(most, tr.Stats().Open)
 			}
-			before := *dials
+			before := dials.Load()
 			mustDo(t, tr, pipeRequest("POST", nil, 0))
-			if *dials != before {
+			if dials.Load() != before {
 				t.Fatal("a request had to wait for a connection")
 			}
 		}
@@ -50,8 +50,8 @@ func TestRequestsAfterAPauseFindAConnection(t *testing.T) {
 			t.Errorf("%d connections were open, want 2 at most", most)
 		}
 		made, used, unused := tr.MadeAhead()
-		if made != uint64(*dials-1) || used < 100 || used > made || made-used-unused > 1 {
-			t.Errorf("made %d, used %d, unused %d of %d dials", made, used, unused, *dials)
+		if made != uint64(dials.Load()-1) || used < 100 || used > made || made-used-unused > 1 {
+			t.Errorf("made %d, used %d, unused %d of %d dials", made, used, unused, dials.Load())
 		}
 	})
 }
@@ -65,10 +65,10 @@ func TestNothingIsKeptWarmWithoutTraffic(t *testing.T) {
 			if s := tr.Stats(); s.Open != 0 || tr.warm.armed.Load() || tr.pool.armed {
 				t.Errorf("after the traffic: %+v, timers %v %v", s, tr.warm.armed.Load(), tr.pool.armed)
 			}
-			before := *dials
+			before := dials.Load()
 			time.Sleep(time.Hour)
-			if *dials != before {
-				t.Errorf("%d connections were made for nobody", *dials-before)
+			if dials.Load() != before {
+				t.Errorf("%d connections were made for nobody", dials.Load()-before)
 			}
 		}
 	})
@@ -79,13 +79,11 @@ func TestReservedRequestsAreNoTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, dials := warmed(t)
 		resp, err := tr.Reserved().RoundTrip(pipeRequest("POST", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_, _ = io.ReadAll(resp.Body)
 		time.Sleep(time.Minute)
-		if *dials != 1 || tr.Stats().Open != 0 {
-			t.Errorf("%d dials, %+v", *dials, tr.Stats())
+		if dials.Load() != 1 || tr.Stats().Open != 0 {
+			t.Errorf("%d dials, %+v", dials.Load(), tr.Stats())
 		}
 	})
 }
@@ -119,12 +117,10 @@ func TestNothingIsMadeAheadWhileOthersWaitOrHoldAll(t *testing.T) {
 		tr, dials := warmed(t, func(tr *Transport) { tr.MaxConns = 1 })
 		mustDo(t, tr, pipeRequest("GET", nil, 0))
 		resp, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		time.Sleep(10 * time.Second)
-		if *dials != 1 {
-			t.Errorf("%d connections", *dials)
+		if dials.Load() != 1 {
+			t.Errorf("%d connections", dials.Load())
 		}
 		_ = resp.Body.Close()
 	})
@@ -152,7 +148,7 @@ func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
 	wiretest.Eventually(t, "a connection made ahead", func() bool { made, _, _ := tr.MadeAhead(); return made > 0 })
 	wiretest.Eventually(t, "the end of the one before", func() bool { return tr.Stats().Open == 1 })
 	var trace Trace
-	_, body := mustDo(t, tr, newRequest(WithTrace(t.Context(), &trace), o, "POST", "/", nil, 0))
+	_, body := mustDo(t, tr, newRequest(context.WithValue(t.Context(), TraceKey{}, &trace), o, "POST", "/", nil, 0))
 	if made, used, unused := tr.MadeAhead(); body != "hello" || trace.DialDuration != 0 || used == 0 {
 		t.Errorf("%q after a dial of %v; made %d, used %d, unused %d", body, trace.DialDuration, made, used, unused)
 	}

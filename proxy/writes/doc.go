@@ -6,8 +6,9 @@
 //
 //	fingerprint.go  which requests are equal (multipart.go: whatever their boundary)
 //	key.go          what the app calls it, if it does
-//	journal.go      Begin: send it, wait for an equal one, send that one's response
-//	                again, or refuse
+//	journal.go      Begin: in memory first, then in the shared store
+//	judge.go        what an equal one in the way means: wait for it, send its response
+//	                again, refuse, or take its place
 //	claim.go        the duty to say what became of a write that is sent
 //	record.go       what is then remembered, and for how long
 //	store.go        where: what a store promises

@@ -2,7 +2,6 @@ package writes
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -34,10 +33,6 @@ const (
 // counts as under way: for the token, the connection and the body.
 const lapseMargin = 30 * time.Second
 
-// untilHeard is more than a process needs to hear that a connection has broken, and to
-// tell the others.
-const untilHeard = 100 * time.Millisecond
-
 // readAfter is the time after the response from which a read counts as made by the
 // app's logic: clients repeat within seconds.
 const readAfter = 30 * time.Second
@@ -64,13 +59,6 @@ func New(config Config) *Journal {
 		config.MaxResponse = defaultResponse
 	}
 	return &Journal{config: config, memory: NewMemory(config.MaxRecords, config.MaxBytes), me: NewID()}
-}
-
-// mayBeTakenBack reports whether another process has said of found that the app has the
-// response, and may find out that the app had gone: one that stands still while the
-// response comes gives it up unread, and repeats at once.
-func (j *Journal) mayBeTakenBack(found *Record) bool {
-	return found.State == Answered && !found.Keyed && found.Holder != j.me && time.Since(found.Ended) < time.Minute
 }
 
 // Write is one that is about to be sent.
@@ -251,154 +239,6 @@ func (j *Journal) refused(d Decision, c *Claim) Decision {
 		d.Claim.record.Holder = ID{}
 	}
 	return d
-}
-
-// claim takes c's name in one store, or says why not.
-func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
-	var d Decision
-	var over ID
-	var holder ID
-	var until time.Time
-	heard := -1 // the Version that was given time
-	for {
-		found, err := store.Claim(ctx, c.name, c.record, over)
-		if err != nil {
-			d.Verdict = Unavailable
-			return d
-		}
-		if found.Claim == c.record.Claim {
-			if over == (ID{}) && d.Waited && c.left(ctx) {
-				_ = store.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
-				d.Verdict = Left
-				return d
-			}
-			d.Verdict, d.Claim = Send, c
-			return d
-		}
-		over = ID{} // it was judged as it was; should it come back, it may know more
-		d.Overridden, d.replaced, d.Earlier = false, nil, found
-		if found.State == Pending && (!found.Keyed || found.Fingerprint == c.record.Fingerprint) {
-			if found.Claim != holder {
-				holder, until = found.Claim, time.Now().Add(j.config.Patience)
-			}
-			d.Waited = true
-			if !j.wait(ctx, store, c.name, holder, until) {
-				d.Verdict = InProgress
-				if ctx.Err() != nil {
-					d.Verdict = Left
-				}
-				return d
-			}
-			continue
-		}
-		verdict := c.judge(&found)
-		if verdict == Send && c.left(ctx) {
-			verdict = Left
-		}
-		if verdict != Send {
-			d.Verdict = verdict
-			return d
-		}
-		if found.Version != heard && store != Store(j.memory) && j.mayBeTakenBack(&found) {
-			heard = found.Version
-			pause := time.NewTimer(untilHeard)
-			select {
-			case <-pause.C:
-			case <-ctx.Done():
-			}
-			pause.Stop()
-			continue
-		}
-		if found.taken != nil {
-			// Its connection may have been closed before it was asked, and knows nothing
-			// then; but what it knew at its end was settled before.
-			if now, ok, _ := store.Look(ctx, c.name); ok && now.Claim == found.Claim && !now.Delivered {
-				continue
-			}
-		}
-		replaced := found // a copy, so that found itself needs no place on the heap
-		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
-		c.follows(&replaced)
-	}
-}
-
-// follows makes c's record later than found, which it takes the place of.
-func (c *Claim) follows(found *Record) { c.record.Version = max(c.record.Version, found.Version+1) }
-
-// left reports whether the app has given this try up. It may have had the response of
-// a later one by now, so that nothing is remembered, and this one would be executed
-// once more.
-func (c *Claim) left(ctx context.Context) bool {
-	return ctx.Err() != nil || c.hungUp != nil && c.hungUp()
-}
-
-// judge says what found, which is under c's name and not pending, means for c.
-// Send: it may be replaced.
-func (c *Claim) judge(found *Record) Verdict {
-	mine := &c.record
-	switch {
-	case found.State == LetGo:
-		return Send
-	case found.Keyed && found.Fingerprint != mine.Fingerprint:
-		return Reused
-	case found.State == Unknown:
-		// A repeat of the repeat on purpose names the same id again, and may itself be
-		// a client's retry.
-		if mine.RepeatOf != "" && mine.RepeatOf == found.RequestID && mine.RepeatOf != found.RepeatOf {
-			return Send
-		}
-		return Refuse
-	case !found.Keyed && found.delivered():
-		return Send // people may want two equal things
-	case found.Response == nil:
-		return Gone
-	}
-	return Replay
-}
-
-// How long to wait between two looks at a record of another process.
-const (
-	minLook = 20 * time.Millisecond
-	maxLook = 250 * time.Millisecond
-)
-
-// wait waits until the record of holder has ended, or until. It reports whether
-// it is worth looking again.
-func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, until time.Time) bool {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	if store == Store(j.memory) {
-		end := j.memory.end(name, holder)
-		if end == nil {
-			return true
-		}
-		select {
-		case <-end:
-			return true
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		return false
-	}
-	for pause := minLook; ; pause = min(2*pause, maxLook) {
-		look := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // so that not all look at once
-		last := false
-		select {
-		case <-look.C:
-		case <-timer.C:
-			last = true
-		case <-ctx.Done():
-			last = true
-		}
-		look.Stop()
-		found, ok, err := store.Look(ctx, name)
-		if err != nil || !ok || found.Claim != holder || found.State != Pending {
-			return ctx.Err() == nil // an error is Claim's to report
-		}
-		if last {
-			return false
-		}
-	}
 }
 
 // Read notes a read to which upstream has responded with the resource. It forgets the

@@ -9,7 +9,10 @@ import (
 func init() {
 	const request = "POST approval_requests/{approval_request_id}/"
 	behave(map[string]*kind{
-		"approval_policies": {object: "approval_policy", fill: func(_ *call, d Doc) error { d["status"] = "active"; return nil }},
+		"approval_policies": {
+			object: "approval_policy", fill: func(_ *call, d Doc) error { d["status"] = "active"; return nil },
+			below: map[string]string{"process_id": "processes.id"},
+		},
 		"approval_requests": {object: "approval_request", fill: fillRequest},
 	}, map[string]handler{
 		request + "approve": decideRequest("approved"),
@@ -43,7 +46,7 @@ func (c *call) startApproval(payable Doc) {
 	}
 	id := text(payable["id"])
 	process := Doc{
-		"id": c.api.NewID(), "created_at": c.api.timestamp(), "updated_at": c.api.timestamp(), "status": "running", "created_by": c.actor(),
+		"id": c.api.newID("processes"), "created_at": c.api.timestamp(), "updated_at": c.api.timestamp(), "status": "running", "created_by": c.actor(),
 		"input": Doc{"object_id": id, "object_type": "payable"}, "metadata": Doc{}, "script_snapshot": policy["script"],
 	}
 	calls := callsOf(policy["script"])

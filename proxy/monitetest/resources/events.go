@@ -21,7 +21,7 @@ func (a *API) event(entityID, object, action string, d Doc) {
 		return
 	}
 	event := Doc{
-		"id": a.NewID(), "created_at": a.timestamp(), "action": object + "." + action, "api_version": a.table.Version,
+		"id": a.newID("events"), "created_at": a.timestamp(), "action": object + "." + action, "api_version": a.table.Version,
 		"description": strings.ReplaceAll(object, ".", "_") + "_was_" + action + "_event", "entity_id": entityID,
 		"object": Doc{"id": d["id"]}, "object_type": object,
 	}
@@ -46,7 +46,7 @@ func listEvents(c *call) (any, error) {
 // history adds an entry to the history of a payable or a receivable.
 func (a *API) history(entityID, kind, id, eventType string, user any, data Doc) {
 	entry := Doc{
-		"id": a.NewID(), "event_type": eventType, "event_data": data, "entity_user_id": user, "timestamp": a.timestamp(),
+		"id": a.newID("history"), "event_type": eventType, "event_data": data, "entity_user_id": user, "timestamp": a.timestamp(),
 		singular(kind) + "_id": id,
 	}
 	a.Store().At(entityID, kind+"/"+id+"/history").Add(entry)

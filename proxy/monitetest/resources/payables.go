@@ -29,7 +29,9 @@ var payableTransitions = map[string]transition{
 func init() {
 	const item = "POST payables/{payable_id}/"
 	behave(map[string]*kind{
-		"payables": {object: "payable", fill: fillPayable, guard: openPayable, changed: changedPayable, field: payableField},
+		"payables": {
+			object: "payable", fill: fillPayable, guard: openPayable, changed: changedPayable, below: map[string]string{"line_item_id": "line_items.id"},
+		},
 	}, map[string]handler{
 		"POST payables":                  createPayable,
 		"PATCH payables/{payable_id}":    changePayable,
@@ -104,7 +106,21 @@ func payPayable(c *call) (any, error) {
 }
 
 func payAll(d Doc, at string) {
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"], d["paid_at"] = owed(d), 0, 0, at
+	setPaid(d, max(owed(d), number(d["amount_paid"])))
+	d["paid_at"] = at
+}
+
+// setPaid settles what is due. More may have been paid than the document costs: it was
+// credited since.
+func setPaid(d Doc, paid int) {
+	due := max(0, owed(d)-paid)
+	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, due, due
+}
+
+// setOwed settles what is due for a price, credit notes taken off.
+func setOwed(d Doc, owed int) {
+	d["total_amount_with_credit_notes"] = max(0, owed)
+	setPaid(d, number(d["amount_paid"]))
 }
 
 // owed is the price of the whole document, minus credit notes.
@@ -121,7 +137,7 @@ func (c *call) payPartly(d Doc, paid int) error {
 	if paid >= total || paid <= number(d["amount_paid"]) {
 		return badRequest("amount_paid must be above what is paid and below the total")
 	}
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, total-paid, total-paid
+	setPaid(d, paid)
 	return nil
 }
 
@@ -185,9 +201,10 @@ func changedPayable(c *call, d Doc) error {
 		d["counterpart_raw_data"] = Doc{"name": partyName(counterpart), "email": party["email"]}
 	}
 	if total, is := d["total_amount"].(int); is {
-		paid := number(d["amount_paid"])
-		d["total_amount_with_credit_notes"] = total
-		d["amount_due"], d["amount_to_pay"] = total-paid, total-paid
+		for _, note := range list(d["credit_notes"]) {
+			total -= number(note["total_amount"])
+		}
+		setOwed(d, total)
 	}
 	return nil
 }
@@ -206,13 +223,6 @@ func openPayable(c *call, d Doc) error {
 		return c.conflict("A payable in the status " + status + " cannot be changed")
 	}
 	return nil
-}
-
-func payableField(c *call, d Doc, name string) ([]any, bool) {
-	if name == "line_item_id" {
-		return idsOf(c.at("payables/" + text(d["id"]) + "/line_items").All()), true
-	}
-	return nil, false
 }
 
 // validatePayable responds with the errors, and gives a complete draft the status
@@ -264,3 +274,6 @@ func payableTotals(c *call) (any, error) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// dayOf returns the day of a time or of a date.
+func dayOf(text string) string { return text[:min(10, len(text))] }

@@ -46,7 +46,7 @@ func fillRecord(c *call, d Doc) error {
 	status := text(first(d["status"], "succeeded"))
 	d["status"] = status
 	now := c.api.timestamp()
-	d["history"] = []any{Doc{"status": status, "timestamp": now, "entity_user_id": c.user()}}
+	d["history"] = []any{Doc{"status": status, "timestamp": now, "entity_user_id": c.actor()}}
 	d["object"] = Doc{"id": id, "type": kind, "old_status": document["status"], "new_status": document["status"]}
 	if status == "succeeded" {
 		if d["paid_at"] == nil {
@@ -75,8 +75,8 @@ func (c *call) pay(record Doc) {
 			d["status"] = "paid"
 			return nil
 		}
-		d["amount_paid"] = number(d["amount_paid"]) + amount
-		d["amount_due"], d["amount_to_pay"], d["status"] = due-amount, due-amount, "partially_paid"
+		setPaid(d, number(d["amount_paid"])+amount)
+		d["status"] = "partially_paid"
 		return nil
 	})
 	if d == nil {
@@ -104,7 +104,7 @@ func moveRecord(to string, from ...string) handler {
 					d[name] = c.body[name]
 				}
 			}
-			entries := append(slices.Clone(asList(d["history"])), Doc{"status": to, "timestamp": c.api.timestamp(), "entity_user_id": c.user()})
+			entries := append(slices.Clone(asList(d["history"])), Doc{"status": to, "timestamp": c.api.timestamp(), "entity_user_id": c.actor()})
 			d["history"] = entries
 			if to == "succeeded" {
 				c.pay(d)
@@ -138,7 +138,7 @@ func fillLink(c *call, d Doc) error {
 	}
 	id := text(d["id"])
 	d["status"], d["payment_page_url"] = "created", "https://pay.monite-sim.invalid/"+id
-	intent := c.api.NewID()
+	intent := c.api.newID("payment_intents")
 	d["payment_intent_id"] = intent
 	c.at("payment_intents").Add(c.complete(c.api.places["payment_intents/{payment_intent_id}"].methods["GET"].Response, Doc{
 		"id": intent, "updated_at": c.api.timestamp(), "amount": first(d["amount"], 0), "currency": first(d["currency"], "EUR"), "status": "created",
@@ -167,7 +167,7 @@ func fillBatch(c *call, d Doc) error {
 			return c.unknown("payable", text(object(sent["object"])["id"]), "body", "payment_intents", i, "object", "id")
 		}
 		intent := without(sent)
-		intent["id"], intent["created_at"], intent["status"] = c.api.NewID(), c.api.timestamp(), "created"
+		intent["id"], intent["created_at"], intent["status"] = c.api.newID("payment_intents"), c.api.timestamp(), "created"
 		intent["amount"], intent["currency"] = payable["amount_due"], payable["currency"]
 		intent["payment_reference"] = first(sent["payment_reference"], payable["document_id"], "payment")
 		total += number(payable["amount_due"])
@@ -175,7 +175,7 @@ func fillBatch(c *call, d Doc) error {
 	}
 	d["payment_intents"], d["total_amount"], d["status"] = intents, total, "created"
 	id := text(d["id"])
-	c.api.agenda.add(c.api.now().Add(bankTakes), func() { c.settleBatch(id) })
+	c.later(bankTakes, func(c *call) { c.settleBatch(id) })
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (c *call) settleBatch(id string) {
 			paid["status"] = "succeeded"
 			intents = append(intents, paid)
 		}
-		d["payment_intents"], d["status"] = intents, "completed"
+		d["payment_intents"], d["status"] = intents, "succeeded"
 		return nil
 	})
 	for _, intent := range list(d["payment_intents"]) {

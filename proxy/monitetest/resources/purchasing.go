@@ -1,6 +1,9 @@
 package resources
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // creditTransitions are the life of a supplier's credit note.
 var creditTransitions = map[string]transition{
@@ -81,9 +84,7 @@ func (c *call) applyCredit(bill string, note Doc) {
 		p["credit_notes"] = append(slices.Clone(asList(p["credit_notes"])), Doc{
 			"id": note["id"], "status": note["status"], "document_id": note["document_id"], "total_amount": note["total_amount"], "issued_at": note["issued_at"],
 		})
-		total := max(0, owed(p)-number(note["total_amount"]))
-		p["total_amount_with_credit_notes"] = total
-		p["amount_due"], p["amount_to_pay"] = total-number(p["amount_paid"]), total-number(p["amount_paid"])
+		setOwed(p, owed(p)-number(note["total_amount"]))
 		return nil
 	})
 }
@@ -97,15 +98,30 @@ func fillOrder(c *call, d Doc) error {
 func addCompanies(c *call, d Doc) error {
 	counterpart := c.at("counterparts").Get(text(d["counterpart_id"]))
 	party := without(object(first(counterpart["organization"], counterpart["individual"])))
-	party["counterpart_type"], party["type"], party["name"] = counterpart["type"], counterpart["type"], partyName(counterpart)
-	party["organization"], party["individual"] = counterpart["organization"], counterpart["individual"]
-	d["counterpart"] = party
+	for _, name := range []string{"id", "created_at", "updated_at", "type", "organization", "individual"} {
+		if counterpart[name] != nil {
+			party[name] = counterpart[name]
+		}
+	}
+	party["counterpart_type"], party["name"] = counterpart["type"], partyName(counterpart)
 	address := first(d["counterpart_address_id"], counterpart["default_billing_address_id"])
 	d["counterpart_address"] = c.at("counterparts/" + text(counterpart["id"]) + "/addresses").Get(text(address))
 	addSeller(d, c.entity())
 	seller := object(d["entity"])
-	seller["organization"], seller["individual"] = c.entity()["organization"], c.entity()["individual"]
+	for _, name := range []string{"id", "created_at", "updated_at", "organization", "individual"} {
+		if value := c.entity()[name]; value != nil {
+			seller[name] = value
+		}
+	}
+	d["counterpart"], d["entity"] = c.fitted("counterpart", party), c.fitted("entity", seller)
 	return nil
+}
+
+// fitted is the part of a value that orders or delivery notes have under a name.
+func (c *call) fitted(name string, value any) any {
+	kind, _, _ := strings.Cut(c.template(), "/")
+	fitted, _ := c.maker(c.id).Project(c.api.places[kind].item.Property(name).Schema, value)
+	return fitted
 }
 
 func fillDelivery(c *call, d Doc) error {
@@ -127,11 +143,11 @@ func fillDelivery(c *call, d Doc) error {
 	for _, line := range list(d["line_items"]) {
 		shown := without(line)
 		if product := c.at("products").Get(text(line["product_id"])); product != nil {
-			shown["product"] = Doc{"id": product["id"], "name": product["name"], "measure_unit": unitOf(c.pricer(), product)}
+			shown["product"] = Doc{"name": product["name"], "measure_unit": unitOf(c.pricer(), product)}
 		}
 		lines = append(lines, shown)
 	}
-	d["line_items"] = lines
+	d["line_items"] = c.fitted("line_items", lines)
 	return addCompanies(c, d)
 }
 
