@@ -42,7 +42,7 @@ test: build ## unit, wire and end-to-end tests, with the race detector
 .PHONY: test-std
 test-std: ## the tests that depend on the listener, with Go's own
 	MONITE_LISTENER=std go test ./proxy
-	MONITE_LISTENER=std go test -timeout 15m ./e2e -run "^(TestFaults|$$(grep -lE '\.dial\(\)|dialApp\(|appConn|boundsAttack|sendGet\(|\.Data, "http://"' e2e/*_test.go | \
+	MONITE_LISTENER=std go test -timeout 15m ./e2e -run "^(TestFaults|$$(grep -lE '\.dial\(\)|dialApp\(|appConn|boundsAttack|sendGet\(|\.Data, "http://"|portOf\(s\.Data' e2e/*_test.go | \
 	  xargs grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | grep -vx TestMain | paste -sd'|'))$$"
 
 .PHONY: race

@@ -27,7 +27,7 @@ func (shape faultShape) wire(nonce string) (head, body string) {
 // begin sends a request on a connection that the test holds. Whatever comes of
 // it, its outcome is unknown to the app.
 func (c *faultCell) begin(shape faultShape) (conn net.Conn, nonce string) {
-	nonce = fmt.Sprint("fault-", faultCounter.Add(1))
+	nonce = newNonce()
 	head, body := shape.wire(nonce)
 	conn = c.s.dial()
 	if _, err := io.WriteString(conn, head+body); err != nil {
@@ -158,7 +158,7 @@ func faultsAppGone(r *faultRun) {
 					return x.hang()
 				})
 				for range 3 {
-					nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+					nonce := newNonce()
 					head, body := shape.wire(nonce)
 					conn := c.s.dial()
 					_, _ = io.WriteString(conn, head+body[:len(body)/2])
@@ -240,7 +240,7 @@ func faultsSlowBodies(r *faultRun) {
 	for _, shape := range []faultShape{shapeBody, shapeStream} {
 		r.cell(inUsual, "slow_body/"+shape.name, func(c *faultCell) {
 			o := c.upstream(quickEnv)
-			nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+			nonce := newNonce()
 			head, body := shape.wire(nonce)
 			conn := c.s.dial()
 			_, _ = io.WriteString(conn, head)
@@ -256,7 +256,7 @@ func faultsSlowBodies(r *faultRun) {
 		// The limit between two bytes is a minute, and no variable.
 		r.cell(inFull, "stalled_body/"+shape.name, func(c *faultCell) {
 			o := c.warm(shape, defaultEnv)
-			nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+			nonce := newNonce()
 			head, body := shape.wire(nonce)
 			conn := c.s.dial()
 			_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
@@ -358,7 +358,7 @@ func faultsLongConnections(r *faultRun) {
 		var all strings.Builder
 		var nonces []string
 		for range n {
-			nonces = append(nonces, fmt.Sprint("fault-", faultCounter.Add(1)))
+			nonces = append(nonces, newNonce())
 			head, body := shape.wire(nonces[len(nonces)-1])
 			all.WriteString(head + body)
 		}

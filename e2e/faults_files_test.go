@@ -174,7 +174,7 @@ func faultsLog(r *faultRun) {
 			for i := range n {
 				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 				began := time.Now()
-				nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+				nonce := newNonce()
 				a, err := request(ctx, shape.method, c.s.Data+shape.path(nonce), shape.body, "X-Sim-Nonce", nonce, "X-Request-Id", strings.Repeat("x", 128))
 				cancel()
 				took = append(took, time.Since(began))
@@ -342,7 +342,7 @@ func (c *faultCell) fewDescriptors(limit int, shape faultShape) {
 		}
 		defer func() { _ = conn.Close() }()
 		conns = append(conns, conn)
-		nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+		nonce := newNonce()
 		head, body := shape.wire(nonce)
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		_, _ = io.WriteString(conn, head+body)

@@ -288,6 +288,8 @@ func (c *faultCell) start(e env) *sidecar {
 	return c.s
 }
 
+func newNonce() string { return fmt.Sprint("fault-", faultCounter.Add(1)) }
+
 // faultResult is what the app saw of one request.
 type faultResult struct {
 	shape  faultShape
@@ -342,7 +344,7 @@ func (c *faultCell) do(shape faultShape, pairs ...string) faultResult {
 func (c *faultCell) doTo(s *sidecar, shape faultShape, pairs ...string) faultResult {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	r := faultResult{shape: shape, nonce: fmt.Sprint("fault-", faultCounter.Add(1))}
+	r := faultResult{shape: shape, nonce: newNonce()}
 	pairs = append(pairs, "X-Sim-Nonce", r.nonce, "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	switch {
 	case shape.body != "":

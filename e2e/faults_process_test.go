@@ -200,16 +200,26 @@ func faultsSIGTERM(r *faultRun) {
 		c.s.signal(syscall.SIGTERM)
 		c.s.ends(0, 2*time.Second)
 	})
-	r.each(inShort, "request_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.upstream(defaultEnv)
-		gate := make(chan struct{})
-		o.behave(nil, afterGate(gate))
-		under := c.inTheBackground(o, shape)
-		c.s.signal(syscall.SIGTERM)
-		c.s.waitRefused()
-		close(gate)
-		c.served(<-under)
-		c.s.ends(0, 2*time.Second)
+	underWay := func(when faultWhen, name string, api func(gate <-chan struct{}) func(*faultExchange) bool) {
+		r.each(when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
+			o, gate := c.upstream(defaultEnv), make(chan struct{})
+			o.behave(nil, api(gate))
+			under := c.inTheBackground(o, shape)
+			c.s.signal(syscall.SIGTERM)
+			c.s.waitRefused()
+			close(gate)
+			c.served(<-under)
+			c.s.ends(0, 2*time.Second)
+		})
+	}
+	underWay(inShort, "request_under_way", afterGate)
+	underWay(inUsual, "answer_under_way", func(gate <-chan struct{}) func(*faultExchange) bool {
+		return func(x *faultExchange) bool {
+			x.execute()
+			x.say(okHead + faultAnswer[:5])
+			<-gate
+			return x.say(faultAnswer[5:])
+		}
 	})
 	r.each(inUsual, "upload_under_way", []faultShape{shapeBody, shapeStream}, func(c *faultCell, shape faultShape) {
 		o := c.upstream(defaultEnv)
@@ -224,22 +234,6 @@ func faultsSIGTERM(r *faultRun) {
 		if _, executed := o.count("upload"); err != nil || a.Status != http.StatusOK || executed != 1 {
 			c.Errorf("%d %v, executed %d times", a.Status, err, executed)
 		}
-		c.s.ends(0, 2*time.Second)
-	})
-	r.each(inUsual, "answer_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.upstream(defaultEnv)
-		gate := make(chan struct{})
-		o.behave(nil, func(x *faultExchange) bool {
-			x.execute()
-			x.say(okHead + faultAnswer[:5])
-			<-gate
-			return x.say(faultAnswer[5:])
-		})
-		under := c.inTheBackground(o, shape)
-		c.s.signal(syscall.SIGTERM)
-		c.s.waitRefused()
-		close(gate)
-		c.served(<-under)
 		c.s.ends(0, 2*time.Second)
 	})
 	r.each(inUsual, "drain_timeout", shapesOfAll, func(c *faultCell, shape faultShape) {
