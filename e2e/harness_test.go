@@ -30,7 +30,7 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	wiretest.ManyAtOnce(2) // most wait for a process, a lifetime or a grace time
+	wiretest.ManyAtOnce(3) // most wait for a process, a lifetime or a grace time
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "monite-proxy-e2e-")
 		if err != nil {
@@ -309,13 +309,6 @@ func request(ctx context.Context, method, url, body string, pairs ...string) (an
 
 // dialer makes the connection of a request.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
-
-// overUnix connects to a socket, whatever the URL says.
-func overUnix(path string) dialer {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-}
 
 // requestOver is request by a dialer.
 func requestOver(ctx context.Context, dial dialer, method, url, body string, pairs ...string) (answer, error) {
