@@ -8,12 +8,8 @@ import (
 	"strings"
 )
 
-// The hosts that Monite publishes, by environment.
-var knownHosts = []struct{ environment, host string }{
-	{"sandbox", "api.sandbox.monite.com"},
-	{"eu", "api.monite.com"},
-	{"us", "us.api.monite.com"},
-}
+// knownHosts are those that Monite publishes, by environment.
+var knownHosts = map[string]string{"sandbox": "api.sandbox.monite.com", "eu": "api.monite.com", "us": "us.api.monite.com"}
 
 // custom is the environment of an upstream that is not one of Monite's.
 const custom = "custom"
@@ -23,21 +19,12 @@ const custom = "custom"
 func (c *Config) Production() bool { return c.Environment == "eu" || c.Environment == "us" }
 
 func environmentOf(host string) string {
-	for _, k := range knownHosts {
-		if k.host == host {
-			return k.environment
+	for environment, known := range knownHosts {
+		if known == host {
+			return environment
 		}
 	}
 	return custom
-}
-
-func hostOf(environment string) (host string, ok bool) {
-	for _, k := range knownHosts {
-		if k.environment == environment {
-			return k.host, true
-		}
-	}
-	return "", false
 }
 
 // buildUpstream decides the environment and the origin. Credentials of one
@@ -45,7 +32,7 @@ func hostOf(environment string) (host string, ok bool) {
 // to agree.
 func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *url.URL) {
 	environment = parsed.Environment
-	host, known := hostOf(environment)
+	host, known := knownHosts[environment]
 	if environment != "" && !known {
 		wrong.refuse("MONITE_ENVIRONMENT", "")
 		environment = ""
@@ -53,7 +40,7 @@ func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *u
 	if parsed.APIURL == "" {
 		if environment == "" {
 			environment = "sandbox"
-			host, _ = hostOf(environment)
+			host = knownHosts[environment]
 		}
 		return environment, &url.URL{Scheme: "https", Host: host}
 	}

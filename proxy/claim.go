@@ -87,7 +87,7 @@ func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 		w.Key = key
 	}
 	if ids := header[headerRepeat]; len(ids) > 0 {
-		if len(ids) > 1 || ids[0] == "" || len(ids[0]) > 128 || !printable(ids[0]) {
+		if len(ids) > 1 || !isID(ids[0]) {
 			return w, &problemRepeatID
 		}
 		w.RepeatOf = ids[0]
@@ -95,7 +95,7 @@ func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 	return w, nil
 }
 
-// results are the words of the log for what became of a write.
+// results maps what became of a write to its word in the log.
 var results = map[writes.Verdict]string{
 	writes.Send: "sent", writes.Replay: "replayed", writes.Refuse: "refused", writes.InProgress: "in_progress", writes.Reused: "reused",
 	writes.Gone: "gone", writes.Unavailable: "unavailable",

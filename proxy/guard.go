@@ -13,7 +13,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
-// methods are those that are forwarded, and allowedMethods as the Allow field lists them.
+// methods are forwarded. allowedMethods is the same list in the form of the Allow field.
 var (
 	methods        = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	allowedMethods = strings.Join(methods, ", ")

@@ -196,7 +196,7 @@ func (c *call) underPrefix(reference string) string {
 
 // safeID keeps upstream's request id out of our log and header if it is odd.
 func safeID(id string) string {
-	if len(id) > 128 || !printable(id) {
+	if !isID(id) {
 		return ""
 	}
 	return id

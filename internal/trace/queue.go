@@ -69,7 +69,7 @@ func (q *queue) run(ctx context.Context) error {
 	defer stop()
 	for {
 		batch := q.next(ctx)
-		if len(batch) == 0 && ctx.Err() != nil {
+		if len(batch)+len(q.spans) == 0 && ctx.Err() != nil {
 			return nil
 		}
 		q.export(life, batch)

@@ -247,8 +247,8 @@ func (n *addressBook) stop() {
 // otherFamily is the time for which Lookup waits for the addresses of the second family.
 const otherFamily = time.Second
 
-// Lookup looks a name up as a Dialer does for a connection, for those who examine the
-// way to it.
+// Lookup looks up a name as a Dialer does for a connection. The doctor examines the
+// way to upstream with it.
 func Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	book := &addressBook{resolve: net.DefaultResolver.LookupNetIP}
 	l := book.begin(host)

@@ -1,6 +1,9 @@
 package resources
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"maps"
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
@@ -8,7 +11,12 @@ import (
 )
 
 func init() {
-	behave(nil, map[string]handler{"GET events": listEvents})
+	behave(map[string]*kind{
+		"webhook_subscriptions": {fill: fillSubscription, life: map[string]transition{"enable": {to: "enabled"}, "disable": {to: "disabled"}}},
+	}, map[string]handler{
+		"GET events": listEvents,
+		"POST webhook_subscriptions/{webhook_subscription_id}/regenerate_secret": regenerateSecret,
+	})
 }
 
 // event records what happened to a document and tells those who subscribed.
@@ -50,4 +58,29 @@ func (a *API) history(entityID, kind, id, eventType string, user any, data Doc) 
 		singular(kind) + "_id": id,
 	}
 	a.Store().At(entityID, kind+"/"+id+"/history").Add(entry)
+}
+
+func fillSubscription(c *call, d Doc) error {
+	d["status"], d["secret"] = "enabled", newSecret()
+	if d["event_types"] == nil {
+		d["event_types"] = []any{}
+	}
+	return nil
+}
+
+func newSecret() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails
+	return "whsec_" + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func regenerateSecret(c *call) (any, error) {
+	d, err := c.touch(func(d Doc) error {
+		d["secret"] = newSecret()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return maps.Clone(d), nil
 }

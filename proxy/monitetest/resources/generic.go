@@ -28,6 +28,9 @@ type kind struct {
 	guard func(c *call, d Doc) error
 	// changed settles what follows from a change, on the copy that is stored.
 	changed func(c *call, d Doc) error
+	// life are the actions that change the status, by the last segment of their paths.
+	life    map[string]transition
+	history bool // changes of the status are kept below the document
 	// below are fields that filters read from documents below: "line_items.id".
 	below map[string]string
 }
@@ -93,10 +96,13 @@ func (c *call) onlyReads() bool {
 // parameter is an item, then there are collections, and any other is a view, a
 // setting or an action.
 func (c *call) generic() (any, error) {
-	_, last, _ := cutLast(c.template())
+	parent, last, _ := cutLast(c.template())
+	collection, _, _ := cutLast(parent)
 	switch p := c.api.places[c.template()]; {
 	case isParam(last):
 		return c.item()
+	case c.kindOf(collection).life[last].to != "":
+		return c.act(collection, last)
 	case strings.HasSuffix(last, "_file") || last == "logo" && c.upload != nil:
 		return c.attach()
 	case p.collection && c.reads():

@@ -10,11 +10,13 @@ const mailTakes = time.Second
 
 func init() {
 	behave(map[string]*kind{
-		"mailboxes":       {fill: fillMailbox, unique: "mailbox_full_address"},
-		"mailbox_domains": {unique: "domain", fill: func(_ *call, d Doc) error { d["status"] = "unverified"; return nil }},
+		"mailboxes": {fill: fillMailbox, unique: "mailbox_full_address"},
+		"mailbox_domains": {
+			unique: "domain", fill: func(_ *call, d Doc) error { d["status"] = "unverified"; return nil },
+			life: map[string]transition{"verify": {to: "active"}},
+		},
 	}, map[string]handler{
-		"POST mailboxes/search":                   searchMailboxes,
-		"POST mailbox_domains/{domain_id}/verify": setStatus("active"),
+		"POST mailboxes/search": searchMailboxes,
 
 		"POST receivables/{receivable_id}/send":               sendReceivable,
 		"POST receivables/{receivable_id}/send_test_reminder": sendTestReminder,

@@ -5,31 +5,28 @@ import (
 	"strings"
 )
 
-// creditTransitions are the life of a supplier's credit note.
-var creditTransitions = map[string]transition{
-	"submit_for_approval": {[]string{"draft", "new"}, "submitted_for_approval", "submitted_for_approval"},
-	"approve":             {[]string{"draft", "new", "submitted_for_approval"}, "approved", "approved"},
-	"reject":              {[]string{"new", "submitted_for_approval"}, "rejected", "rejected"},
-	"cancel":              {[]string{"draft", "new", "submitted_for_approval", "approved"}, "canceled", "canceled"},
+// creditLife is the life of a supplier's credit note.
+var creditLife = map[string]transition{
+	"submit_for_approval": {from: []string{"draft", "new"}, to: "submitted_for_approval", event: "submitted_for_approval"},
+	"approve":             {from: []string{"draft", "new", "submitted_for_approval"}, to: "approved", event: "approved", then: applyCredit},
+	"reject":              {from: []string{"new", "submitted_for_approval"}, to: "rejected", event: "rejected"},
+	"cancel":              {from: []string{"draft", "new", "submitted_for_approval", "approved"}, to: "canceled", event: "canceled"},
 }
 
 func init() {
-	table := map[string]handler{
-		"GET payable_credit_notes/{credit_note_id}/validate":       func(c *call) (any, error) { return Doc{"id": c.id, "validation_errors": []any{}}, nil },
-		"POST payable_credit_notes/validations/reset":              resetView("payable_credit_notes/validations"),
-		"POST payables/validations/reset":                          resetView("payables/validations"),
-		"POST delivery_notes/{delivery_note_id}/cancel":            moveNote("canceled"),
-		"POST delivery_notes/{delivery_note_id}/mark_as_delivered": moveNote("delivered"),
-	}
-	for action := range creditTransitions {
-		table["POST payable_credit_notes/{credit_note_id}/"+action] = moveCreditNote(action)
-	}
 	behave(map[string]*kind{
-		"payable_credit_notes":    {object: "payables_credit_note", fill: fillCreditNote, changed: changedCreditNote},
+		"payable_credit_notes":    {object: "payables_credit_note", life: creditLife, fill: fillCreditNote, changed: changedCreditNote},
 		"payable_purchase_orders": {object: "payables_purchase_order", fill: fillOrder, changed: addCompanies},
-		"delivery_notes":          {object: "delivery_note", fill: fillDelivery},
-		"receipts":                {object: "receipt"},
-	}, table)
+		"delivery_notes": {object: "delivery_note", fill: fillDelivery, life: map[string]transition{
+			"cancel":            {from: []string{"created"}, to: "canceled", event: "canceled"},
+			"mark_as_delivered": {from: []string{"created"}, to: "delivered", event: "delivered"},
+		}},
+		"receipts": {object: "receipt"},
+	}, map[string]handler{
+		"GET payable_credit_notes/{credit_note_id}/validate": func(c *call) (any, error) { return Doc{"id": c.id, "validation_errors": []any{}}, nil },
+		"POST payable_credit_notes/validations/reset":        resetView("payable_credit_notes/validations"),
+		"POST payables/validations/reset":                    resetView("payables/validations"),
+	})
 }
 
 func resetView(path string) handler {
@@ -56,37 +53,16 @@ func changedCreditNote(c *call, d Doc) error {
 	return nil
 }
 
-// moveCreditNote changes the status. An approved note lowers what its bill
-// costs.
-func moveCreditNote(action string) handler {
-	return func(c *call) (any, error) {
-		t := creditTransitions[action]
-		d, err := c.touch(func(d Doc) error {
-			if !slices.Contains(t.from, text(d["status"])) {
-				return c.conflict("Action " + action + " is not allowed for a credit note in the status " + text(d["status"]))
-			}
-			d["status"] = t.to
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		c.event("payables_credit_note", t.event, d)
-		if bill := text(d["based_on"]); action == "approve" && bill != "" {
-			c.applyCredit(bill, d)
-		}
-		return d, nil
-	}
-}
-
-func (c *call) applyCredit(bill string, note Doc) {
-	_, _ = c.update(c.at("payables"), bill, func(p Doc) error {
+// applyCredit lowers what the bill of an approved note costs.
+func applyCredit(c *call, _, note Doc) (any, error) {
+	_, err := c.update(c.at("payables"), text(note["based_on"]), func(p Doc) error {
 		p["credit_notes"] = append(slices.Clone(asList(p["credit_notes"])), Doc{
 			"id": note["id"], "status": note["status"], "document_id": note["document_id"], "total_amount": note["total_amount"], "issued_at": note["issued_at"],
 		})
 		setOwed(p, owed(p)-number(note["total_amount"]))
 		return nil
 	})
+	return note, err
 }
 
 func fillOrder(c *call, d Doc) error {
@@ -149,20 +125,4 @@ func fillDelivery(c *call, d Doc) error {
 	}
 	d["line_items"] = c.fitted("line_items", lines)
 	return addCompanies(c, d)
-}
-
-func moveNote(to string) handler {
-	return func(c *call) (any, error) {
-		d, err := c.touch(func(d Doc) error {
-			if d["status"] != "created" {
-				return c.conflict("The delivery note is " + text(d["status"]))
-			}
-			d["status"] = to
-			return nil
-		})
-		if err == nil {
-			c.event("delivery_note", to, d)
-		}
-		return d, err
-	}
 }

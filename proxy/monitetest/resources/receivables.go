@@ -11,12 +11,15 @@ import (
 func init() {
 	const item = "POST receivables/{receivable_id}/"
 	behave(map[string]*kind{
-		"receivables": {object: "receivable", fill: fillReceivable, guard: openReceivable, changed: changedReceivable},
+		"receivables": {
+			object: "receivable", life: receivableLife, history: true, fill: fillReceivable, guard: openReceivable, changed: changedReceivable,
+		},
 	}, map[string]handler{
 		"POST receivables":                           createReceivable,
 		"PATCH receivables/{receivable_id}":          changeReceivable,
 		"PUT receivables/{receivable_id}/line_items": replaceReceivableLines,
 		item + "clone":                               cloneReceivable,
+		item + "issue":                               func(c *call) (any, error) { return c.issueReceivable(c.id) },
 		"GET receivables/{receivable_id}/pdf_link":   pdfLink,
 		"POST receivables/search":                    searchReceivables,
 		"GET receivables/required_fields":            func(*call) (any, error) { return Doc{}, nil },
