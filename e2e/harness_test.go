@@ -30,7 +30,7 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	wiretest.ManyAtOnce(3) // most wait for a process, a lifetime or a grace time
+	wiretest.ManyAtOnce(2) // most wait for a process, a lifetime or a grace time
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "monite-proxy-e2e-")
 		if err != nil {
