@@ -8,6 +8,9 @@ import (
 
 // untilHeard is more than a process needs to hear that a connection has broken, and to
 // tell the others.
+//
+// A kernel under load may deliver the end of a connection after what the app has sent on
+// the next one, if they were handled by different processors.
 const untilHeard = 100 * time.Millisecond
 
 // claim takes c's name in one store, or says why not.
@@ -67,9 +70,17 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 // more: its process may not have heard yet that the app had gone. heard is the Version
 // that was given the time for that.
 func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found *Record, heard *int) bool {
-	if found.Version != *heard && store != Store(j.memory) && j.mayBeTakenBack(found) {
+	wait := time.Duration(0)
+	switch {
+	case found.Version == *heard:
+	case found.taken != nil:
+		wait = untilHeard - time.Since(found.written)
+	case store != Store(j.memory) && j.mayBeTakenBack(found):
+		wait = untilHeard
+	}
+	if wait > 0 {
 		*heard = found.Version
-		pause := time.NewTimer(untilHeard)
+		pause := time.NewTimer(wait)
 		defer pause.Stop()
 		select {
 		case <-pause.C:

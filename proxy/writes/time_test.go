@@ -231,3 +231,35 @@ func TestReadThatARefusedRepeatFollowsLetsNothingGo(t *testing.T) {
 		sent(t, j, payment("looked"))
 	})
 }
+
+// The end of a connection may become known after the repeat on another one has come.
+func TestRepeatRightAfterAResponseWaitsForTheEndOfItsConnection(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		gone    time.Duration // after the response was written; 0: the app stays
+		repeats time.Duration // likewise
+		waits   time.Duration
+		want    Verdict
+	}{
+		{"the app had gone, and that shows late", 50 * time.Millisecond, 0, 100 * time.Millisecond, Replay},
+		{"the app stays, and wants two equal things", 0, 0, 100 * time.Millisecond, Send},
+		{"the app stays, and wants another one soon", 0, 60 * time.Millisecond, 40 * time.Millisecond, Send},
+		{"the app stays, and wants another one later", 0, 100 * time.Millisecond, 0, Send},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := New(Config{Guard: time.Minute, Patience: time.Minute})
+				first := is(t, j, payment("first"), Send).Claim
+				first.Answered(201, created("a"))
+				written := time.Now()
+				first.Written(func() bool { return row.gone == 0 || time.Since(written) < row.gone })
+				time.Sleep(row.repeats)
+				asked := time.Now()
+				is(t, j, payment("again"), row.want)
+				if waited := time.Since(asked); waited != row.waits {
+					t.Errorf("it waited %v, want %v", waited, row.waits)
+				}
+			})
+		})
+	}
+}
