@@ -50,6 +50,10 @@ type Mail struct {
 func (a *API) Receive(m Mail) (Doc, error) {
 	a.whole.RLock()
 	defer a.whole.RUnlock()
+	bill := schema.Normal(m.Bill)
+	if wrong := a.places["payables"].methods[http.MethodPost].Body.Judge(bill, "bill"); m.Bill != nil && len(wrong) > 0 {
+		return nil, fmt.Errorf("%v: %s", wrong[0].Loc, wrong[0].Msg)
+	}
 	for _, entity := range a.Store().At("", "entities").All() {
 		for _, mailbox := range a.Store().At(text(entity["id"]), "mailboxes").All() {
 			if strings.EqualFold(text(mailbox["mailbox_full_address"]), m.To) {

@@ -62,8 +62,10 @@ func plain(value any) any {
 		if whole, err := value.Int64(); err == nil {
 			return int(whole)
 		}
-		number, _ := value.Float64()
-		return number
+		if number, err := value.Float64(); err == nil {
+			return number
+		}
+		return value // 1e999: no schema of a number allows it
 	case Doc:
 		for name, member := range value {
 			value[name] = plain(member)
@@ -240,6 +242,9 @@ func (s *Schema) judgeNumber(value any, loc []any) []Problem {
 		number = value
 	default:
 		number = math.NaN()
+	}
+	if s.Type == "integer" && math.Abs(number) > math.MaxInt64 || math.IsInf(number, 0) {
+		number = math.NaN() // it would not be the number that was sent
 	}
 	if math.IsNaN(number) || s.Type == "integer" && number != math.Trunc(number) {
 		if s.Type == "integer" {
