@@ -24,6 +24,21 @@ func newTLSFiles(t *testing.T) tlsFiles {
 	return f
 }
 
+// wantMistaken loads pairs in which these variables are mistakes.
+func wantMistaken(t *testing.T, name string, want []string, pairs map[string]string) {
+	t.Helper()
+	_, err := load(t, pairs)
+	var got []string
+	if mistaken, ok := errors.AsType[*Error](err); ok {
+		for _, m := range mistaken.Mistakes {
+			got = append(got, m.Variable)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: mistakes (-want +got):\n%s", name, diff)
+	}
+}
+
 func TestServerTLSIsOffWithoutFiles(t *testing.T) {
 	if mustLoad(t, nil).ServerTLS(func(error) {}) != nil {
 		t.Error("TLS without a certificate")
@@ -48,16 +63,8 @@ func TestBadServerTLSIsAMistake(t *testing.T) {
 		{"CA without certificate", cert, key, key, []string{"MONITE_TLS_CLIENT_CA_FILE"}},
 		{"all missing", missing, missing, missing, []string{"MONITE_TLS_CERT_FILE", "MONITE_TLS_KEY_FILE", "MONITE_TLS_CLIENT_CA_FILE"}},
 	} {
-		_, err := load(t, map[string]string{"MONITE_TLS_CERT_FILE": tc.cert, "MONITE_TLS_KEY_FILE": tc.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca})
-		var got []string
-		if mistaken, ok := errors.AsType[*Error](err); ok {
-			for _, m := range mistaken.Mistakes {
-				got = append(got, m.Variable)
-			}
-		}
-		if diff := cmp.Diff(tc.want, got); diff != "" {
-			t.Errorf("%s: mistakes (-want +got):\n%s", tc.name, diff)
-		}
+		wantMistaken(t, tc.name, tc.want,
+			map[string]string{"MONITE_TLS_CERT_FILE": tc.cert, "MONITE_TLS_KEY_FILE": tc.key, "MONITE_TLS_CLIENT_CA_FILE": tc.ca})
 	}
 }
 
@@ -115,20 +122,7 @@ func TestBadClientCertificateIsAMistake(t *testing.T) {
 		{"swapped", keyFile, certFile, []string{"MONITE_UPSTREAM_KEY_FILE"}},
 		{"directory", directory, keyFile, []string{"MONITE_UPSTREAM_CERT_FILE"}},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			_, err := load(t, map[string]string{"MONITE_UPSTREAM_CERT_FILE": tc.cert, "MONITE_UPSTREAM_KEY_FILE": tc.key})
-			mistaken, ok := err.(*Error)
-			if !ok {
-				t.Fatalf("err = %v, want mistakes", err)
-			}
-			var got []string
-			for _, m := range mistaken.Mistakes {
-				got = append(got, m.Variable)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("mistakes (-want +got):\n%s", diff)
-			}
-		})
+		wantMistaken(t, tc.name, tc.want, map[string]string{"MONITE_UPSTREAM_CERT_FILE": tc.cert, "MONITE_UPSTREAM_KEY_FILE": tc.key})
 	}
 }
 

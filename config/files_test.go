@@ -20,9 +20,7 @@ func TestCAFileIsAddedToTheRoots(t *testing.T) {
 	cfg := mustLoad(t, map[string]string{"MONITE_CA_FILE": path})
 	block, _ := pem.Decode([]byte(text))
 	root, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := root.Verify(x509.VerifyOptions{Roots: cfg.RootCAs}); err != nil {
 		t.Errorf("the certificate of the file is not trusted: %v", err)
 	}
@@ -76,11 +74,8 @@ func TestVariableAndFileMixFreely(t *testing.T) {
 func TestBothVariableAndFileIsAMistake(t *testing.T) {
 	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "x")
 	for _, name := range []string{"MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_APP_TOKEN"} {
-		_, err := load(t, map[string]string{name: "x", name + "_FILE": path})
-		want := []string{name + "_FILE: want only one of " + name + " and " + name + "_FILE to be set"}
-		if diff := cmp.Diff(want, lines(err)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		wantMistakes(t, name, map[string]string{name: "x", name + "_FILE": path},
+			name+"_FILE: want only one of "+name+" and "+name+"_FILE to be set")
 	}
 }
 
@@ -96,11 +91,7 @@ func TestBadSecretFileNamesTheVariableAndNotThePath(t *testing.T) {
 	}
 	for _, name := range []string{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_SECRET_FILE", "MONITE_APP_TOKEN_FILE"} {
 		for _, tc := range tests {
-			_, err := load(t, map[string]string{name: tc.path})
-			want := name + ": want " + named(name).accepts + " (" + tc.want + ")"
-			if diff := cmp.Diff([]string{want}, lines(err)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
-			}
+			wantMistakes(t, name, map[string]string{name: tc.path}, name+": want "+named(name).accepts+" ("+tc.want+")")
 		}
 	}
 }
@@ -134,9 +125,7 @@ func TestUnreadableSecretFileIsAMistake(t *testing.T) {
 		t.Skip("root may read everything")
 	}
 	path := writeFile(t, filepath.Join(t.TempDir(), "secret"), "x")
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Chmod(path, 0))
 	_, err := load(t, map[string]string{"MONITE_CLIENT_SECRET_FILE": path})
 	if got := lines(err); len(got) != 1 || !strings.HasSuffix(got[0], "(permission denied)") {
 		t.Errorf("mistakes %q, want permission denied", got)
@@ -160,10 +149,7 @@ func TestBadCAFileIsAMistake_CVE_2026_27586(t *testing.T) {
 		{"cut off", writeFile(t, filepath.Join(dir, "cut"), good+good[:len(good)/2]), "certificate 2 in it is broken or cut off"},
 	}
 	for _, tc := range tests {
-		_, err := load(t, map[string]string{"MONITE_CA_FILE": tc.path})
-		want := "MONITE_CA_FILE: want the path of a PEM file with at least one certificate (" + tc.want + ")"
-		if diff := cmp.Diff([]string{want}, lines(err)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
-		}
+		wantMistakes(t, tc.name, map[string]string{"MONITE_CA_FILE": tc.path},
+			"MONITE_CA_FILE: want the path of a PEM file with at least one certificate ("+tc.want+")")
 	}
 }

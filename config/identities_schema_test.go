@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/monite-proxy/monite-proxy/internal/routes"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 const schemaPath = "../deploy/identities.schema.json"
@@ -22,9 +23,7 @@ const schemaPath = "../deploy/identities.schema.json"
 // follows from code.
 func TestSchemaKnowsThePublishedPaths(t *testing.T) {
 	text, err := os.ReadFile(schemaPath)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	var targets []string
 	for _, target := range routes.Targets() {
 		targets = append(targets, regexp.QuoteMeta(target))
@@ -33,9 +32,7 @@ func TestSchemaKnowsThePublishedPaths(t *testing.T) {
 	line := regexp.MustCompile(`"pattern": "\^\(GET\|HEAD.*"`)
 	want := line.ReplaceAllLiteral(text, append([]byte(`"pattern": `), pattern...))
 	if *update {
-		if err := os.WriteFile(schemaPath, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(schemaPath, want, 0o644))
 		return
 	}
 	if diff := cmp.Diff(string(want), string(text)); diff != "" {
@@ -47,22 +44,16 @@ func TestSchemaKnowsThePublishedPaths(t *testing.T) {
 // schema can. Where it cannot, the file says so in its first line.
 func TestSchemaAndLoaderGiveTheSameVerdict(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile(schemaPath)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	verdict := func(text string) error {
 		var node yaml.Node
 		if err := yaml.NewDecoder(strings.NewReader(text)).Decode(&node); err != nil {
 			return err
 		}
 		encoded, err := json.Marshal(plainValue(node.Content[0]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		return schema.Validate(instance)
 	}
 	for path, text := range corpus(t, "good") {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // corpus returns the files of testdata/identities/kind by name.
@@ -21,9 +23,7 @@ func corpus(t testing.TB, kind string) map[string]string {
 	files := map[string]string{}
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		files[path] = string(text)
 	}
 	return files
@@ -133,9 +133,7 @@ func TestDefaultUserIsPairedWithTheDefaultEntityUnlessOthersAreAllowed(t *testin
 func TestFileAndEnvironmentAgreeOnPairs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "identities.yaml")
 	text := "identities:\n  - name: a\n    grant_type: entity_user\n    entity_user_id: " + idA + "\n    entity_id: " + idC + "\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte(text), 0o600))
 	_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path, "MONITE_ENTITY_USER_ID": idA, "MONITE_ENTITY_ID": idB})
 	if got := lines(err); len(got) != 1 || !strings.HasPrefix(got[0], "MONITE_IDENTITIES_FILE line 4: want the entity that MONITE_ENTITY_ID pairs") {
 		t.Errorf("mistakes %q", got)
@@ -153,9 +151,7 @@ func TestIdentitiesFileIsJudgedTogetherWithTheEnvironment(t *testing.T) {
 
 func TestIdentitiesFileThatCannotBeRead(t *testing.T) {
 	large := filepath.Join(t.TempDir(), "large")
-	if err := os.WriteFile(large, make([]byte, maxIdentitiesFile+1), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(large, make([]byte, maxIdentitiesFile+1), 0o600))
 	for path, want := range map[string]string{"/none/at/all": "(no such file or directory)", t.TempDir(): "(it is a directory)",
 		large: "(it is larger than 1 MiB)"} {
 		_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path})
@@ -178,9 +174,7 @@ func TestMistakesOfIdentitiesFileHoldNoValue(t *testing.T) {
 			"\n    listen_addr: " + canary + "\n    socket_mode: " + canary + "\n    by_name: " + canary + "\n    allow: [" + canary + ", GET " +
 			canary + "]\n    " + canary + ": " + canary + "\n",
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := load(t, map[string]string{"MONITE_IDENTITIES_FILE": path})
 		if err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v", text, err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestListenAddressSaysWhoReachesIt(t *testing.T) {
@@ -51,9 +53,7 @@ func TestListenAddressCanBeListenedOnAndDialled(t *testing.T) {
 			t.Fatalf("parseListen(%q) refused", text)
 		}
 		listener, err := net.Listen(l.Network, l.Address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		bound := l
 		if l.Network == "tcp" {
 			bound.Address = listener.Addr().String()
@@ -183,20 +183,15 @@ func TestAllowedPeerUIDs(t *testing.T) {
 
 // Who relies on the list must not find out later that a port has no users.
 func TestAllowedPeerUIDsNeedASocket(t *testing.T) {
-	_, err := load(t, map[string]string{"MONITE_ALLOWED_PEER_UIDS": "1000"})
-	want := []string{"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR " +
-		"(MONITE_LISTEN_ADDR is not a unix socket)"}
-	if diff := cmp.Diff(want, lines(err)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	wantMistakes(t, "a port", map[string]string{"MONITE_ALLOWED_PEER_UIDS": "1000"},
+		"MONITE_ALLOWED_PEER_UIDS: want user numbers with commas between them, together with a unix: MONITE_LISTEN_ADDR "+
+			"(MONITE_LISTEN_ADDR is not a unix socket)")
 }
 
 func TestPlacesAreLookedAtAndNothingIsOpened(t *testing.T) {
 	directory := t.TempDir()
 	readOnly := filepath.Join(directory, "ro")
-	if err := os.Mkdir(readOnly, 0o500); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Mkdir(readOnly, 0o500))
 	file := writeFile(t, filepath.Join(directory, "file"), "")
 	for _, tc := range []struct{ name, value, want string }{
 		{"MONITE_LISTEN_ADDR", "unix:" + directory + "/a.sock", ""},

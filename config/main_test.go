@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -63,6 +65,15 @@ func lines(err error) []string {
 		return nil
 	}
 	return strings.Split(err.Error(), "\n")
+}
+
+// wantMistakes loads what has these mistakes, or none.
+func wantMistakes(t testing.TB, name string, pairs map[string]string, want ...string) {
+	t.Helper()
+	_, err := load(t, pairs)
+	if diff := cmp.Diff(want, lines(err)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
 }
 
 func writeFile(t testing.TB, path, content string) string {

@@ -120,10 +120,7 @@ func TestRedisVariablesHaveToAgree(t *testing.T) {
 		{"one mistake, not two", map[string]string{"MONITE_REDIS_URL": "x", "MONITE_REDIS_TIMEOUT": "50ms"},
 			[]string{"MONITE_REDIS_URL: want " + named("MONITE_REDIS_URL").accepts + " (it does not begin with one of these)"}},
 	} {
-		_, err := load(t, tc.pairs)
-		if diff := cmp.Diff(tc.want, lines(err)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
-		}
+		wantMistakes(t, tc.name, tc.pairs, tc.want...)
 	}
 }
 

@@ -49,10 +49,7 @@ func TestVariablesHaveToAgree(t *testing.T) {
 		{"IPv4 and IPv6 apart", map[string]string{"MONITE_LISTEN_ADDR": "[::1]:8080", "MONITE_ADMIN_ADDR": "0.0.0.0:8080"}, nil},
 	}
 	for _, tc := range tests {
-		_, err := load(t, tc.pairs)
-		if diff := cmp.Diff(tc.want, lines(err)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
-		}
+		wantMistakes(t, tc.name, tc.pairs, tc.want...)
 	}
 }
 

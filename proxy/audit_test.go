@@ -117,17 +117,13 @@ func TestAuditNamesTheUserBehindAUnixSocket(t *testing.T) {
 	r, audit := newAuditRig(t)
 	path := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	server := NewServer(r.handler, "", nil)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	defer func() { _ = server.Close(); <-done }()
 	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer conn.Close()
 	_, _ = io.WriteString(conn, "POST /v1/payables HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	_, _ = io.ReadAll(conn)

@@ -11,37 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
-	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
-
-func BenchmarkGuardAndResolve(b *testing.B) {
-	for name, fields := range map[string][]string{
-		"bare": {"Accept: application/json"},
-		"usual": {"Accept: application/json", "User-Agent: axios/1.7", "Content-Type: application/json", identity.HeaderEntity + ": " + entityA,
-			"Accept-Encoding: gzip", "Connection: keep-alive", "X-Request-Id: abc"},
-		"a user": {"Accept: application/json", "User-Agent: axios/1.7", identity.HeaderUser + ": " + userA,
-			identity.HeaderEntity + ": " + entityA, "Connection: keep-alive"},
-	} {
-		b.Run(name, func(b *testing.B) {
-			in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(get("/v1/payables/"+entityA+"/approve_payment_operation?limit=5", fields...))))
-			if err != nil {
-				b.Fatal(err)
-			}
-			g, policy := testGuard(), identity.NewView(policies["allow"])
-			path, _, _ := strings.Cut(in.RequestURI, "?")
-			b.ReportAllocs()
-			for b.Loop() {
-				if p := g.check(in, path); p != nil {
-					b.Fatal(p)
-				}
-				if _, p := policy.Resolve(in.Header, identity.Arrival{}); p != identity.None {
-					b.Fatal(p)
-				}
-			}
-		})
-	}
-}
 
 // BenchmarkHandler is a whole request over loopback, both ways; the app and
 // upstream are in it and do as little as they can.

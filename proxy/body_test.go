@@ -151,7 +151,7 @@ func TestEarlyAnswerReachesAnAppInTheMiddleOfALargeUpload(t *testing.T) {
 						}
 					})
 					r := newRig(t, o.URL)
-					goroutines := quietGoroutines()
+					goroutines := proxyGoroutines()
 					a := r.dial()
 					first := head("POST", "/v1/x", "Content-Length: 30000000")
 					if framing == "chunked" {
@@ -248,12 +248,7 @@ func TestAppThatGoesAwayCancelsUpstream(t *testing.T) {
 // A reset on the heels of the answer would take it away from a client that is
 // still writing.
 func TestEarlyAnswerReachesAStockClient(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		if _, err := p.Head(); err == nil {
-			p.Say(answer(401, "a/b", "early"))
-			p.UntilCut()
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Early(answer(401, "a/b", "early")))
 	r := newRig(t, o.URL)
 	for _, length := range []int64{-1, 30 << 20} {
 		for range 3 {

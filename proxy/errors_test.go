@@ -68,9 +68,7 @@ var proxyStatusErrors = []string{
 
 func TestProblemsAreThoseOfTheContract(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "problems.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	written := 0
 	ast.Inspect(file, func(node ast.Node) bool {
 		if literal, ok := node.(*ast.CompositeLit); ok {
@@ -243,9 +241,7 @@ func checkOurHeader(t *testing.T, response *http.Response, p *problem, outcome O
 func TestHintsSayWhatToChange(t *testing.T) {
 	rule := func(text string) routes.Rule {
 		parsed, err := routes.ParseRule(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		return parsed
 	}
 	r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL, func(c *Config, _ *upstream.Transport) {

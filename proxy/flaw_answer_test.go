@@ -25,15 +25,12 @@ func TestBrokenAnswerAbortsAndTheServerLives_CVE_2021_36221(t *testing.T) {
 		})
 		r := newRig(t, o.URL)
 		for range 20 {
-			a := r.dial()
-			a.Say(post("/v1/x", strings.Repeat("x", 100<<10)))
-			if response, body, err := a.Response("POST"); err == nil {
+			if response, body, err := r.say(post("/v1/x", strings.Repeat("x", 100<<10))); err == nil {
 				t.Fatalf("%s: a broken answer ends well: %d %q", length, response.StatusCode, body)
 			}
 			if record := r.record(); !record.Aborted {
 				t.Errorf("record = %+v", record)
 			}
-			_ = a.Close()
 		}
 		if response, _ := r.do("GET", "/v1/whole", ""); response.StatusCode != 200 {
 			t.Errorf("afterwards: %d", response.StatusCode)
@@ -48,15 +45,9 @@ func TestBrokenAnswerAbortsAndTheServerLives_CVE_2021_36221(t *testing.T) {
 // had held it back before.
 func TestRedirectsAreNotFollowed_CVE_2024_45336(t *testing.T) {
 	evil := newWitness(t)
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			p.Say("HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: http://" + evil.URL.Host + "/a\r\nContent-Length: 0\r\n\r\n")
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		return "HTTP/1.1 " + in.URL.Query().Get("s") + " X\r\nLocation: http://" + evil.URL.Host + "/a\r\nContent-Length: 0\r\n\r\n"
+	}))
 	r := newRig(t, o.URL)
 	for _, status := range []string{"301", "302", "303", "307", "308"} {
 		for _, method := range []string{"GET", "POST"} {
@@ -101,9 +92,7 @@ func TestLocationMadeAPathStaysHere_CVE_2021_29651(t *testing.T) {
 	for i, rest := range []string{"//evil.example/", "///evil.example", `/\evil.example`, `\/evil.example/`, `\\evil.example`} {
 		path := fmt.Sprintf("/v1/%d", i)
 		answers[path] = "HTTP/1.1 302 X\r\nLocation: http://" + o.URL.Host + rest + "\r\nContent-Length: 0\r\n\r\n"
-		a := r.dial()
-		a.Say(get(path))
-		response, _ := a.WantStatus("GET", 302)
+		response, _ := r.gets(get(path), 302)
 		// As a browser reads it, which takes "\" for "/".
 		at := strings.ReplaceAll(response.Header.Get("Location"), `\`, "/")
 		if strings.HasPrefix(at, "//") || !strings.HasPrefix(at, "/") && !strings.HasPrefix(at, "http://"+o.URL.Host+"/") {
@@ -115,12 +104,7 @@ func TestLocationMadeAPathStaysHere_CVE_2021_29651(t *testing.T) {
 // Caddy did not clean the header of an answer 101, and passed it on.
 func TestSwitchingProtocolsIsNoAnswer_CVE_2026_55458(t *testing.T) {
 	for _, fields := range []string{"Upgrade: websocket\r\nConnection: Upgrade\r\nSet-Cookie: canary=1\r\n", "X-Canary: canary\r\n", ""} {
-		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-			if _, _, err := p.Request(); err == nil {
-				p.Say("HTTP/1.1 101 Switching Protocols\r\n" + fields + "\r\n" + answer(200, "a/b", "canary"))
-				p.UntilCut()
-			}
-		})
+		o := wiretest.Listen(t, nil, wiretest.Hanging("HTTP/1.1 101 Switching Protocols\r\n"+fields+"\r\n"+answer(200, "a/b", "canary")))
 		r := newRig(t, o.URL)
 		response, body := r.do("POST", "/v1/x", "{}")
 		checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
@@ -135,11 +119,7 @@ func TestSwitchingProtocolsIsNoAnswer_CVE_2026_55458(t *testing.T) {
 func TestWhatCannotBeParsedIsNotQuoted_CVE_2026_42507(t *testing.T) {
 	for _, says := range []string{"HTTP/1.1 200 OK\r\ncanary\x1b[31m without colon\r\n\r\n", "HTTP/1.1 canary OK\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nX: canary\x00\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n", "canary\x1b]0;x\x07\r\n\r\n"} {
-		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-			if _, _, err := p.Request(); err == nil {
-				p.Say(says)
-			}
-		})
+		o := wiretest.Listen(t, nil, wiretest.Ending(says))
 		r := newRig(t, o.URL)
 		response, body := r.do("POST", "/v1/x", "{}")
 		checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
@@ -169,9 +149,7 @@ func TestTokenIsNotInTheLog_CVE_2019_11250(t *testing.T) {
 	r := newRig(t, k.URL) // it logs at trace level
 	r.do("POST", "/v1/x", "{}", "Authorization", "Bearer canary-1", "Cookie", "canary-2")
 	_ = r.record()
-	a := r.dial()
-	a.Say(get("/v1//x", "Authorization: Bearer canary-3"))
-	a.WantStatus("GET", 400)
+	r.gets(get("/v1//x", "Authorization: Bearer canary-3"), 400)
 	_ = r.record()
 	if log := r.log.String(); strings.Contains(log, "tok-") || strings.Contains(log, "canary") || !strings.Contains(log, `"replay":"401"`) {
 		t.Errorf("log: %s", log)
@@ -180,20 +158,13 @@ func TestTokenIsNotInTheLog_CVE_2019_11250(t *testing.T) {
 
 // Pomerium's user page showed the tokens it held.
 func TestTokenIsInNoAnswer_CVE_2024_39315(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			token := strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")
-			if in.URL.Path == "/v1/echo" {
-				p.Say("HTTP/1.1 500 X\r\nX-Request-Id: " + token + "\r\nContent-Length: 0\r\n\r\n")
-				continue
-			}
-			p.Say("HTTP/1.1 200 OK\r\n" + token + "\r\n\r\n") // no head: an error of ours
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		token := strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")
+		if in.URL.Path == "/v1/echo" {
+			return "HTTP/1.1 500 X\r\nX-Request-Id: " + token + "\r\nContent-Length: 0\r\n\r\n"
 		}
-	})
+		return "HTTP/1.1 200 OK\r\n" + token + "\r\n\r\n" // no head: an error of ours
+	}))
 	r := newRig(t, o.URL)
 	for _, path := range []string{"/v1/echo", "/v1/broken"} {
 		response, body := r.do("POST", path, "{}")

@@ -32,18 +32,12 @@ type sighting struct {
 
 func newWitness(t testing.TB) *witness {
 	w := &witness{}
-	w.Origin = wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, body, err := p.Request()
-			if err != nil {
-				return
-			}
-			w.mu.Lock()
-			w.seen = append(w.seen, sighting{in, body})
-			w.mu.Unlock()
-			p.Say(answer(200, "text/plain", "seen"))
-		}
-	})
+	w.Origin = wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, body string) string {
+		w.mu.Lock()
+		w.seen = append(w.seen, sighting{in, body})
+		w.mu.Unlock()
+		return answer(200, "text/plain", "seen")
+	}))
 	return w
 }
 
@@ -69,15 +63,20 @@ func newScene(t testing.TB, changes ...func(*Config, *upstream.Transport)) *scen
 func (s *scene) refused(kind string, requests ...string) {
 	s.t.Helper()
 	for _, request := range requests {
-		a := s.dial()
-		a.Say(request)
-		_, body, err := a.Response("GET")
+		_, body, err := s.say(request)
 		if err != nil || !strings.Contains(body, `"type":"`+kind+`"`) {
 			s.t.Errorf("%.200q: answer %s, %v; want %s", request, body, err, kind)
 		}
-		_ = a.Close()
 	}
 	s.untouched()
+}
+
+// refusesHosts sends a request with each Host.
+func (s *scene) refusesHosts(hosts ...string) {
+	s.t.Helper()
+	for _, host := range hosts {
+		s.refused("proxy_host_not_allowed", "GET /v1/x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+	}
 }
 
 // untouched: nothing was minted, and nothing sent.
@@ -95,14 +94,9 @@ func (s *scene) untouched() {
 // upstream saw of it.
 func (s *scene) passes(request string) sighting {
 	s.t.Helper()
-	a := s.dial()
-	a.Say(request)
-	method, _, _ := strings.Cut(request, " ")
-	_, body := a.WantStatus(method, 200)
-	if method != "HEAD" && body != "seen" {
+	if _, body := s.gets(request, 200); body != "seen" {
 		s.t.Fatalf("%.200q: body %q is not upstream's", request, body)
 	}
-	_ = a.Close()
 	all := s.all()
 	last := all[len(all)-1]
 	// Whatever the app says: one token, and one entity header.

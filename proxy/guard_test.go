@@ -254,16 +254,13 @@ func TestRightAppTokenLiftsTheBrowserCheck(t *testing.T) {
 	fields := []string{"Origin: http://localhost:3000", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors",
 		"Referer: http://localhost:3000/", "Upgrade-Insecure-Requests: 1"}
 	for given, want := range map[string]int{"right-app-token": 200, "wrong": 403, "": 403} {
-		a := r.dial()
-		a.Say(get("/v1/x", append(slices.Clone(fields), "X-Monite-Proxy-Token: "+given)...))
-		if _, body := a.WantStatus("GET", want); want == 403 && (!strings.Contains(body, "MONITE_APP_TOKEN") || !strings.Contains(body, "Sec-Fetch-*")) {
+		_, body := r.gets(get("/v1/x", append(slices.Clone(fields), "X-Monite-Proxy-Token: "+given)...), want)
+		if want == 403 && (!strings.Contains(body, "MONITE_APP_TOKEN") || !strings.Contains(body, "Sec-Fetch-*")) {
 			t.Errorf("the hint does not say both ways out: %s", body)
 		}
 	}
 	// Without a token that is wanted, none lifts it.
-	a := newRig(t, o.URL).dial()
-	a.Say(get("/v1/x", append(fields, "X-Monite-Proxy-Token: right-app-token")...))
-	a.WantStatus("GET", 403)
+	newRig(t, o.URL).gets(get("/v1/x", append(fields, "X-Monite-Proxy-Token: right-app-token")...), 403)
 }
 
 func TestResponsesAreNoPagesOfThisOrigin(t *testing.T) {
@@ -302,9 +299,7 @@ func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
 	for _, kind := range []string{"std", "strict"} {
 		path := filepath.Join(t.TempDir(), "s")
 		listener, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		server := serverUnderTest(kind, r.handler, nil, nil)
 		var done sync.WaitGroup
 		done.Go(func() { _ = server.Serve(listener) })
@@ -315,9 +310,7 @@ func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
 			in, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://unix/v1/x", nil)
 			in.Host = host
 			response, err := transport.RoundTrip(in)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			_ = response.Body.Close()
 			if response.StatusCode != http.StatusOK {
 				t.Errorf("%s: Host %s: %d", kind, host, response.StatusCode)

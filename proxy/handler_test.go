@@ -145,9 +145,7 @@ func TestGarbageHasNoAuditLine(t *testing.T) {
 		r := newRigOf(t, kind, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL,
 			func(c *Config, _ *upstream.Transport) { c.Audit = c.Log.Output(audit) })
 		for range 50 {
-			a := r.dial()
-			a.Say("\x16\x03\x01\x02\x00\x01\r\n\r\n")
-			_, _, _ = a.Response("GET")
+			_, _, _ = r.say("\x16\x03\x01\x02\x00\x01\r\n\r\n")
 		}
 		if text := audit.String(); text != "" {
 			t.Errorf("%s: %s", kind, text)

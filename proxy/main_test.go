@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,10 +135,7 @@ func newRig(t testing.TB, origin *url.URL, changes ...func(*Config, *upstream.Tr
 
 func newRigOf(t testing.TB, kind string, origin *url.URL, changes ...func(*Config, *upstream.Transport)) *rig {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := wiretest.Loopback(t)
 	r := &rig{
 		t: t, addr: listener.Addr().String(), url: "http://" + listener.Addr().String(),
 		tokens: &tokenBook{}, log: &wiretest.Buffer{}, records: make(chan Record, 4096),
@@ -226,15 +224,32 @@ func proxyGoroutines() int {
 	return n
 }
 
-// quietGoroutines is the count before a test begins.
-func quietGoroutines() int { return proxyGoroutines() }
-
 const okEmpty = wiretest.OKEmpty
 
 var get, head, post = wiretest.Get, wiretest.Head, wiretest.Post
 
 func answer(status int, contentType, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", status, contentType, len(body), body)
+}
+
+// say sends request on a connection of its own, and returns the response.
+func (r *rig) say(request string) (*http.Response, string, error) {
+	r.t.Helper()
+	a := r.dial()
+	defer func() { _ = a.Close() }()
+	a.Say(request)
+	method, _, _ := strings.Cut(request, " ")
+	return a.Response(method)
+}
+
+// gets is say where the response must have that status.
+func (r *rig) gets(request string, status int) (*http.Response, string) {
+	r.t.Helper()
+	response, body, err := r.say(request)
+	if err != nil || response.StatusCode != status {
+		r.t.Fatalf("%.200q: %v %s, %v, want %d", request, response, body, err, status)
+	}
+	return response, body
 }
 
 func (r *rig) dial() *wiretest.App { return wiretest.Dial(r.t, "tcp", r.addr) }

@@ -21,15 +21,7 @@ import (
 
 // upstreamSays answers every request with the raw text for its path.
 func upstreamSays(t testing.TB, answers map[string]string) *wiretest.Origin {
-	return wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			p.Say(answers[in.URL.Path])
-		}
-	})
+	return wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string { return answers[in.URL.Path] }))
 }
 
 // One table: what upstream says, and what the app gets, head and body. "-" for
@@ -291,21 +283,15 @@ func TestHostileFieldsOfTheAnswerStayHere(t *testing.T) {
 // Upstream, or what stands in front of it, echoes what it got: the app learns
 // the answer and not the token.
 func TestEchoedTokenIsNotInAFieldOfTheAnswer(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			token := strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")
-			status := "HTTP/1.1 200 OK\r\n"
-			if strings.HasSuffix(in.URL.Path, "/error") {
-				status = "HTTP/1.1 502 Bad Gateway\r\n"
-			}
-			p.Say(status + "X-Echo-Authorization: Bearer " + token + "\r\nX-Echo: a\r\nX-Echo: b" + token + "c\r\nLink: </x?token=" + token +
-				">\r\nX-Fine: yes\r\nContent-Length: 0\r\n\r\n")
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		token := strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")
+		status := "HTTP/1.1 200 OK\r\n"
+		if strings.HasSuffix(in.URL.Path, "/error") {
+			status = "HTTP/1.1 502 Bad Gateway\r\n"
 		}
-	})
+		return status + "X-Echo-Authorization: Bearer " + token + "\r\nX-Echo: a\r\nX-Echo: b" + token + "c\r\nLink: </x?token=" + token +
+			">\r\nX-Fine: yes\r\nContent-Length: 0\r\n\r\n"
+	}))
 	r := newRig(t, o.URL)
 	for _, path := range []string{"/v1/x", "/v1/error"} {
 		response, _ := r.do("GET", path, "")
@@ -480,14 +466,7 @@ func TestLinksLeadHere(t *testing.T) {
 		{[]string{`<\evil>; rel=next`, `</v1/a>; rel=x`}, nil, []string{`</as/shop/v1/a>; rel=x`}},
 	} {
 		var says string
-		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-			for {
-				if _, _, err := p.Request(); err != nil {
-					return
-				}
-				p.Say(says)
-			}
-		})
+		o := wiretest.Listen(t, nil, wiretest.Responding(func(*http.Request, string) string { return says }))
 		origin := func(values []string) (all []string) {
 			for _, value := range values {
 				all = append(all, strings.ReplaceAll(value, "ORIGIN", o.URL.Host))

@@ -81,9 +81,7 @@ func TestWriteOnAConnectionThatEndsIsSentOnce(t *testing.T) {
 func TestStreamedReadIsNotRetried(t *testing.T) {
 	o := wiretest.Listen(t, nil, breaking(2, false))
 	r := newRig(t, o.URL, streaming)
-	a := r.dial()
-	a.Say(head("GET", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nxxx\r\n0\r\n\r\n")
-	a.WantStatus("GET", 502)
+	r.gets(head("GET", "/v1/x", "Transfer-Encoding: chunked")+"\r\n3\r\nxxx\r\n0\r\n\r\n", 502)
 	if o.Heads.Load() != 1 {
 		t.Errorf("%d requests", o.Heads.Load())
 	}

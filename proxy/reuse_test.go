@@ -126,17 +126,11 @@ func TestOnlyPlainReadsAreReused(t *testing.T) {
 
 // Apps with different identities, on calls that are used again, get what is theirs.
 func TestReusedCallsCrossNoIdentity(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			h := in.Header
-			said := strings.Join([]string{h.Get("Authorization"), h.Get(identity.HeaderEntity), h.Get("X-Mine"), in.RequestURI}, " ")
-			p.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Request-Id: up-%s\r\nContent-Length: %d\r\n\r\n%s", h.Get("X-Request-Id"), len(said), said))
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		h := in.Header
+		said := strings.Join([]string{h.Get("Authorization"), h.Get(identity.HeaderEntity), h.Get("X-Mine"), in.RequestURI}, " ")
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Request-Id: up-%s\r\nContent-Length: %d\r\n\r\n%s", h.Get("X-Request-Id"), len(said), said)
+	}))
 	r := newRig(t, o.URL)
 	var apps sync.WaitGroup
 	for i := range 6 {

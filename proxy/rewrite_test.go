@@ -178,28 +178,19 @@ func TestOldTokenIsRecognisedWhateverTheAppCanUnpack(t *testing.T) {
 		{"*", "gzip, deflate"},
 	} {
 		var got atomic.Pointer[http.Header]
-		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-			for {
-				in, _, err := p.Request()
-				if err != nil {
-					return
-				}
-				got.Store(&in.Header)
-				switch {
-				case !strings.Contains(in.Header.Get("Authorization"), firstToken):
-					p.Say(okEmpty)
-				case strings.Contains(in.Header.Get("Accept-Encoding"), "br"):
-					p.Say("HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\n\x0b\x01\x80")
-				default:
-					p.Say(answer(400, "application/json", expiredText))
-				}
+		o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+			got.Store(&in.Header)
+			switch {
+			case !strings.Contains(in.Header.Get("Authorization"), firstToken):
+				return okEmpty
+			case strings.Contains(in.Header.Get("Accept-Encoding"), "br"):
+				return "HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\n\x0b\x01\x80"
 			}
-		})
+			return answer(400, "application/json", expiredText)
+		}))
 		r := newRig(t, o.URL)
 		for range 2 {
-			a := r.dial()
-			a.Say(get("/v1/x", "Accept-Encoding: "+row.given))
-			a.WantStatus("GET", http.StatusOK)
+			r.gets(get("/v1/x", "Accept-Encoding: "+row.given), http.StatusOK)
 			if values := (*got.Load())["Accept-Encoding"]; len(values) != 1 || values[0] != row.want {
 				t.Errorf("%q goes upstream as %q", row.given, values)
 			}

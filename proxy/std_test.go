@@ -38,10 +38,7 @@ func TestStdServerThatStopsDoesNotWaitForApps(t *testing.T) {
 		"Shutdown": {func(s *StdServer) error { return s.Shutdown(t.Context()) }, true},
 		"Close":    {(*StdServer).Close, false},
 	} {
-		on, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		on := wiretest.Loopback(t)
 		taken := make(chan bool, 2)
 		server := NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
 			in.Context().Value(connKey{}).(tellsTaken).OnTaken(func(ok bool) { taken <- ok })
@@ -49,8 +46,7 @@ func TestStdServerThatStopsDoesNotWaitForApps(t *testing.T) {
 		var served sync.WaitGroup
 		served.Go(func() { _ = server.Serve(on) })
 		a := wiretest.Dial(t, "tcp", on.Addr().String())
-		a.Say(head("POST", "/", "Content-Length: 0", "Connection: close") + "\r\n")
-		a.Want("POST", 200, "")
+		a.Gets(head("POST", "/", "Content-Length: 0", "Connection: close")+"\r\n", 200, "")
 		a.Closed() // it lingers
 		begun := time.Now()
 		if err := stop.by(server); err != nil {
@@ -78,6 +74,7 @@ func TestStdServerReadsTheRestOfARefusedUpload(t *testing.T) {
 		"an unknown user":    "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n" + identity.HeaderUser + ": " + userB + "\r\nContent-Length: %d\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := r.dial()
 			a.Say(fmt.Sprintf(request, piece*pieces) + "\r\n")
 			for i := range pieces {
@@ -102,9 +99,7 @@ func TestStdServerSaysHowLongItKeepsAConnection(t *testing.T) {
 		get("/x"):                         "", // refused, and the connection ends
 		get("/v1/x", "Connection: close"): "",
 	} {
-		a := r.dial()
-		a.Say(request)
-		if response, _, err := a.Response("GET"); err != nil || response.Header.Get("Keep-Alive") != want {
+		if response, _, err := r.say(request); err != nil || response.Header.Get("Keep-Alive") != want {
 			t.Errorf("%.40q: %v, %v, want Keep-Alive %q", request, response, err, want)
 		}
 	}

@@ -41,16 +41,13 @@ func TestCutAnswerIsNeverAWholeOne(t *testing.T) {
 						step = wiretest.Sized(3, 1)
 					}
 					for n := 0; n < len(says); n += step {
-						a := r.dial()
-						a.Say(head(method, fmt.Sprintf("/v1/x?n=%d", n), "Content-Length: 2") + "\r\n{}")
-						response, body, err := a.Response(method)
+						response, body, err := r.say(head(method, fmt.Sprintf("/v1/x?n=%d", n), "Content-Length: 2") + "\r\n{}")
 						if err == nil && response.StatusCode != http.StatusBadGateway {
 							t.Errorf("cut after %q: the app sees %d %q", says[:n], response.StatusCode, body)
 						}
 						if err == nil {
 							checkOurs(t, response, body, &problemUpstreamBroken, Unknown, "")
 						}
-						_ = a.Close()
 						if record := r.record(); record.Status == 200 && !record.Aborted {
 							t.Errorf("cut after %d: record = %+v", n, record)
 						}
@@ -70,12 +67,7 @@ func TestSlowUpstreamIs504AndNotAskedAgain(t *testing.T) {
 	for _, says := range []string{"", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 103 X\r\n\r\n"} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(method+" "+says, func(t *testing.T) {
-				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-					if _, _, err := p.Request(); err == nil {
-						p.Say(says)
-						p.UntilCut()
-					}
-				})
+				o := wiretest.Listen(t, nil, wiretest.Hanging(says))
 				r := newRig(t, o.URL, shortTimeouts)
 				response, body := r.do(method, "/v1/x", "")
 				checkOurs(t, response, body, &problemUpstreamTimeout, Unknown, "")
@@ -89,16 +81,9 @@ func TestSlowUpstreamIs504AndNotAskedAgain(t *testing.T) {
 }
 
 func TestStalledAnswerIsCutVisibly(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		if _, _, err := p.Request(); err == nil {
-			p.Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-			p.UntilCut()
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Hanging("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"))
 	r := newRig(t, o.URL, shortTimeouts)
-	a := r.dial()
-	a.Say(get("/v1/x"))
-	if _, body, err := a.Response("GET"); err == nil || body != "abc" {
+	if _, body, err := r.say(get("/v1/x")); err == nil || body != "abc" {
 		t.Errorf("body = %q, %v", body, err)
 	}
 	if record := r.record(); !record.Aborted || record.Err == nil {

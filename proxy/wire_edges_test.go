@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"compress/flate"
-	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
@@ -49,9 +44,7 @@ func TestHalfClosedAppIsNeverToldSuccess(t *testing.T) {
 func TestUpstreamThatBreaksAfterAStreamedBodyIsToBlame(t *testing.T) {
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request() })
 	r := newRig(t, o.URL)
-	a := r.dial()
-	a.Say(head("POST", "/v1/payables", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\n\r\n")
-	response, body := a.WantStatus("POST", http.StatusBadGateway)
+	response, body := r.gets(head("POST", "/v1/payables", "Transfer-Encoding: chunked")+"\r\n3\r\nabc\r\n0\r\n\r\n", http.StatusBadGateway)
 	if !strings.Contains(body, "proxy_upstream_broken") || response.Header.Get("X-Monite-Proxy-Outcome") != string(Unknown) {
 		t.Errorf("answer = %s %s, want proxy_upstream_broken, unknown", response.Header.Get("X-Monite-Proxy-Outcome"), body)
 	}
@@ -62,12 +55,7 @@ func TestUpstreamThatBreaksAfterAStreamedBodyIsToBlame(t *testing.T) {
 func TestEarlyAnswerEndsTheConnectionOfAStalledUpload(t *testing.T) {
 	t.Parallel()
 	for i := range 4 {
-		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-			if _, err := p.Head(); err == nil {
-				p.Say(answer(422, "text/plain", "no"))
-				p.UntilCut()
-			}
-		})
+		o := wiretest.Listen(t, nil, wiretest.Early(answer(422, "text/plain", "no")))
 		r := newRig(t, o.URL, streaming)
 		a := r.dial()
 		_ = a.SetDeadline(time.Now().Add(readOnIdle + 2*time.Second))
@@ -87,9 +75,8 @@ func TestEarlyAnswerEndsTheConnectionOfAStalledUpload(t *testing.T) {
 func TestBrokenTrailerIsNotQuotedInTheLog(t *testing.T) {
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request() })
 	r := newRig(t, o.URL)
-	a := r.dial()
-	a.Say(head("POST", "/v1/payables", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n0\r\ncanary-bearer-text\r\n\r\n")
-	_, body := a.WantStatus("POST", http.StatusBadRequest)
+	broken := "3\r\nabc\r\n0\r\ncanary-bearer-text\r\n\r\n"
+	_, body := r.gets(head("POST", "/v1/payables", "Transfer-Encoding: chunked")+"\r\n"+broken, http.StatusBadRequest)
 	_ = r.record()
 	if strings.Contains(r.log.String()+body, "canary") {
 		t.Errorf("the log quotes the app: %s", r.log)
@@ -145,14 +132,8 @@ func TestCutAnswerIsAResetToAnHTTP10App(t *testing.T) {
 	for name, framing := range map[string]string{"chunked": "Transfer-Encoding: chunked\r\n\r\n6\r\n[1,2,3\r\n",
 		"length": "Content-Length: 99\r\n\r\n[1,2,3"} {
 		t.Run(name, func(t *testing.T) {
-			o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-				if _, _, err := p.Request(); err == nil {
-					p.Say("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing)
-				}
-			})
-			a := newRig(t, o.URL).dial()
-			a.Say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-			if _, body, err := a.Response("GET"); err == nil {
+			o := wiretest.Listen(t, nil, wiretest.Ending("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+framing))
+			if _, body, err := newRig(t, o.URL).say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n"); err == nil {
 				t.Errorf("the app takes %q for the whole answer", body)
 			}
 		})
@@ -161,50 +142,8 @@ func TestCutAnswerIsAResetToAnHTTP10App(t *testing.T) {
 
 func TestWholeAnswerReachesAnHTTP10App(t *testing.T) {
 	o := wiretest.Listen(t, nil, wiretest.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1,2,3\r\n1\r\n]\r\n0\r\n\r\n"))
-	a := newRig(t, o.URL).dial()
-	a.Say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-	if _, body, err := a.Response("GET"); err != nil || body != "[1,2,3]" {
+	if _, body, err := newRig(t, o.URL).say("GET /v1/x HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil || body != "[1,2,3]" {
 		t.Errorf("answer = %q, %v", body, err)
-	}
-}
-
-func TestRefusedTokenIsKnownInPackedAnswers(t *testing.T) {
-	packed := func(pack func(io.Writer) io.WriteCloser) string {
-		var out bytes.Buffer
-		w := pack(&out)
-		_, _ = io.WriteString(w, expiredText)
-		_ = w.Close()
-		return out.String()
-	}
-	for encoding, body := range map[string]string{
-		"x-gzip": gzipped(expiredText), "identity": expiredText,
-		"deflate": packed(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }),
-		"Deflate": packed(func(w io.Writer) io.WriteCloser { bare, _ := flate.NewWriter(w, 9); return bare }),
-	} {
-		response := &http.Response{
-			StatusCode: 400, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
-			Header: http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {encoding}},
-		}
-		if got := rejected(response); got != "expired" {
-			t.Errorf("rejected in %s = %q", encoding, got)
-		}
-	}
-}
-
-// Somebody may have to find out what became of a write whose app went away.
-func TestWriteWhoseAppWentAwayIsSeenInTheLog(t *testing.T) {
-	for _, c := range []struct {
-		record Record
-		want   zerolog.Level
-	}{
-		{Record{Status: statusClientGone, Method: "POST", Outcome: Unknown}, zerolog.WarnLevel},
-		{Record{Status: statusClientGone, Method: "DELETE", Outcome: Unknown}, zerolog.WarnLevel},
-		{Record{Status: statusClientGone, Method: "POST", Outcome: NotSent}, zerolog.DebugLevel},
-		{Record{Status: statusClientGone, Method: "GET", Outcome: Unknown}, zerolog.DebugLevel},
-	} {
-		if got := level(&c.record); got != c.want {
-			t.Errorf("level(%+v) = %v, want %v", c.record, got, c.want)
-		}
 	}
 }
 
@@ -274,9 +213,7 @@ func TestPanicInTheMiddleOfAnAnswerCutsIt(t *testing.T) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: brokenBody{"canary"}}, nil
 		})
 	})
-	a := r.dial()
-	a.Say(get("/v1/x"))
-	if _, body, err := a.Response("GET"); err == nil {
+	if _, body, err := r.say(get("/v1/x")); err == nil {
 		t.Errorf("a clean answer %q", body)
 	}
 	if _ = r.record(); strings.Contains(r.log.String(), "canary") || strings.Count(r.log.String(), `"message":"request"`) != 1 {
@@ -288,9 +225,7 @@ func TestAbortIsPassedOnAndIsNoFault(t *testing.T) {
 	for _, value := range []any{http.ErrAbortHandler, fmt.Errorf("wrapped: %w", http.ErrAbortHandler)} {
 		r := newRig(t, wiretest.Listen(t, nil, wiretest.Answering(okEmpty)).URL,
 			func(c *Config, _ *upstream.Transport) { c.Tokens = panickingTokens{value} })
-		a := r.dial()
-		a.Say(get("/v1/x"))
-		if response, body, err := a.Response("GET"); err == nil {
+		if response, body, err := r.say(get("/v1/x")); err == nil {
 			t.Errorf("a clean answer %d %q", response.StatusCode, body)
 		}
 		if _ = r.record(); strings.Contains(r.log.String(), "panic") || strings.Count(r.log.String(), `"message":"request"`) != 1 {

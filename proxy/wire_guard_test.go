@@ -122,16 +122,10 @@ func TestAcceptedRequestsReachUpstream(t *testing.T) {
 
 func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 	seen := make(chan http.Header, 10)
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			seen <- in.Header
-			p.Say(okEmpty)
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		seen <- in.Header
+		return okEmpty
+	}))
 	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) {
 		c.ReadOnly, c.AppToken = true, func() secret.String { return secret.New("canary-token") }
 	})
@@ -144,9 +138,7 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 		{head("DELETE", "/v1/x", "X-Monite-Proxy-Token: canary-token") + "\r\n", "proxy_read_only"},
 		{post("/v1/auth/token", "", "X-Monite-Proxy-Token: canary-token"), "proxy_route_refused"},
 	} {
-		a := r.dial()
-		a.Say(c.request)
-		_, body, err := a.Response("GET")
+		_, body, err := r.say(c.request)
 		if err != nil || !strings.Contains(body, c.want) || strings.Contains(body, "canary") {
 			t.Errorf("%q: %s, %v; want %s", c.request, body, err, c.want)
 		}
@@ -154,9 +146,7 @@ func TestReadOnlyAndAppTokenOverTheWire(t *testing.T) {
 	if asked, _, _ := r.tokens.counts(); asked != 0 {
 		t.Errorf("%d tokens were asked for", asked)
 	}
-	a := r.dial()
-	a.Say(get("/v1/x", "X-Monite-Proxy-Token:  canary-token\t"))
-	a.WantStatus("GET", 200)
+	r.gets(get("/v1/x", "X-Monite-Proxy-Token:  canary-token\t"), 200)
 	for name, values := range <-seen {
 		if strings.Contains(strings.Join(values, ""), "canary") {
 			t.Errorf("the app token reached upstream in %s", name)
@@ -185,24 +175,19 @@ func TestGuardStandsOutsideTheRouter(t *testing.T) {
 		{"GET /nowhere HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421}, {"POST /v1/only HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n", 421},
 		{get("/nowhere/../x"), 400}, {get("/auth/token"), 403},
 	} {
-		a := r.dial()
-		a.Say(c.request)
-		a.WantStatus("GET", c.status)
+		r.gets(c.request, c.status)
 	}
 }
 
-func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
+// A good request at a bad time costs its app no new connection: the next one is
+// served on the same.
+func TestAboveMaxInFlightIsRefusedOnAConnectionThatGoesOn(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{}, 10)
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			if _, _, err := p.Request(); err != nil {
-				return
-			}
-			arrived <- struct{}{}
-			<-release
-			p.Say(okEmpty)
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(*http.Request, string) string {
+		arrived <- struct{}{}
+		<-release
+		return okEmpty
+	}))
 	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 2 })
 	var all sync.WaitGroup
 	for range 2 {
@@ -216,66 +201,34 @@ func TestAboveMaxInFlightIsRefusedAndForgotten(t *testing.T) {
 	if got := r.handler.InFlight(); got != 2 {
 		t.Errorf("InFlight = %d, want 2", got)
 	}
-	response, body := r.do("POST", "/v1/x", "{}")
-	checkOurs(t, response, body, &problemOverloaded, NotSent, "")
-	if response.Header.Get("Retry-After") != "1" || o.Accepted.Load() != 2 {
-		t.Errorf("Retry-After = %q, %d connections", response.Header.Get("Retry-After"), o.Accepted.Load())
+	third := r.dial()
+	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"),
+		head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n" + wiretest.Chunked("{}")} {
+		third.Say(request)
+		response, body := third.WantStatus("GET", http.StatusServiceUnavailable)
+		checkOurs(t, response, body, &problemOverloaded, NotSent, "")
+		if response.Close || response.Header.Get("Retry-After") != "1" || o.Accepted.Load() != 2 {
+			t.Errorf("%q: the connection ends: %t, Retry-After = %q, %d connections", request, response.Close,
+				response.Header.Get("Retry-After"), o.Accepted.Load())
+		}
 	}
 	close(release)
 	all.Wait()
-	if response, _ := r.do("GET", "/v1/x", ""); response.StatusCode != 200 {
-		t.Errorf("afterwards: %d", response.StatusCode)
-	}
 	wiretest.Eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
+	third.Say(get("/v1/x"))
+	third.WantStatus("GET", 200)
 }
 
-// A good request at a bad time costs its app no new connection: the next one is
-// served on the same.
-func TestOverloadKeepsTheConnection(t *testing.T) {
-	release, arrived := make(chan struct{}), make(chan struct{}, 10)
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			if _, _, err := p.Request(); err != nil {
-				return
+// Traefik dropped HTTP2-Settings and sent Upgrade: h2c on: a tunnel past every rule.
+func TestUpgradeToH2CEndsHere_CVE_2026_88008(t *testing.T) {
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, _ string) string {
+		for _, name := range []string{"Upgrade", "Http2-Settings", "Connection"} {
+			if got := in.Header[name]; len(got) > 0 {
+				t.Errorf("upstream gets %s: %q", name, got)
 			}
-			arrived <- struct{}{}
-			<-release
-			p.Say(okEmpty)
 		}
-	})
-	r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.MaxInFlight = 1 })
-	first, second := r.dial(), r.dial()
-	first.Say(get("/v1/x"))
-	<-arrived
-	for _, request := range []string{get("/v1/x"), post("/v1/x", "{}"),
-		head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n2\r\n{}\r\n0\r\n\r\n"} {
-		second.Say(request)
-		if response, _ := second.WantStatus("GET", http.StatusServiceUnavailable); response.Close {
-			t.Errorf("%q: the connection ends", request)
-		}
-	}
-	close(release)
-	first.WantStatus("GET", 200)
-	wiretest.Eventually(t, "no request in flight", func() bool { return r.handler.InFlight() == 0 })
-	second.Say(get("/v1/x"))
-	second.WantStatus("GET", 200)
-}
-
-func TestUpgradeOffersAreIgnored(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, _, err := p.Request()
-			if err != nil {
-				return
-			}
-			for _, name := range []string{"Upgrade", "Http2-Settings", "Connection"} {
-				if got := in.Header[name]; len(got) > 0 {
-					t.Errorf("upstream gets %s: %q", name, got)
-				}
-			}
-			p.Say(okEmpty)
-		}
-	})
+		return okEmpty
+	}))
 	r := newRig(t, o.URL)
 	for _, tc := range []struct {
 		name   string
@@ -289,6 +242,7 @@ func TestUpgradeOffersAreIgnored(t *testing.T) {
 		{"with keep-alive", []string{"Connection: keep-alive, Upgrade", "Upgrade: h2c, TLS/1.3"}, http.StatusOK},
 		{"two fields", []string{"Connection: upgrade", "Connection: keep-alive", "Upgrade: h2c", "Upgrade: foo"}, http.StatusOK},
 		{"an offer without its option", []string{"Upgrade: h2c"}, http.StatusOK},
+		{"its settings alone", []string{"HTTP2-Settings: AAMAAABkAAQAAP__"}, http.StatusOK},
 		{"an empty offer", []string{"Upgrade:"}, http.StatusOK},
 		{"a websocket", []string{"Connection: Upgrade", "Upgrade: websocket"}, http.StatusNotImplemented},
 		{"a websocket, in capitals", []string{"Connection: Upgrade", "Upgrade: WebSocket"}, http.StatusNotImplemented},
@@ -297,9 +251,7 @@ func TestUpgradeOffersAreIgnored(t *testing.T) {
 		{"a long s", []string{"Connection: http2-\u017fettings", "Upgrade: h2c"}, http.StatusBadRequest},
 	} {
 		for _, text := range []string{get("/v1/entities", tc.fields...), post("/v1/entities", "{}", tc.fields...)} {
-			a := r.dial()
-			a.Say(text)
-			if response, body, err := a.Response("GET"); err != nil || response.StatusCode != tc.status {
+			if response, body, err := r.say(text); err != nil || response.StatusCode != tc.status {
 				t.Errorf("%s: %v %s %v, want %d", tc.name, response, body, err, tc.status)
 			}
 		}

@@ -105,15 +105,9 @@ func TestBodyStreamsPieceByPiece(t *testing.T) {
 }
 
 func TestAppGetsExactlyOneContinue(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		for {
-			in, body, err := p.Request()
-			if err != nil {
-				return
-			}
-			p.Say(answer(200, "a/b", in.Header.Get("Expect")+body))
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Responding(func(in *http.Request, body string) string {
+		return answer(200, "a/b", in.Header.Get("Expect")+body)
+	}))
 	for _, framing := range []string{"Content-Length: 3", "Transfer-Encoding: chunked"} {
 		for _, limit := range []int64{0, 100} {
 			r := newRig(t, o.URL, func(c *Config, _ *upstream.Transport) { c.ReplayBodyBytes = limit })

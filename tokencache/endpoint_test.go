@@ -1,12 +1,14 @@
 package tokencache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -187,6 +189,45 @@ func user(n int) Grant {
 // the budget of mints: it has tests of its own.
 func settings(s Fetcher) Config {
 	return Config{Fetcher: s, RefreshBefore: 5 * time.Minute, HoldTimeout: 5 * time.Second, MintsPerSecond: -1}
+}
+
+// setup is what a test begins with: an endpoint, and a cache that mints at it.
+type setup struct {
+	latency  time.Duration
+	lifetime time.Duration   // 30 minutes if not set
+	down     error           // what the endpoint answers
+	trouble  func(*endpoint) // what else is wrong with it
+	paced    bool            // with the budget of mints
+	entries  int             // MaxEntries
+	warm     []Grant
+	store    Store
+	config   func(*Config) // changes the rest
+	run      bool          // Run runs until the test ends
+}
+
+// bubble runs test where time passes at once.
+func (with setup) bubble(t *testing.T, test func(*testing.T, *endpoint, *Cache)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := newEndpoint(with.latency, cmp.Or(with.lifetime, 30*time.Minute))
+		s.down = with.down
+		if with.trouble != nil {
+			with.trouble(s)
+		}
+		config := settings(s)
+		config.MaxEntries, config.Warm, config.Store = with.entries, with.warm, with.store
+		if with.paced {
+			config.MintsPerSecond = 0
+		}
+		if with.config != nil {
+			with.config(&config)
+		}
+		c := open(t, config)
+		if with.run {
+			start(t, c)
+		}
+		test(t, s, c)
+	})
 }
 
 // open makes a cache whose mints end with the test, also without Run.

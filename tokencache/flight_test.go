@@ -33,9 +33,7 @@ func (s *endpoint) crowd(t *testing.T, c *Cache, grant Grant, n int) (answered i
 }
 
 func TestOneMintForTenThousandColdCallers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(200*ms, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 200 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		if got := s.crowd(t, c, partner, 10_000); got != 10_000 || s.mints() != 1 {
 			t.Errorf("%d answers, %d mints, want 10000, 1", got, s.mints())
 		}
@@ -44,9 +42,7 @@ func TestOneMintForTenThousandColdCallers(t *testing.T) {
 
 func TestOneMintForTenThousandCallersAtExpiry(t *testing.T) {
 	for _, run := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(200*ms, 30*time.Minute)
-			c := open(t, settings(s))
+		setup{latency: 200 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			if run {
 				start(t, c)
 			}
@@ -64,9 +60,7 @@ func TestOneMintForTenThousandCallersAtExpiry(t *testing.T) {
 func TestCancelledFirstCallerDoesNotEndTheMint_janos_singleflight_4(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(100*ms, time.Minute)
-			c := open(t, settings(s))
+		setup{latency: 100 * ms, lifetime: time.Minute}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.Int64N(int64(110*ms))))
 			defer cancel()
 			first := make(chan error, 1)
@@ -99,10 +93,7 @@ func TestWaiterLeavesOnItsOwnContextAtOnce(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(100*ms, time.Minute)
-				tc.fault(s)
-				c := open(t, settings(s))
+			setup{latency: 100 * ms, lifetime: time.Minute, trouble: tc.fault}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				ctx, cancel := context.WithTimeout(t.Context(), 1234*ms)
 				defer cancel()
 				began := time.Now()
@@ -117,12 +108,8 @@ func TestWaiterLeavesOnItsOwnContextAtOnce(t *testing.T) {
 
 func TestHoldTimeoutEndsTheWait(t *testing.T) {
 	for _, hold := range []time.Duration{0, 700 * ms, 5 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(0, time.Minute)
+		setup{lifetime: time.Minute, config: func(c *Config) { c.HoldTimeout = hold }}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.hangs = true
-			config := settings(s)
-			config.HoldTimeout = hold
-			c := open(t, config)
 			began := time.Now()
 			_, err := c.Token(t.Context(), user(1))
 			e, ok := errors.AsType[*Error](err)
@@ -134,13 +121,10 @@ func TestHoldTimeoutEndsTheWait(t *testing.T) {
 }
 
 func TestMintTimeoutEndsTheMint(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, time.Minute)
+	var mints []Mint
+	keep := func(c *Config) { c.OnMint = func(m Mint) { mints = append(mints, m) } }
+	setup{config: keep}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.hangs = true
-		var mints []Mint
-		config := settings(s)
-		config.OnMint = func(m Mint) { mints = append(mints, m) }
-		c := open(t, config)
 		_, _ = c.Token(t.Context(), partner)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
@@ -195,9 +179,7 @@ func TestEmptyTokenIsMalformed(t *testing.T) {
 }
 
 func TestMintsAtOnceAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 100 * ms, lifetime: time.Minute}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for round, want := range []int{12, 16} { // strangers, then those who come back
 			var wg sync.WaitGroup
 			for n := range 200 {
@@ -215,9 +197,7 @@ func TestMintsAtOnceAreBounded(t *testing.T) {
 // The interleaving of the comment in mint: a caller misses, the flight that it
 // would have joined ends, and it starts another.
 func TestFlightLooksAgainBeforeItMints(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, time.Hour)
-		c := open(t, settings(s))
+	setup{lifetime: time.Hour}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		late, err := c.mint(c.table.get(partner))
 		if err != nil || late != token || s.mints() != 1 {

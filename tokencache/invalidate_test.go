@@ -12,9 +12,7 @@ import (
 )
 
 func TestRejectedTokenIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 10 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		other, _ := s.get(t, c, user(1))
 		time.Sleep(time.Second)
@@ -29,9 +27,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 }
 
 func TestLateRejectionKeepsNewToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 10 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		old, _ := s.get(t, c, partner)
 		time.Sleep(time.Minute)
 		c.Invalidate(partner, old)
@@ -48,9 +44,7 @@ func TestLateRejectionKeepsNewToken(t *testing.T) {
 }
 
 func TestTokenIsComparedByText(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 10 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		time.Sleep(time.Minute)
 		c.Invalidate(partner, secret.New("client_credentials..1"))
@@ -63,9 +57,7 @@ func TestTokenIsComparedByText(t *testing.T) {
 // A token that was revoked at once: those who want one wait for the second to
 // end, and get another.
 func TestTokenRefusedInItsFirstSecondIsMintedAgainAfterIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		time.Sleep(300 * ms)
 		c.Invalidate(partner, token)
@@ -87,9 +79,7 @@ func TestTokenRefusedInItsFirstSecondIsMintedAgainAfterIt(t *testing.T) {
 
 // Upstream refuses the next one too: it means the user, and nobody waits again.
 func TestSuccessorOfARefusedTokenStaysForASecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for want := 1; want <= 2; want++ {
 			token, number := s.get(t, c, partner)
 			if number != want {
@@ -106,11 +96,7 @@ func TestSuccessorOfARefusedTokenStaysForASecond(t *testing.T) {
 
 // Who cannot wait that long gets the token as it is, and upstream's refusal.
 func TestRefusedTokenIsGivenToThoseWhoCannotWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		config := settings(s)
-		config.HoldTimeout = 100 * ms
-		c := open(t, config)
+	setup{config: func(c *Config) { c.HoldTimeout = 100 * ms }}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		c.Invalidate(partner, token)
 		if _, number := s.get(t, c, partner); number != 1 {
@@ -124,9 +110,7 @@ func TestRefusedTokenIsGivenToThoseWhoCannotWait(t *testing.T) {
 }
 
 func TestTokenOlderThanASecondIsMintedAgainAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		time.Sleep(time.Second)
 		c.Invalidate(partner, token)
@@ -191,10 +175,7 @@ func TestHangingMintsOfUsersDoNotHoldUpAWarmGrant(t *testing.T) {
 }
 
 func TestTenThousandRejectionsAreOneMint(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		rejected, _ := s.get(t, c, partner)
 		time.Sleep(time.Minute)
 		var callers sync.WaitGroup
@@ -216,10 +197,7 @@ func TestTenThousandRejectionsAreOneMint(t *testing.T) {
 
 // Upstream answers 401 to whatever token.
 func TestRejectionForeverIsOneMintPerSecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		var callers sync.WaitGroup
 		for range 5 {
 			callers.Go(func() {
@@ -244,10 +222,7 @@ func TestRejectionForeverIsOneMintPerSecond(t *testing.T) {
 
 // A mint that was under way when the token was rejected is what comes next.
 func TestRejectionDuringARefreshIsNoFurtherMint(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(500*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{latency: 500 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, partner)
 		time.Sleep(time.Minute)
 		c.Refresh()
@@ -267,24 +242,10 @@ func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
 		"malformed": &FetchError{Reason: Malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var down atomic.Bool
-				mints := atomic.Int64{}
-				c := open(t, Config{
-					Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) {
-						if down.Load() {
-							return Token{}, fails
-						}
-						return Token{AccessToken: secret.New(string(rune('a' + mints.Add(1)))), ExpiresIn: 30 * time.Minute}, nil
-					}),
-					HoldTimeout: 5 * time.Second,
-				})
-				old, err := c.Token(t.Context(), partner)
-				if err != nil {
-					t.Fatal(err)
-				}
+			setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+				old, _ := s.get(t, c, partner)
 				time.Sleep(time.Minute)
-				down.Store(true)
+				s.set(func(s *endpoint) { s.down = fails })
 				c.Invalidate(partner, old)
 				for range 50 {
 					began := time.Now()
@@ -297,7 +258,7 @@ func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				down.Store(false)
+				s.set(func(s *endpoint) { s.down = nil })
 				time.Sleep(2 * time.Minute)
 				_, _ = c.Token(t.Context(), partner)
 				time.Sleep(time.Second)
@@ -305,7 +266,7 @@ func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
 					t.Errorf("%v; want another token once one can be had", err)
 				}
 				time.Sleep(time.Hour)
-				down.Store(true)
+				s.set(func(s *endpoint) { s.down = fails })
 				if _, err := c.Token(t.Context(), partner); err == nil {
 					t.Error("a token from before the last mint is given out")
 				}
@@ -316,20 +277,10 @@ func TestRefusedTokenIsTheLastResortWhileNoneCanBeMinted(t *testing.T) {
 
 // Where the endpoint refuses the grant as well, the token is as dead as upstream says.
 func TestRefusedTokenOfARefusedGrantIsNotGivenOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var refuses atomic.Bool
-		c := open(t, Config{
-			Fetcher: FetcherFunc(func(context.Context, Grant) (Token, error) {
-				if refuses.Load() {
-					return Token{}, &FetchError{Reason: Rejected}
-				}
-				return Token{AccessToken: secret.New("a"), ExpiresIn: 30 * time.Minute}, nil
-			}),
-			HoldTimeout: 5 * time.Second,
-		})
-		old, _ := c.Token(t.Context(), partner)
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		old, _ := s.get(t, c, partner)
 		time.Sleep(time.Minute)
-		refuses.Store(true)
+		s.down = errRejected
 		c.Invalidate(partner, old)
 		if _, err := c.Token(t.Context(), partner); err == nil {
 			t.Error("the token is given out")

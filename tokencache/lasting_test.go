@@ -26,9 +26,7 @@ func TestLastingTokenIsMintedAnewInTime(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(100*ms, tc.lifetime)
-				c := open(t, settings(s))
+			setup{latency: 100 * ms, lifetime: tc.lifetime}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				if !tc.noRun {
 					start(t, c)
 				}
@@ -48,10 +46,7 @@ func TestLastingTokenIsMintedAnewInTime(t *testing.T) {
 
 func TestLastingFallsBackUntilTheTokenIsAboutToEnd(t *testing.T) {
 	for _, fault := range []*FetchError{errDown, errRejected, {Reason: Throttled, RetryAfter: time.Minute}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(100*ms, 30*time.Minute)
-			c := open(t, settings(s))
-			start(t, c)
+		setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.get(t, c, user(1))
 			s.set(func(s *endpoint) { s.down = fault })
 			for _, age := range []time.Duration{25 * time.Minute, 28*time.Minute + 50*time.Second} {
@@ -72,9 +67,7 @@ func TestLastingFallsBackUntilTheTokenIsAboutToEnd(t *testing.T) {
 }
 
 func TestLastingHangsNoLongerThanTheHold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, user(1))
 		time.Sleep(25 * time.Minute)
 		s.set(func(s *endpoint) { s.hangs = true })
@@ -86,9 +79,7 @@ func TestLastingHangsNoLongerThanTheHold(t *testing.T) {
 }
 
 func TestLastingNeverGivesAwayARefusedToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for _, age := range []time.Duration{0, 500 * ms, 2 * time.Second} {
 			token, _ := s.get(t, c, user(1))
 			time.Sleep(age)
@@ -113,11 +104,7 @@ func TestLastingNeverGivesAwayARefusedToken(t *testing.T) {
 // first second is over, and who then sees upstream's refusal. To take it away is
 // of no use.
 func TestLastingGivesNoRefusedTokenToTheImpatient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		config := settings(s)
-		config.HoldTimeout = 100 * ms
-		c := open(t, config)
+	setup{config: func(c *Config) { c.HoldTimeout = 100 * ms }}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		token, _ := s.get(t, c, user(1))
 		c.Invalidate(user(1), token)
 		if given, _, err := c.Lasting(t.Context(), user(1), time.Minute); err == nil && given.Equal(token) {

@@ -43,9 +43,7 @@ func TestAbsurdLifetimesMakeNoMintLoop(t *testing.T) {
 }
 
 func TestHugeLifetimeIsADay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 10*year)
-		c := open(t, settings(s))
+	setup{lifetime: 10 * year}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		time.Sleep(24*time.Hour - 1)
 		s.get(t, c, partner)
@@ -62,9 +60,7 @@ func TestHugeLifetimeIsADay(t *testing.T) {
 
 // The lifetime counts from before the mint was sent, not from its answer.
 func TestSlowMintShortensTheToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(4*time.Second, time.Minute)
-		c := open(t, settings(s))
+	setup{latency: 4 * time.Second, lifetime: time.Minute}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		time.Sleep(55 * time.Second)
 		s.get(t, c, partner)
@@ -80,11 +76,7 @@ func TestSlowMintShortensTheToken(t *testing.T) {
 }
 
 func TestWithoutRunTheCacheIsLazyAndRight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		config := settings(s)
-		config.Warm = []Grant{partner}
-		c := open(t, config)
+	setup{latency: 100 * ms, warm: []Grant{partner}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		time.Sleep(time.Hour)
 		if s.mints() != 0 || c.Warmed() {
 			t.Errorf("%d mints, Warmed() = %v, want 0, false", s.mints(), c.Warmed())

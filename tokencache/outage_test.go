@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -25,10 +24,7 @@ func TestOutageWhileTheTokenLivesFailsNothing(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(100*ms, 30*time.Minute)
-				c := open(t, settings(s))
-				start(t, c)
+			setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				s.get(t, c, partner)
 				go func() {
 					time.Sleep(tc.from)
@@ -47,10 +43,7 @@ func TestOutageWhileTheTokenLivesFailsNothing(t *testing.T) {
 // Down from the middle of its life: the old token serves to the very end.
 func TestLiveTokenServesToItsTrueEnd(t *testing.T) {
 	for _, fault := range []*FetchError{errDown, errRejected, {Reason: Malformed}, {Reason: Throttled, RetryAfter: time.Minute}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(0, 30*time.Minute)
-			c := open(t, settings(s))
-			start(t, c)
+		setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.get(t, c, partner)
 			began := time.Now()
 			time.Sleep(time.Minute)
@@ -70,10 +63,7 @@ func TestLiveTokenServesToItsTrueEnd(t *testing.T) {
 }
 
 func TestOutageWithNothingCachedIsHeldThenRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		s.down = errDown
-		c := open(t, settings(s))
+	setup{latency: 10 * ms, down: errDown}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		began := time.Now()
 		_, err := c.Token(t.Context(), partner)
 		e, ok := errors.AsType[*Error](err)
@@ -97,10 +87,7 @@ func TestOutageWithNothingCachedIsHeldThenRefused(t *testing.T) {
 
 func TestShortOutageWithNothingCachedIsHeldOver(t *testing.T) {
 	for _, outage := range []time.Duration{100 * ms, time.Second, 4 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(10*ms, 30*time.Minute)
-			s.down = errDown
-			c := open(t, settings(s))
+		setup{latency: 10 * ms, down: errDown}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			go func() {
 				time.Sleep(outage)
 				s.set(func(s *endpoint) { s.down = nil })
@@ -114,10 +101,7 @@ func TestShortOutageWithNothingCachedIsHeldOver(t *testing.T) {
 }
 
 func TestSuccessEndsTheOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		s.down = errDown
-		c := open(t, settings(s))
+	setup{down: errDown}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		_, _ = c.Token(t.Context(), partner)
 		s.down = nil
 		time.Sleep(time.Second)
@@ -135,10 +119,8 @@ func TestSuccessEndsTheOutage(t *testing.T) {
 }
 
 func TestNextTryTooLateIsRefusedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		s.down = &FetchError{Reason: Unavailable, Status: 503, RetryAfter: 20 * time.Second}
-		c := open(t, settings(s))
+	with := setup{down: &FetchError{Reason: Unavailable, Status: 503, RetryAfter: 20 * time.Second}}
+	with.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for range 3 {
 			began := time.Now()
 			_, err := c.Token(t.Context(), partner)
@@ -154,10 +136,7 @@ func TestNextTryTooLateIsRefusedAtOnce(t *testing.T) {
 
 // An idle grant that failed an hour ago is held like any other.
 func TestBlipLongAfterAnotherIsHeldOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		s.down = errDown
-		c := open(t, settings(s))
+	setup{down: errDown}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		_, _ = c.Token(t.Context(), partner)
 		time.Sleep(time.Hour)
 		go func() {
@@ -172,12 +151,7 @@ func TestRecoveryWithinASecond(t *testing.T) {
 	for _, outage := range []time.Duration{time.Second, 10 * time.Second, time.Minute, 10 * time.Minute} {
 		for _, demand := range []bool{false, true} {
 			for _, run := range []bool{false, true} {
-				synctest.Test(t, func(t *testing.T) {
-					s := newEndpoint(20*ms, 30*time.Minute)
-					s.down = errDown
-					config := settings(s)
-					config.Warm = []Grant{partner}
-					c := open(t, config)
+				setup{latency: 20 * ms, down: errDown, warm: []Grant{partner}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 					if run {
 						start(t, c)
 					}
@@ -211,13 +185,8 @@ func TestRecoveryWithinASecond(t *testing.T) {
 func TestRetryAfterIsRespected(t *testing.T) {
 	for _, reason := range []Reason{Throttled, Unavailable, Rejected} {
 		for _, asked := range []time.Duration{7 * time.Second, 45 * time.Second, time.Hour} {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(0, 30*time.Minute)
-				s.down = &FetchError{Reason: reason, RetryAfter: asked}
-				config := settings(s)
-				config.Warm = []Grant{partner}
-				c := open(t, config)
-				start(t, c)
+			with := setup{down: &FetchError{Reason: reason, RetryAfter: asked}, warm: []Grant{partner}, run: true}
+			with.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				s.steady(t, c, partner, 100*ms, 5*time.Minute)
 				least := min(asked, time.Minute)
 				times := s.mintsOf(partner)
@@ -235,11 +204,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 }
 
 func TestEndpointThatHangsIsTriedOnceAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		s.hangs = true
-		c := open(t, settings(s))
-		start(t, c)
+	setup{trouble: func(s *endpoint) { s.hangs = true }, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		var callers sync.WaitGroup
 		for range 20 {
 			callers.Go(func() {

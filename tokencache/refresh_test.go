@@ -11,10 +11,7 @@ import (
 
 func TestNobodyWaitsWhileRunRuns(t *testing.T) {
 	for _, lifetime := range []time.Duration{3 * time.Second, time.Minute, 30 * time.Minute} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(300*ms, lifetime)
-			c := open(t, settings(s))
-			start(t, c)
+		setup{latency: 300 * ms, lifetime: lifetime, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.get(t, c, partner)
 			length := min(200*lifetime, 6*time.Hour)
 			seen := s.steady(t, c, partner, lifetime/50, length)
@@ -29,13 +26,9 @@ func TestNobodyWaitsWhileRunRuns(t *testing.T) {
 }
 
 func TestRefreshAheadOfExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		var mints []Mint
-		config := settings(s)
-		config.OnMint = func(m Mint) { mints = append(mints, m) }
-		c := open(t, config)
-		start(t, c)
+	var mints []Mint
+	keep := func(c *Config) { c.OnMint = func(m Mint) { mints = append(mints, m) } }
+	setup{config: keep, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.steady(t, c, partner, 10*time.Second, 27*time.Minute)
 		synctest.Wait()
 		times := s.mintsOf(partner)
@@ -49,10 +42,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 }
 
 func TestIdleGrantIsNotRefreshed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for n := range 10 {
 			s.get(t, c, user(n))
 		}
@@ -67,10 +57,7 @@ func TestIdleGrantIsNotRefreshed(t *testing.T) {
 }
 
 func TestIdleStaleTokenIsRefreshedAfterItsNextUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		for round := range 5 { // each refresh must arm the next
 			time.Sleep(28 * time.Minute)
@@ -87,10 +74,7 @@ func TestIdleStaleTokenIsRefreshedAfterItsNextUse(t *testing.T) {
 
 // After a suspend the monotonic clock says that the token is new.
 func TestTokenThatASuspendMadeStaleIsRefreshedOnUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		time.Sleep(10 * time.Second)
 		wallJumps(c, 27*time.Minute)
@@ -103,10 +87,7 @@ func TestTokenThatASuspendMadeStaleIsRefreshedOnUse(t *testing.T) {
 }
 
 func TestClockJumpsCostOneMintEach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		for n, by := range []time.Duration{time.Hour, 24 * time.Hour, 12 * year, -time.Hour, -56 * year} {
 			time.Sleep(2 * time.Second)
@@ -120,14 +101,11 @@ func TestClockJumpsCostOneMintEach(t *testing.T) {
 }
 
 func TestThousandGrantsExpiringTogetherAreSpread(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		grants := 1000
-		if underRace {
-			grants /= 4
-		}
-		s := newEndpoint(20*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	grants := 1000
+	if underRace {
+		grants /= 4
+	}
+	setup{latency: 20 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		var wg sync.WaitGroup
 		for n := range grants {
 			wg.Go(func() {
@@ -154,12 +132,7 @@ func TestThousandGrantsExpiringTogetherAreSpread(t *testing.T) {
 }
 
 func TestRefreshMintsForAllThatHoldAToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		config := settings(s)
-		config.Warm = []Grant{partner}
-		c := open(t, config)
-		start(t, c)
+	setup{latency: 100 * ms, warm: []Grant{partner}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for n := range 50 {
 			s.get(t, c, user(n))
 		}
@@ -181,10 +154,7 @@ func TestRefreshMintsForAllThatHoldAToken(t *testing.T) {
 }
 
 func TestRefreshInALoopMintsOncePerSecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		for range 1000 {
 			c.Refresh()
@@ -200,10 +170,7 @@ func TestRefreshInALoopMintsOncePerSecond(t *testing.T) {
 // when it is asked for at the very end of the other.
 func TestRefreshDuringAMintIsNotLost(t *testing.T) {
 	for round := range 150 {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(0, 30*time.Minute)
-			c := open(t, settings(s))
-			start(t, c)
+		setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			for n := range 12 { // as many refreshes as go at once
 				s.get(t, c, user(n))
 			}
@@ -226,10 +193,7 @@ func TestRefreshDuringAMintIsNotLost(t *testing.T) {
 
 // The credentials may have changed while the first token of a grant was minted.
 func TestRefreshDuringTheFirstMintIsNotLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		go func() { _, _ = c.Token(t.Context(), user(1)) }()
 		time.Sleep(50 * ms)
 		c.Refresh()
@@ -241,10 +205,7 @@ func TestRefreshDuringTheFirstMintIsNotLost(t *testing.T) {
 }
 
 func TestRefreshIsTriedAgainAfterAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		time.Sleep(2 * time.Second)
 		s.set(func(s *endpoint) { s.down = errDown })
@@ -260,13 +221,9 @@ func TestRefreshIsTriedAgainAfterAFailure(t *testing.T) {
 
 // Each mint that ends wakes Run, which finds all the others still under way.
 func TestManyRefreshesAtOnceCostLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	one := func(c *Config) { c.MaxMints = 1 }
+	setup{latency: 10 * ms, config: one, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		const grants = 400
-		s := newEndpoint(10*ms, 30*time.Minute)
-		config := settings(s)
-		config.MaxMints = 1
-		c := open(t, config)
-		start(t, c)
 		for n := range grants {
 			s.get(t, c, user(n))
 		}
@@ -301,10 +258,7 @@ func TestRefreshIsPutOffWhileMoniteWantsNoRequests(t *testing.T) {
 		{"a token of a minute", time.Minute, []time.Duration{time.Minute}, 45 * time.Second, 48 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(0, tt.lifetime)
-				c := open(t, settings(s))
-				start(t, c)
+			setup{lifetime: tt.lifetime, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				before := tt.lifetime - min(5*time.Minute, tt.lifetime/2) - time.Second
 				seen := s.steady(t, c, partner, time.Second, before)
 				for _, while := range tt.said {
@@ -325,10 +279,7 @@ func TestRefreshIsPutOffWhileMoniteWantsNoRequests(t *testing.T) {
 
 // What callers wait for is not put off.
 func TestMintThatIsWaitedForIsNotPutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		c.PutOff(time.Minute)
 		began := time.Now()
 		token, _ := s.get(t, c, partner)

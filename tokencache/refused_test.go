@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -22,10 +21,8 @@ func refuse(t *testing.T, c *Cache, grant Grant) *Error {
 }
 
 func TestRefusalIsItsOwnGrantsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
+	setup{latency: 10 * ms}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.refused[user(1)] = errRejected
-		c := open(t, settings(s))
 		refuse(t, c, user(1))
 		began := time.Now()
 		s.get(t, c, user(2))
@@ -38,13 +35,7 @@ func TestRefusalIsItsOwnGrantsAlone(t *testing.T) {
 
 func TestRefusedGrantIsMintedAtMostEveryFiveSeconds(t *testing.T) {
 	for _, warm := range [][]Grant{nil, {partner}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(10*ms, 30*time.Minute)
-			s.down = errRejected
-			config := settings(s)
-			config.Warm = warm
-			c := open(t, config)
-			start(t, c)
+		setup{latency: 10 * ms, down: errRejected, warm: warm, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			var callers sync.WaitGroup
 			for range 4 {
 				callers.Go(func() {
@@ -69,10 +60,7 @@ func TestRefusedGrantIsMintedAtMostEveryFiveSeconds(t *testing.T) {
 }
 
 func TestForgivenGrantIsTriedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		s.down = errRejected
-		c := open(t, settings(s))
+	setup{latency: 10 * ms, down: errRejected}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		refuse(t, c, partner)
 		refuse(t, c, user(1))
 		s.down = nil
@@ -87,13 +75,7 @@ func TestForgivenGrantIsTriedAtOnce(t *testing.T) {
 }
 
 func TestForgivenWarmGrantIsMintedUnasked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		s.down = errRejected
-		config := settings(s)
-		config.Warm = []Grant{partner}
-		c := open(t, config)
-		start(t, c)
+	setup{latency: 10 * ms, down: errRejected, warm: []Grant{partner}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		time.Sleep(time.Second)
 		s.set(func(s *endpoint) { s.down = nil })
 		c.Forgive()
@@ -105,10 +87,7 @@ func TestForgivenWarmGrantIsMintedUnasked(t *testing.T) {
 }
 
 func TestForgiveDoesNotShortenOtherPauses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		s.down = &FetchError{Reason: Throttled, RetryAfter: 30 * time.Second}
-		c := open(t, settings(s))
+	setup{down: &FetchError{Reason: Throttled, RetryAfter: 30 * time.Second}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		_, _ = c.Token(t.Context(), partner)
 		c.Forgive()
 		_, err := c.Token(t.Context(), partner)
@@ -141,10 +120,7 @@ func TestForgiveDuringARefusal(t *testing.T) {
 }
 
 func TestThrottlingPausesAllGrants(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, settings(s))
-		start(t, c)
+	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, user(9)) // has a token, and must not notice
 		s.set(func(s *endpoint) { s.quiet = time.Now().Add(30 * time.Second) })
 		began := time.Now()
@@ -178,10 +154,8 @@ func TestThrottlingPausesAllGrants(t *testing.T) {
 }
 
 func TestShortThrottlingIsHeldOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.quiet = time.Now().Add(3 * time.Second)
-		c := open(t, settings(s))
 		if got := s.crowd(t, c, partner, 100); got != 100 || s.mints() != 2 {
 			t.Errorf("%d answers, %d mints, want 100, 2", got, s.mints())
 		}

@@ -67,8 +67,7 @@ func TestRunReturnsWhenEveryMintHasEnded(t *testing.T) {
 }
 
 func TestRunEndsAtOnceWhenNothingIsUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := New(settings(newEndpoint(0, time.Hour)))
+	setup{}.bubble(t, func(t *testing.T, _ *endpoint, c *Cache) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
@@ -89,10 +88,7 @@ func TestWaitersAreToldWhenRunEnds(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(0, time.Hour)
-				tc.fault(s)
-				c := New(settings(s))
+			setup{trouble: tc.fault}.bubble(t, func(t *testing.T, _ *endpoint, c *Cache) {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
 				go func() { _ = c.Run(ctx) }()
@@ -107,10 +103,7 @@ func TestWaitersAreToldWhenRunEnds(t *testing.T) {
 
 func TestClosedCacheSaysSoWhateverFailedBefore(t *testing.T) {
 	for _, fault := range []*FetchError{errDown, errRejected, {Reason: Throttled, RetryAfter: time.Minute}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(0, time.Hour)
-			s.down = fault
-			c := New(settings(s))
+		setup{down: fault}.bubble(t, func(t *testing.T, _ *endpoint, c *Cache) {
 			_, _ = c.Token(t.Context(), partner)
 			c.close()
 			if _, err := c.Token(t.Context(), partner); !errors.Is(err, ErrClosed) {
@@ -121,11 +114,7 @@ func TestClosedCacheSaysSoWhateverFailedBefore(t *testing.T) {
 }
 
 func TestWarmGrantIsMintedWithNobodyAsking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		config := settings(s)
-		config.Warm = []Grant{partner, user(1)}
-		c := open(t, config)
+	setup{latency: 100 * ms, warm: []Grant{partner, user(1)}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		if c.Warmed() {
 			t.Error("Warmed() before Run")
 		}
@@ -143,13 +132,7 @@ func TestWarmGrantIsMintedWithNobodyAsking(t *testing.T) {
 
 func TestWarmGrantIsRetriedUntilTheFirstSuccess(t *testing.T) {
 	for _, fault := range []error{errDown, errRejected, &FetchError{Reason: Malformed}, &FetchError{Reason: Throttled, RetryAfter: 20 * time.Second}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newEndpoint(10*ms, 30*time.Minute)
-			s.down = fault
-			config := settings(s)
-			config.Warm = []Grant{partner}
-			c := open(t, config)
-			start(t, c)
+		setup{latency: 10 * ms, down: fault, warm: []Grant{partner}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			time.Sleep(10 * time.Minute)
 			if c.Warmed() || s.mints() < 10 || s.mints() > 60 {
 				t.Errorf("%v: Warmed() = %v, %d tries in 10 minutes", fault, c.Warmed(), s.mints())
@@ -164,12 +147,8 @@ func TestWarmGrantIsRetriedUntilTheFirstSuccess(t *testing.T) {
 }
 
 func TestStatusShowsEveryGrant(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
+	setup{warm: []Grant{user(2)}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.refused[user(1)] = errRejected
-		config := settings(s)
-		config.Warm = []Grant{user(2)}
-		c := open(t, config)
 		s.get(t, c, partner)
 		refuse(t, c, user(1))
 		time.Sleep(time.Second)

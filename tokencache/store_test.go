@@ -74,12 +74,11 @@ func sharing(s *endpoint, store Store) Config {
 }
 
 func TestFoundTokenIsTakenOverWithoutAMint(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		var adopted []time.Duration
-		config := sharing(s, &shelf{answer: func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }})
-		config.OnAdopt = func(_ Grant, age time.Duration) { adopted = append(adopted, age) }
-		c := open(t, config)
+	var adopted []time.Duration
+	keep := func(c *Config) { c.OnAdopt = func(_ Grant, age time.Duration) { adopted = append(adopted, age) } }
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store, config: keep}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		store.answer = func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }
 		token, err := c.Token(t.Context(), partner)
 		m := c.table.get(partner).current.Load()
 		if err != nil || s.mints() != 0 || !token.Equal(m.token) || m.left(c.clock.now()) != 23*time.Minute {
@@ -93,16 +92,14 @@ func TestFoundTokenIsTakenOverWithoutAMint(t *testing.T) {
 
 // An adopted token that upstream refuses is not kept for its first second here.
 func TestAdoptedTokenIsAsYoungAsItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		store.answer = func(n int, q Question) (Answer, error) {
 			if n == 0 {
 				return s.found(7 * time.Minute), nil
 			}
 			return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
 		}
-		c := open(t, sharing(s, store))
 		token, _ := c.Token(t.Context(), partner)
 		c.Invalidate(partner, token)
 		began := time.Now()
@@ -118,10 +115,9 @@ func TestAdoptedTokenIsAsYoungAsItIs(t *testing.T) {
 
 // What is too old is asked for again by its name, and not for ever.
 func TestTokenThatIsNoBetterIsNotTakenOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{answer: func(int, Question) (Answer, error) { return s.found(30*time.Minute - time.Second), nil }}
-		c := open(t, sharing(s, store))
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		store.answer = func(int, Question) (Answer, error) { return s.found(30*time.Minute - time.Second), nil }
 		if _, err := c.Token(t.Context(), partner); err != nil || s.mints() != 1 {
 			t.Fatalf("%v after %d mints, want a token of one's own", err, s.mints())
 		}
@@ -148,11 +144,8 @@ func TestTokenThatIsNoBetterIsNotTakenOver(t *testing.T) {
 
 // Marks of two pairs of credentials say nothing of which is later.
 func TestTokenOfANewPairIsTakenOverHoweverOld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
-		c := open(t, sharing(s, store))
-		start(t, c)
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		c.table.get(partner).current.Load().by = "old pair"
 		store.answer = func(int, Question) (Answer, error) { return s.found(time.Minute), nil }
@@ -167,10 +160,8 @@ func TestTokenOfANewPairIsTakenOverHoweverOld(t *testing.T) {
 
 // Whoever waits has the token before the Store has it.
 func TestNobodyWaitsForTheStoreToTakeAToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{slow: 400 * ms}
-		c := open(t, sharing(s, store))
+	store := &shelf{slow: 400 * ms}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		began := time.Now()
 		if _, err := c.Token(t.Context(), partner); err != nil || time.Since(began) != 100*ms {
 			t.Errorf("%v after %v, want 100ms", err, time.Since(began))
@@ -193,13 +184,11 @@ func TestStoreThatFailsIsNone(t *testing.T) {
 		"slow, but within what is": {takes: 400 * ms, want: 500 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(100*ms, 30*time.Minute)
-				store := &shelf{takes: tc.takes}
-				if tc.err != nil {
-					store.answer = func(int, Question) (Answer, error) { return Answer{}, tc.err }
-				}
-				c := open(t, sharing(s, store))
+			store := &shelf{takes: tc.takes}
+			if tc.err != nil {
+				store.answer = func(int, Question) (Answer, error) { return Answer{}, tc.err }
+			}
+			setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, _ *endpoint, c *Cache) {
 				began := time.Now()
 				if _, err := c.Token(t.Context(), partner); err != nil || time.Since(began) != tc.want {
 					t.Errorf("%v after %v, want a token after %v", err, time.Since(began), tc.want)
@@ -211,10 +200,8 @@ func TestStoreThatFailsIsNone(t *testing.T) {
 
 // Once it has been heard, a Store that hangs costs somebody who waits 50 ms.
 func TestStoreThatHangsCostsFiftyMilliseconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
-		c := open(t, sharing(s, store))
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		store.takes = time.Hour
 		began := time.Now()
@@ -235,15 +222,13 @@ func TestSlowIsWaitedForAndDownIsNot(t *testing.T) {
 		"slow": {func(context.Context) error { return context.DeadlineExceeded }, 2 * time.Second, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(100*ms, 30*time.Minute)
-				store := &shelf{answer: func(n int, _ Question) (Answer, error) {
-					if n == 0 {
-						return Answer{Kind: Busy, Wait: 100 * ms}, nil
-					}
-					return Answer{}, tc.then(t.Context())
-				}}
-				c := open(t, sharing(s, store))
+			store := &shelf{answer: func(n int, _ Question) (Answer, error) {
+				if n == 0 {
+					return Answer{Kind: Busy, Wait: 100 * ms}, nil
+				}
+				return Answer{}, tc.then(t.Context())
+			}}
+			setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				began := time.Now()
 				_, err := c.Token(t.Context(), partner)
 				if took := time.Since(began); err != nil || took < tc.from || took > tc.to {
@@ -256,10 +241,8 @@ func TestSlowIsWaitedForAndDownIsNot(t *testing.T) {
 
 // A flight that has had an answer leaves the Store ten times as long for the next.
 func TestAnsweredFlightIsPatientWithTheStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
-		c := open(t, sharing(s, store))
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner) // heard
 		store.answer = func(n int, _ Question) (Answer, error) {
 			store.mu.Lock()
@@ -414,11 +397,8 @@ func TestPatienceEndsBeforeTheHoldDoes(t *testing.T) {
 
 // A refresh that nobody waits for is left to whoever mints, and asked for later.
 func TestRefreshThatOthersDoIsPutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{}
-		c := open(t, sharing(s, store))
-		start(t, c)
+	store := &shelf{}
+	setup{latency: 100 * ms, store: store, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		store.answer = func(int, Question) (Answer, error) { return Answer{Kind: Busy, Wait: 100 * ms}, nil }
 		for range 29 {
@@ -606,10 +586,9 @@ func TestProveTriesOnce(t *testing.T) {
 
 // The answer may have taken long: the token is older now than when it was looked at.
 func TestAgeCountsFromBeforeTheQuestion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{takes: 400 * ms, answer: func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }}
-		c := open(t, sharing(s, store))
+	store := &shelf{takes: 400 * ms}
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		store.answer = func(int, Question) (Answer, error) { return s.found(7 * time.Minute), nil }
 		if _, err := c.Token(t.Context(), partner); err != nil {
 			t.Fatal(err)
 		}
@@ -622,10 +601,8 @@ func TestAgeCountsFromBeforeTheQuestion(t *testing.T) {
 // All tokens may have been revoked at once: that of a refresh which this process has not
 // made yet as well. A request is sent once more and not twice, so it must not get that.
 func TestTokenOfBeforeTheRefusalIsNotTakenOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store, after := &shelf{}, false
-		c := open(t, sharing(s, store))
+	store, after := &shelf{}, false
+	setup{latency: 100 * ms, store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		first, _ := s.get(t, c, partner)
 		time.Sleep(10 * time.Minute)
 		refreshed := s.found(time.Minute) // by another process

@@ -18,16 +18,8 @@ func (t *table) count() (n int) {
 	return n
 }
 
-func small(s *endpoint, entries int) Config {
-	config := settings(s)
-	config.MaxEntries = entries
-	return config
-}
-
 func TestNumberOfGrantsIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, small(s, 10))
+	setup{entries: 10}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for n := range 1000 {
 			s.get(t, c, user(n))
 			if got := c.table.count(); got > 10 || got != c.table.size {
@@ -61,9 +53,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newEndpoint(0, 30*time.Minute)
-				c := open(t, small(s, 5))
+			setup{entries: 5}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 				for _, n := range tc.uses {
 					s.get(t, c, user(n))
 					time.Sleep(time.Second)
@@ -79,9 +69,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 // Where all have been used again, the coldest of them make room for newcomers, so
 // that those can be seen a second time: a fifth of the table is theirs.
 func TestUsersOfYesterdayLeaveRoomForNewOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, small(s, 10))
+	setup{entries: 10}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for range 2 {
 			for n := range 10 {
 				s.get(t, c, user(n))
@@ -100,9 +88,7 @@ func TestUsersOfYesterdayLeaveRoomForNewOnes(t *testing.T) {
 
 // A page that loads ten things in a moment has been used once.
 func TestUsesWithinASecondAreOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		c := open(t, small(s, 5))
+	setup{entries: 5}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for range 10 {
 			s.get(t, c, user(0))
 			time.Sleep(90 * ms)
@@ -119,10 +105,8 @@ func TestUsesWithinASecondAreOne(t *testing.T) {
 }
 
 func TestEntryWithoutTokenGoesFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
+	setup{entries: 3}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.refused[user(3)] = errRejected
-		c := open(t, small(s, 3))
 		for n := 1; n <= 3; n++ {
 			_, _ = c.Token(t.Context(), user(n))
 			time.Sleep(time.Second)
@@ -135,13 +119,11 @@ func TestEntryWithoutTokenGoesFirst(t *testing.T) {
 }
 
 func TestHotGrantSurvivesAScan(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		scan := 100_000
-		if underRace {
-			scan /= 10
-		}
-		s := newEndpoint(0, time.Hour)
-		c := open(t, small(s, 32))
+	scan := 100_000
+	if underRace {
+		scan /= 10
+	}
+	setup{lifetime: time.Hour, entries: 32}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.get(t, c, partner)
 		for n := range scan {
 			if n%10 == 0 {
@@ -159,11 +141,7 @@ func TestHotGrantSurvivesAScan(t *testing.T) {
 }
 
 func TestWarmGrantsAreNeverEvicted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		config := small(s, 3)
-		config.Warm = []Grant{partner, user(0), partner}
-		c := open(t, config)
+	setup{entries: 3, warm: []Grant{partner, user(0), partner}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		for n := range 100 {
 			s.get(t, c, user(n))
 			time.Sleep(time.Second)
@@ -175,12 +153,7 @@ func TestWarmGrantsAreNeverEvicted(t *testing.T) {
 }
 
 func TestMoreWarmGrantsThanEntriesAreAllKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(0, 30*time.Minute)
-		config := small(s, 2)
-		config.Warm = []Grant{user(1), user(2), user(3)}
-		c := open(t, config)
-		start(t, c)
+	setup{entries: 2, warm: []Grant{user(1), user(2), user(3)}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		time.Sleep(time.Second)
 		_, err := c.Token(t.Context(), user(4))
 		if e, ok := errors.AsType[*Error](err); !c.Warmed() || !ok || e.Reason != Full {
@@ -190,9 +163,7 @@ func TestMoreWarmGrantsThanEntriesAreAllKept(t *testing.T) {
 }
 
 func TestFullOfMintsRefusesAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(time.Second, 30*time.Minute)
-		c := open(t, small(s, 3))
+	setup{latency: time.Second, entries: 3}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		var callers sync.WaitGroup
 		for n := range 3 {
 			callers.Go(func() { s.get(t, c, user(n)) })
@@ -214,7 +185,8 @@ func TestGrantIsNotEvictedDuringItsMint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newEndpoint(8*time.Second, 30*time.Minute) // longer than a caller waits
 		var c *Cache
-		config := small(s, 2)
+		config := settings(s)
+		config.MaxEntries = 2
 		config.OnMint = func(m Mint) {
 			if e := c.table.get(m.Grant); e == nil || e.current.Load() == nil {
 				t.Errorf("the token of %v is lost", m.Grant)
@@ -262,9 +234,7 @@ func TestEqualGrantsShareAndOthersDoNot(t *testing.T) {
 
 // The last four characters choose the shard; here they are all the same.
 func TestGrantsOfOneShardDoNotShareTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(ms, 30*time.Minute)
-		c := open(t, small(s, 2000))
+	setup{latency: ms, entries: 2000}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		var callers sync.WaitGroup
 		for round := range 3 {
 			for n := range 400 {

@@ -2,19 +2,13 @@ package tokencache
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 // Run mints only what is asked for, first tokens of warm grants aside: neither a
 // grant that failed nor one whose token upstream refused is minted for nobody.
 func TestNothingIsMintedForNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(10*ms, 30*time.Minute)
-		config := settings(s)
-		config.Warm = []Grant{partner}
-		c := open(t, config)
-		start(t, c)
+	setup{latency: 10 * ms, warm: []Grant{partner}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		warm, _ := s.get(t, c, partner)
 		cold, _ := s.get(t, c, user(1))
 		s.set(func(s *endpoint) { s.down = &FetchError{Reason: Unavailable} })

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestBannerNamesWhatWasOpened(t *testing.T) {
@@ -12,9 +13,7 @@ func TestBannerNamesWhatWasOpened(t *testing.T) {
 	t.Setenv("MONITE_ADMIN_ADDR", "127.0.0.1:0")
 	t.Setenv("MONITE_ENTITY_USER_ID", "aaaaaaaa-0000-4000-8000-000000000001")
 	s, _, _ := newTestSidecar(t)
-	if err := s.listen(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, s.listen())
 	defer s.closeListeners()
 	shown := s.banner()
 	for _, want := range []string{
@@ -41,9 +40,7 @@ func TestBannerStaysOutOfJSON(t *testing.T) {
 		t.Setenv("MONITE_CLIENT_SECRET", "secret")
 		t.Setenv("MONITE_LOG_FORMAT", format)
 		cfg, err := config.Load()
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if got := forPeople(cfg, &log); got != want {
 			t.Errorf("MONITE_LOG_FORMAT=%q: %v, want %v", format, got, want)
 		}

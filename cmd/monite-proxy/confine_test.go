@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestPortOf(t *testing.T) {
@@ -16,9 +18,7 @@ func TestPortOf(t *testing.T) {
 		"proxy.internal": 80, "http://proxy:3128": 3128,
 	} {
 		at, err := proxyURL(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if got := portOf(at); got != want {
 			t.Errorf("%s: port %d, want %d", text, got, want)
 		}
@@ -33,19 +33,13 @@ func TestPortOf(t *testing.T) {
 func TestWhereItLives(t *testing.T) {
 	mount, elsewhere := t.TempDir(), t.TempDir()
 	for _, directory := range []string{"..2026", "plain"} {
-		if err := os.Mkdir(filepath.Join(mount, directory), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.Mkdir(filepath.Join(mount, directory), 0o700))
 	}
 	for _, file := range []string{filepath.Join(mount, "..2026", "secret"), filepath.Join(elsewhere, "secret")} {
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(file, nil, 0o600))
 	}
 	for link, to := range map[string]string{"..data": "..2026", "secret": "..data/secret", "linked": filepath.Join(elsewhere, "secret")} {
-		if err := os.Symlink(to, filepath.Join(mount, link)); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.Symlink(to, filepath.Join(mount, link)))
 	}
 	for path, want := range map[string][]string{
 		filepath.Join(mount, "secret"):  {mount, filepath.Join(mount, "..2026")},

@@ -108,10 +108,7 @@ func TestWhatOutlivesARequestKeepsNoHead(t *testing.T) {
 			ran := make(chan error, 1)
 			go func() { ran <- s.cache.Run(ctx) }()
 			defer func() { stop(); <-ran }()
-			on, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
+			on := wiretest.Loopback(t)
 			go func() { _ = s.data.server.Serve(on) }()
 			defer func() { _ = s.data.server.Close() }()
 

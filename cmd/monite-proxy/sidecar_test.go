@@ -15,6 +15,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/logs"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // newTestSidecar does not run yet. It has an identities file with one listener of
@@ -22,15 +23,11 @@ import (
 func newTestSidecar(t *testing.T, more ...string) (s *sidecar, file, socket string) {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "mp") // short: a socket's path has little room
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	file, socket = filepath.Join(directory, "identities.yaml"), filepath.Join(directory, "own.sock")
 	text := "identities: [{name: own, grant_type: client_credentials, listen_addr: \"unix:" + socket + "\"}]"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	env := append([]string{"MONITE_CLIENT_ID", "id", "MONITE_API_URL", "http://127.0.0.1:9", "MONITE_IDENTITIES_FILE", file}, more...)
 	if len(more) == 0 {
 		env = append(env, "MONITE_CLIENT_SECRET", "secret")
@@ -39,15 +36,11 @@ func newTestSidecar(t *testing.T, more ...string) (s *sidecar, file, socket stri
 		t.Setenv(env[n], env[n+1])
 	}
 	cfg, err := config.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	lines := logs.Start(io.Discard, nil)
 	t.Cleanup(lines.Close)
 	audit, err := logs.OpenAudit(cfg, lines, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(audit.Close)
 	s = newSidecar(cfg, zerolog.Nop(), lines, audit, time.Now())
 	return s, file, socket
@@ -57,9 +50,7 @@ func newTestSidecar(t *testing.T, more ...string) (s *sidecar, file, socket stri
 func TestHandlesOutliveSecretsThatAreNotProven(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	write := func(text string) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	}
 	write("good")
 	t.Setenv("MONITE_TOKEN_HANDLES", "true")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -18,9 +19,7 @@ var example = regexp.MustCompile("(?s)```[a-z]+ file=(\\S+) run=\"([^\"]+)\"\n(.
 // a simulator of its own, where the language is installed.
 func TestExamplesOfTheDocumentation(t *testing.T) {
 	text, err := os.ReadFile("../../docs/simulator.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	examples := example.FindAllStringSubmatch(string(text), -1)
 	if len(examples) != 5 {
 		t.Fatalf("%d examples that can be run, want 5", len(examples))
@@ -38,9 +37,7 @@ func TestExamplesOfTheDocumentation(t *testing.T) {
 				files["go.mod"] = "module payments\n\ngo 1.26\n"
 			}
 			for name, content := range files {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				wiretest.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o600))
 			}
 			sim := monitetest.New(monitetest.Config{})
 			server := httptest.NewServer(sim)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // The test binary plays three parts: the tests, monite-sim itself (so that
@@ -53,12 +55,8 @@ func TestSignalsReachCommandOnceAndSimulatorOutlivesIt(t *testing.T) {
 	sim.Env = append(os.Environ(), "SIM_TEST_PART=sim")
 	sim.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := sim.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sim.Start(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
+	wiretest.Must(t, sim.Start())
 	defer func() { _ = sim.Process.Kill() }()
 	lines := bufio.NewScanner(stdout)
 	next := func() string {
@@ -75,9 +73,7 @@ func TestSignalsReachCommandOnceAndSimulatorOutlivesIt(t *testing.T) {
 	}
 	// As the terminal does on Ctrl-C: to the whole group.
 	signalAll := func(sig syscall.Signal) {
-		if err := syscall.Kill(-sim.Process.Pid, sig); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, syscall.Kill(-sim.Process.Pid, sig))
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGINT, syscall.SIGTERM} {
 		signalAll(sig)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -31,9 +32,7 @@ func runIt(t *testing.T, env []string, args ...string) outcome {
 func create(t *testing.T, name string) *os.File {
 	t.Helper()
 	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -41,9 +40,7 @@ func create(t *testing.T, name string) *os.File {
 func content(t *testing.T, f *os.File) string {
 	t.Helper()
 	text, err := os.ReadFile(f.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return string(text)
 }
 
@@ -105,9 +102,7 @@ func TestVariablesSetFlagsAndFlagsWin(t *testing.T) {
 		// A Kubernetes service of the name monite-sim puts this in the environment.
 		"MONITE_SIM_PORT=tcp://10.0.0.1:8090", "MONITE_SIM_HEALTH=true",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	got := opts.config
 	if opts.listen != ":0" || got.ClientID != "me" || got.ClientSecret != "s" || got.TokenLifetime.String() != "1m30s" ||
 		got.ExpiredStatus != 400 || got.RateLimit != 30 || got.Latency.String() != "2s" || !opts.demo || opts.health {
@@ -157,9 +152,7 @@ func TestCommandIsPointedAtTheSimulator(t *testing.T) {
 
 func TestServesUntilSignalAndFreesPort(t *testing.T) {
 	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer reader.Close()
 	signals, code := make(chan os.Signal, 1), make(chan int, 1)
 	go func() {
@@ -167,9 +160,7 @@ func TestServesUntilSignalAndFreesPort(t *testing.T) {
 		writer.Close()
 	}()
 	line, err := bufio.NewReader(reader).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	_, rest, _ := strings.Cut(line, "http://")
 	address, _, _ := strings.Cut(rest, ",")
 	healthCode := func() int { return runIt(t, nil, "-health", "-listen", address).code }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Whatever is in a secret file: one trailing line break goes, and what is left
@@ -21,15 +22,11 @@ func FuzzSecretFile(f *testing.F) {
 	const first = "first-value"
 	f.Fuzz(func(t *testing.T, content []byte) {
 		write := func(content []byte) {
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, os.WriteFile(path, content, 0o600))
 		}
 		write([]byte(first))
 		file, err := secret.OpenFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		write(content)
 		text := string(content)
 		if cut, found := strings.CutSuffix(text, "\r\n"); found {

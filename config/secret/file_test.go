@@ -13,21 +13,26 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func write(t *testing.T, path, content string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+// opened writes a file and opens it.
+func opened(t *testing.T, content string) (path string, f *secret.File) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "secret")
+	write(t, path, content)
+	return path, open(t, path)
 }
 
 func open(t *testing.T, path string) *secret.File {
 	t.Helper()
 	f, err := secret.OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return f
 }
 
@@ -78,9 +83,7 @@ var badFiles = []struct {
 	{"empty", func(t *testing.T, path string) { write(t, path, "") }, "it is empty"},
 	{"directory", func(t *testing.T, path string) { mkdir(t, path) }, "it is a directory"},
 	{"named pipe", func(t *testing.T, path string) {
-		if err := syscall.Mkfifo(path, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, syscall.Mkfifo(path, 0o600))
 	}, "it is not a regular file"},
 	{"dangling link", func(t *testing.T, path string) { symlink(t, path+".gone", path) }, "no such file or directory"},
 	{"over 64 KiB", func(t *testing.T, path string) { write(t, path, strings.Repeat(canary, 6000)) }, "it is larger than 64 KiB"},
@@ -93,16 +96,12 @@ var badFiles = []struct {
 
 func mkdir(t *testing.T, path string) {
 	t.Helper()
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Mkdir(path, 0o700))
 }
 
 func symlink(t *testing.T, target, path string) {
 	t.Helper()
-	if err := os.Symlink(target, path); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Symlink(target, path))
 }
 
 func TestBadFileIsRefusedAtStart(t *testing.T) {
@@ -116,12 +115,8 @@ func TestBadFileIsRefusedAtStart(t *testing.T) {
 
 func TestBadFileKeepsTheOldValueAtRunTime(t *testing.T) {
 	for _, tc := range badFiles {
-		path := filepath.Join(t.TempDir(), "secret")
-		write(t, path, "old\n")
-		f := open(t, path)
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
+		path, f := opened(t, "old\n")
+		wiretest.Must(t, os.Remove(path))
 		tc.make(t, path)
 		changed, err := f.Reload()
 		if changed {
@@ -148,12 +143,8 @@ func TestUnreadableFileKeepsTheOldValue(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may read everything")
 	}
-	path := filepath.Join(t.TempDir(), "secret")
-	write(t, path, "old")
-	f := open(t, path)
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	path, f := opened(t, "old")
+	wiretest.Must(t, os.Chmod(path, 0))
 	if _, err := f.Reload(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Reload() = %v, want permission denied", err)
 	}
@@ -161,9 +152,7 @@ func TestUnreadableFileKeepsTheOldValue(t *testing.T) {
 }
 
 func TestReloadReportsAChangeOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	write(t, path, "old")
-	f := open(t, path)
+	path, f := opened(t, "old")
 	write(t, path, "new\n")
 	if changed, err := f.Reload(); !changed || err != nil {
 		t.Errorf("Reload() = %v, %v, want true, nil", changed, err)
@@ -197,9 +186,7 @@ func TestReloadNeverPutsAnOlderValueBack(t *testing.T) {
 	for i := range 150 {
 		value := fmt.Sprintf("v%d", i)
 		write(t, path+"~", value)
-		if err := os.Rename(path+"~", path); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.Rename(path+"~", path))
 		if _, err := f.Reload(); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // mount is a directory as the kubelet makes it for a Secret volume:
@@ -25,19 +27,12 @@ func newMount(t *testing.T, content map[string]string) *mount {
 	m := &mount{t: t, dir: t.TempDir()}
 	m.swap(content)
 	for name := range content {
-		m.must(os.Symlink(filepath.Join("..data", name), m.path(name)))
+		wiretest.Must(m.t, os.Symlink(filepath.Join("..data", name), m.path(name)))
 	}
 	return m
 }
 
 func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
-
-func (m *mount) must(err error) {
-	m.t.Helper()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
 
 // swap does what the kubelet's AtomicWriter does: a new timestamped directory,
 // a link to it under another name, that link renamed over ..data, the old
@@ -45,24 +40,30 @@ func (m *mount) must(err error) {
 func (m *mount) swap(content map[string]string) {
 	m.number++
 	name := fmt.Sprintf("..2026_01_01_%d", m.number)
-	m.must(os.Mkdir(m.path(name), 0o755))
+	wiretest.Must(m.t, os.Mkdir(m.path(name), 0o755))
 	for file, text := range content {
-		m.must(os.WriteFile(filepath.Join(m.path(name), file), []byte(text), 0o644))
+		wiretest.Must(m.t, os.WriteFile(filepath.Join(m.path(name), file), []byte(text), 0o644))
 	}
 	old, _ := os.Readlink(m.path("..data"))
-	m.must(os.Symlink(name, m.path("..data_tmp")))
-	m.must(os.Rename(m.path("..data_tmp"), m.path("..data")))
+	wiretest.Must(m.t, os.Symlink(name, m.path("..data_tmp")))
+	wiretest.Must(m.t, os.Rename(m.path("..data_tmp"), m.path("..data")))
 	if old != "" {
-		m.must(os.RemoveAll(m.path(old)))
+		wiretest.Must(m.t, os.RemoveAll(m.path(old)))
 	}
+}
+
+// newFile writes a file and opens it.
+func newFile(t *testing.T, content string) (path string, f *File) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "secret")
+	wiretest.Must(t, os.WriteFile(path, []byte(content), 0o600))
+	return path, mustOpen(t, path)
 }
 
 func mustOpen(t *testing.T, path string) *File {
 	t.Helper()
 	f, err := OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return f
 }
 
@@ -111,8 +112,6 @@ func watched(files ...*File) *Watcher {
 // is seen. Events before the watch are covered by the first Check.
 func ready(t *testing.T, reports <-chan Reload, path string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte("ready"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte("ready"), 0o600))
 	await(t, reports, "the first change", changed)
 }

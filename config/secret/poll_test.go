@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // Below, time is the bubble's: without fsnotify the Watcher
@@ -20,11 +21,7 @@ import (
 func noNotify() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
 
 func TestPollAloneWorksWhenNotifyCannotStart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "old")
 	synctest.Test(t, func(t *testing.T) {
 		var got []Reload
 		w := &Watcher{Files: []*File{f}, OnReload: func(r Reload) { got = append(got, r) }, newNotify: noNotify}
@@ -36,9 +33,7 @@ func TestPollAloneWorksWhenNotifyCannotStart(t *testing.T) {
 		if len(got) != 1 || got[0].WatchFailed == nil {
 			t.Fatalf("reports = %+v, want one that says that nothing is watched", got)
 		}
-		if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(path, []byte("new"), 0o600))
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
 		if f.Current().Reveal() != "old" {
@@ -53,14 +48,8 @@ func TestPollAloneWorksWhenNotifyCannotStart(t *testing.T) {
 }
 
 func TestLastingFailureIsReportedOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path, f := newFile(t, "old")
+	wiretest.Must(t, os.WriteFile(path, nil, 0o600))
 	synctest.Test(t, func(t *testing.T) {
 		failures := 0
 		w := &Watcher{Files: []*File{f}, OnReload: func(r Reload) { failures += len(r.Failed) }, newNotify: noNotify}
@@ -76,30 +65,20 @@ func TestLastingFailureIsReportedOnce(t *testing.T) {
 }
 
 func TestCheckReadsAtOnceAndWithoutRun(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "old")
 	reports := 0
 	w := &Watcher{Files: []*File{f}, OnReload: func(Reload) { reports++ }}
 	if w.Check() || reports != 0 {
 		t.Errorf("Check() of an unchanged file: %d reports, want false and none", reports)
 	}
-	if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte("new"), 0o600))
 	if !w.Check() || reports != 1 || f.Current().Reveal() != "new" {
 		t.Errorf("Check() after a change: %d reports, value %s, want true, 1, new", reports, f.Current().Reveal())
 	}
 }
 
 func TestReportsComeOneAtATimeFromManyChecks(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("v"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "v")
 	var inside, reports int // not guarded: the race detector is part of the test
 	w := &Watcher{Files: []*File{f}, OnReload: func(Reload) {
 		inside++

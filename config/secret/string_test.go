@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 const canary = "CANARY-5f1c9b"
@@ -111,9 +112,7 @@ func TestMarshalersAreRedacted(t *testing.T) {
 	}
 	mustHide(t, "xml", string(got))
 	got, err = json.Marshal(newOuter())
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	mustHide(t, "json of a struct", string(got))
 }
 
@@ -141,9 +140,7 @@ func TestErrorsAndTemplatesAreRedacted(t *testing.T) {
 	mustHide(t, "error", err.Error())
 	mustHide(t, "joined error", errors.Join(err, err).Error())
 	var out bytes.Buffer
-	if err := template.Must(template.New("").Parse(`{{.}} {{printf "%s" .}}`)).Execute(&out, s); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, template.Must(template.New("").Parse(`{{.}} {{printf "%s" .}}`)).Execute(&out, s))
 	mustHide(t, "template", out.String())
 }
 
@@ -180,9 +177,7 @@ func TestZeroStringIsEmptyEverywhere(t *testing.T) {
 
 func TestRevealAndLenGiveTheText(t *testing.T) {
 	var s secret.String
-	if err := s.Decode(canary); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, s.Decode(canary))
 	if s.Reveal() != canary || s.Len() != len(canary) || s.IsZero() {
 		t.Errorf("Reveal() = %q, Len() = %d, want %q, %d", s.Reveal(), s.Len(), canary, len(canary))
 	}

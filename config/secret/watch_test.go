@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,28 +77,20 @@ func TestTogetherNeverMixesTwoVersions(t *testing.T) {
 }
 
 func TestPartialWriteIsReadWhenItHasSettled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "old")
 	w := watched(f)
 	w.Settle = 200 * time.Millisecond // the writes below leave no such pause
 	reports := follow(t, w)
 	ready(t, reports, path)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	want := strings.Repeat("new-", 500)
 	for i := range want {
 		if _, err := file.WriteString(want[i : i+1]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, file.Close())
 	r := await(t, reports, "the write", func(Reload) bool { return true })
 	if got := f.Current().Len(); !changed(r) || failed(r) || got != len(want) {
 		t.Errorf("first report %+v, %d bytes, want all %d at once", r, got, len(want))
@@ -104,16 +98,10 @@ func TestPartialWriteIsReadWhenItHasSettled(t *testing.T) {
 }
 
 func TestDeletedFileKeepsServingAndRecovers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "old")
 	reports := follow(t, watched(f))
 	ready(t, reports, path)
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Remove(path))
 	r := await(t, reports, "the deletion", failed)
 	if !errors.Is(r.Failed[0], os.ErrNotExist) || !strings.Contains(r.Failed[0].Error(), path) {
 		t.Errorf("Failed = %v, want the path and that it does not exist", r.Failed)
@@ -121,9 +109,7 @@ func TestDeletedFileKeepsServingAndRecovers(t *testing.T) {
 	if got := f.Current().Reveal(); got != "ready" {
 		t.Errorf("Current() while deleted = %q, want the old value", got)
 	}
-	if err := os.WriteFile(path, []byte("ready"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte("ready"), 0o600))
 	r = await(t, reports, "the return", recovered)
 	if changed(r) {
 		t.Errorf("the same value returned, but the report says changed")
@@ -131,21 +117,13 @@ func TestDeletedFileKeepsServingAndRecovers(t *testing.T) {
 }
 
 func TestEditorRenameIsSeen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := mustOpen(t, path)
+	path, f := newFile(t, "old")
 	reports := follow(t, watched(f))
 	ready(t, reports, path)
 	// Twice: the second is lost by whoever watches the file's first inode.
 	for _, value := range []string{"one", "two"} {
-		if err := os.WriteFile(path+"~", []byte(value), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+"~", path); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(path+"~", []byte(value), 0o600))
+		wiretest.Must(t, os.Rename(path+"~", path))
 		await(t, reports, "the rename", changed)
 		if got := f.Current().Reveal(); got != value {
 			t.Errorf("Current() = %q, want %q", got, value)
@@ -158,21 +136,15 @@ func TestRemovedDirectoryIsFollowedAgainByThePoll(t *testing.T) {
 	path := filepath.Join(dir, "secret")
 	writeAll := func(value string) {
 		t.Helper()
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.MkdirAll(dir, 0o700))
+		wiretest.Must(t, os.WriteFile(path, []byte(value), 0o600))
 	}
 	writeAll("old")
 	f := mustOpen(t, path)
 	w := &Watcher{Files: []*File{f}, PollEvery: 20 * time.Millisecond, Settle: 5 * time.Millisecond}
 	reports := follow(t, w)
 	ready(t, reports, path)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.RemoveAll(dir))
 	await(t, reports, "the missing directory", func(r Reload) bool { return r.WatchFailed != nil })
 	writeAll("new")
 	await(t, reports, "the new directory", changed)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -44,14 +45,11 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 	}}
 	health := &Health{Tokens: tokens}
 	health.Listening.Store(true)
-	metrics := NewMetrics()
-	metrics.Register(testSources(tokens))
 	config := Config{
-		Tokens: tokens, Health: health, Metrics: metrics,
-		History: NewHistory(), StatusPage: true,
-		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
+		Sources: testSources(tokens), Health: health, Metrics: NewMetrics(),
+		History: NewHistory(), StatusPage: true, Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
-		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
+		AllowedHosts: []string{"monite-proxy"}, Started: time.Now(),
 		Listeners: func() map[string][]string { return map[string][]string{"data": {"127.0.0.1:8080", "[::1]:8080"}} },
 	}
 	if change != nil {
@@ -98,9 +96,7 @@ func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
 	server := httptest.NewUnstartedServer(h)
 	socket := filepath.Join(t.TempDir(), "admin")
 	on, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	_ = server.Listener.Close()
 	server.Listener = on
 	server.Start()
@@ -110,13 +106,9 @@ func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
 	}}}
 	for _, host := range []string{"localhost", "unix", "monite-proxy-admin", "a.b:99"} {
 		in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/readyz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		response, err := client.Do(in)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			t.Errorf("Host %q: %d, want 200", host, response.StatusCode)
@@ -250,9 +242,7 @@ func TestStatusListsTheThousandThatMatter(t *testing.T) {
 	}
 	_, body := ask(h, "GET", "/status", "localhost")
 	var got Status
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, json.Unmarshal([]byte(body), &got))
 	if len(got.Identities) != 1000 || len(body) > 1<<20 || !strings.Contains(body, `"identities_total": 100002,`) ||
 		!strings.Contains(body, `"identities_truncated": true,`) {
 		t.Errorf("%d identities of %d, truncated: %t, in %d bytes", len(got.Identities), got.IdentitiesTotal, got.IdentitiesTruncated, len(body))

@@ -143,27 +143,6 @@ func TestObservingARequestAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkHistoryObserve(b *testing.B) {
-	h := NewHistory()
-	record := ended(200, 12*time.Millisecond, "id")
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			h.ObserveRequest(record)
-		}
-	})
-}
-
-func BenchmarkHistoryTraffic(b *testing.B) {
-	h := NewHistory()
-	for range 1000 {
-		h.ObserveRequest(ended(200, 12*time.Millisecond, "id"))
-	}
-	for b.Loop() {
-		h.traffic(time.Now())
-	}
-}
-
 func TestStatusNamesWhoActed(t *testing.T) {
 	named := &NamedStatus{All: []NamedIdentity{{Name: "billing", GrantType: "client_credentials"},
 		{Name: "other", GrantType: "entity_user", UserHash: "aa11"}}}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,7 +15,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -70,7 +71,7 @@ func TestPageEscapesWhatComesFromApps(t *testing.T) {
 
 func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 	h, _, health := newTestHandler(func(c *Config) {
-		c.Settings = []Setting{{"MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"}, {"MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default"}}
+		c.Settings = []config.Setting{setting("MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"), setting("MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default")}
 	})
 	h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), Duration: time.Millisecond, RequestID: "id-1", Method: "POST",
 		Route:  "/v1/payables/{payable_id}/cancel",
@@ -196,9 +197,7 @@ func stream(t *testing.T, ctx context.Context, url string) (*http.Response, <-ch
 	in, _ := http.NewRequestWithContext(ctx, "GET", url+"/events", nil)
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := transport.RoundTrip(in)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	lines := make(chan string, 10000)
 	go func() {
 		defer close(lines)
@@ -213,10 +212,7 @@ func stream(t *testing.T, ctx context.Context, url string) (*http.Response, <-ch
 // serveAdmin serves as the sidecar does.
 func serveAdmin(t *testing.T, h *Handler) (*http.Server, string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := wiretest.Loopback(t)
 	server := &http.Server{Handler: h, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 300 * time.Millisecond}
 	server.RegisterOnShutdown(h.Close)
 	done := make(chan struct{})
@@ -343,12 +339,6 @@ func TestTimesAreWrittenForPeople(t *testing.T) {
 	}
 }
 
-func BenchmarkPageEvent(b *testing.B) {
-	h, _, _ := newTestHandler(nil)
-	for range keptRequests {
-		h.config.History.ObserveRequest(ended(200, time.Millisecond, "0123456789abcdef"))
-	}
-	for b.Loop() {
-		h.page.changes(map[string]string{})
-	}
+func setting(name, value, source string) config.Setting {
+	return config.Setting{Name: name, Value: value, Source: source}
 }

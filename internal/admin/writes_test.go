@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
@@ -28,9 +29,7 @@ func TestUnknownWritesAreShownAndForgotten(t *testing.T) {
 	h, _, _ := newTestHandler(func(c *Config) { c.Writes, c.Followed = journal, func() int64 { return 3 } })
 	var status Status
 	_, text := ask(h, "GET", "/status", "localhost")
-	if err := json.Unmarshal([]byte(text), &status); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, json.Unmarshal([]byte(text), &status))
 	if len(status.UnknownWrites) != 2 || status.UnknownWritesTotal != 2 || status.FollowedWrites != 3 ||
 		status.UnknownWrites[1].RequestID != "first" || status.UnknownWrites[1].Status != 502 {
 		t.Errorf("status has %+v", status.UnknownWrites)
@@ -81,9 +80,7 @@ func TestRepeatsAreCounted(t *testing.T) {
 		m.ObserveRequest(&r)
 	}
 	families, err := m.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	got := map[string]float64{}
 	for _, family := range families {
 		for _, one := range family.GetMetric() {

@@ -20,17 +20,13 @@ func writePair(t testing.TB, certFile, keyFile string) []byte {
 
 func writeFile(t testing.TB, path, content string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
 func shown(t *testing.T, client *Client) []byte {
 	t.Helper()
 	certificate, err := client.Certificate(&tls.CertificateRequestInfo{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return certificate.Certificate[0]
 }
 
@@ -52,9 +48,7 @@ func TestClientCertificateFollowsItsFiles(t *testing.T) {
 	if !bytes.Equal(shown(t, client), renewed) {
 		t.Error("a broken key file took the last good certificate away")
 	}
-	if err := os.Remove(certFile); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Remove(certFile))
 	if !bytes.Equal(shown(t, client), renewed) {
 		t.Error("a missing file took the last good certificate away")
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // writtenPEM returns two certificates as one PEM text.
@@ -19,9 +21,7 @@ func writtenPEM(t testing.TB) (first, second string) {
 	for _, to := range []*string{&first, &second} {
 		writePair(t, one, one+".key")
 		content, err := os.ReadFile(one)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		*to = string(content)
 	}
 	return first, second
@@ -102,9 +102,7 @@ func TestPairWithAByteOrderMarkIsTaken(t *testing.T) {
 	writePair(t, cert, key)
 	for _, path := range []string{cert, key} {
 		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		writeFile(t, path, "\ufeff"+string(content))
 	}
 	if _, problems := OpenClient(File{"cert", cert}, File{"key", key}); problems != nil {

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // confined runs do in a thread of its own, which is confined alone and ends
@@ -38,16 +40,12 @@ func confined(t *testing.T, rules Rules, do func(InForce)) {
 	if errors.Is(err, ErrUnsupported) {
 		t.Skipf("NOT TESTED: %v", err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 }
 
 func write(t *testing.T, path string) string {
 	t.Helper()
-	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte("x"), 0o600))
 	return path
 }
 
@@ -146,11 +144,7 @@ func TestConfinedThreadWritesOnlyWhereItMay(t *testing.T) {
 func TestConfinedThreadConnectsOnlyToItsPorts(t *testing.T) {
 	var ports [2]uint16
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
+		l := wiretest.Loopback(t)
 		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
 	}
 	confined(t, Rules{Ports: ports[:1]}, func(inForce InForce) {

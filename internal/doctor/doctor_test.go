@@ -218,9 +218,7 @@ var patients = map[string]patient{
 func authority(t *testing.T, change func(*x509.Certificate)) (tls.Certificate, string) {
 	t.Helper()
 	ca, file := wiretest.NewAuthority(), filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, ca.PEM(), 0o600))
 	return ca.Issue(func(leaf *x509.Certificate) {
 		leaf.DNSNames, leaf.IPAddresses = []string{testHost, "api.monite.com"}, nil
 		if change != nil {
@@ -241,9 +239,7 @@ func auditPlace(t *testing.T, kind string) string {
 		err = errors.Join(err, os.Symlink(path, path+".link"))
 		path += ".link"
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return path
 }
 
@@ -273,9 +269,9 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	}
 
-	data, admin := nobody(t), nobody(t)
+	data, admin := wiretest.Nobody(t), wiretest.Nobody(t)
 	for admin == data { // the kernel may give a port again
-		admin = nobody(t)
+		admin = wiretest.Nobody(t)
 	}
 	environment := set("MONITE_CLIENT_ID", monitetest.DemoClientID, "MONITE_CLIENT_SECRET", monitetest.DemoClientSecret, "MONITE_CA_FILE", caFile,
 		"MONITE_LISTEN_ADDR", data, "MONITE_ADMIN_ADDR", admin)
@@ -311,7 +307,7 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 	}
 	for name, value := range environment {
 		if strings.Contains(value, "TAKEN") {
-			value = strings.ReplaceAll(value, "TAKEN", somebody(t))
+			value = strings.ReplaceAll(value, "TAKEN", wiretest.Loopback(t).Addr().String())
 		}
 		if name == "MONITE_IDENTITIES_FILE" {
 			value = identitiesFile(t, value)
@@ -345,9 +341,7 @@ func (p patient) admit(t *testing.T) (*examination, error) {
 func admit(t *testing.T, name string) *examination {
 	t.Helper()
 	e, err := patients[name].admit(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return e
 }
 
@@ -362,28 +356,6 @@ func transportOf(cfg *config.Config) *upstream.Transport {
 		t.Proxy = httpproxy.FromEnvironment().ProxyFunc()
 	}
 	return t
-}
-
-// nobody is an address on which nobody listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
-// somebody is an address on which another program listens.
-func somebody(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener.Addr().String()
 }
 
 func TestDoctorNamesTheTrueCause(t *testing.T) {
@@ -460,9 +432,7 @@ func TestDoctorSendsNothingButMintsAndReads(t *testing.T) {
 		})
 	}
 	e, err := p.admit(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	e.run(t.Context())
 	if seen["POST /v1/auth/token"] != 3 {
 		t.Errorf("mints = %d, want one for the partner and one for each user", seen["POST /v1/auth/token"])

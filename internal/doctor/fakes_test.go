@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // nameServersThat starts a name server for each behaviour and returns their
@@ -22,9 +23,7 @@ func nameServersThat(t *testing.T, behaviours []string) (addresses []string) {
 	t.Helper()
 	for _, behaviour := range behaviours {
 		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		addresses = append(addresses, conn.LocalAddr().String())
 		if behaviour == "gone" {
 			_ = conn.Close()
@@ -141,9 +140,7 @@ func (r *runningSidecar) start(t *testing.T, cfg *config.Config) {
 func (r *runningSidecar) listen(t *testing.T, address string, handler http.HandlerFunc) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
 	server.Start()
 	t.Cleanup(server.Close)
@@ -206,9 +203,7 @@ func (r *runningSidecar) serveAdmin(w http.ResponseWriter, in *http.Request, cfg
 func identitiesFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "identities.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/confine"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
@@ -303,9 +304,7 @@ func TestDoctorAdvisesWhereNothingIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := c.p.admit(t)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			found := e.run(t.Context())
 			if missing := lacks(found.Text(), c.says, "no problem found"); missing != "" {
 				t.Errorf("the report lacks %q:\n%s", missing, found.Text())
@@ -320,9 +319,7 @@ func TestDoctorMarksWhatTheSidecarRefuses(t *testing.T) {
 	p := patients["healthy, the sidecar runs"]
 	p.running = &runningSidecar{}
 	e, err := p.admit(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	e.run(t.Context())
 	if len(p.running.probes) != 1 || !strings.HasPrefix(p.running.probes[0], ProbePrefix) {
 		t.Errorf("refused: %q, want one that begins with %s", p.running.probes, ProbePrefix)
@@ -346,9 +343,7 @@ func TestDoctorTriesBothLoopbackAddresses(t *testing.T) {
 			p := patients["healthy, the sidecar runs"]
 			p.running = &runningSidecar{}
 			e, err := p.admit(t)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			e.cfg.Listen.Localhost = true
 			if c.on6 != nil {
 				(&runningSidecar{}).listen(t, e.cfg.Listen.Addresses()[1], c.on6)
@@ -394,9 +389,7 @@ func TestEveryTroubleOfTheStoreHasARemedy(t *testing.T) {
 func TestSilentForwardProxyIsNamed(t *testing.T) {
 	p := patient{environment: set("HTTPS_PROXY", "http://127.0.0.1:1", "MONITE_PROXY_FROM_ENV", "true")}
 	e, err := p.admit(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	f := e.explainSend(&upstream.Error{Op: upstream.OpProxy, Timeout: true, Err: context.DeadlineExceeded})
 	if missing := lacks(f.What+f.Why+f.Next, "127.0.0.1:1 takes the connection, but does not respond", "another program", "check HTTPS_PROXY"); missing != "" {
 		t.Errorf("%+v lacks %q", f, missing)

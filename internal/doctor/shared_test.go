@@ -15,6 +15,7 @@ import (
 
 	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 	"github.com/monite-proxy/monite-proxy/tokencache/redisstore"
 )
@@ -26,7 +27,7 @@ func realStore(t *testing.T) (address string, admin redis.Conn) {
 	if err != nil {
 		t.Skip("redis-server is not installed (apt-get install redis-server)")
 	}
-	address = nobody(t)
+	address = wiretest.Nobody(t)
 	_, port, _ := net.SplitHostPort(address)
 	command := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // patterns are turns of phrase that a native reader has to read twice. What people
@@ -54,9 +56,7 @@ func TestPlainEnglishInWhatPeopleRead(t *testing.T) {
 		}
 		set := token.NewFileSet()
 		parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		ast.Inspect(parsed, func(node ast.Node) bool {
 			literal, ok := node.(*ast.BasicLit)
 			if !ok || literal.Kind != token.STRING {
@@ -70,9 +70,7 @@ func TestPlainEnglishInWhatPeopleRead(t *testing.T) {
 	}
 	for _, file := range tracked(t, "*.md", "") {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		fenced := false
 		for n, line := range strings.Split(string(text), "\n") {
 			if strings.HasPrefix(strings.TrimSpace(line), "```") {
@@ -92,9 +90,7 @@ func TestPlainEnglishInDocumentation(t *testing.T) {
 	for _, file := range goFiles(t) {
 		set := token.NewFileSet()
 		parsed, err := parser.ParseFile(set, file, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		shown := documentation(parsed)
 		for _, group := range parsed.Comments {
 			if !shown[group] {

@@ -10,15 +10,14 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // crowded serves with a Crowd, and returns the server's address.
 func crowded(t *testing.T, crowd *Crowd, handler http.HandlerFunc) string {
 	t.Helper()
 	l, err := Open(config.Listen{Network: "tcp", Address: "127.0.0.1:0"}, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler, ConnState: crowd.Observe}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = l.Serve(server) }()
@@ -70,9 +69,7 @@ func TestSilentConnectionsMakeRoomForNewOnes(t *testing.T) {
 		address := crowded(t, crowd, func(http.ResponseWriter, *http.Request) {})
 		for range 50 {
 			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			defer func() { _ = conn.Close() }()
 			_, _ = io.WriteString(conn, beginning)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
@@ -22,9 +23,7 @@ import (
 func socketPath(t *testing.T) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "mp")
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	return filepath.Join(directory, "s")
 }
@@ -37,9 +36,7 @@ func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 	for mode, want := range map[fs.FileMode]fs.FileMode{0: 0o600, 0o600: 0o600, 0o660: 0o660, 0o666: 0o666, 0o777: 0o777} {
 		path := socketPath(t)
 		l, err := openTestSocket(path, Options{Mode: mode})
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|want {
 			t.Errorf("mode %o: %v, %v", mode, info.Mode(), err)
 		}
@@ -53,16 +50,10 @@ func TestSocketHasTheModeThatWasAskedFor(t *testing.T) {
 func TestCloseRemovesOnlyItsOwnSocket(t *testing.T) {
 	path := socketPath(t)
 	old, err := openTestSocket(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path, path+"2"); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
+	wiretest.Must(t, os.Rename(path, path+"2"))
 	successor, err := openTestSocket(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	_ = old.Close()
 	if conn, err := net.Dial("unix", path); err != nil {
 		t.Errorf("the successor's socket is gone: %v", err)
@@ -82,9 +73,7 @@ func TestCloseRemovesOnlyItsOwnSocket(t *testing.T) {
 func TestSwappingThePathWhileTheSocketIsMade(t *testing.T) {
 	path := socketPath(t)
 	victim := filepath.Join(t.TempDir(), "victim")
-	if err := os.WriteFile(victim, []byte("precious"), 0o640); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(victim, []byte("precious"), 0o640))
 	var stop atomic.Bool
 	var attacker sync.WaitGroup
 	attacker.Go(func() {
@@ -130,14 +119,10 @@ func TestRemoveOnlyPutsBackWhatItDoesNotMean(t *testing.T) {
 	directory := t.TempDir()
 	path, other := filepath.Join(directory, "a"), filepath.Join(directory, "b")
 	for _, name := range []string{path, other} {
-		if err := os.WriteFile(name, []byte(name), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(name, []byte(name), 0o600))
 	}
 	meant, err := os.Lstat(other)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if removeOnly(path, meant) == nil {
 		t.Error("no error though another file was there")
 	}
@@ -166,17 +151,13 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 		path := socketPath(t)
 		refused := make(chan uint32, 1)
 		l, err := openTestSocket(path, Options{PeerUIDs: tc.uids, Refused: func(uid uint32) { refused <- uid }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = l.Serve(server) }()
 
 		conn, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_, _ = conn.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
 		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, _ := conn.Read(make([]byte, 100))
@@ -203,14 +184,10 @@ func TestOnlyAllowedUsersConnect(t *testing.T) {
 func TestSetModeChangesWhoMayConnect(t *testing.T) {
 	path := socketPath(t)
 	l, err := openTestSocket(path, Options{Mode: 0o600})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = l.Close() }()
-	if err := l.SetMode(0o660); err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.Mode() != 0o660 {
+	wiretest.Must(t, l.SetMode(0o660))
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.options.Mode != 0o660 {
 		t.Errorf("mode = %v, %v, want 0660", info.Mode(), err)
 	}
 }
@@ -218,13 +195,9 @@ func TestSetModeChangesWhoMayConnect(t *testing.T) {
 func TestDirectoryThatEveryUserMayWriteToIsWarnedOf(t *testing.T) {
 	for mode, warns := range map[fs.FileMode]bool{0o700: false, 0o777: true, 0o777 | fs.ModeSticky: false} {
 		path := socketPath(t)
-		if err := os.Chmod(filepath.Dir(path), mode); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.Chmod(filepath.Dir(path), mode))
 		l, err := openTestSocket(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if got := l.Warning(); (got != "") != warns {
 			t.Errorf("mode %v: warning %q", mode, got)
 		}
@@ -237,18 +210,12 @@ func TestDirectoryThatEveryUserMayWriteToIsWarnedOf(t *testing.T) {
 func TestSetModeDoesNotFollowALink(t *testing.T) {
 	path := socketPath(t)
 	l, err := openTestSocket(path, Options{Mode: 0o600})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = l.Close() }()
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("secret"), 0o400); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(secret, []byte("secret"), 0o400))
 	stranger, err := net.ListenUnix("unix", &net.UnixAddr{Name: path + "2", Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = stranger.Close() }()
 	for name, replace := range map[string]func() error{
 		"a link to a secret":      func() error { return os.Symlink(secret, path+"x") },
@@ -256,12 +223,8 @@ func TestSetModeDoesNotFollowALink(t *testing.T) {
 		"a link to its own place": func() error { return os.Symlink(path+"2", path+"x") },
 		"another socket":          func() error { return os.Link(path+"2", path+"x") },
 	} {
-		if err := replace(); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+"x", path); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, replace())
+		wiretest.Must(t, os.Rename(path+"x", path))
 		if l.SetMode(0o666) == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -270,8 +233,8 @@ func TestSetModeDoesNotFollowALink(t *testing.T) {
 				t.Errorf("%s: %s has mode %v now, %v", name, filepath.Base(file), info.Mode(), err)
 			}
 		}
-		if l.Mode() != 0o600 {
-			t.Errorf("%s: Mode() = %v, want 0600", name, l.Mode())
+		if l.options.Mode != 0o600 {
+			t.Errorf("%s: mode = %v, want 0600", name, l.options.Mode)
 		}
 	}
 }
@@ -280,21 +243,15 @@ func TestSetModeDoesNotFollowALink(t *testing.T) {
 func TestSocketOfTheServiceManagerGetsTheConfiguredMode(t *testing.T) {
 	path := socketPath(t)
 	opened, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = opened.Close() }()
-	if err := os.Chmod(path, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Chmod(path, 0o666))
 	l := &Listener{at: config.Listen{Network: "unix", Address: path}, opened: []openSocket{{opened, true}}}
-	if err := l.setInheritedMode(0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, l.setInheritedMode(0o600))
 	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode = %v, %v, want 0600", info.Mode(), err)
 	}
-	if l.Warning() == "" || l.Mode() != 0o600 {
-		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.Mode())
+	if l.Warning() == "" || l.options.Mode != 0o600 {
+		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.options.Mode)
 	}
 }

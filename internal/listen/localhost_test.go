@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 var anyPortOfLocalhost = config.Listen{Network: "tcp", Address: "127.0.0.1:0", Localhost: true}
@@ -27,9 +28,7 @@ func needsIPv6(t *testing.T) {
 func TestLocalhostIsBothLoopbackAddressesWithOnePort(t *testing.T) {
 	needsIPv6(t)
 	l, err := Open(anyPortOfLocalhost, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.NotFoundHandler()}
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(server) }()
@@ -40,9 +39,7 @@ func TestLocalhostIsBothLoopbackAddressesWithOnePort(t *testing.T) {
 	}
 	for _, address := range addresses {
 		response, err := http.Get("http://" + address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_ = response.Body.Close()
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -63,9 +60,7 @@ func TestLocalhostIsBothLoopbackAddressesWithOnePort(t *testing.T) {
 func TestLocalhostWhoseSecondAddressIsTakenIsAnError(t *testing.T) {
 	needsIPv6(t)
 	other, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = other.Close() }()
 	_, port, _ := net.SplitHostPort(other.Addr().String())
 	l, err := Open(config.Listen{Network: "tcp", Address: "127.0.0.1:" + port, Localhost: true}, Options{})
@@ -88,9 +83,7 @@ func TestLocalhostWhoseSecondAddressIsTakenIsAnError(t *testing.T) {
 func TestPauseHandsTheSocketsToTheNextServer(t *testing.T) {
 	needsIPv6(t)
 	l, err := Open(anyPortOfLocalhost, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	named := func(name string) *http.Server {
 		return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(name))
@@ -120,9 +113,7 @@ func TestPauseHandsTheSocketsToTheNextServer(t *testing.T) {
 	}
 	dial := func(i int) net.Conn {
 		conn, err := net.Dial("tcp", l.Addresses()[i])
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		return conn
 	}
 	for i := range 2 {

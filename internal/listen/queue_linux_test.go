@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // slowServer accepts one connection, and the others only when it may.
@@ -37,17 +38,13 @@ func TestStopHandsOverTheConnectionsInTheQueue(t *testing.T) {
 	const apps = 20
 	for _, at := range []config.Listen{{Network: "tcp", Address: "127.0.0.1:0"}, {Network: "unix", Address: socketPath(t)}} {
 		l, err := Open(at, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		server := &slowServer{first: make(chan struct{}), may: make(chan struct{})}
 		served := make(chan error, 1)
 		go func() { served <- l.Serve(server) }()
 		for range apps {
 			conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			defer func() { _ = conn.Close() }()
 		}
 		<-server.first

@@ -11,26 +11,19 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/monite-proxy/monite-proxy/config"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func TestAuditFileIsAppendedToAndFollowsARotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
-	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(path, []byte("before\n"), 0o600))
 	a, err := openAuditFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer a.close()
 	_, _ = a.Write([]byte("one\n"))
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Rename(path, path+".1"))
 	_, _ = a.Write([]byte("two\n"))
-	if err := a.reopen(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, a.reopen())
 	_, _ = a.Write([]byte("three\n"))
 	old, _ := os.ReadFile(path + ".1")
 	fresh, _ := os.ReadFile(path)
@@ -45,16 +38,10 @@ func TestAuditFileIsAppendedToAndFollowsARotation(t *testing.T) {
 func TestAuditFileThatCannotBeOpenedAgainStaysInUse(t *testing.T) {
 	dir := t.TempDir()
 	a, err := openAuditFile(filepath.Join(dir, "audit"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer a.close()
-	if err := os.Rename(filepath.Join(dir, "audit"), filepath.Join(dir, "moved")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(dir, "audit"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.Rename(filepath.Join(dir, "audit"), filepath.Join(dir, "moved")))
+	wiretest.Must(t, os.Mkdir(filepath.Join(dir, "audit"), 0o700))
 	if err := a.reopen(); err == nil {
 		t.Error("a directory was opened")
 	}
@@ -87,9 +74,7 @@ func TestAuditLinesDoNotDependOnTheLevelOfTheLog(t *testing.T) {
 		r := &reader{}
 		lines := Start(r, nil)
 		a, err := OpenAudit(&config.Config{LogLevel: "error", LogFormat: "json"}, lines, zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		a.Log.Info().Msg("audit")
 		lines.Close()
 		if !strings.Contains(r.String(), `"message":"audit"`) || a.Dropped() != 0 {
@@ -105,9 +90,7 @@ func TestLogTellsOfAnAuditFileThatCannotBeWritten(t *testing.T) {
 	}
 	var log bytes.Buffer
 	a, err := OpenAudit(&config.Config{AuditLog: "/dev/full"}, nil, zerolog.New(&log))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	a.Log.Info().Msg("audit")
 	a.Close()
 	if got := log.String(); !strings.Contains(got, "audit lines are lost") || !strings.Contains(got, "no space left") ||

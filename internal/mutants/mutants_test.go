@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 const root = "../.."
@@ -75,9 +77,7 @@ func regressions(t *testing.T) (tests map[string]bool, flaws int) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return tests, len(numbers)
 }
 
@@ -131,7 +131,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Skip("MUTANTS is not set: make mutants")
 	}
 	builds, failing := 0, map[string]bool{}
-	for _, m := range slices.Concat(mutants, writeMutants) {
+	for _, m := range slices.Concat(mutants, writeMutants, shared) {
 		t.Run(m.name, func(t *testing.T) {
 			if m.ofAnotherGo() {
 				t.Skip("it quotes the standard library of " + goVersion)
@@ -175,27 +175,19 @@ func overlay(t *testing.T, m mutant) string {
 	replace := map[string]string{}
 	for i, e := range m.edits {
 		path, err := filepath.Abs(e.path())
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		from := path
 		if replace[path] != "" {
 			from = replace[path] // a second edit of one file
 		}
 		text, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(replace[path], []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600))
 	}
 	text, _ := json.Marshal(map[string]any{"Replace": replace})
 	at := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(at, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(at, text, 0o600))
 	return at
 }
 

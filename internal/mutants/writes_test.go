@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // writeMutants break the promise that a write is sent once, each in its own way; the
@@ -140,9 +143,9 @@ var writeMutants = []mutant{
 }
 
 // Each line is there, and each test exists.
-func TestWriteMutantsFitTheTree(t *testing.T) {
+func TestOtherMutantsFitTheTree(t *testing.T) {
 	names := map[string]bool{}
-	for _, m := range writeMutants {
+	for _, m := range slices.Concat(writeMutants, shared) {
 		if names[m.name] || len(m.tests) == 0 {
 			t.Errorf("%s: the name occurs twice, or no test is named", m.name)
 		}
@@ -158,15 +161,11 @@ func TestWriteMutantsFitTheTree(t *testing.T) {
 
 func hasTest(t *testing.T, pkg, name string) bool {
 	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg), "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	declared := regexp.MustCompile(`(?m)^func ` + name + `\(`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		if strings.Contains(string(text), name) && declared.Match(text) {
 			return true
 		}

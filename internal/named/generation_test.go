@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/listen"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 )
 
@@ -57,9 +58,7 @@ func TestConnectionNeverActsAsTheIdentityOfALaterReload(t *testing.T) {
 		k.Serve(make(chan error, 1))
 		dial := func() net.Conn {
 			conn, err := net.Dial("unix", socket)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			t.Cleanup(func() { _ = conn.Close() })
 			return conn
 		}
@@ -68,9 +67,7 @@ func TestConnectionNeverActsAsTheIdentityOfALaterReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		reload := func(text string) {
-			if err := os.WriteFile(file, []byte("identities: ["+text+"]"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, os.WriteFile(file, []byte("identities: ["+text+"]"), 0o600))
 			if !k.Reload() {
 				t.Fatalf("%s: %s", change, k.trouble)
 			}
@@ -102,16 +99,12 @@ func TestModeChangesInTheOrderThatLetsNobodyIn(t *testing.T) {
 		k, file, socket := newTestKeeper(t, nil)
 		modeNow := func() fs.FileMode {
 			info, err := os.Lstat(socket)
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			return info.Mode().Perm()
 		}
 		write := func(name, mode string) {
 			text := fmt.Sprintf(`identities: [{name: %s, grant_type: client_credentials, listen_addr: "unix:%s", socket_mode: "%s"}]`, name, socket, mode)
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 		}
 		k.Serve(make(chan error, 1))
 		write("own", change[0])
@@ -169,9 +162,7 @@ func TestQueuedConnectionsOfANarrowedSocketStayWithTheOldIdentity(t *testing.T) 
 	k, file, socket := newTestKeeper(t, func(key string) listen.Server { return &gatedServer{key, &gate} })
 	write := func(name, mode string) {
 		text := fmt.Sprintf(`identities: [{name: %s, grant_type: client_credentials, listen_addr: "unix:%s", socket_mode: "%s"}]`, name, socket, mode)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	}
 	write("own", "0666")
 	k.Reload() // not served yet
@@ -180,9 +171,7 @@ func TestQueuedConnectionsOfANarrowedSocketStayWithTheOldIdentity(t *testing.T) 
 	var waiting []net.Conn
 	for range 5 {
 		conn, err := net.Dial("unix", socket)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		waiting = append(waiting, conn)
 	}
 	var newKey string

@@ -25,23 +25,17 @@ import (
 func newTestKeeper(t *testing.T, newServer func(key string) listen.Server) (k *Keeper, file, socket string) {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "mp") // short: a socket's path has little room
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	file, socket = filepath.Join(directory, "identities.yaml"), filepath.Join(directory, "own.sock")
 	text := "identities: [{name: own, grant_type: client_credentials, listen_addr: \"unix:" + socket + "\"}]"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	env := []string{"MONITE_CLIENT_ID", "id", "MONITE_CLIENT_SECRET", "secret", "MONITE_API_URL", "http://127.0.0.1:9", "MONITE_IDENTITIES_FILE", file}
 	for n := 0; n < len(env); n += 2 {
 		t.Setenv(env[n], env[n+1])
 	}
 	cfg, err := config.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if newServer == nil {
 		newServer = func(string) listen.Server {
 			return &http.Server{ReadHeaderTimeout: time.Second, Handler: http.NotFoundHandler()}
@@ -52,9 +46,7 @@ func newTestKeeper(t *testing.T, newServer func(key string) listen.Server) (k *K
 		Options:  func(_ config.Listen, mode fs.FileMode) listen.Options { return listen.Options{Mode: mode} },
 		Reloaded: func(bool) {},
 	})
-	if err := k.Listen(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, k.Listen())
 	return k, file, socket
 }
 
@@ -62,9 +54,7 @@ func newTestKeeper(t *testing.T, newServer func(key string) listen.Server) (k *K
 // Accept on a removed listener then, and nobody will.
 func TestReloadBeforeListenersAreServed(t *testing.T) {
 	k, file, socket := newTestKeeper(t, nil)
-	if err := os.WriteFile(file, []byte("identities: []"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte("identities: []"), 0o600))
 	wiretest.Returns(t, "reload", func() {
 		if !k.Reload() {
 			t.Error("the change was not taken over")
@@ -106,9 +96,7 @@ func TestDrainWaitsForRequestsOfRemovedListeners(t *testing.T) {
 		answered <- err
 	}()
 	<-begun
-	if err := os.WriteFile(file, []byte("identities: []"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte("identities: []"), 0o600))
 	if !k.Reload() {
 		t.Fatal("the change was not taken over")
 	}
@@ -139,17 +127,13 @@ func TestDrainCutsOffRequestsOfRemovedListenersAtItsEnd(t *testing.T) {
 	})
 	k.Serve(make(chan error, 1))
 	conn, err := net.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = conn.Close() }()
 	if _, err := io.WriteString(conn, "GET /v1/payables HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	<-begun
-	if err := os.WriteFile(file, []byte("identities: []"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte("identities: []"), 0o600))
 	k.Reload()
 	wiretest.Returns(t, "the drain", func() {
 		k.Stop()
@@ -182,11 +166,9 @@ func withPort(t *testing.T) (k *Keeper, port string, write func(identities ...st
 	})
 	write = func(identities ...string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte("identities:\n"+strings.Join(identities, "")), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(file, []byte("identities:\n"+strings.Join(identities, "")), 0o600))
 	}
-	_, port, _ = net.SplitHostPort(freeAddress(t))
+	_, port, _ = net.SplitHostPort(wiretest.Nobody(t))
 	k.Serve(make(chan error, 1))
 	t.Cleanup(func() {
 		k.Stop()
@@ -198,17 +180,6 @@ func withPort(t *testing.T) (k *Keeper, port string, write func(identities ...st
 		t.Fatal("the first listener was not opened")
 	}
 	return k, port, write
-}
-
-// freeAddress is most likely free.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // behind is the key of the listener that answers at the port, or the error.
@@ -240,7 +211,7 @@ func TestListenerThatOverlapsWithOneStillOpenIsRefused(t *testing.T) {
 		if got := behind(onceEach(), port); got != "127.0.0.1:"+port {
 			t.Errorf("to %s: %s answers, want the old one", address, got)
 		}
-		write(identityAt("other", freeAddress(t)))
+		write(identityAt("other", wiretest.Nobody(t)))
 		if !k.Reload() {
 			t.Fatalf("to %s: the old one is not removed: %s", address, k.trouble)
 		}

@@ -35,10 +35,3 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkTemplate(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		Template(Find("/v1/payables/" + id + "/approve_payment_operation"))
-	}
-}

@@ -138,19 +138,3 @@ func FuzzDenyHoldsInEverySpelling(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkPermits(b *testing.B) {
-	rules := Compile(parse(b, "GET payables, * receivables, POST /v1/payables/{payable_id}/approve_payment_operation"), parse(b, "DELETE *"))
-	for name, path := range map[string]string{"plain": "/v1/payables/" + id + "/approve_payment_operation",
-		"odd": "/v1/payables/" + strings.ToUpper(id) + "/approve_payment_operation"} {
-		b.Run(name, func(b *testing.B) {
-			route := Find(path)
-			b.ReportAllocs()
-			for b.Loop() {
-				if !rules.Permits("POST", path, route) {
-					b.Fatal("refused")
-				}
-			}
-		})
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,15 +18,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func uploadTo(t *testing.T, handler http.HandlerFunc) *upload {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	at, err := url.Parse(server.URL + "/v1/traces")
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	c := testConfig()
 	c.Endpoint, c.Headers = at, []secret.Pair{{Name: "api-key", Value: secret.New("CANARY")}}
 	u := newUpload(c)
@@ -138,11 +136,7 @@ func TestSpansThatTheCollectorThrewAwayAreCounted(t *testing.T) {
 // everything that it got.
 func TestTroubleIsToldInFixedTexts(t *testing.T) {
 	raw := func(respond string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
+		l := wiretest.Loopback(t)
 		go func() {
 			for {
 				conn, err := l.Accept()
@@ -177,9 +171,7 @@ func TestTroubleIsToldInFixedTexts(t *testing.T) {
 		"a proxy that no URL is":  {"https://collector.invalid", func(*http.Request) (*url.URL, error) { return url.Parse(fmt.Sprint("http://user:CANARY", "%sure@x")) }},
 	} {
 		at, err := url.Parse(tc.endpoint + "/CANARY/v1/traces")
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		c := testConfig()
 		c.Endpoint, c.Proxy = at, tc.proxy
 		u := newUpload(c)

@@ -79,6 +79,14 @@ func (a *App) Want(method string, status int, body string) *http.Response {
 	return response
 }
 
+// Gets says request, reads one whole response, and checks its status and its body.
+func (a *App) Gets(request string, status int, body string) *http.Response {
+	a.t.Helper()
+	a.Say(request)
+	method, _, _ := strings.Cut(request, " ")
+	return a.Want(method, status, body)
+}
+
 // Head reads the head of one response as it stands on the wire.
 func (a *App) Head() (text string) {
 	a.t.Helper()

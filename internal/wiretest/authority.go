@@ -102,8 +102,6 @@ func must[T any](value T, err error) T {
 func WritePair(t testing.TB, certFile, keyFile string, c tls.Certificate) {
 	t.Helper()
 	for file, content := range map[string][]byte{certFile: CertPEM(c), keyFile: KeyPEM(c)} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		Must(t, os.WriteFile(file, content, 0o600))
 	}
 }

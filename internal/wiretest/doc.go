@@ -2,7 +2,8 @@
 // wire, in the hands of a test. It imports nothing of ours.
 //
 //   - origin.go: Origin is an upstream made of a script; the script gets a Peer,
-//     upstream's end of one connection, and may cut it anywhere
+//     upstream's end of one connection, and may cut it anywhere; Loopback is a
+//     listener, and Nobody an address without one
 //   - app.go: App is a client that sees raw bytes
 //   - taken.go: whether a server knows that an app has taken its response
 //   - text.go: the bytes of ordinary requests and responses
@@ -15,9 +16,9 @@
 //   - authority.go: Authority signs certificates
 //   - spoil.go: Spoil fills an object with what an earlier use could have left in it;
 //     Left finds it again
-//   - wait.go: Eventually waits for what another goroutine does; Buffer is a log
-//     that is read while it is written; ManyAtOnce is for tests that wait; Sized and
-//     Number say how much is tried
+//   - wait.go: Must ends a test at an error; Eventually waits for what another
+//     goroutine does; Buffer is a log that is read while it is written; ManyAtOnce is
+//     for tests that wait; Sized and Number say how much is tried
 //
 // The readers of the ledger in e2e are apart on purpose: a proof of what was
 // sent must not trust the parser of net/http, which this kit uses.

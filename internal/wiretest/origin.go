@@ -30,14 +30,28 @@ type Peer struct {
 	Index  int // 1 for the first connection
 }
 
+// Loopback is a listener on a port of loopback, which closes with the test.
+func Loopback(t testing.TB) net.Listener {
+	t.Helper()
+	on, err := net.Listen("tcp", "127.0.0.1:0")
+	Must(t, err)
+	t.Cleanup(func() { _ = on.Close() })
+	return on
+}
+
+// Nobody is an address on which nobody listens at this moment.
+func Nobody(t testing.TB) string {
+	t.Helper()
+	on := Loopback(t)
+	_ = on.Close()
+	return on.Addr().String()
+}
+
 // Listen runs script on every connection to a port of loopback, and closes the
 // connection afterwards. With a config it speaks TLS.
 func Listen(t testing.TB, config *tls.Config, script func(*Peer)) *Origin {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := Loopback(t)
 	o := &Origin{URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}}
 	if config != nil {
 		o.URL.Scheme = "https"
@@ -84,15 +98,50 @@ func Listen(t testing.TB, config *tls.Config, script func(*Peer)) *Origin {
 	return o
 }
 
-// Answering is the script of a good upstream, which responds to every request with
-// text.
-func Answering(text string) func(*Peer) {
+// Responding is the script of a good upstream: respond tells what it says to each
+// whole request.
+func Responding(respond func(in *http.Request, body string) string) func(*Peer) {
 	return func(p *Peer) {
 		for {
-			if _, _, err := p.Request(); err != nil {
+			in, body, err := p.Request()
+			if err != nil {
 				return
 			}
+			p.Say(respond(in, body))
+		}
+	}
+}
+
+// Answering is the script of a good upstream that says text to each request.
+func Answering(text string) func(*Peer) {
+	return Responding(func(*http.Request, string) string { return text })
+}
+
+// Ending is the script of an upstream that reads one request, says text, and closes
+// the connection.
+func Ending(text string) func(*Peer) {
+	return func(p *Peer) {
+		if _, _, err := p.Request(); err == nil {
 			p.Say(text)
+		}
+	}
+}
+
+// Hanging is Ending, but the connection stays open, and nothing more comes.
+func Hanging(text string) func(*Peer) {
+	return func(p *Peer) {
+		Ending(text)(p)
+		p.UntilCut()
+	}
+}
+
+// Early is the script of an upstream that says text as soon as it has the head of a
+// request.
+func Early(text string) func(*Peer) {
+	return func(p *Peer) {
+		if _, err := p.Head(); err == nil {
+			p.Say(text)
+			p.UntilCut()
 		}
 	}
 }

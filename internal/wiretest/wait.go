@@ -50,16 +50,23 @@ func Number(t testing.TB, variable string, usual int) int {
 	return n
 }
 
+// Must ends the test if there is an error.
+func Must(t testing.TB, err error) {
+	if err != nil {
+		t.Helper()
+		t.Fatal(err)
+	}
+}
+
 // Eventually waits until done reports true: for what another goroutine, another
-// process or the kernel does, where no bubble can help.
+// process or the kernel does, where no bubble can help. It asks less and less often,
+// because each question may cost what it waits for.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
 	limit := time.After(Patience)
-	for !done() {
+	for pause := 2 * time.Millisecond; !done(); pause = min(pause*5/4, 20*time.Millisecond) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-limit:
 			t.Fatalf("gave up waiting for %s", what)
 		}

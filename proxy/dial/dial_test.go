@@ -128,7 +128,15 @@ const (
 	a6 = "ip6 api.test."
 )
 
-// internetOf makes a dialer to it. In it, api.test has one address that connects.
+// inInternet runs test with a dialer to it, where time passes at once. In it, api.test
+// has one address that connects.
+func inInternet(t *testing.T, test func(*testing.T, *internet, *Dialer)) {
+	synctest.Test(t, func(t *testing.T) {
+		i, d := internetOf(t)
+		test(t, i, d)
+	})
+}
+
 func internetOf(t *testing.T) (*internet, *Dialer) {
 	i := &internet{
 		records: map[string]record{a4: {addrs: []string{"192.0.2.1"}}},
@@ -194,8 +202,7 @@ func TestFirstConnectionWhateverTheNameServersDo(t *testing.T) {
 		{"the search list after a failure", map[string]record{a4: {err: errServfail}, "ip4 api.test": {addrs: []string{"192.0.2.1"}}}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				i, d := internetOf(t)
+			inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 				i.records = tc.records
 				i.hosts["2001:db8::1"], i.hosts["2001:db8::2"], i.hosts["2001:db8::3"] = connects, unreachable, silent
 				i.hosts["192.0.2.5"], i.hosts["192.0.2.6"] = silent, silent
@@ -207,8 +214,7 @@ func TestFirstConnectionWhateverTheNameServersDo(t *testing.T) {
 
 // A domain of the search list may be silent, or somebody else's.
 func TestSearchListIsNotAskedForANameThatIsThere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		dialsIn(t, d, 0)
 		slices.Sort(i.asked)
 		if want := []string{a4, a6}; !slices.Equal(i.asked, want) {
@@ -241,8 +247,7 @@ func TestLastAddressesServeWhileALookupHangsOrFails(t *testing.T) {
 		{"fails after a while", record{after: time.Second, err: errServfail}, lookupPatience, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				i, d := internetOf(t)
+			inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 				dialsIn(t, d, 0)
 				time.Sleep(pause)
 				i.set(a4, tc.now)
@@ -259,8 +264,7 @@ func TestLastAddressesServeWhileALookupHangsOrFails(t *testing.T) {
 }
 
 func TestAddressesServeNoLongerThanMaxStale(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		dialsIn(t, d, 0)
 		i.set(a4, record{err: errServfail})
 		time.Sleep(MaxStale - pause)
@@ -273,8 +277,7 @@ func TestAddressesServeNoLongerThanMaxStale(t *testing.T) {
 }
 
 func TestALookupThatIsQuickAgainIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		dialsIn(t, d, 0)
 		time.Sleep(pause)
 		i.set(a4, record{after: forever})
@@ -293,8 +296,7 @@ func TestALookupThatIsQuickAgainIsWaitedFor(t *testing.T) {
 }
 
 func TestNewAddressesAreUsedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		dialsIn(t, d, 0)
 		i.take()
 		i.set(a4, record{addrs: []string{"192.0.2.2", "192.0.2.3"}})
@@ -309,8 +311,7 @@ func TestNewAddressesAreUsedAtOnce(t *testing.T) {
 
 // The name may lead to a region that is not up yet, or to the page of a hotel.
 func TestEarlierAddressesServeWhereTheNewOnesRefuse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		dialsIn(t, d, 0)
 		time.Sleep(pause)
 		i.take()
@@ -325,8 +326,7 @@ func TestEarlierAddressesServeWhereTheNewOnesRefuse(t *testing.T) {
 // The first mint gives up after ten seconds; the second one finds what its lookup
 // has found meanwhile.
 func TestALookupOutlivesWhoAskedForIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		i.set(a4, record{after: 12 * time.Second, addrs: []string{"192.0.2.1"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -342,8 +342,7 @@ func TestALookupOutlivesWhoAskedForIt(t *testing.T) {
 
 // Two name servers are silent for five seconds each, and a mint may take ten.
 func TestWhatASlowLookupFindsServesWhoeverComesJustAfter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		i.set(a4, record{after: 10*time.Second + time.Millisecond, addrs: []string{"192.0.2.1"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -359,8 +358,7 @@ func TestWhatASlowLookupFindsServesWhoeverComesJustAfter(t *testing.T) {
 }
 
 func TestConnectionsMadeTogetherShareALookup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		i.set(a4, record{after: time.Second, addrs: []string{"192.0.2.1"}})
 		var all sync.WaitGroup
 		for range 100 {
@@ -380,8 +378,7 @@ func TestConnectionsMadeTogetherShareALookup(t *testing.T) {
 }
 
 func TestEveryAddressHasATimeoutOfItsOwn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		addrs := []string{}
 		for n := range 20 {
 			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + n)}).String()
@@ -401,8 +398,7 @@ func TestEveryAddressHasATimeoutOfItsOwn(t *testing.T) {
 }
 
 func TestACallerThatLeavesIsNotHeld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, d := internetOf(t)
+	inInternet(t, func(t *testing.T, i *internet, d *Dialer) {
 		i.hosts["192.0.2.1"] = silent
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()

@@ -196,14 +196,3 @@ func TestGrantOfTokenRequest(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkHandle(b *testing.B) {
-	h := handlesOf("client-secret")
-	value := []string{"Bearer " + h.Make(Selection{KindNamed, "billing"})}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, refusal := h.Read(value); refusal != None {
-			b.Fatal(refusal)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -190,6 +191,29 @@ func checkNamed(t *testing.T, row namedRow, header http.Header, identity Identit
 	}
 	if len(entities) > 1 || len(entities) == 1 && !strings.EqualFold(entities[0], identity.EntityID) {
 		t.Errorf("%+v %v: sent with entity %s", row, header, identity.EntityID)
+	}
+}
+
+// Hints of refusals tell of these two.
+func TestWhatARefusedRequestAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		fields []string
+		name   string
+		paired bool
+	}{
+		{nil, "", false},
+		{[]string{HeaderName, "billing"}, "billing", true},
+		{[]string{HeaderName, "shop"}, "shop", false},
+		{[]string{HeaderUser, userA}, "", false},
+		{[]string{HeaderUser, userB}, "", true},
+	} {
+		named, paired := NewView(people()).Asked(wireHeader(c.fields), Arrival{})
+		if name := cmp.Or(named, &Named{}).Name; name != c.name || paired != c.paired {
+			t.Errorf("%q: %q, paired %t, want %q, %t", c.fields, name, paired, c.name, c.paired)
+		}
+	}
+	if !NewView(people()).HasListeners() || NewView(policies["allow"]).HasListeners() {
+		t.Error("whether there are listeners of named identities is not known")
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // pair is a connection and its other end.
@@ -22,9 +24,7 @@ func pair(t testing.TB, network string) (near, far net.Conn) {
 		address = filepath.Join(t.TempDir(), "s")
 	}
 	on, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer func() { _ = on.Close() }()
 	accepted := make(chan net.Conn, 1)
 	go func() {
@@ -227,9 +227,7 @@ func TestWhatWrapsASocketIsUsed(t *testing.T) {
 func TestPeekTakesNothing(t *testing.T) {
 	near, far := pair(t, "tcp")
 	raw, err := near.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	var one [1]byte
 	look := func() (n int, err error) {
 		_ = raw.Control(func(fd uintptr) { n, err = Peek(fd, one[:]) })
@@ -258,30 +256,27 @@ func TestPeekTakesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkRoundTrip(b *testing.B) {
-	for name, of := range map[string]func(net.Conn) io.ReadWriter{"socket": Of, "net": func(nc net.Conn) io.ReadWriter { return nc }} {
-		b.Run(name, func(b *testing.B) {
-			near, far := pair(b, "tcp")
-			go func() { // the other end costs the same in both
-				room := make([]byte, 64)
-				for {
-					n, err := far.Read(room)
-					if err != nil {
-						return
-					}
-					_, _ = far.Write(room[:n])
-				}
-			}()
-			s, room := of(near), make([]byte, 64)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := s.Write(room[:16]); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := s.Read(room); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+// A wait for a buffer ends with bytes, with the end, or with the deadline, as that of
+// Read does.
+func TestReadLate(t *testing.T) {
+	for _, network := range networks {
+		near, far := pair(t, network)
+		s := Of(near)
+		var writing sync.WaitGroup
+		writing.Go(func() { _, _ = far.Write([]byte("hello")) })
+		p, n, err := ReadLate(s)
+		if writing.Wait(); err != nil || string(p[:n]) != "hello" || len(p) != Buffer {
+			t.Errorf("%s: %q of a buffer of %d, %v", network, p[:n], len(p), err)
+		}
+		GiveBack(p)
+		_ = near.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, n, err := ReadLate(s); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %d bytes, %v, want the deadline", network, n, err)
+		}
+		_ = near.SetReadDeadline(time.Time{})
+		_ = far.Close()
+		if _, n, err := ReadLate(s); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %d bytes, %v, want the end", network, n, err)
+		}
 	}
 }

@@ -103,8 +103,7 @@ func TestTheConnectionThatIsIdleLongestMakesRoom(t *testing.T) {
 	var apps []*wiretest.App
 	for range 4 {
 		a := r.dial()
-		a.Say(get("/"))
-		a.Want("GET", 200, "")
+		a.Gets(get("/"), 200, "")
 		apps = append(apps, a)
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -119,15 +118,12 @@ func TestUnfinishedHeadsMakeRoomBeforeIdleConnections(t *testing.T) {
 	t.Parallel()
 	r := crowd(t, 3, ok)
 	idle := r.dial()
-	idle.Say(get("/"))
-	idle.Want("GET", 200, "")
+	idle.Gets(get("/"), 200, "")
 	silent, half := r.dial(), r.dial()
 	half.Say("GET / HTTP/1.1\r\nHo")
 	time.Sleep(headPatience + 100*time.Millisecond)
 	for range 2 {
-		a := r.dial()
-		a.Say(get("/"))
-		a.Want("GET", 200, "")
+		r.dial().Gets(get("/"), 200, "")
 	}
 	for name, c := range map[string]*wiretest.App{"silent": silent, "half a head": half} {
 		if c.IsOpen() {
@@ -155,9 +151,7 @@ func TestRequestsUnderWayStay(t *testing.T) {
 	}
 	begun.Wait()
 	for range 10 { // there is nobody who could make room: they get in
-		a := r.dial()
-		a.Say(get("/"))
-		a.Want("GET", 200, "")
+		r.dial().Gets(get("/"), 200, "")
 	}
 	close(release)
 	for _, a := range slow {
@@ -200,10 +194,8 @@ func TestBodyThatTricklesMakesRoom(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			for range 2 {
 				a := r.dial()
-				a.Say(get("/fast"))
-				a.Want("GET", 200, "")
-				a.Say(get("/slow2"))
-				a.Want("GET", 200, "")
+				a.Gets(get("/fast"), 200, "")
+				a.Gets(get("/slow2"), 200, "")
 			}
 			if err := <-bodies; err == nil {
 				t.Error("half a body ended as if it were whole")
@@ -262,8 +254,7 @@ func TestUnfinishedHeadMakesRoomBeforeAYoungConnection(t *testing.T) {
 	if half[0].IsOpen() || half[1].IsOpen() {
 		t.Error("half a head is still waited for")
 	}
-	young.Say(get("/"))
-	young.Want("GET", 200, "")
+	young.Gets(get("/"), 200, "")
 }
 
 func TestBodyThatTricklesEnds(t *testing.T) {
@@ -323,18 +314,10 @@ func TestOneValueDoesNotPinALargeHead(t *testing.T) {
 	})
 	head := get("/some/path", "X-Kept: value", "X-Odd-One: x", "X-Padding: "+long(60<<10))
 	a := r.dial()
-	heap := func() int64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // not that large
-	}
 	before := heap()
 	const requests = 200
 	for range requests {
-		a.Say(head)
-		a.Want("GET", 200, "")
+		a.Gets(head, 200, "")
 	}
 	if each := (heap() - before) / requests; each > 4<<10 {
 		t.Errorf("a value that is kept costs %d bytes", each)
@@ -353,9 +336,7 @@ func TestLargeHeadGivesItsBufferBackAtOnce(t *testing.T) {
 			sizes <- cap(c.buf)
 		}
 	})
-	a := r.dial()
-	a.Say(get("/", "X-Padding: "+long(60<<10)))
-	a.Want("GET", 200, "")
+	r.dial().Gets(get("/", "X-Padding: "+long(60<<10)), 200, "")
 	if size := <-sizes; size > smallBuffer {
 		t.Errorf("the buffer has %d bytes", size)
 	}
@@ -386,9 +367,7 @@ func TestAppsAreToldWhenToClose(t *testing.T) {
 		{"GET / HTTP/1.0\r\n\r\n", "close", ""},
 		{get("/", "Connection: close"), "close", ""},
 	} {
-		a := r.dial()
-		a.Say(tc.head)
-		header := a.Want("GET", 200, "").Header
+		header := r.dial().Gets(tc.head, 200, "").Header
 		connection := header.Get("Connection")
 		if connection == "" && tc.connection == "close" { // net/http takes it out
 			connection = "close"
@@ -424,8 +403,7 @@ func TestUnfinishedLargeHeadsHaveABoundTogether(t *testing.T) {
 		return bytes > maxLarge*3/4 && bytes <= maxLarge && open < apps/2
 	})
 	a := r.dial()
-	a.Say("GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 60<<10) + "\r\n\r\n")
-	a.Want("GET", 200, "")
+	a.Gets("GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 60<<10)+"\r\n\r\n", 200, "")
 	if _, bytes := kept(); bytes > maxLarge {
 		t.Errorf("%d bytes are kept for unfinished heads, want %d at most", bytes, maxLarge)
 	}

@@ -28,10 +28,8 @@ func TestKeepAliveServesOneAfterTheOther(t *testing.T) {
 	a := r.dial()
 	for i := range 50 {
 		body := strings.Repeat("b", i*200)
-		a.Say(post(fmt.Sprint("/", i), body, fmt.Sprint("Content-Length: ", len(body))))
-		a.Want("POST", 200, fmt.Sprintf("POST /%d %s", i, body))
-		a.Say(post(fmt.Sprint("/c", i), chunkedOf(body), "Transfer-Encoding: chunked"))
-		a.Want("POST", 200, fmt.Sprintf("POST /c%d %s", i, body))
+		a.Gets(post(fmt.Sprint("/", i), body, fmt.Sprint("Content-Length: ", len(body))), 200, fmt.Sprintf("POST /%d %s", i, body))
+		a.Gets(post(fmt.Sprint("/c", i), chunkedOf(body), "Transfer-Encoding: chunked"), 200, fmt.Sprintf("POST /c%d %s", i, body))
 	}
 }
 
@@ -71,7 +69,7 @@ func TestNothingOfARequestReachesTheNext(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var all []kept
-	r := serveOn(t, spoiling{loopback(t)}, func(w http.ResponseWriter, in *http.Request) {
+	r := serveOn(t, spoiling{wiretest.Loopback(t)}, func(w http.ResponseWriter, in *http.Request) {
 		mu.Lock()
 		all = append(all, kept{in.RequestURI, in.Header, []string{in.Header.Get("X-Nonce"), in.Host, in.Method}})
 		mu.Unlock()
@@ -91,8 +89,7 @@ func TestNothingOfARequestReachesTheNext(t *testing.T) {
 				if j%2 == 0 {
 					fields = append(fields, "X-Extra: "+nonce, "X-"+nonce+": 1")
 				}
-				a.Say(post("/"+nonce, nonce, fields...))
-				response := a.Want("POST", 200, nonce)
+				response := a.Gets(post("/"+nonce, nonce, fields...), 200, nonce)
 				if response.Header.Get("X-Nonce") != nonce || (response.Header.Get("X-Extra") != "") != (j%2 == 0) {
 					t.Errorf("%s: answer %v", nonce, response.Header)
 				}
@@ -135,15 +132,12 @@ func TestContinueIsSentOnceAndOnlyIfTheBodyIsRead(t *testing.T) {
 			a.Say(body)
 			a.Want("POST", 200, "POST /x abc") // and no second 100
 		}
-		a.Say(post("/refused", "", framing, "Expect: 100-continue"))
-		if response := a.Want("POST", 413, ""); !response.Close {
+		if response := a.Gets(post("/refused", "", framing, "Expect: 100-continue"), 413, ""); !response.Close {
 			t.Errorf("%s: the connection goes on, and a body may come", framing)
 		}
 		a.Closed()
 	}
-	a := r.dial()
-	a.Say(post("/x", "", "Expect: 100-continue"))
-	a.Want("POST", 200, "POST /x ") // no body, nothing to wait for
+	r.dial().Gets(post("/x", "", "Expect: 100-continue"), 200, "POST /x ") // no body, nothing to wait for
 }
 
 func TestHTTP10EndsOrSaysThatItGoesOn(t *testing.T) {
@@ -158,19 +152,18 @@ func TestHTTP10EndsOrSaysThatItGoesOn(t *testing.T) {
 	})
 	a := r.dial()
 	for range 2 {
-		a.Say("GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-		if response := a.Want("GET", 200, "GET /x "); response.Header.Get("Connection") != "keep-alive" || response.Proto != "HTTP/1.0" {
+		response := a.Gets("GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, "GET /x ")
+		if response.Header.Get("Connection") != "keep-alive" || response.Proto != "HTTP/1.0" {
 			t.Errorf("%s %v", response.Proto, response.Header)
 		}
 	}
-	a.Say("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-	if response := a.Want("GET", 200, "abcdef"); response.ContentLength != -1 || len(response.TransferEncoding) > 0 {
+	response := a.Gets("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, "abcdef")
+	if response.ContentLength != -1 || len(response.TransferEncoding) > 0 {
 		t.Errorf("%v %v", response.ContentLength, response.TransferEncoding)
 	}
 	a.Closed()
 	a = r.dial()
-	a.Say("GET /x HTTP/1.0\r\n\r\n")
-	a.Want("GET", 200, "GET /x ")
+	a.Gets("GET /x HTTP/1.0\r\n\r\n", 200, "GET /x ")
 	a.Closed()
 }
 
@@ -198,8 +191,7 @@ func TestAnswersWithoutABody(t *testing.T) {
 			t.Errorf("%v: %v %q %v", c, response, body, err)
 		}
 	}
-	a.Say(get("/200"))
-	a.Want("GET", 200, "hello")
+	a.Gets(get("/200"), 200, "hello")
 }
 
 // Lengths that a handler states are kept, or the connection shows that not.
@@ -250,8 +242,7 @@ func TestFieldsOfTheAnswerCannotBreakOut(t *testing.T) {
 		w.Header()["Trailer"] = []string{"X"}
 	})
 	a := r.dial()
-	a.Say(get("/"))
-	response := a.Want("GET", 200, "")
+	response := a.Gets(get("/"), 200, "")
 	if got := response.Header["X-Value"]; len(got) != 2 || got[0] != "a  X-Evil: 1    b c" || got[1] != "d" {
 		t.Errorf("values %q", got)
 	}
@@ -335,9 +326,7 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 		}
 		contexts <- in.Context()
 	})
-	a := r.dial()
-	a.Say(get("/"))
-	a.Want("GET", 200, "")
+	r.dial().Gets(get("/"), 200, "")
 	<-(<-contexts).Done()
 }
 
@@ -366,11 +355,9 @@ func TestKeptPartsOfARequestAreDead(t *testing.T) {
 		}
 	})
 	a := r.dial()
-	a.Say(post("/read", "abc", "Content-Length: 3"))
-	a.Want("POST", 200, "")
-	a.Say(post("/2", "abc", "Content-Length: 3"))
-	a.Want("POST", 200, "") // what is unread of a body that is here is skipped
-	old := <-all            // its answer alone would come a moment before its end
+	a.Gets(post("/read", "abc", "Content-Length: 3"), 200, "")
+	a.Gets(post("/2", "abc", "Content-Length: 3"), 200, "") // what is unread of a body that is here is skipped
+	old := <-all                                            // its answer alone would come a moment before its end
 	if n, err := old.body.Read(make([]byte, 10)); n != 0 || err != http.ErrBodyReadAfterClose {
 		t.Errorf("Read = %d, %v", n, err)
 	}
@@ -383,8 +370,7 @@ func TestKeptPartsOfARequestAreDead(t *testing.T) {
 			t.Error("the connection can still be touched")
 		}
 	}
-	a.Say(get("/3"))
-	a.Want("GET", 200, "")
+	a.Gets(get("/3"), 200, "")
 }
 
 // A reader that the handler leaves behind is woken, and its connection ends.
@@ -403,8 +389,7 @@ func TestReaderLeftBehindIsWoken(t *testing.T) {
 		_, _ = io.WriteString(w, "early")
 	})
 	a := r.dial()
-	a.Say(post("/", "abc", "Content-Length: 1000"))
-	a.Want("POST", 200, "early")
+	a.Gets(post("/", "abc", "Content-Length: 1000"), 200, "early")
 	if err := <-read; err == nil {
 		t.Error("the rest of the body was read")
 	}
@@ -416,15 +401,12 @@ func TestUnreadBodyEndsTheConnectionAndSaysSo(t *testing.T) {
 	for _, said := range []string{post("/", "", "Content-Length: 5"), post("/", "abc", "Content-Length: 100000"),
 		post("/", "3\r\nab", "Transfer-Encoding: chunked"), post("/", "5\r\nhello\r\n0\r\nX: y\r\n", "Transfer-Encoding: chunked")} {
 		a := r.dial()
-		a.Say(said)
-		if response := a.Want("POST", 503, ""); !response.Close {
+		if response := a.Gets(said, 503, ""); !response.Close {
 			t.Errorf("%q: the connection goes on", said)
 		}
 		a.Closed()
 	}
-	a := r.dial()
-	a.Say(post("/", chunked("abc"), "Transfer-Encoding: chunked"))
-	if response := a.Want("POST", 503, ""); response.Close {
+	if response := r.dial().Gets(post("/", chunked("abc"), "Transfer-Encoding: chunked"), 503, ""); response.Close {
 		t.Error("the body was here, and the connection ends")
 	}
 }
@@ -449,22 +431,15 @@ func TestRefusalReachesAnAppThatWritesOn(t *testing.T) {
 func TestUnixSocketAndTLS(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	opened, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	a := serveOn(t, opened, echo).dial()
-	a.Say(get("/unix"))
-	a.Want("GET", 200, "GET /unix ")
+	a.Gets(get("/unix"), 200, "GET /unix ")
 	// Some clients send the path of the socket as Host. No other server sees it.
-	a.Say("GET /path HTTP/1.1\r\nHost: /run/a b.sock\r\n\r\n")
-	a.Want("GET", 200, "GET /path ")
+	a.Gets("GET /path HTTP/1.1\r\nHost: /run/a b.sock\r\n\r\n", 200, "GET /path ")
 
 	stock := httptest.NewTLSServer(nil) // for its certificate
 	defer stock.Close()
-	opened, err = net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	opened = wiretest.Loopback(t)
 	r := serveOn(t, tls.NewListener(opened, &tls.Config{Certificates: stock.TLS.Certificates}), func(w http.ResponseWriter, in *http.Request) {
 		if in.TLS == nil || !in.TLS.HandshakeComplete {
 			t.Error("no TLS state")
@@ -476,17 +451,14 @@ func TestUnixSocketAndTLS(t *testing.T) {
 	client.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com"
 	body := strings.Repeat("b", 100_000)
 	response, err := client.Post("https://"+r.addr+"/tls", "a/b", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	text, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if err != nil || string(text) != "POST /tls "+body {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 	plain := r.dial()
-	plain.Say(get("/"))
-	plain.Want("GET", 400, "Client sent an HTTP request to an HTTPS server.\n")
+	plain.Gets(get("/"), 400, "Client sent an HTTP request to an HTTPS server.\n")
 	plain.Closed()
 	other := r.dial()
 	other.Say("SSH-2.0-OpenSSH_9.2\r\n")
@@ -503,8 +475,7 @@ func TestShutdownWaitsForRequestsAndNotForIdleConnections(t *testing.T) {
 		echo(w, in)
 	})
 	idle, busy := r.dial(), r.dial()
-	idle.Say(get("/x"))
-	idle.Want("GET", 200, "GET /x ")
+	idle.Gets(get("/x"), 200, "GET /x ")
 	busy.Say(get("/slow"))
 	<-began
 	done := make(chan error, 1)
@@ -564,8 +535,7 @@ func TestEveryConnectionIsToldOnceNewAndOnceClosed(t *testing.T) {
 	for i := range 10 {
 		a := r.dial()
 		if i%2 == 0 {
-			a.Say(get("/"))
-			a.Want("GET", 200, "GET / ")
+			a.Gets(get("/"), 200, "GET / ")
 		}
 		_ = a.Close()
 	}
@@ -602,9 +572,7 @@ func TestNothingIsServedAfterShutdown(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(on) }()
 	wiretest.Eventually(t, "Serve", func() bool { return server.tracks(on) })
-	if err := server.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, server.Shutdown(t.Context()))
 	close(on.stopped)
 	if err := <-served; err != http.ErrServerClosed {
 		t.Errorf("Serve() = %v", err)
@@ -713,7 +681,6 @@ func TestPanicOfTheServerEndsOneConnection(t *testing.T) {
 	first, second := r.dial(), r.dial()
 	first.Say(get("/panic"))
 	first.Closed()
-	second.Say(get("/"))
-	second.Want("GET", 200, "GET / ")
+	second.Gets(get("/"), 200, "GET / ")
 	wiretest.Eventually(t, "the line that tells", func() bool { return strings.Contains(lines.String(), "panic on the connection") })
 }

@@ -63,16 +63,7 @@ type rig struct {
 
 func serve(t testing.TB, handler http.HandlerFunc, changes ...func(*Server)) *rig {
 	t.Helper()
-	return serveOn(t, loopback(t), handler, changes...)
-}
-
-func loopback(t testing.TB) net.Listener {
-	t.Helper()
-	opened, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened
+	return serveOn(t, wiretest.Loopback(t), handler, changes...)
 }
 
 func serveOn(t testing.TB, opened net.Listener, handler http.HandlerFunc, changes ...func(*Server)) *rig {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,11 +94,46 @@ func TestARequestFindsNothingOfALargerOneBefore(t *testing.T) {
 	const rest = `localhost HTTP/1.1 false 0 [] map[] "" map[]`
 	app := r.dial()
 	for range 20 {
-		app.Say(wiretest.Head("GET", "/large?a=b", "X-A: 1", "X-A: 2", "Accept: x", "Authorization: Bearer large") + "\r\n")
-		if got := app.Want("GET", 200, "GET /large?a=b map[Accept:[x] Authorization:[Bearer large] X-A:[1 2]] "+rest); got.Header.Get("X-Handler") != "" {
+		got := app.Gets(get("/large?a=b", "X-A: 1", "X-A: 2", "Accept: x", "Authorization: Bearer large"), 200,
+			"GET /large?a=b map[Accept:[x] Authorization:[Bearer large] X-A:[1 2]] "+rest)
+		if got.Header.Get("X-Handler") != "" {
 			t.Fatal(got.Header)
 		}
-		app.Say(get("/small"))
-		app.Want("GET", 200, "GET /small map[] "+rest)
+		app.Gets(get("/small"), 200, "GET /small map[] "+rest)
 	}
+}
+
+// An idle connection gives its buffer to others. Requests come in pieces and several at
+// once, so that a piece of one could be read as another's.
+func TestConnectionsThatShareBuffersAreNotCrossed(t *testing.T) {
+	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
+		body, _ := io.ReadAll(in.Body)
+		_, _ = fmt.Fprintf(w, "%s %s", in.URL.Path, body)
+	})
+	var all sync.WaitGroup
+	for n := range 16 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(n), 1))
+			app := r.dial()
+			for range 50 {
+				var text strings.Builder
+				var want []string
+				for i := range 1 + random.IntN(3) {
+					body := strings.Repeat(fmt.Sprint(n), random.IntN(3000))
+					path := fmt.Sprintf("/%d-%d", n, i)
+					text.WriteString(post(path, body, fmt.Sprint("Content-Length: ", len(body))))
+					want = append(want, path+" "+body)
+				}
+				for rest := text.String(); rest != ""; {
+					piece := rest[:min(len(rest), 1+random.IntN(2500))]
+					app.Say(piece)
+					rest = rest[len(piece):]
+				}
+				for _, body := range want {
+					app.Want("POST", 200, body)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

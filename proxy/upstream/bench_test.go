@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -131,17 +130,4 @@ func BenchmarkDeadlines(b *testing.B) {
 			readBy, _ = socket.Extend(readBy, time.Now(), time.Minute, nc.SetReadDeadline)
 		}
 	})
-}
-
-// BenchmarkHead is the cost of building a usual request.
-func BenchmarkHead(b *testing.B) {
-	req, _ := http.NewRequest(http.MethodPost, "https://origin.test/v1/payables", bytes.NewReader(nil))
-	req.Header = http.Header{"Authorization": bearer, "Content-Type": {"application/json"}, "X-Monite-Version": {"2024-05-25"}}
-	buf := make([]byte, 0, 4<<10)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := appendHead(buf, req, bodySmall, 100); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -123,9 +123,7 @@ func TestCancelWhileReadingBody(t *testing.T) {
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	resp, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := io.ReadFull(resp.Body, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +141,7 @@ func TestCloseUnblocksRead(t *testing.T) {
 	})
 	tr := transport(t, o)
 	resp, err := tr.RoundTrip(get(t, o))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	done := make(chan error)
 	go func() {
 		_, err := resp.Body.Read(make([]byte, 1))
@@ -203,9 +199,7 @@ func TestAbortEndsWhatIsUnderWay(t *testing.T) {
 			ctx := context.WithValue(t.Context(), Followable{}, tt.followable)
 			resp, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
 			if tt.says != "" {
-				if err != nil {
-					t.Fatal(err)
-				}
+				wiretest.Must(t, err)
 				tr.Abort()
 				if _, err = io.ReadAll(resp.Body); err == nil {
 					t.Error("the body ended well")

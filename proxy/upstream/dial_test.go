@@ -21,12 +21,7 @@ import (
 )
 
 func TestDialFailuresAreNotSent(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := ln.Addr().String()
-	ln.Close()
+	refused := wiretest.Nobody(t)
 	failing := func(err error) func(*Transport) {
 		return func(tr *Transport) {
 			tr.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, err }

@@ -37,9 +37,7 @@ func follows(t *testing.T, rest *Rest, want string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	resp, err := rest.Follow(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || string(body) != want {
@@ -239,9 +237,7 @@ func TestBodyOfAFollowableWriteOutlivesItsContext(t *testing.T) {
 	tr := transport(t, o)
 	ctx, cancel := context.WithCancel(t.Context())
 	resp, err := tr.RoundTrip(followableRequest(ctx, o, nil, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	defer resp.Body.Close()
 	cancel()
 	time.AfterFunc(patience, func() { close(more) })

@@ -35,9 +35,7 @@ func TestIdleConnectionsAgeOutWithoutAnyRequest(t *testing.T) {
 		}
 		// Two of different age: the timer runs once for each.
 		first, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_ = first
 		start = time.Now()
 		time.Sleep(time.Second)
@@ -101,9 +99,7 @@ func TestWaiterIsNotGivenAClosedConnection(t *testing.T) {
 	})
 	tr := transport(t, o, func(tr *Transport) { tr.MaxConns = 1 })
 	first, err := tr.RoundTrip(get(t, o))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := io.ReadFull(first.Body, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
@@ -177,9 +173,7 @@ func TestWaitingForAConnectionIsLimited(t *testing.T) {
 		tr := &Transport{MaxConns: 1}
 		pipes(tr, pipeAnswering(okBody("hello")))
 		busy, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		start := time.Now()
 		_, err = tr.RoundTrip(pipeRequest("POST", nil, 0))
 		if e := wantError(t, err, OpConnLimit, NotSent); !e.Timeout || time.Since(start) != time.Minute {
@@ -205,9 +199,7 @@ func TestColdestConnectionGoesAboveMaxIdle(t *testing.T) {
 		var answers []*http.Response
 		for range 4 {
 			resp, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			answers = append(answers, resp)
 		}
 		var warmest *conn

@@ -139,9 +139,7 @@ func TestConnectionIsIdleAtEOFBeforeClose(t *testing.T) {
 	o := wiretest.Listen(t, nil, wiretest.Answering(okBody("hello")))
 	tr := transport(t, o)
 	resp, err := tr.RoundTrip(get(t, o))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := io.ReadAll(resp.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -170,9 +168,7 @@ func TestClosingUnreadBody(t *testing.T) {
 			o := wiretest.Listen(t, nil, wiretest.Answering(tc.raw))
 			tr := transport(t, o)
 			resp, err := tr.RoundTrip(get(t, o))
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			resp.Body.Close()
 			resp.Body.Close()
 			if s := tr.Stats(); s.Idle != tc.idle || s.Open != tc.idle {

@@ -34,18 +34,11 @@ func TestEarlyAnswerDuringUpload(t *testing.T) {
 	for _, how := range []string{"read to the end", "closed unread"} {
 		for _, length := range []int64{-1, 1 << 40} {
 			t.Run(how, func(t *testing.T) {
-				o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-					if _, err := http.ReadRequest(p.Reader); err == nil {
-						p.Say(tooLarge)
-						p.UntilCut()
-					}
-				})
+				o := wiretest.Listen(t, nil, wiretest.Early(tooLarge))
 				tr := transport(t, o)
 				body := &endless{}
 				resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", body, length))
-				if err != nil {
-					t.Fatal(err)
-				}
+				wiretest.Must(t, err)
 				if resp.StatusCode != 413 {
 					t.Errorf("status = %d, want 413", resp.StatusCode)
 				}
@@ -65,12 +58,7 @@ func TestEarlyAnswerDuringUpload(t *testing.T) {
 }
 
 func TestEarlyAnswerWithoutBodyEndsUpload(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		if _, err := http.ReadRequest(p.Reader); err == nil {
-			p.Say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
-			p.UntilCut()
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Early("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
 	tr := transport(t, o)
 	body := &endless{}
 	resp, _ := mustDo(t, tr, newRequest(t.Context(), o, "POST", "/", body, -1))
@@ -83,20 +71,13 @@ func TestEarlyAnswerWithoutBodyEndsUpload(t *testing.T) {
 // The app's body blocks in Read while upstream answers early: closing the
 // answer closes the body, which ends the Read.
 func TestEarlyAnswerWhileBodyReadBlocks(t *testing.T) {
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
-		if _, err := http.ReadRequest(p.Reader); err == nil {
-			p.Say(tooLarge)
-			p.UntilCut()
-		}
-	})
+	o := wiretest.Listen(t, nil, wiretest.Early(tooLarge))
 	tr := transport(t, o)
 	pr, pw := io.Pipe()
 	defer pw.Close()
 	body := &streamBody{Reader: pr}
 	resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", body, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	resp.Body.Close()
 	wiretest.Eventually(t, "body is closed", func() bool { return body.closed.Load() == 1 })
 	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
@@ -122,9 +103,7 @@ func TestAnswerSentBeforeUpstreamClosedIsReturned(t *testing.T) {
 			tr := transport(t, o)
 			length := map[string]int64{"chunks": -1, "length": 1 << 40}[name]
 			resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", body, length))
-			if err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, err)
 			defer resp.Body.Close()
 			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "big" || resp.StatusCode != 413 {
 				t.Errorf("status %d, body, err = %q, %v, want 413, big", resp.StatusCode, got, err)
@@ -157,9 +136,7 @@ func TestStreamingBothWaysKeepsTheConnection(t *testing.T) {
 	for range 50 {
 		pr, pw := io.Pipe()
 		resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", pr, -1))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		for _, c := range "abc" {
 			if _, err := io.WriteString(pw, string(c)+"\n"); err != nil {
 				t.Fatal(err)
@@ -192,9 +169,7 @@ func TestBodyFailureAfterEarlyAnswer(t *testing.T) {
 	pr, pw := io.Pipe()
 	body := &streamBody{Reader: pr}
 	resp, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/", body, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if _, err := pw.Write([]byte("more")); err != nil {
 		t.Fatal(err)
 	}

@@ -79,9 +79,7 @@ func TestReservedRequestsAreNoTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, dials := warmed(t)
 		resp, err := tr.Reserved().RoundTrip(pipeRequest("POST", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		_, _ = io.ReadAll(resp.Body)
 		time.Sleep(time.Minute)
 		if dials.Load() != 1 || tr.Stats().Open != 0 {
@@ -119,9 +117,7 @@ func TestNothingIsMadeAheadWhileOthersWaitOrHoldAll(t *testing.T) {
 		tr, dials := warmed(t, func(tr *Transport) { tr.MaxConns = 1 })
 		mustDo(t, tr, pipeRequest("GET", nil, 0))
 		resp, err := tr.RoundTrip(pipeRequest("GET", nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		time.Sleep(10 * time.Second)
 		if dials.Load() != 1 {
 			t.Errorf("%d connections", dials.Load())
@@ -152,7 +148,7 @@ func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
 	wiretest.Eventually(t, "a connection made ahead", func() bool { made, _, _ := tr.MadeAhead(); return made > 0 })
 	wiretest.Eventually(t, "the end of the one before", func() bool { return tr.Stats().Open == 1 })
 	var trace Trace
-	_, body := mustDo(t, tr, newRequest(WithTrace(t.Context(), &trace), o, "POST", "/", nil, 0))
+	_, body := mustDo(t, tr, newRequest(context.WithValue(t.Context(), TraceKey{}, &trace), o, "POST", "/", nil, 0))
 	if made, used, unused := tr.MadeAhead(); body != "hello" || trace.DialDuration != 0 || used == 0 {
 		t.Errorf("%q after a dial of %v; made %d, used %d, unused %d", body, trace.DialDuration, made, used, unused)
 	}

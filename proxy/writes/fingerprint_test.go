@@ -153,19 +153,6 @@ func FuzzFingerprint(f *testing.F) {
 	})
 }
 
-func BenchmarkFingerprint(b *testing.B) {
-	for _, size := range []int{0, 300, 64 << 10} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			r := Request{GrantType: "entity_user", EntityUserID: resource[13:], EntityID: resource[13:], Method: "POST", Target: approve,
-				Length: int64(size), Head: make([]byte, size)}
-			b.ReportAllocs()
-			for b.Loop() {
-				r.Fingerprint()
-			}
-		})
-	}
-}
-
 func BenchmarkWrite(b *testing.B) {
 	j := New(Config{Guard: 1 << 40, KeyTTL: 1 << 40, Patience: 1 << 30})
 	w := payment("x")

@@ -17,11 +17,11 @@ var endings = []struct {
 	{"not executed", func(c *Claim) { c.Release() }, Send, Send},
 	{"unknown", func(c *Claim) { c.Unknown(0) }, Refuse, Refuse},
 	{"upstream's 500", func(c *Claim) { c.Unknown(500) }, Refuse, Refuse},
-	{"delivered", func(c *Claim) { c.Answered(201, created("a")); c.Delivered(true) }, Send, Replay},
+	{"delivered", func(c *Claim) { answered(c, true) }, Send, Replay},
 	{"written, the app is there", func(c *Claim) { c.Answered(201, created("a")); c.Written(yes) }, Send, Replay},
 	{"written, the app was reset", func(c *Claim) { c.Answered(201, created("a")); c.Written(no) }, Replay, Replay},
-	{"written, then lost", func(c *Claim) { c.Answered(201, created("a")); c.Written(yes); c.Delivered(false) }, Replay, Replay},
-	{"undelivered", func(c *Claim) { c.Answered(201, created("a")); c.Delivered(false) }, Replay, Replay},
+	{"written, then lost", func(c *Claim) { written(c, false) }, Replay, Replay},
+	{"undelivered", func(c *Claim) { answered(c, false) }, Replay, Replay},
 	{"undelivered, a 422", func(c *Claim) { c.Answered(422, &Response{Status: 422}); c.Delivered(false) }, Replay, Replay},
 	{"undelivered, too large", func(c *Claim) { c.Answered(201, nil); c.Delivered(false) }, Gone, Gone},
 	{"delivered, too large", func(c *Claim) { c.Answered(201, nil); c.Delivered(true) }, Send, Gone},
@@ -35,22 +35,13 @@ func no() bool  { return false }
 func TestRepeatGetsWhatTheFirstOneLeft(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
-			stores(t, func(t *testing.T, j *Journal) {
+			bubble(t, func(t *testing.T, j *Journal) {
 				e.end(sent(t, j, payment("first")))
+				e.end(sent(t, j, keyed("first", "k")))
 				d := is(t, j, payment("repeat"), e.guard)
 				if d.Verdict != Send && d.Earlier.RequestID != "first" {
 					t.Errorf("the earlier one is %q", d.Earlier.RequestID)
 				}
-			})
-		})
-	}
-}
-
-func TestSameKeyGetsWhatTheFirstOneLeft(t *testing.T) {
-	for _, e := range endings {
-		t.Run(e.name, func(t *testing.T) {
-			stores(t, func(t *testing.T, j *Journal) {
-				e.end(sent(t, j, keyed("first", "k")))
 				is(t, j, keyed("repeat", "k"), e.keys)
 			})
 		})
@@ -63,7 +54,7 @@ func TestKeyOfAnotherRequestIsReused(t *testing.T) {
 		if e.keys == Send {
 			want = Send
 		}
-		stores(t, func(t *testing.T, j *Journal) {
+		bubble(t, func(t *testing.T, j *Journal) {
 			e.end(sent(t, j, keyed("first", "k")))
 			other := keyed("other", "k")
 			other.Target = resource
@@ -73,7 +64,7 @@ func TestKeyOfAnotherRequestIsReused(t *testing.T) {
 }
 
 func TestKeyOfAnotherPendingRequestIsReusedAtOnce(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		sent(t, j, keyed("first", "k"))
 		other := keyed("other", "k")
 		other.Method = "PATCH"
@@ -87,7 +78,7 @@ func TestKeysOfTwoIdentitiesAreTwoKeys(t *testing.T) {
 		func(w *Write) { w.EntityUserID = "other" },
 		func(w *Write) { w.EntityID = "other" },
 	} {
-		stores(t, func(t *testing.T, j *Journal) {
+		bubble(t, func(t *testing.T, j *Journal) {
 			sent(t, j, keyed("first", "k")).Unknown(0)
 			w := keyed("other", "k")
 			change(w)
@@ -97,7 +88,7 @@ func TestKeysOfTwoIdentitiesAreTwoKeys(t *testing.T) {
 }
 
 func TestGuardDoesNotActOnWritesWithAKey(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		sent(t, j, payment("first")).Unknown(0)
 		sent(t, j, keyed("second", "a new one")).Unknown(0)
 		sent(t, j, keyed("third", "a newer one"))
@@ -130,8 +121,7 @@ func TestTryThatWasGivenUpIsNotSentAfterALaterOne(t *testing.T) {
 		"its connection hangs up": func(hungUp *atomic.Bool, _ func()) { hungUp.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				j := newJournal(t)
+			bubble(t, func(t *testing.T, j *Journal) {
 				first := sent(t, j, payment("first"))
 				second := payment("second")
 				var hungUp atomic.Bool
@@ -146,8 +136,7 @@ func TestTryThatWasGivenUpIsNotSentAfterALaterOne(t *testing.T) {
 				}()
 				synctest.Wait()
 				giveUp(&hungUp, cancel)
-				first.Answered(201, created("a"))
-				first.Delivered(true)
+				answered(first, true)
 				if <-done; verdict != Left {
 					t.Errorf("verdict %d, want %d", verdict, Left)
 				}
@@ -163,12 +152,10 @@ func TestTryThatWasGivenUpGetsAResponseThatIsKept(t *testing.T) {
 		"with a key":    func(id string) *Write { return keyed(id, "k") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				j := newJournal(t)
+			bubble(t, func(t *testing.T, j *Journal) {
 				first := sent(t, j, keyed("first"))
 				time.AfterFunc(time.Second, func() {
-					first.Answered(201, created("a"))
-					first.Delivered(false)
+					answered(first, false)
 				})
 				second := keyed("second")
 				second.HungUp = func() bool { return true }
@@ -191,10 +178,9 @@ func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
 }
 
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		c := sent(t, j, payment("first"))
-		c.Answered(201, created("a"))
-		c.Delivered(false)
+		answered(c, false)
 
 		lost := is(t, j, payment("repeat"), Replay)
 		if string(lost.Earlier.Response.Body) != "a" {
@@ -211,7 +197,7 @@ func TestDeliveredReplayEndsTheMatter(t *testing.T) {
 }
 
 func TestUnknownWriteIsSentOnPurpose(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		sent(t, j, payment("first")).Unknown(0)
 		is(t, j, onPurpose("x", "another id"), Refuse)
 		d := is(t, j, onPurpose("second", "first"), Send)
@@ -225,7 +211,7 @@ func TestUnknownWriteIsSentOnPurpose(t *testing.T) {
 }
 
 func TestRepeatOnPurposeWithTheSameRequestIDIsSentOnce(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		sent(t, j, payment("job-1")).Unknown(0)
 		sent(t, j, onPurpose("job-1", "job-1")).Unknown(0)
 		is(t, j, onPurpose("job-1", "job-1"), Refuse)
@@ -233,7 +219,7 @@ func TestRepeatOnPurposeWithTheSameRequestIDIsSentOnce(t *testing.T) {
 }
 
 func TestRepeatOnPurposeThatWasNotSentChangesNothing(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		sent(t, j, payment("first")).Unknown(0)
 		sent(t, j, onPurpose("second", "first")).Release()
 		if d := is(t, j, payment("third"), Refuse); d.Earlier.RequestID != "first" {
@@ -244,7 +230,7 @@ func TestRepeatOnPurposeThatWasNotSentChangesNothing(t *testing.T) {
 }
 
 func TestForgottenWriteIsSent(t *testing.T) {
-	stores(t, func(t *testing.T, j *Journal) {
+	bubble(t, func(t *testing.T, j *Journal) {
 		c := sent(t, j, payment("first"))
 		if j.Forget("first") {
 			t.Error("a write that is under way was forgotten")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -61,6 +62,19 @@ func is(t *testing.T, j *Journal, w *Write, want Verdict) Decision {
 		t.Fatalf("%s: verdict %d, want %d", w.RequestID, d.Verdict, want)
 	}
 	return d
+}
+
+// answered ends a write whose response the app has, or never gets.
+func answered(c *Claim, delivered bool) {
+	c.Answered(201, created("a"))
+	c.Delivered(delivered)
+}
+
+// written is answered after the app's connection was there at first.
+func written(c *Claim, delivered bool) {
+	c.Answered(201, created("a"))
+	c.Written(yes)
+	c.Delivered(delivered)
 }
 
 func created(text string) *Response {
@@ -147,11 +161,25 @@ func (s *shared) Look(_ context.Context, name Name) (Record, bool, error) {
 	return r, ok, end()
 }
 
-// stores are the kinds of journals on which the decisions must be the same.
-func stores(t *testing.T, test func(t *testing.T, j *Journal)) {
-	t.Run("memory", func(t *testing.T) { test(t, newJournal(t)) })
-	t.Run("shared", func(t *testing.T) {
-		test(t, newJournal(t, func(c *Config) { c.Shared = newShared() }))
+// bubble runs test with both kinds of journals, whose decisions must be the same.
+// Time is the bubble's.
+func bubble(t *testing.T, test func(t *testing.T, j *Journal)) {
+	for kind, change := range map[string]func(*Config){
+		"memory": func(*Config) {},
+		"shared": func(c *Config) { c.Shared = newShared() },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, newJournal(t, change)) })
+		})
+	}
+}
+
+// replicas runs test with two journals that share a store. Time is the bubble's.
+func replicas(t *testing.T, test func(t *testing.T, store *shared, a, b *Journal)) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newShared()
+		with := func(c *Config) { c.Shared = store }
+		test(t, store, newJournal(t, with), newJournal(t, with))
 	})
 }
 

@@ -21,8 +21,7 @@ func TestUnknownRecordsAreForgottenLast(t *testing.T) {
 	j := newJournal(t, small(3, 1<<20))
 	sent(t, j, numberedWrite(0)).Unknown(0)
 	lost := sent(t, j, numberedWrite(1))
-	lost.Answered(201, created("a"))
-	lost.Delivered(false)
+	answered(lost, false)
 	sent(t, j, keyed("fine", "k")).Answered(201, created("a"))
 	sent(t, j, numberedWrite(2)).Unknown(0) // pushes the key's record out: its app may have it
 	sent(t, j, numberedWrite(3)).Unknown(0) // pushes out the undelivered one
@@ -45,8 +44,7 @@ func TestFloodOfUnknownWritesLeavesRoomForOthers(t *testing.T) {
 	}
 	for i := 100; i < 200; i++ {
 		lost := sent(t, j, numberedWrite(i))
-		lost.Answered(201, created("a"))
-		lost.Delivered(false)
+		answered(lost, false)
 		sent(t, j, numberedWrite(i+100)).Unknown(0)
 		is(t, j, numberedWrite(i), Replay)
 		is(t, j, numberedWrite(i+100), Refuse)
@@ -83,8 +81,7 @@ func TestManyUnknownWritesDoNotRefuseAGoodOne(t *testing.T) {
 		sent(t, j, numberedWrite(i)).Unknown(0)
 	}
 	c := sent(t, j, numberedWrite(10_000))
-	c.Answered(201, created("a"))
-	c.Delivered(true)
+	answered(c, true)
 	if s := j.Stats(); s.Records != 9_999 || s.Unknown != 9_999 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -107,8 +104,7 @@ func TestMemoryAtTheBounds(t *testing.T) {
 	s := j.Stats()
 	for range 2 { // a good one is taken as ever, and so is the next
 		good := sent(t, j, payment("good"))
-		good.Answered(201, created("a"))
-		good.Delivered(true)
+		answered(good, true)
 	}
 	t.Logf("%d records, %d bytes of responses, %d unknown: %.1f MiB", s.Records, s.Bytes, s.Unknown, float64(used)/(1<<20))
 	if s.Records > defaultRecords || s.Bytes > defaultBytes {

@@ -10,17 +10,9 @@ import (
 	"time"
 )
 
-// replicas are journals that share a store.
-func replicas(t *testing.T) (*shared, *Journal, *Journal) {
-	store := newShared()
-	with := func(c *Config) { c.Shared = store }
-	return store, newJournal(t, with), newJournal(t, with)
-}
-
 func TestReplicasKnowEachOthersWrites(t *testing.T) {
 	for _, e := range endings {
-		synctest.Test(t, func(t *testing.T) {
-			_, a, b := replicas(t)
+		replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 			c, k := sent(t, a, payment("first")), sent(t, a, keyed("first", "k"))
 			time.AfterFunc(5*time.Second, func() { e.end(c); e.end(k) })
 			guard, keys := e.guard, e.keys
@@ -34,8 +26,7 @@ func TestReplicasKnowEachOthersWrites(t *testing.T) {
 }
 
 func TestClaimOfADeadReplicaBecomesUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		sent(t, a, payment("first"))
 		sent(t, a, keyed("first", "k"))
 		is(t, b, payment("repeat"), InProgress)
@@ -51,8 +42,7 @@ func TestClaimOfADeadReplicaBecomesUnknown(t *testing.T) {
 }
 
 func TestLateEndOfAWriteIsBelieved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		k := sent(t, a, keyed("first", "k")) // followed for longer than its claim counts
 		time.Sleep(5 * time.Minute)
 		is(t, b, keyed("repeat", "k"), Refuse)
@@ -63,8 +53,7 @@ func TestLateEndOfAWriteIsBelieved(t *testing.T) {
 }
 
 func TestKeyedWriteIsNotSentWithoutTheSharedStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, _ := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
 		store.down = true
 		is(t, a, keyed("first", "k"), Unavailable)
 		store.down = false
@@ -75,8 +64,7 @@ func TestKeyedWriteIsNotSentWithoutTheSharedStore(t *testing.T) {
 // The call was done, its reply was lost: nothing was sent, and nobody else may be
 // told that it was.
 func TestClaimWithoutAReplyIsTakenBackOrLapses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		store.forget = true
 		is(t, a, keyed("first", "k"), Unavailable)
 		store.forget = false
@@ -85,8 +73,7 @@ func TestClaimWithoutAReplyIsTakenBackOrLapses(t *testing.T) {
 }
 
 func TestGuardFallsBackToMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		sent(t, a, payment("first")).Unknown(0)
 		is(t, b, payment("seen"), Refuse)
 		store.down = true
@@ -103,8 +90,7 @@ func TestGuardFallsBackToMemory(t *testing.T) {
 
 // An override that could not be claimed leaves the earlier write unknown.
 func TestOverrideWithoutTheStoreChangesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, _ := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
 		sent(t, a, keyed("first", "k")).Unknown(0)
 		again := keyed("second", "k")
 		again.RepeatOf = "first"
@@ -138,8 +124,7 @@ func TestWhatOneReplicaLetsGoOfIsFreeAtAll(t *testing.T) {
 				continue // TestReadDoesNotFreeAKey
 			}
 			for i := range 2 {
-				synctest.Test(t, func(t *testing.T) {
-					_, a, b := replicas(t)
+				replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 					sent(t, a, w).Unknown(0)
 					again := *w
 					again.RequestID = "again"
@@ -164,8 +149,7 @@ func TestWhatOneReplicaLetsGoOfIsFreeAtAll(t *testing.T) {
 // A key that was let go of may name another request, and a write that was not sent
 // then leaves it free.
 func TestKeyThatWasLetGoOfIsFree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		sent(t, a, keyed("first", "k")).Unknown(0)
 		is(t, b, keyed("again", "k"), Refuse)
 		a.Forget("first")
@@ -194,8 +178,7 @@ func (s *busyStore) Look(ctx context.Context, name Name) (Record, bool, error) {
 // Two repeats learn at once that another replica has sent the write again. The second of
 // them waits for the first: it is not refused because of the old record.
 func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		store := &busyStore{shared: a.config.Shared.(*shared)}
 		b.config.Shared = store
 		sent(t, a, payment("first")).Unknown(0)
@@ -208,8 +191,7 @@ func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
 			synctest.Wait()
 		}
 		time.AfterFunc(time.Second, func() {
-			again.Answered(201, created("a"))
-			again.Delivered(false)
+			answered(again, false)
 		})
 		is(t, b, payment("second"), Replay)
 		synctest.Wait()
@@ -221,8 +203,7 @@ func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
 
 // A store that has lost what it had is not news: what a replica remembers holds.
 func TestLostRecordFreesNothingThatIsRemembered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		sent(t, a, payment("first")).Unknown(0)
 		is(t, b, payment("again"), Refuse)
 		clear(store.records)
@@ -232,8 +213,7 @@ func TestLostRecordFreesNothingThatIsRemembered(t *testing.T) {
 }
 
 func TestOneAtATimeAcrossReplicas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		var under, most atomic.Int64
 		var all sync.WaitGroup
 		for i := range 20 {
@@ -243,9 +223,7 @@ func TestOneAtATimeAcrossReplicas(t *testing.T) {
 				most.Store(max(most.Load(), under.Add(1)))
 				time.Sleep(time.Second)
 				under.Add(-1)
-				c.Answered(201, created("a"))
-				c.Written(yes)
-				c.Delivered(true)
+				written(c, true)
 			})
 		}
 		all.Wait()
@@ -256,25 +234,21 @@ func TestOneAtATimeAcrossReplicas(t *testing.T) {
 }
 
 func TestExchangesPerWrite(t *testing.T) {
-	store, a, _ := replicas(t)
-	c := sent(t, a, keyed("first", "k"))
-	if store.calls != 1 {
-		t.Errorf("%d exchanges before the write", store.calls)
-	}
-	c.Answered(201, created("a"))
-	c.Written(yes)
-	c.Delivered(true)
-	if store.calls != 2 {
-		t.Errorf("%d exchanges for a write with a key", store.calls)
-	}
-	store.calls = 0
-	c = sent(t, a, payment("first"))
-	c.Answered(201, created("a"))
-	c.Written(yes)
-	c.Delivered(true)
-	if store.calls != 2 {
-		t.Errorf("%d exchanges for a write without a key", store.calls)
-	}
+	replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
+		c := sent(t, a, keyed("first", "k"))
+		if store.calls != 1 {
+			t.Errorf("%d exchanges before the write", store.calls)
+		}
+		written(c, true)
+		if store.calls != 2 {
+			t.Errorf("%d exchanges for a write with a key", store.calls)
+		}
+		store.calls = 0
+		written(sent(t, a, payment("first")), true)
+		if store.calls != 2 {
+			t.Errorf("%d exchanges for a write without a key", store.calls)
+		}
+	})
 }
 
 // Its response was said to be delivered, and the store was away when that was taken back.
@@ -285,16 +259,12 @@ func TestOlderRecordOfTheStoreIsNotBelieved(t *testing.T) {
 		end  func(*Claim)
 		want Verdict
 	}{
-		{"the delivery is taken back", func(c *Claim) { c.Answered(201, created("a")); c.Written(yes); c.Delivered(false) }, Replay},
+		{"the delivery is taken back", func(c *Claim) { written(c, false) }, Replay},
 		{"unknown", func(c *Claim) { c.Unknown(0) }, Refuse},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store, a, _ := replicas(t)
-				before := sent(t, a, payment("before"))
-				before.Answered(201, created("before"))
-				before.Written(yes)
-				before.Delivered(true)
+			replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
+				written(sent(t, a, payment("before")), true)
 				old := maps.Clone(store.records)
 				tt.end(sent(t, a, payment("first")))
 				store.records = old // a failover to a server that lacks the last writes
@@ -303,8 +273,7 @@ func TestOlderRecordOfTheStoreIsNotBelieved(t *testing.T) {
 		})
 	}
 	t.Run("the store was away", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			store, a, _ := replicas(t)
+		replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
 			c := sent(t, a, payment("first"))
 			c.Answered(201, created("a"))
 			c.Written(yes)
@@ -319,8 +288,7 @@ func TestOlderRecordOfTheStoreIsNotBelieved(t *testing.T) {
 // The store has not heard that the write is unknown: to it, its claim has lapsed. Letting
 // go of it at another replica is news all the same.
 func TestLettingGoIsNewsToAReplicaThatKnowsMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		c := sent(t, a, payment("first"))
 		store.down = true
 		c.Unknown(0)
@@ -336,8 +304,7 @@ func TestLettingGoIsNewsToAReplicaThatKnowsMore(t *testing.T) {
 // Node runs timers before it reads from sockets: an app that was busy gives a response up
 // that has come in time, and repeats at once, at another replica.
 func TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
 		c := sent(t, a, payment("first"))
 		c.Answered(201, created("a"))
 		c.Written(yes)
@@ -348,14 +315,11 @@ func TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack(t *testing.T) {
 
 // A replica knows of its own responses whether they were taken.
 func TestEqualWriteOfOneReplicaDoesNotWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, _ := replicas(t)
+	replicas(t, func(t *testing.T, _ *shared, a, _ *Journal) {
 		began := time.Now()
 		for i := range 100 {
 			c := sent(t, a, payment(numbered(i)))
-			c.Answered(201, created("a"))
-			c.Written(yes)
-			c.Delivered(true)
+			written(c, true)
 		}
 		if took := time.Since(began); took > 0 {
 			t.Errorf("100 equal writes took %v", took)
@@ -377,8 +341,7 @@ func (s lossyStore) Claim(ctx context.Context, name Name, mine Record, over ID) 
 // A repeat on purpose was claimed, and its replica does not know: it says not_sent. The
 // first write is as unknown as before.
 func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		sent(t, b, keyed("first", "k")).Unknown(0)
 		again := keyed("again", "k")
 		again.RepeatOf = "first"
@@ -392,8 +355,7 @@ func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
 // The store goes away while a repeat waits for the first write: that one is under way, as
 // far as is known here, and no repeat is sent until the store says how it ended.
 func TestRepeatThatWaitsIsNotSentWhenTheStoreGoesAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, a, b := replicas(t)
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		c := sent(t, a, payment("first"))
 		away := func(down bool) {
 			store.mu.Lock()
@@ -404,8 +366,7 @@ func TestRepeatThatWaitsIsNotSentWhenTheStoreGoesAway(t *testing.T) {
 		is(t, b, payment("repeat"), Refuse)
 		is(t, b, payment("repeat"), Refuse)
 		away(false)
-		c.Answered(201, created("a"))
-		c.Delivered(false)
+		answered(c, false)
 		is(t, b, payment("repeat"), Replay)
 	})
 }
@@ -415,11 +376,10 @@ func TestRepeatThatWaitsIsNotSentWhenTheStoreGoesAway(t *testing.T) {
 func TestEndOfAWriteIsToldToAStoreThatIsBack(t *testing.T) {
 	for want, end := range map[Verdict]func(*Claim){
 		Refuse: func(c *Claim) { c.Unknown(0) },
-		Replay: func(c *Claim) { c.Answered(201, created("a")); c.Delivered(false) },
-		Send:   func(c *Claim) { c.Answered(201, created("a")); c.Written(yes); c.Delivered(true) },
+		Replay: func(c *Claim) { answered(c, false) },
+		Send:   func(c *Claim) { written(c, true) },
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			store, a, b := replicas(t)
+		replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 			store.down = true
 			c := sent(t, a, payment("first"))
 			store.down = false

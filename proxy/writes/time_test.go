@@ -9,40 +9,17 @@ import (
 	"time"
 )
 
-// In these tests time is the bubble's.
-func bubble(t *testing.T, test func(t *testing.T, j *Journal)) {
-	for _, kind := range []string{"memory", "shared"} {
-		t.Run(kind, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				test(t, newJournal(t, func(c *Config) {
-					if kind == "shared" {
-						c.Shared = newShared()
-					}
-				}))
-			})
-		})
-	}
-}
-
 func TestRepeatWaitsForTheFirstOne(t *testing.T) {
 	for _, e := range endings {
 		bubble(t, func(t *testing.T, j *Journal) {
-			c := sent(t, j, payment("first"))
+			c, k := sent(t, j, payment("first")), sent(t, j, keyed("first", "k"))
 			began := time.Now()
 			time.AfterFunc(10*time.Second, func() { e.end(c) })
 			d := is(t, j, payment("repeat"), e.guard)
 			if waited := time.Since(began); waited != 10*time.Second || !d.Waited {
 				t.Errorf("%s: waited for %v, %v", e.name, waited, d.Waited)
 			}
-		})
-	}
-}
-
-func TestKeyWaitsForTheFirstOne(t *testing.T) {
-	for _, e := range endings {
-		bubble(t, func(t *testing.T, j *Journal) {
-			c := sent(t, j, keyed("first", "k"))
-			time.AfterFunc(10*time.Second, func() { e.end(c) })
+			time.AfterFunc(10*time.Second, func() { e.end(k) })
 			is(t, j, keyed("repeat", "k"), e.keys)
 		})
 	}
@@ -161,8 +138,7 @@ func TestReplayDoesNotMakeTheRecordYounger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal(t)
 		c := sent(t, j, payment("first"))
-		c.Answered(201, created("a"))
-		c.Delivered(false)
+		answered(c, false)
 		time.Sleep(9 * time.Minute)
 		is(t, j, payment("repeat"), Replay).Claim.Delivered(false)
 		time.Sleep(time.Minute)
@@ -214,8 +190,7 @@ func TestWriteAfterAReplayDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal(t)
 		c := sent(t, j, payment("first"))
-		c.Answered(201, created("a"))
-		c.Delivered(false)
+		answered(c, false)
 		is(t, j, payment("repeat"), Replay).Claim.Written(yes)
 		began := time.Now()
 		sent(t, j, payment("another"))

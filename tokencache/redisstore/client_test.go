@@ -2,18 +2,11 @@ package redisstore
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -23,18 +16,14 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
 // freePort is one that nobody listens on at this moment.
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
+	_, port, _ := net.SplitHostPort(wiretest.Nobody(t))
 	return port
 }
 
@@ -78,11 +67,7 @@ func TestLeastRightsAreEnough(t *testing.T) {
 // A server that leaves out the reply to a login that fails while another reply is on its
 // way (Redis from 7.2, Valkey) has each reply taken for the one before.
 func TestNothingIsSentBeforeALogin(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
+	listener := wiretest.Loopback(t)
 	first := make(chan string, 1)
 	go func() {
 		on, err := listener.Accept()
@@ -95,7 +80,7 @@ func TestNothingIsSentBeforeALogin(t *testing.T) {
 		first <- string(buffer)
 		_, _ = io.WriteString(on, "-WRONGPASS no\r\n-ERR Protocol error: unauthenticated multibulk length\r\n")
 	}()
-	_, err = ask(t, storeOn(t, "redis://user:wrong@"+listener.Addr().String()), tokencache.Question{})
+	_, err := ask(t, storeOn(t, "redis://user:wrong@"+listener.Addr().String()), tokencache.Question{})
 	if got := <-first; got != "*3\r\n$4\r\nAUTH\r\n" || kindOf(err) != "WRONGPASS" {
 		t.Errorf("%q is sent first, and the error is %v, want AUTH and WRONGPASS", got, err)
 	}
@@ -183,11 +168,7 @@ func TestConnectionsAreFewAndEnd(t *testing.T) {
 
 // A stopped server costs a caller what the budget says, and nobody else anything.
 func TestDeadlinesHold(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
+	listener := wiretest.Loopback(t) // takes connections and says nothing
 	for _, url := range []string{"redis://" + listener.Addr().String(), "rediss://" + listener.Addr().String(),
 		"redis+sentinel://" + listener.Addr().String() + "/m"} {
 		c := clientOf(t, url)
@@ -205,21 +186,12 @@ func TestHostThatIsDownLeavesTheOthersTime(t *testing.T) {
 	socket := realServer(t)
 	port := freePort(t)
 	do(t, direct(t, socket), "CONFIG", "SET", "port", port)
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = silent.Close() }()
 	share(t, storeOn(t, "redis://127.0.0.1:1,127.0.0.1:"+port), "token")
 }
 
 // A redirect is a way to make us connect elsewhere.
 func TestRedirectLeadsToKnownPortsOnlyAndOnce(t *testing.T) {
-	elsewhere, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = elsewhere.Close() }()
+	elsewhere := wiretest.Loopback(t)
 	var connected atomic.Int64
 	go func() {
 		for {
@@ -267,67 +239,19 @@ func TestRedirectLeadsToKnownPortsOnlyAndOnce(t *testing.T) {
 	}
 }
 
-// certificate writes a certificate for 127.0.0.1 and its key.
-func certificate(t testing.TB) (dir string, roots *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, _ := x509.MarshalPKCS8PrivateKey(key)
-	dir = t.TempDir()
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for name, block := range map[string][]byte{"cert.pem": cert, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
-		if err := os.WriteFile(filepath.Join(dir, name), block, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(cert)
-	return dir, roots
-}
-
 func TestTLS(t *testing.T) {
-	dir, roots := certificate(t)
-	port := freePort(t)
-	realServer(t, "--tls-port", port, "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/key.pem", "--tls-ca-cert-file",
-		dir+"/cert.pem", "--tls-auth-clients", "no")
+	ca, dir, port := wiretest.NewAuthority(), t.TempDir(), freePort(t)
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	wiretest.WritePair(t, cert, key, ca.Issue())
+	realServer(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
 	url := "rediss://127.0.0.1:" + port
-	share(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), "token")
-	wantKind(t, storeOn(t, url, func(c *Config) { c.RootCAs = roots }), tokencache.Question{}, tokencache.Found)
+	share(t, storeOn(t, url, func(c *Config) { c.RootCAs = ca.Pool() }), "token")
+	wantKind(t, storeOn(t, url, func(c *Config) { c.RootCAs = ca.Pool() }), tokencache.Question{}, tokencache.Found)
 	_, err := ask(t, storeOn(t, url, func(c *Config) { c.RootCAs = x509.NewCertPool() }), tokencache.Question{})
 	if kindOf(err) != "tls" {
 		t.Errorf("a certificate of nobody's: %v, want tls", err)
 	}
 	if _, err := ask(t, storeOn(t, "redis://127.0.0.1:"+port), tokencache.Question{}); err == nil {
 		t.Error("without TLS it answers")
-	}
-}
-
-// BenchmarkAsk is a question that finds a token, on a kept connection and on a new one.
-func BenchmarkAsk(b *testing.B) {
-	socket := realServer(b)
-	s := storeOn(b, "unix:"+socket)
-	share(b, s, strings.Repeat("x", 800))
-	for _, kept := range []bool{true, false} {
-		b.Run(map[bool]string{true: "kept", false: "new"}[kept], func(b *testing.B) {
-			for b.Loop() {
-				if !kept {
-					s.server.(*client).dropIdle()
-				}
-				if _, err := ask(b, s, tokencache.Question{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

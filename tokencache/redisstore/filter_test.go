@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // replies is the table of TestFilter and the seed of its fuzz target.
@@ -162,10 +164,7 @@ func TestFilterCountsAsTheLibraryDoes(t *testing.T) {
 // hostileServer answers every connection with the same bytes, and keeps it open.
 func hostileServer(t *testing.T, raw string) (address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := wiretest.Loopback(t)
 	done, answer := make(chan struct{}), []byte(raw)
 	go func() {
 		defer close(done)

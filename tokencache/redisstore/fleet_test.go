@@ -248,6 +248,13 @@ func (f *fleet) measure() (m measure) {
 	return m
 }
 
+// settle starts all, and forgets what that cost.
+func (f *fleet) settle() {
+	f.start(time.Minute)
+	time.Sleep(5 * time.Minute)
+	f.measure()
+}
+
 func (f *fleet) end() {
 	f.stop()
 	f.wg.Wait()
@@ -289,17 +296,13 @@ var situations = []struct {
 		return f.measure()
 	}, few(10, 0)},
 	{"all tokens revoked", whole, func(f *fleet) measure {
-		f.start(time.Minute)
-		time.Sleep(5 * time.Minute)
-		f.measure()
+		f.settle()
 		f.monite.set(func(m *monite) { m.revoked = m.tokens })
 		time.Sleep(6 * time.Minute)
 		return f.measure()
 	}, few(1, 0)},
 	{"FLUSHALL", whole, func(f *fleet) measure {
-		f.start(time.Minute)
-		time.Sleep(5 * time.Minute)
-		f.measure()
+		f.settle()
 		if f.shared != nil {
 			f.shared.set(func(m *memory) { clear(m.data) })
 		}
@@ -307,18 +310,14 @@ var situations = []struct {
 		return f.measure()
 	}, few(2, 0)},
 	{"store down for an hour", never, func(f *fleet) measure {
-		f.start(time.Minute)
-		time.Sleep(5 * time.Minute)
-		f.measure()
+		f.settle()
 		f.fault(func(m *memory) { m.down = &Error{Kind: "connect"} })
 		time.Sleep(time.Hour)
 		f.fault(func(m *memory) { m.down = nil })
 		return f.measure()
 	}, func(f *fleet) (int, int) { return 3 * f.n, 0 }},
 	{"store hangs for an hour", never, func(f *fleet) measure {
-		f.start(time.Minute)
-		time.Sleep(5 * time.Minute)
-		f.measure()
+		f.settle()
 		f.fault(func(m *memory) { m.hangs = true })
 		time.Sleep(time.Hour)
 		f.fault(func(m *memory) { m.hangs = false })
@@ -374,9 +373,7 @@ var situations = []struct {
 		// Two have to hear it every 10 s, and one finds that it is over.
 	}, func(*fleet) (int, int) { return 2*(1+60/10) + 1, all }},
 	{"upstream answers 401 to everything for 10 min", whole, func(f *fleet) measure {
-		f.start(time.Minute)
-		time.Sleep(5 * time.Minute)
-		f.measure()
+		f.settle()
 		f.monite.set(func(m *monite) { m.refuses = true })
 		time.Sleep(10 * time.Minute)
 		m := f.measure()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
 )
 
@@ -32,9 +33,7 @@ func pending(keyed bool) writes.Record {
 func mustClaim(t testing.TB, s *Records, name writes.Name, mine writes.Record, over writes.ID) writes.Record {
 	t.Helper()
 	found, err := s.Claim(t.Context(), name, mine, over)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return found
 }
 
@@ -64,14 +63,10 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 			got.RequestID != mine.RequestID || got.Route != mine.Route || !got.Begun.Equal(mine.Begun) {
 			t.Errorf("in the way is %+v", got)
 		}
-		if err := s.Release(t.Context(), name, other.Claim); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, s.Release(t.Context(), name, other.Claim))
 		mine.State, mine.Status, mine.Ended = writes.Answered, 201, time.Now()
 		mine.Response = &writes.Response{Status: 201, Fields: map[string][]string{"Content-Type": {"application/json"}}, Body: []byte(`{"id":"1"}`)}
-		if err := s.Settle(t.Context(), name, mine); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, s.Settle(t.Context(), name, mine))
 		got = mustLook(t, s, name)
 		if got.State != writes.Answered || got.Delivered || got.Status != 201 || got.Response == nil ||
 			!bytes.Equal(got.Response.Body, mine.Response.Body) || got.Response.Fields["Content-Type"][0] != "application/json" {
@@ -79,9 +74,7 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 		}
 		// What is another claim's is not touched.
 		other.State = writes.Unknown
-		if err := s.Settle(t.Context(), name, other); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, s.Settle(t.Context(), name, other))
 		if got := mustLook(t, s, name); got.Claim != mine.Claim || got.State != writes.Answered {
 			t.Errorf("after another's settling: %+v", got)
 		}
@@ -89,9 +82,7 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 		if got := mustClaim(t, s, name, other, mine.Claim); got.Claim != other.Claim {
 			t.Error("a record is not replaced by who names its claim")
 		}
-		if err := s.Release(t.Context(), name, other.Claim); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, s.Release(t.Context(), name, other.Claim))
 		if _, ok, _ := s.Look(t.Context(), name); ok {
 			t.Error("a released record is there")
 		}
@@ -104,9 +95,7 @@ func TestResponseThatIsTooLongIsNotKept(t *testing.T) {
 			name, mine := writes.Name{byte(size), byte(size >> 8), byte(size >> 16)}, pending(true)
 			mustClaim(t, s, name, mine, writes.ID{})
 			mine.State, mine.Status, mine.Response = writes.Answered, 200, &writes.Response{Status: 200, Body: make([]byte, size)}
-			if err := s.Settle(t.Context(), name, mine); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, s.Settle(t.Context(), name, mine))
 			got := mustLook(t, s, name)
 			if (got.Response != nil) != kept || kept && len(got.Response.Body) != size || got.State != writes.Answered || got.Status != 200 {
 				t.Errorf("%d bytes: kept %t, %s %d, want it kept: %t", size, got.Response != nil, got.State, got.Status, kept)
@@ -160,9 +149,7 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 			name, mine := writes.Name{1}, pending(true)
 			mustClaim(t, before, name, mine, writes.ID{})
 			if tc.end(&mine); mine.State != writes.Pending {
-				if err := before.Settle(t.Context(), name, mine); err != nil {
-					t.Fatal(err)
-				}
+				wiretest.Must(t, before.Settle(t.Context(), name, mine))
 			}
 			next := pending(true)
 			got := mustClaim(t, after, name, next, writes.ID{})
@@ -171,9 +158,7 @@ func TestRecordIsNotFreeAfterARotation(t *testing.T) {
 				t.Errorf("with another secret: %+v", got)
 			}
 			// The one who made it ends it under its new secret, too.
-			if err := after.Release(t.Context(), name, mine.Claim); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, after.Release(t.Context(), name, mine.Claim))
 			if _, ok, _ := before.Look(t.Context(), name); ok {
 				t.Error("it is not released")
 			}
@@ -215,9 +200,7 @@ func TestServerThatIsFullForgetsNoRecord(t *testing.T) {
 		unknown := pending(false)
 		mustClaim(t, s, writes.Name{1}, unknown, writes.ID{})
 		unknown.State, unknown.TTL = writes.Unknown, 10*time.Minute
-		if err := s.Settle(t.Context(), writes.Name{1}, unknown); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, s.Settle(t.Context(), writes.Name{1}, unknown))
 		do(t, on, "CONFIG", "SET", "maxmemory", "8mb")
 		full := 0
 		for i := range 300 {
@@ -273,9 +256,7 @@ func TestNothingOfAResponseCanBeReadInRedis(t *testing.T) {
 	mustClaim(t, s, writes.Name{1}, mine, writes.ID{})
 	mine.State, mine.Response = writes.Answered,
 		&writes.Response{Status: 200, Body: []byte("canary-body"), Fields: map[string][]string{"Location": {"canary-field"}}}
-	if err := s.Settle(t.Context(), writes.Name{1}, mine); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, s.Settle(t.Context(), writes.Name{1}, mine))
 	keys, _ := redis.Strings(on.Do("KEYS", "*"))
 	for _, key := range keys {
 		value, _ := redis.String(on.Do("GET", key))

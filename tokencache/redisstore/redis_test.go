@@ -15,6 +15,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // realServer starts a redis-server on a unix socket, and ends it with the test.
@@ -26,16 +27,12 @@ func realServer(t testing.TB, options ...string) (socket string) {
 		t.Skipf("%s is not installed (apt-get install %s)", name, name)
 	}
 	dir, err := os.MkdirTemp("", "redis") // t.TempDir() may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	socket = filepath.Join(dir, "s")
 	args := append([]string{"--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir}, options...)
 	command := exec.Command(program, args...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, command.Start())
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
@@ -56,9 +53,7 @@ func realServer(t testing.TB, options ...string) (socket string) {
 func direct(t testing.TB, socket string) redis.Conn {
 	t.Helper()
 	on, err := redis.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	t.Cleanup(func() { _ = on.Close() })
 	return on
 }
@@ -99,9 +94,7 @@ func at(t testing.TB, text string) Config {
 	config.Database, _ = strconv.Atoi(path)
 	user, password, _ := strings.Cut(info, ":")
 	password, err := url.PathUnescape(password)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	config.User, config.Password = user, func() secret.String { return secret.New(password) }
 	return config
 }

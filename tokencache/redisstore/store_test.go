@@ -13,6 +13,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -85,13 +86,21 @@ func tell(t testing.TB, s *Store, c tokencache.Claim, o tokencache.Outcome) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := s.Tell(ctx, c, o); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, s.Tell(ctx, c, o))
 }
 
 func tokenOf(s *Store, text string) tokencache.Token {
 	return tokencache.Token{AccessToken: secret.NewToken(text), ExpiresIn: 30 * time.Minute, By: s.PairName(s.credentials)}
+}
+
+// inMemory runs test with the stores of two replicas on a server in memory. Time is the
+// bubble's.
+func inMemory(t *testing.T, test func(t *testing.T, m *memory, one, other *Store)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		test(t, m, newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m))
+	})
 }
 
 // share mints a token through a store.
@@ -169,9 +178,7 @@ func TestPoisonCostsOneMint(t *testing.T) {
 		do(t, on, "FLUSHALL")
 		share(t, seed, "good")
 		value, err := redis.String(on.Do("GET", k.token))
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		do(t, on, "FLUSHALL")
 		return value
 	}()
@@ -303,9 +310,7 @@ func TestRefusalOfOneReplicaKeepsNobodyElseFromMinting(t *testing.T) {
 // What one replica has heard counts for nobody. While another tries, the crowd must not ask
 // with it and once more without it: that is twice the load at the worst time.
 func TestCrowdAsksOnceWhileAnotherReplicaTries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		one, other := newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, one, other *Store) {
 		a := wantKind(t, one, tokencache.Question{}, tokencache.Claimed)
 		tell(t, one, a.Claim, tokencache.Outcome{Err: &tokencache.FetchError{Reason: tokencache.Throttled, Status: 429, RetryAfter: 20 * time.Second}})
 		m.calls = nil
@@ -400,9 +405,7 @@ func TestClaimOfAHostThatStandsAsideIsGivenBack(t *testing.T) {
 }
 
 func TestAgeIsByTheClockThatSaysOlder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		s := newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, s, _ *Store) {
 		share(t, s, "token")
 		time.Sleep(10 * time.Minute)
 		age := func() time.Duration { return wantKind(t, s, tokencache.Question{}, tokencache.Found).Age }
@@ -427,9 +430,7 @@ func TestAgeIsByTheClockThatSaysOlder(t *testing.T) {
 // A server that stood still executes what was asked long ago: whoever asked has gone,
 // and a lease would keep the others waiting for nobody.
 func TestLateQuestionClaimsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		one, two := newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, one, two *Store) {
 		wantKind(t, one, tokencache.Question{Look: true}, tokencache.Free) // the clocks are known
 		m.service = 3 * time.Second
 		if _, err := ask(t, one, tokencache.Question{}); !errors.Is(err, context.DeadlineExceeded) {
@@ -442,9 +443,7 @@ func TestLateQuestionClaimsNothing(t *testing.T) {
 }
 
 func TestLateOutcomeAddsNoLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		s := newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, s, _ *Store) {
 		a := wantKind(t, s, tokencache.Question{}, tokencache.Claimed)
 		time.Sleep(20 * time.Minute)
 		tell(t, s, a.Claim, tokencache.Outcome{Token: tokenOf(s, "token")})
@@ -460,9 +459,7 @@ func TestLateOutcomeAddsNoLife(t *testing.T) {
 }
 
 func TestOlderTokenDoesNotReplaceANewerOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		paused, other := newStore(Config{Credentials: creds}, m), newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, paused, other *Store) {
 		a := wantKind(t, paused, tokencache.Question{}, tokencache.Claimed)
 		time.Sleep(2 * time.Second) // its lease lapses
 		newer := share(t, other, "newer")
@@ -509,9 +506,7 @@ func TestServerThatFailedIsLeftAlone(t *testing.T) {
 
 // Slow and down are told apart by the cache, so the breaker must not mix them.
 func TestBreakerRepeatsWhatItHeard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		s := newStore(Config{Credentials: creds}, m)
+	inMemory(t, func(t *testing.T, m *memory, s, _ *Store) {
 		m.hangs = true
 		for range 3 {
 			if _, err := ask(t, s, tokencache.Question{}); !errors.Is(err, context.DeadlineExceeded) {

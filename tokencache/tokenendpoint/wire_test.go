@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
@@ -150,13 +150,7 @@ func TestCancelledMintIsNoTimeout(t *testing.T) {
 }
 
 func TestConnectionRefused(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	origin := "http://" + listener.Addr().String()
-	_ = listener.Close()
-	found := failing(t, t.Context(), endpointAt(t, origin, &http.Transport{}))
+	found := failing(t, t.Context(), endpointAt(t, "http://"+wiretest.Nobody(t), &http.Transport{}))
 	if found.Reason != tokencache.Unavailable || found.Status != 0 || !strings.Contains(found.Error(), "refused") {
 		t.Errorf("Fetch() = %v, want Unavailable, and why", found)
 	}

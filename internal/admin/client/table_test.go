@@ -7,18 +7,15 @@ import (
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/internal/admin"
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func tableOf(t *testing.T, status admin.Status) string {
 	t.Helper()
 	text, err := json.Marshal(status)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	shown, err := Table(string(text), View{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	return shown
 }
 
@@ -96,14 +93,10 @@ func TestStatusTableFitsTheTerminal(t *testing.T) {
 	}
 	status.Named = &admin.NamedStatus{All: make([]admin.NamedIdentity, 40)}
 	text, err := json.Marshal(status)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	for _, size := range [][2]int{{80, 23}, {80, 10}, {40, 23}, {200, 50}, {132, 5}} {
 		shown, err := Table(string(text), View{Width: size[0], Height: size[1]})
-		if err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, err)
 		lines := strings.Split(shown, "\n")
 		if len(lines) > size[1] || !strings.HasPrefix(lines[0], "monite-proxy v1") {
 			t.Errorf("%d lines in a terminal of %d: %s", len(lines), size[1], shown)
@@ -136,9 +129,7 @@ func TestStatusTableNamesWhoActed(t *testing.T) {
 
 func TestColoursAreAskedFor(t *testing.T) {
 	text, err := json.Marshal(admin.Status{Requests: []admin.RequestStatus{{Status: 502}, {Status: 404}, {Status: 200}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	for colour, want := range map[bool]int{true: 4, false: 0} { // and the verdict, and headings
 		shown, err := Table(string(text), View{Colour: colour})
 		if err != nil || strings.Count(shown, red)+strings.Count(shown, yellow) != max(want-1, 0) || strings.Contains(shown, "\x1b") != colour {

@@ -57,9 +57,7 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 		more.WriteString("  - {name: " + name + ", grant_type: client_credentials, listen_addr: \"unix:" + filepath.Join(filepath.Dir(socket),
 			name) + "\"}\n")
 	}
-	if err := os.WriteFile(file, []byte("identities:\n"+more.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, os.WriteFile(file, []byte("identities:\n"+more.String()), 0o600))
 	var first sync.WaitGroup // the failures of named listeners
 	first.Add(4)
 	s.named = named.New(named.Config{
@@ -69,9 +67,7 @@ func TestEndDoesNotWaitForFailuresThatNobodyReads(t *testing.T) {
 	if !s.named.Reload() {
 		t.Fatal("the identities were not taken over")
 	}
-	if err := s.listen(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, s.listen())
 	begun := make(chan struct{}) // the end has: run reads no more
 	s.log = zerolog.New(onMessage{"listener failed", sync.OnceFunc(func() { close(begun) })})
 	for _, e := range []*endpoint{&s.data, &s.admin, &s.vend} {

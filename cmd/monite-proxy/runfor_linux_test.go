@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // In a container without an init, whoever is left behind becomes a child of
@@ -16,13 +18,9 @@ func TestRunAsProcessOneLeavesNoZombies(t *testing.T) {
 	cmd := runs(t, nil, "sh", "-c", "for i in 1 2 3; do (sh -c 'sleep 0.2; exit 3' &); done; echo begun; cat; exit 5")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
 	if err := cmd.Start(); err != nil {
 		t.Skip("no process namespace can be made here: ", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -83,9 +83,7 @@ func TestRunGivesTheCommandTheSidecarAndNoCredentials(t *testing.T) {
 	secrets := t.TempDir()
 	write := func(name, text string) string {
 		file := filepath.Join(secrets, name)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, os.WriteFile(file, []byte(text), 0o600))
 		return file
 	}
 	cmd := runs(t, []string{"MONITE_CLIENT_SECRET=", "MONITE_CLIENT_SECRET_FILE=" + write("secret", monitetest.DemoClientSecret),
@@ -111,6 +109,7 @@ func TestRunGivesTheCommandTheSidecarAndNoCredentials(t *testing.T) {
 }
 
 func TestRunEndsWithTheCodeOfTheCommand(t *testing.T) {
+	taken := wiretest.Loopback(t).Addr().String()
 	for name, c := range map[string]struct {
 		environment, args []string
 		code              int
@@ -125,7 +124,7 @@ func TestRunEndsWithTheCodeOfTheCommand(t *testing.T) {
 		"no command":        {nil, nil, 2, "want a command"},
 		"bad configuration": {[]string{"MONITE_ENTITY_ID=mine"}, []string{"echo", "started"}, 2, "MONITE_ENTITY_ID"},
 		"a socket":          {[]string{"MONITE_LISTEN_ADDR=unix:/tmp/x.sock"}, []string{"echo", "started"}, 2, "cannot name a unix socket"},
-		"port in use":       {[]string{"MONITE_LISTEN_ADDR=" + taken(t)}, []string{"echo", "started"}, 1, "another program has this port"},
+		"port in use":       {[]string{"MONITE_LISTEN_ADDR=" + taken}, []string{"echo", "started"}, 1, "another program has this port"},
 		"wrong secret": {[]string{"MONITE_CLIENT_SECRET=00000000-0000-4000-8000-000000000000"}, []string{"echo", "started"}, 1,
 			"was not started: the token endpoint refused"},
 		"upstream not there": {[]string{"MONITE_API_URL=http://127.0.0.1:1", "MONITE_LOG_LEVEL=error"}, []string{"echo", "started"}, 1,
@@ -146,16 +145,6 @@ func TestRunEndsWithTheCodeOfTheCommand(t *testing.T) {
 	}
 }
 
-func taken(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener.Addr().String()
-}
-
 func TestRunLeavesStandardInputAndOutputToTheCommand(t *testing.T) {
 	cmd := runs(t, nil, "cat")
 	cmd.Stdin = strings.NewReader("from a pipe")
@@ -170,12 +159,8 @@ func TestRunPassesSignalsOnOnceAndOutlivesTheCommand(t *testing.T) {
 	cmd := runs(t, nil, os.Args[0])
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
+	wiretest.Must(t, cmd.Start())
 	defer func() { _ = cmd.Process.Kill() }()
 	lines := bufio.NewScanner(stdout)
 	next := func() string {
@@ -188,9 +173,7 @@ func TestRunPassesSignalsOnOnceAndOutlivesTheCommand(t *testing.T) {
 		t.Fatalf("first line = %q, want a group that is not %d", got, cmd.Process.Pid)
 	}
 	for _, number := range []syscall.Signal{syscall.SIGINT, syscall.SIGUSR1, syscall.SIGINT, syscall.SIGTERM} {
-		if err := syscall.Kill(-cmd.Process.Pid, number); err != nil {
-			t.Fatal(err)
-		}
+		wiretest.Must(t, syscall.Kill(-cmd.Process.Pid, number))
 		if got, want := next(), fmt.Sprint("signal ", number); got != want {
 			t.Fatalf("the command got %q, want %q", got, want)
 		}
@@ -211,12 +194,8 @@ func TestRunStopsWhileItIsNotReady(t *testing.T) {
 	cmd := runs(t, []string{"MONITE_API_URL=http://127.0.0.1:1"}, "echo", "started")
 	var trouble bytes.Buffer
 	pipe, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	wiretest.Must(t, err)
+	wiretest.Must(t, cmd.Start())
 	lines := bufio.NewReader(io.TeeReader(pipe, &trouble))
 	if _, err := lines.ReadString('\n'); err != nil { // the first mint has failed
 		t.Fatal(err)

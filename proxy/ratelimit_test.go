@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 func monite(status int, fields ...string) *http.Response {
@@ -54,9 +56,7 @@ func TestNoLimitIsNoWait(t *testing.T) {
 			t.Errorf("told that Monite wants nothing for %v, want 30s", told)
 		}
 		for range 1000 {
-			if err := p.wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			wiretest.Must(t, p.wait(t.Context()))
 		}
 		if left := p.remaining.Load(); left != 0 {
 			t.Errorf("%d left, want what Monite said", left)
@@ -87,9 +87,7 @@ func TestMonitesCountSlowsDown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPacer(20, nil)
 				for range 2 { // the burst
-					if err := p.wait(t.Context()); err != nil {
-						t.Fatal(err)
-					}
+					wiretest.Must(t, p.wait(t.Context()))
 				}
 				var told time.Duration
 				p.onLimited = func(d time.Duration) { told = d }
