@@ -148,3 +148,17 @@ func TestRefusalHasAnEnd(t *testing.T) {
 		t.Errorf("%d problems, want the first 100", got)
 	}
 }
+
+func TestEveryUploadedDocumentIsReadInTheEnd(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	form := "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\nPDF\r\n--x--\r\n"
+	for _, collection := range []string{"payables", "payable_credit_notes", "receipts"} {
+		made := b.do("POST", "/v1/"+collection+"/upload_from_file", form, with(header, "Content-Type", "multipart/form-data; boundary=x"))
+		item := "/v1/" + collection + "/" + made.json(t)["id"].(string)
+		b.sim.Advance(3 * time.Second)
+		if got := b.want(200, "GET", item, "", header).json(t); got["ocr_status"] != "success" || got["total_amount"] == nil {
+			t.Errorf("%s: ocr_status %v, total_amount %v, want it read", collection, got["ocr_status"], got["total_amount"])
+		}
+	}
+}

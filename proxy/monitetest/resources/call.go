@@ -162,22 +162,7 @@ func object(value any) Doc {
 	return d
 }
 
-// list returns the objects of a JSON array, decoded or made here.
-func list(value any) []Doc {
-	switch value := value.(type) {
-	case []Doc:
-		return value
-	case []any:
-		var docs []Doc
-		for _, one := range value {
-			if d, ok := one.(Doc); ok {
-				docs = append(docs, d)
-			}
-		}
-		return docs
-	}
-	return nil
-}
+func list(value any) []Doc { return schema.List(value) }
 
 // texts returns the strings of a JSON array.
 func texts(value any) []string {

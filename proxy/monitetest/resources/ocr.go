@@ -19,8 +19,8 @@ func init() {
 	behave(nil, map[string]handler{
 		"POST ocr_tasks":                                        createOCRTask,
 		"POST ocr_tasks/upload_from_file":                       createOCRTask,
-		"POST payable_credit_notes/upload_from_file":            uploadCreditNote,
-		"POST receipts/upload_from_file":                        uploadReceipt,
+		"POST payable_credit_notes/upload_from_file":            uploadTo("payable_credit_notes", Doc{"status": "draft", "origin": "upload"}),
+		"POST receipts/upload_from_file":                        uploadTo("receipts", Doc{}),
 		"POST payable_credit_notes/{credit_note_id}/cancel_ocr": cancelOCR,
 		"GET payables/{payable_id}/suggestions":                 suggestions,
 		"POST payables/storecove":                               func(*call) (any, error) { return Doc{}, nil },
@@ -212,16 +212,33 @@ func createOCRTask(c *call) (any, error) {
 	return d, nil
 }
 
-func uploadCreditNote(c *call) (any, error) {
-	file := c.keepFile("payable_credit_notes")
-	return c.createAt("payable_credit_notes", Doc{
-		"status": "draft", "origin": "upload", "source_of_data": "ocr", "ocr_status": "processing", "file_id": file["id"], "file_url": file["url"],
-	})
-}
-
-func uploadReceipt(c *call) (any, error) {
-	file := c.keepFile("receipts")
-	return c.createAt("receipts", Doc{"source_of_data": "ocr", "ocr_status": "processing", "file_id": file["id"], "file_url": file["url"], "file": file})
+// uploadTo makes a document of an uploaded file, which is read in two seconds.
+func uploadTo(collection string, fields Doc) handler {
+	return func(c *call) (any, error) {
+		file := c.keepFile(collection)
+		made := maps.Clone(fields)
+		maps.Copy(made, Doc{"source_of_data": "ocr", "ocr_status": "processing", "file": file, "file_id": file["id"], "file_url": file["url"]})
+		d, err := c.createAt(collection, made)
+		if err != nil {
+			return nil, err
+		}
+		id := text(d["id"])
+		c.later(ocrTakes, func(c *call) {
+			_, _ = c.update(c.at(collection), id, func(d Doc) error {
+				if d["ocr_status"] != "processing" {
+					return nil
+				}
+				for name, value := range c.api.reading(c.EntityID, id) {
+					if d[name] == nil && c.api.places[collection].item.Property(name) != nil {
+						d[name] = value
+					}
+				}
+				d["ocr_status"] = "success"
+				return nil
+			})
+		})
+		return d, nil
+	}
 }
 
 func suggestions(c *call) (any, error) {

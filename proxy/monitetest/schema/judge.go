@@ -30,6 +30,23 @@ func Missing(loc ...any) Problem {
 	return Problem{loc, "field required", "value_error.missing"}
 }
 
+// List returns the objects of a JSON array, decoded or made here.
+func List(value any) []Doc {
+	switch value := value.(type) {
+	case []Doc:
+		return value
+	case []any:
+		var docs []Doc
+		for _, one := range value {
+			if d, ok := one.(Doc); ok {
+				docs = append(docs, d)
+			}
+		}
+		return docs
+	}
+	return nil
+}
+
 // Decode reads one JSON value. Whole numbers become int, others float64.
 func Decode(text []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
