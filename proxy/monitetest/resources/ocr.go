@@ -229,8 +229,8 @@ func uploadTo(collection string, fields Doc) handler {
 					return nil
 				}
 				for name, value := range c.api.reading(c.EntityID, id) {
-					if d[name] == nil && c.api.places[collection].item.Property(name) != nil {
-						d[name] = value
+					if p := c.api.places[collection].item.Property(name); p != nil && d[name] == nil {
+						d[name], _ = c.maker(id).Project(p.Schema, value)
 					}
 				}
 				d["ocr_status"] = "success"
