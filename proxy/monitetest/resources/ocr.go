@@ -7,13 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
-
-// ocrTakes is the duration of the recognition of a document.
-const ocrTakes = 2 * time.Second
 
 func init() {
 	behave(nil, map[string]handler{
@@ -97,7 +93,7 @@ func (a *API) recognise(entityID, id string, said Doc) {
 		d["ocr_request_id"] = task
 		return nil
 	})
-	a.agenda.add(a.now().Add(ocrTakes), func() {
+	a.agenda.add(a.now().Add(workTakes), func() {
 		c := a.inside(entityID, "payables")
 		read := a.reading(entityID, id)
 		maps.Copy(read, said)
@@ -193,7 +189,7 @@ func createOCRTask(c *call) (any, error) {
 		return nil, err
 	}
 	id := text(d["id"])
-	c.later(ocrTakes, func(c *call) {
+	c.later(func(c *call) {
 		m := c.maker(id)
 		m.Full = true
 		_, _ = c.update(c.at("ocr_tasks"), id, func(d Doc) error {
@@ -223,7 +219,7 @@ func uploadTo(collection string, fields Doc) handler {
 			return nil, err
 		}
 		id := text(d["id"])
-		c.later(ocrTakes, func(c *call) {
+		c.later(func(c *call) {
 			_, _ = c.update(c.at(collection), id, func(d Doc) error {
 				if d["ocr_status"] != "processing" {
 					return nil
