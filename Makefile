@@ -32,16 +32,17 @@ run: build ## sidecar and simulator, no credentials needed; against Monite if MO
 sim: build ## the simulator alone, on 127.0.0.1:8090
 	@exec bin/monite-sim
 
+# e2e first: it takes longest, and waits while others work.
 .PHONY: test
-test: ## unit, wire and end-to-end tests, with the race detector
-	go test -race -shuffle=on -timeout 15m ./...
+test: build ## unit, wire and end-to-end tests, with the race detector
+	E2E_BINARIES=$(CURDIR)/bin go test -race -shuffle=on -timeout 15m ./e2e ./...
 
 # Of e2e the fault matrix, and the tests of files that hold connections to the
 # listener in their own hands; the others see of it what package proxy tests anyway.
 .PHONY: test-std
 test-std: ## the tests that depend on the listener, with Go's own
 	MONITE_LISTENER=std go test ./proxy
-	MONITE_LISTENER=std go test -timeout 15m ./e2e -run "^(TestFaults|$$(grep -lE '\.dial\(\)|dialApp\(|appConn|boundsAttack|sendGet\(|\.Data, "http://"' e2e/*_test.go | \
+	MONITE_LISTENER=std go test -timeout 15m ./e2e -run "^(TestFaults|$$(grep -lE '\.dial\(\)|dialApp\(|appConn|boundsAttack|sendGet\(|\.Data, "http://"|portOf\(s\.Data' e2e/*_test.go | \
 	  xargs grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | grep -vx TestMain | paste -sd'|'))$$"
 
 .PHONY: race
@@ -85,7 +86,7 @@ faults-full: ## the same with the long cells: 10 GiB bodies, 18,000 idle connect
 .PHONY: ledger
 ledger: ## cut the upstream connection at every byte, LEDGER_WRITES times, then for apps that repeat, LEDGER_RETRIES times (1000000 each), and count executions
 	LEDGER_WRITES=$${LEDGER_WRITES:-1000000} LEDGER_RETRIES=$${LEDGER_RETRIES:-1000000} \
-	  go test -count=1 -v -timeout 180m -run 'LedgerNo|LedgerWithout' ./e2e
+	  go test -count=1 -v -parallel 1 -timeout 180m -run 'LedgerNo|LedgerWithout' ./e2e
 
 .PHONY: bounds
 bounds: ## attack each listener with BOUNDS (3000) connections, and print memory, descriptors and the latency of data meanwhile
@@ -155,8 +156,8 @@ mutation: $(GREMLINS) ## change single operators and count what no test sees: gu
 	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
 
 .PHONY: long
-long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes, what outlives a request
-	LONG=1 go test -count=1 -timeout 60m ./proxy/... ./cmd/...
+long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes, what outlives a request, crowds
+	LONG=1 go test -count=1 -timeout 60m ./e2e ./proxy/... ./cmd/...
 
 .PHONY: bench
 bench: ## benchmarks of the pieces, ready for benchstat

@@ -1,9 +1,11 @@
+//go:build linux
+
 // Command bench measures the sidecar beside its peers: nginx, haproxy, caddy if
 // it is installed, and the usual proxy made with Go's standard library. All of
 // them add the same two fields and forward to the same TLS upstream, which
 // responds with 401 unless both are exact, so that every 200 proves the injection.
 //
-//	main.go        flags, and how much is measured (other.go: other systems than Linux)
+//	main.go        flags, and how much is measured, on Linux
 //	upstream.go    the upstream: nginx, and its certificate
 //	contenders.go  how each contender is configured and started
 //	stock.go       the contender made of the standard library

@@ -3,19 +3,14 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // What the contenders have to add. The bearer is as long as Monite's.
@@ -61,8 +56,13 @@ http {
 
 func startUpstream(dir string) (*upstream, error) {
 	u := &upstream{ca: filepath.Join(dir, "cert.pem")}
-	if err := makeCertificate(dir); err != nil {
-		return nil, err
+	certificate := wiretest.SelfSigned(func(c *x509.Certificate) { // its own root
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign
+	})
+	for name, text := range map[string][]byte{"cert.pem": wiretest.CertPEM(certificate), "key.pem": wiretest.KeyPEM(certificate)} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "v1"), 0o755); err != nil {
 		return nil, err
@@ -84,32 +84,6 @@ func startUpstream(dir string) (*upstream, error) {
 		return nil, err
 	}
 	return u, u.waitListening(u.port)
-}
-
-// makeCertificate writes cert.pem, its own root, and key.pem.
-func makeCertificate(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func freePort() int {

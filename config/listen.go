@@ -159,12 +159,7 @@ func parsePort(text string) (int, bool) {
 
 // isPrintable reports whether text is ASCII without spaces and control bytes.
 func isPrintable(text string) bool {
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // AdminAddr reads MONITE_ADMIN_ADDR alone, for the commands that talk to a

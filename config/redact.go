@@ -13,9 +13,9 @@ import (
 
 // Setting is one variable as it is in effect.
 type Setting struct {
-	Name   string
-	Value  string // empty: off or none
-	Source string // "default", "environment", "file /path"
+	Name   string `json:"name"`
+	Value  string `json:"value"`  // empty: off or none
+	Source string `json:"source"` // "default", "environment", "file /path"
 }
 
 // settings lists the effective values.

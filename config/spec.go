@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -125,15 +126,9 @@ type number int64
 
 // Decode implements envconfig.Decoder.
 func (n *number) Decode(text string) error {
-	value := int64(0)
-	if text == "" || len(text) > 15 {
-		return errors.New("not a number of at most 15 digits")
-	}
-	for _, c := range []byte(text) {
-		if c < '0' || c > '9' {
-			return errors.New("not decimal digits")
-		}
-		value = value*10 + int64(c-'0')
+	value, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || len(text) > 15 {
+		return errors.New("not a number of at most 15 decimal digits")
 	}
 	*n = number(value)
 	return nil

@@ -8,12 +8,8 @@ import (
 	"strings"
 )
 
-// The hosts that Monite publishes, by environment.
-var knownHosts = []struct{ environment, host string }{
-	{"sandbox", "api.sandbox.monite.com"},
-	{"eu", "api.monite.com"},
-	{"us", "us.api.monite.com"},
-}
+// knownHosts are those that Monite publishes, by environment.
+var knownHosts = map[string]string{"sandbox": "api.sandbox.monite.com", "eu": "api.monite.com", "us": "us.api.monite.com"}
 
 // custom is the environment of an upstream that is not one of Monite's.
 const custom = "custom"
@@ -23,21 +19,12 @@ const custom = "custom"
 func (c *Config) Production() bool { return c.Environment == "eu" || c.Environment == "us" }
 
 func environmentOf(host string) string {
-	for _, k := range knownHosts {
-		if k.host == host {
-			return k.environment
+	for environment, known := range knownHosts {
+		if known == host {
+			return environment
 		}
 	}
 	return custom
-}
-
-func hostOf(environment string) (host string, ok bool) {
-	for _, k := range knownHosts {
-		if k.environment == environment {
-			return k.host, true
-		}
-	}
-	return "", false
 }
 
 // buildUpstream decides the environment and the origin. Credentials of one
@@ -45,7 +32,7 @@ func hostOf(environment string) (host string, ok bool) {
 // to agree.
 func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *url.URL) {
 	environment = parsed.Environment
-	host, known := hostOf(environment)
+	host, known := knownHosts[environment]
 	if environment != "" && !known {
 		wrong.refuse("MONITE_ENVIRONMENT", "")
 		environment = ""
@@ -53,7 +40,7 @@ func buildUpstream(parsed *spec, wrong *mistakes) (environment string, origin *u
 	if parsed.APIURL == "" {
 		if environment == "" {
 			environment = "sandbox"
-			host, _ = hostOf(environment)
+			host = knownHosts[environment]
 		}
 		return environment, &url.URL{Scheme: "https", Host: host}
 	}
@@ -191,7 +178,7 @@ func proxyProblem(text string) string {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
-	if badPercent(text) {
+	if _, err := url.PathUnescape(text); err != nil {
 		return "a % in it is not followed by two hexadecimal digits; in a user or password write %25 for it"
 	}
 	at, err := url.Parse(text)
@@ -213,17 +200,4 @@ func proxyProblem(text string) string {
 		return "its host or port is not valid"
 	}
 	return ""
-}
-
-func badPercent(text string) bool {
-	for i := range len(text) {
-		if text[i] == '%' && (i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2])) {
-			return true
-		}
-	}
-	return false
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

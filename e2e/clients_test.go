@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +51,7 @@ func browse(ctx context.Context, t *testing.T, chromium, page string, flags ...s
 	args := append([]string{
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir=" + profile,
-		"--host-resolver-rules=MAP rebind.test 127.0.0.2, MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+		"--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 	}, flags...)
 	cmd := exec.CommandContext(ctx, chromium, append(args, page)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
@@ -72,31 +70,35 @@ func inOwnGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-// hostileSite serves the pages and takes their reports.
+// hostileSite serves the pages and takes their reports. What onSwitch holds is done when a
+// page asks for /switch.
 type hostileSite struct {
-	server  *httptest.Server
-	reports chan map[string]string
+	url      string
+	reports  chan map[string]string
+	onSwitch chan func()
 }
 
 func newHostileSite(t *testing.T) *hostileSite {
 	t.Helper()
-	h := &hostileSite{reports: make(chan map[string]string, 1)}
+	h := &hostileSite{reports: make(chan map[string]string, 1), onSwitch: make(chan func(), 1)}
 	pages := http.FileServerFS(browserPages)
-	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/report" {
-			w.Header().Set("Connection", "close")
-			pages.ServeHTTP(w, r)
-			return
-		}
+	h.url = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
 		var results map[string]string
-		if json.NewDecoder(r.Body).Decode(&results) == nil {
-			select {
-			case h.reports <- results:
-			default:
+		switch r.URL.Path {
+		case "/report":
+			if json.NewDecoder(r.Body).Decode(&results) == nil {
+				select {
+				case h.reports <- results:
+				default:
+				}
 			}
+		case "/switch":
+			(<-h.onSwitch)()
+		default:
+			pages.ServeHTTP(w, r)
 		}
 	}))
-	t.Cleanup(h.server.Close)
 	return h
 }
 
@@ -176,11 +178,8 @@ func TestPageOfAnotherOriginAchievesNothing(t *testing.T) {
 	chromium := needBrowser(t)
 	s, calls, mints := browserTarget(t)
 	site := newHostileSite(t)
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(site.server.URL, "http://"))
-	_, data, _ := net.SplitHostPort(strings.TrimPrefix(s.Data, "http://"))
-	_, admin, _ := net.SplitHostPort(strings.TrimPrefix(s.Admin, "http://"))
-
-	results := site.visit(t, chromium, fmt.Sprintf("http://evil.test:%s/browser/attack.html?data=%s&admin=%s", port, data, admin))
+	results := site.visit(t, chromium, fmt.Sprintf("http://evil.test:%s/browser/attack.html?data=%s&admin=%s",
+		portOf(site.url), portOf(s.Data), portOf(s.Admin)))
 	for name, result := range results {
 		if strings.HasPrefix(result, "READ") {
 			t.Errorf("%s: the page could read an answer: %s", name, result)
@@ -205,9 +204,9 @@ func TestRebindingPageAchievesNothing(t *testing.T) {
 	s, calls, mints := browserTarget(t)
 	for target, address := range map[string]string{"data": s.Data, "admin": s.Admin} {
 		site := newHostileSite(t)
-		port := rebinding(t, site.server, strings.TrimPrefix(address, "http://"))
-		_, report, _ := net.SplitHostPort(strings.TrimPrefix(site.server.URL, "http://"))
-		results := site.visit(t, chromium, fmt.Sprintf("http://rebind.test:%s/browser/rebind.html?report=%s", port, report))
+		name := wiretest.NewRelay(t, site.url)
+		site.onSwitch <- func() { name.MoveTo(address) }
+		results := site.visit(t, chromium, fmt.Sprintf("http://rebind.test:%s/browser/rebind.html?report=%s", portOf(name.Addr), portOf(site.url)))
 		for name, result := range results {
 			// It is its own origin, so it reads what it is told: that it is refused.
 			if !strings.HasPrefix(result, "421 ") && !strings.HasPrefix(result, "403 ") && !strings.HasPrefix(result, "405 ") ||
@@ -220,58 +219,6 @@ func TestRebindingPageAchievesNothing(t *testing.T) {
 		}
 	}
 	wantNothingDone(t, s, calls, mints)
-}
-
-// rebinding listens on 127.0.0.2, and is the site until its page asks for
-// /switch; after that, every new connection goes to the target.
-func rebinding(t *testing.T, site *httptest.Server, target string) (port string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Skip("NOT TESTED: this system has no loopback addresses beside 127.0.0.1: ", err)
-	}
-	var switched atomic.Bool
-	var running sync.WaitGroup
-	t.Cleanup(func() { _ = listener.Close(); running.Wait() })
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			to := target
-			if !switched.Load() {
-				to = strings.TrimPrefix(site.URL, "http://")
-			}
-			running.Go(func() { relayOnce(conn, to, &switched) })
-		}
-	})
-	_, port, _ = net.SplitHostPort(listener.Addr().String())
-	return port
-}
-
-// relayOnce passes bytes on, and notices a request for /switch.
-func relayOnce(conn net.Conn, to string, switched *atomic.Bool) {
-	defer func() { _ = conn.Close() }()
-	out, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = out.Close() }()
-	done := make(chan struct{})
-	go func() { defer close(done); _, _ = io.Copy(conn, out); _ = conn.Close() }()
-	buffer := make([]byte, 16<<10)
-	for {
-		n, err := conn.Read(buffer)
-		if strings.HasPrefix(string(buffer[:n]), "GET /switch") {
-			switched.Store(true)
-		}
-		if _, writeErr := out.Write(buffer[:n]); err != nil || writeErr != nil {
-			break
-		}
-	}
-	_ = out.Close()
-	<-done
 }
 
 // Somebody types the address, or follows a bookmark: even then a browser is not

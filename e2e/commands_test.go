@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,10 +21,10 @@ import (
 func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
 	t.Parallel()
 	// Nothing listens upstream: check asks nothing.
-	code, output := runCommand(t, defaultEnv("http://127.0.0.1:1").with(
+	output := wantCommand(t, 0, defaultEnv("http://127.0.0.1:1").with(
 		"MONITE_LISTEN_ADDR", freePort(t), "MONITE_HOLD_TIMEOUT", "7s", "MONITE_ENTITY_ID", monitetest.DemoEntityID), "check")
-	if code != 0 || !strings.HasSuffix(output, "configuration is valid\n") {
-		t.Errorf("exit code = %d, want 0; output:\n%s", code, output)
+	if !strings.HasSuffix(output, "configuration is valid\n") {
+		t.Errorf("check:\n%s", output)
 	}
 	for _, pattern := range []string{
 		`(?m)^MONITE_HOLD_TIMEOUT +7s +environment$`, `(?m)^MONITE_TOKEN_TIMEOUT +10s +default$`,
@@ -50,47 +49,32 @@ func TestHealth(t *testing.T) {
 	sim.SetTokenEndpointDown(true)
 	s := start(t, defaultEnv(url))
 	e := env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")} // no credentials: it needs none
-	want := func(when string, codes map[string]int) {
-		t.Helper()
-		for probe, want := range codes {
-			code, output := runCommand(t, e, strings.Fields("health "+probe)...)
-			if code != want || output == "" {
-				t.Errorf("%s: health %s = %d, want %d; output:\n%s", when, probe, code, want, output)
-			}
-			if want == 1 && !strings.Contains(output, "token") {
-				t.Errorf("%s: health %s does not say why:\n%s", when, probe, output)
-			}
-		}
+	for _, probe := range []string{"", "-ready", "-startup"} {
+		wantCommand(t, 1, e, "health "+probe, "token")
 	}
-	want("without a token", map[string]int{"": 1, "-ready": 1, "-startup": 1, "-live": 0})
+	wantCommand(t, 0, e, "health -live")
 	sim.SetTokenEndpointDown(false)
 	s.mustCall("GET", "/v1/entities", "")
 	s.ready()
-	want("with a token", map[string]int{"": 0, "-ready": 0, "-startup": 0, "-live": 0, "-live -ready": 2, "surplus": 2, "-nonsense": 2})
-
-	down := env{"MONITE_ADMIN_ADDR": freePort(t)}
-	for _, probe := range []string{"-live", "-ready", "-startup"} {
-		if code, output := runCommand(t, down, "health", probe); code != 1 || !strings.Contains(output, "MONITE_ADMIN_ADDR") {
-			t.Errorf("nobody there: health %s = %d, want 1; output:\n%s", probe, code, output)
+	for probe, code := range map[string]int{"": 0, "-ready": 0, "-startup": 0, "-live": 0, "-live -ready": 2, "surplus": 2, "-nonsense": 2} {
+		if output := wantCommand(t, code, e, "health "+probe); output == "" {
+			t.Errorf("health %s says nothing", probe)
 		}
 	}
-	if code, output := runCommand(t, env{"MONITE_ADMIN_ADDR": "nonsense"}, "health"); code != 2 || !strings.Contains(output, "MONITE_ADMIN_ADDR: want") {
-		t.Errorf("a wrong address: exit code = %d, want 2; output:\n%s", code, output)
+	down := env{"MONITE_ADMIN_ADDR": freePort(t)}
+	for _, probe := range []string{"-live", "-ready", "-startup"} {
+		wantCommand(t, 1, down, "health "+probe, "MONITE_ADMIN_ADDR")
 	}
+	wantCommand(t, 2, env{"MONITE_ADMIN_ADDR": "nonsense"}, "health", "MONITE_ADMIN_ADDR: want")
 }
 
 // A listener that accepts and says nothing must not hang a probe for long.
 func TestHealthGivesUpOnAListenerThatSaysNothing(t *testing.T) {
 	t.Parallel()
-	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = mute.Close() }()
 	begin := time.Now()
-	code, output := runCommand(t, env{"MONITE_ADMIN_ADDR": mute.Addr().String()}, "health", "-live")
-	if took := time.Since(begin); code != 1 || took > 5*time.Second {
-		t.Errorf("exit code = %d after %v, want 1; output:\n%s", code, took, output)
+	wantCommand(t, 1, env{"MONITE_ADMIN_ADDR": listenOn(t, "127.0.0.1:0").Addr().String()}, "health -live")
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
 
@@ -99,31 +83,27 @@ func TestWait(t *testing.T) {
 	_, url := simulate(t, monitetest.Config{})
 	e := defaultEnv(url).with("MONITE_ADMIN_ADDR", freePort(t))
 	begin := time.Now()
-	if code, output := runCommand(t, e, "wait", "-timeout", "300ms"); code != 1 || !strings.HasPrefix(output, "not ready after 300ms: ") {
-		t.Errorf("nobody there: exit code = %d, want 1; output:\n%s", code, output)
+	if output := wantCommand(t, 1, e, "wait -timeout 300ms"); !strings.HasPrefix(output, "not ready after 300ms: ") {
+		t.Errorf("wait, with nobody there: %s", output)
 	}
 	if took := time.Since(begin); took < 300*time.Millisecond || took > 3*time.Second {
 		t.Errorf("gave up after %v, want 300ms", took)
 	}
 	for _, arguments := range []string{"wait -timeout 0s", "wait -timeout -1s", "wait -timeout x", "wait surplus"} {
-		if code, output := runCommand(t, e, strings.Fields(arguments)...); code != 2 {
-			t.Errorf("%s: exit code = %d, want 2; output:\n%s", arguments, code, output)
-		}
+		wantCommand(t, 2, e, arguments)
 	}
 
 	// Started before the sidecar, as an app's entrypoint may be.
 	var early sync.WaitGroup
 	early.Go(func() {
-		if code, output := runCommand(t, e, "wait", "-timeout", "10s"); code != 0 || output != "ready\n" {
-			t.Errorf("before the start: exit code = %d, want 0; output:\n%s", code, output)
+		if output := wantCommand(t, 0, e, "wait -timeout 10s"); output != "ready\n" {
+			t.Errorf("wait, before the start: %s", output)
 		}
 	})
 	<-time.After(200 * time.Millisecond)
 	s := start(t, e)
 	early.Wait()
-	if got := s.probe("/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz after wait = %d", got)
-	}
+	s.wantProbe("/readyz", http.StatusOK)
 }
 
 func TestShutdownCommand(t *testing.T) {
@@ -131,12 +111,8 @@ func TestShutdownCommand(t *testing.T) {
 	url, arrived, gate := gated(t)
 	s := start(t, defaultEnv(url)).ready()
 	admin := env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}
-	if code, output := runCommand(t, admin, "shutdown"); code != 1 || !strings.Contains(output, "MONITE_QUIT_ENDPOINT=true") {
-		t.Errorf("off: exit code = %d, want 1 and a hint; output:\n%s", code, output)
-	}
-	if got := s.probe("/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz after a refused shutdown = %d", got)
-	}
+	wantCommand(t, 1, admin, "shutdown", "MONITE_QUIT_ENDPOINT=true")
+	s.wantProbe("/readyz", http.StatusOK)
 
 	s = start(t, defaultEnv(url).with("MONITE_QUIT_ENDPOINT", "true")).ready()
 	admin = env{"MONITE_ADMIN_ADDR": strings.TrimPrefix(s.Admin, "http://")}
@@ -145,38 +121,26 @@ func TestShutdownCommand(t *testing.T) {
 	}
 	slow, _ := s.slowAndStreaming(arrived)
 	for range 2 { // a second one while it drains is no second signal
-		if code, output := runCommand(t, admin, "shutdown"); code != 0 || output != "draining\n" {
-			t.Errorf("on: exit code = %d, want 0; output:\n%s", code, output)
+		if output := wantCommand(t, 0, admin, "shutdown"); output != "draining\n" {
+			t.Errorf("shutdown: %s", output)
 		}
 	}
 	close(gate)
 	if o := <-slow; o.err != nil || o.answer.Status != http.StatusOK {
 		t.Errorf("the request under way: %d, %v", o.answer.Status, o.err)
 	}
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-	if code, output := runCommand(t, admin, "shutdown"); code != 1 {
-		t.Errorf("nobody there: exit code = %d, want 1; output:\n%s", code, output)
-	}
+	s.ends(0, 5*time.Second)
+	wantCommand(t, 1, admin, "shutdown") // nobody is there
 }
 
 func TestVersionAndHelp(t *testing.T) {
 	t.Parallel()
-	if code, output := runCommand(t, env{}, "version"); code != 0 ||
-		!regexp.MustCompile(`^monite-proxy \S+\ncommit \S+\ngo1\.\S+ \w+/\w+\n$`).MatchString(output) {
-		t.Errorf("version: exit code = %d; output:\n%s", code, output)
+	if output := wantCommand(t, 0, env{}, "version"); !regexp.MustCompile(`^monite-proxy \S+\ncommit \S+\ngo1\.\S+ \w+/\w+\n$`).MatchString(output) {
+		t.Errorf("version: %s", output)
 	}
 	for _, spelling := range []string{"help", "-h", "-help", "--help"} {
-		code, output := runCommand(t, env{}, spelling)
-		if code != 0 {
-			t.Errorf("%s: exit code = %d, want 0", spelling, code)
-		}
-		for _, text := range []string{"serve", "check", "health", "wait", "shutdown", "version", "MONITE_CLIENT_ID", "MONITE_QUIT_ENDPOINT", "Exit codes"} {
-			if !strings.Contains(output, text) {
-				t.Errorf("%s does not mention %s", spelling, text)
-			}
-		}
+		wantCommand(t, 0, env{}, spelling,
+			"serve", "check", "health", "wait", "shutdown", "version", "MONITE_CLIENT_ID", "MONITE_QUIT_ENDPOINT", "Exit codes")
 	}
 }
 
@@ -187,10 +151,7 @@ func TestUnknownCommandsAndSurplusArgumentsAreUsageErrors(t *testing.T) {
 		"nonsense", "Serve", "-port 1", "--versions", "serve x", "check x", "shutdown now", "version x",
 	} {
 		begin := time.Now()
-		code, output := runCommand(t, e, strings.Fields(arguments)...)
-		if code != 2 || !strings.Contains(output, "monite-proxy help") {
-			t.Errorf("%s: exit code = %d, want 2 and a hint; output:\n%s", arguments, code, output)
-		}
+		wantCommand(t, 2, e, arguments, "monite-proxy help")
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("%s: took %v", arguments, took)
 		}
@@ -201,18 +162,14 @@ func TestUnknownCommandsAndSurplusArgumentsAreUsageErrors(t *testing.T) {
 func TestFormsOfTheAdminAddress(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)
-	_, port, _ := net.SplitHostPort(freePort(t))
+	port := portOf(freePort(t))
 	for _, address := range []string{":" + port, "0.0.0.0:" + port, "localhost:" + port, "unix:" + filepath.Join(shortDir(t), "admin.sock")} {
 		e := defaultEnv(url).with("MONITE_ADMIN_ADDR", address, "MONITE_QUIT_ENDPOINT", "true")
 		s := start(t, e)
 		for _, command := range []string{"wait -timeout 5s", "health", "shutdown"} {
-			if code, output := runCommand(t, e, strings.Fields(command)...); code != 0 {
-				t.Errorf("%s: %s: exit code = %d, want 0; output:\n%s", address, command, code, output)
-			}
+			wantCommand(t, 0, e, command)
 		}
-		if code := s.exitCode(5 * time.Second); code != 0 {
-			t.Errorf("%s: exit code = %d, want 0", address, code)
-		}
+		s.ends(0, 5*time.Second)
 	}
 }
 
@@ -227,20 +184,12 @@ func TestDoctorFindsNothingWrongWithAHealthySidecar(t *testing.T) {
 	e := defaultEnv(url).with("MONITE_ENTITY_ID", monitetest.DemoEntityID, "MONITE_ALLOWED_ENTITY_USER_IDS", monitetest.DemoEntityUserID,
 		"MONITE_ALLOWED_HOSTS", "sidecar.internal")
 	s := start(t, e).ready()
-	code, text := runCommand(t, s.addressesOf(e), "doctor")
-	for _, want := range []string{"takes requests for the host localhost", "takes requests for the host sidecar.internal",
-		"the running sidecar is ready", "token minted, role", "no problem found"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the report lacks %q", want)
-		}
-	}
+	text := wantCommand(t, 0, s.addressesOf(e), "doctor", "takes requests for the host localhost", "takes requests for the host sidecar.internal",
+		"the running sidecar is ready", "token minted, role", "no problem found")
 	for _, secret := range []string{monitetest.DemoClientID, monitetest.DemoClientSecret, monitetest.DemoEntityID, monitetest.DemoEntityUserID} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the report holds %s", secret)
 		}
-	}
-	if code != 0 || t.Failed() {
-		t.Errorf("exit code %d:\n%s", code, text)
 	}
 }
 
@@ -249,13 +198,13 @@ func TestDoctorReportsProblemsAsJSONAndExitsWithOne(t *testing.T) {
 	_, url := simulate(t, monitetest.Config{})
 	bad := defaultEnv(url).with("MONITE_CLIENT_SECRET", "00000000-0000-4000-8000-000000000000")
 	s := start(t, bad)
-	code, text := runCommand(t, s.addressesOf(bad), "doctor", "-json")
+	text := wantCommand(t, 1, s.addressesOf(bad), "doctor -json")
 	var report struct {
 		Problems int
 		Findings []struct{ Step, Result, What, Why, Next string }
 	}
-	if err := json.Unmarshal([]byte(text), &report); err != nil || code != 1 {
-		t.Fatalf("exit code %d, %v:\n%s", code, err, text)
+	if err := json.Unmarshal([]byte(text), &report); err != nil {
+		t.Fatalf("%v:\n%s", err, text)
 	}
 	problems := map[string]string{}
 	for _, f := range report.Findings {
@@ -268,9 +217,7 @@ func TestDoctorReportsProblemsAsJSONAndExitsWithOne(t *testing.T) {
 		!strings.Contains(problems["readiness"], "refused the client id and secret") {
 		t.Errorf("problems = %d %v", report.Problems, problems)
 	}
-	if code, _ := runCommand(t, bad, "doctor", "extra"); code != 2 {
-		t.Errorf("doctor with an argument = %d, want 2", code)
-	}
+	wantCommand(t, 2, bad, "doctor extra")
 }
 
 // A block is a piece of a page that a reader may copy.
@@ -285,10 +232,6 @@ var notRun = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
 // blocksOf returns the fenced and the indented blocks of a page.
 func blocksOf(t *testing.T, page string) (all []block) {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var current *block
 	fenced, skipped, inList := false, "", false
 	end := func() {
@@ -297,7 +240,7 @@ func blocksOf(t *testing.T, page string) (all []block) {
 		}
 		current = nil
 	}
-	for _, line := range strings.Split(string(text), "\n") {
+	for _, line := range strings.Split(readFile(t, page), "\n") {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case fenced && strings.HasPrefix(trimmed, "```"):
@@ -378,9 +321,7 @@ func checkYAML(t *testing.T, b block) {
 		return
 	}
 	file := filepath.Join(t.TempDir(), "identities.yaml")
-	if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, file, b.text)
 	if code, out := runCommand(t, defaultEnv("http://127.0.0.1:1").with("MONITE_IDENTITIES_FILE", file), "check"); code != 0 {
 		t.Errorf("%s: check says of these identities:\n%s", b.where, out)
 	}
@@ -399,12 +340,9 @@ func ranLine(t *testing.T, s *sidecar, vend, upstream string, b block, line stri
 	}
 	switch words[0] {
 	case "make":
-		makefile, err := os.ReadFile("../Makefile")
-		if err != nil {
-			t.Fatal(err)
-		}
+		makefile := readFile(t, "../Makefile")
 		for _, target := range words[1:] {
-			if !strings.Contains(target, "=") && !strings.Contains(string(makefile), "\n"+target+":") {
+			if !strings.Contains(target, "=") && !strings.Contains(makefile, "\n"+target+":") {
 				t.Errorf("%s: there is no target for %q", b.where, line)
 			}
 		}

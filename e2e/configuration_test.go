@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,11 +45,9 @@ func TestSeveralWrongValuesAreAllNamed(t *testing.T) {
 	badStart(t, e, "MONITE_CLIENT_ID", "MONITE_CLIENT_SECRET", "MONITE_ENTITY_USER_ID", "MONITE_READ_ONLY",
 		"MONITE_TOKEN_TIMEOUT", "MONITE_HOLD_TIMEOUT", "MONITE_REDIS_URL", "MONITE_LOG_FORMAT", "MONITE_CLINET_ID")
 	for _, name := range []string{"MONITE_LISTEN_ADDR", "MONITE_ADMIN_ADDR"} {
-		listener, err := net.Listen("tcp", e[name])
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+		if !refusesConnections(e[name]) {
+			t.Errorf("%s: somebody listens", name)
 		}
-		_ = listener.Close()
 	}
 }
 
@@ -74,12 +71,8 @@ func TestEmptyForeignAndUnknownVariables(t *testing.T) {
 		e[name] = value
 	}
 	s := start(t, e).ready()
-	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != 200 {
-		t.Errorf("answer = %d %s", a.Status, a.Body)
-	}
-	if !s.logged(`"level":"warn"`, "MONITE_SOMETHING_ELSE_ENTIRELY is not a variable of monite-proxy") {
-		t.Error("the unknown variable is not warned of")
-	}
+	s.want(200, "GET", "/v1/entities", "")
+	s.wantLogged(`"level":"warn"`, "MONITE_SOMETHING_ELSE_ENTIRELY is not a variable of monite-proxy")
 	if log := s.log.String(); strings.Contains(log, "MONITE_PROXY_") || strings.Contains(log, "canary") {
 		t.Errorf("service links or values are in the log:\n%s", log)
 	}
@@ -97,6 +90,15 @@ func TestListeningForOthersNeedsAWord(t *testing.T) {
 	}
 }
 
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -104,10 +106,10 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// mountSecret writes a directory as the kubelet does: files are links through
-// ..data to a directory of the moment, and a change renames a new ..data over
-// the old one.
-func mountSecret(t *testing.T, directory, revision, clientSecret string) {
+// mount writes files into a directory as the kubelet does: they are links through
+// ..data to a directory of the moment, and a change renames a new ..data over the old
+// one, so that all change together.
+func mount(t *testing.T, directory string, files map[string]string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -115,13 +117,27 @@ func mountSecret(t *testing.T, directory, revision, clientSecret string) {
 			t.Fatal(err)
 		}
 	}
-	must(os.Mkdir(filepath.Join(directory, revision), 0o700))
-	writeFile(t, filepath.Join(directory, revision, "secret"), clientSecret)
-	must(os.Symlink(revision, filepath.Join(directory, "..data_tmp")))
-	must(os.Rename(filepath.Join(directory, "..data_tmp"), filepath.Join(directory, "..data")))
-	if _, err := os.Lstat(filepath.Join(directory, "secret")); err != nil {
-		must(os.Symlink("..data/secret", filepath.Join(directory, "secret")))
+	revision, err := os.MkdirTemp(directory, "..2026_")
+	must(err)
+	for name, text := range files {
+		writeFile(t, filepath.Join(revision, name), text)
 	}
+	old, _ := os.Readlink(filepath.Join(directory, "..data"))
+	must(os.Symlink(filepath.Base(revision), filepath.Join(directory, "..data_tmp")))
+	must(os.Rename(filepath.Join(directory, "..data_tmp"), filepath.Join(directory, "..data")))
+	if old != "" {
+		must(os.RemoveAll(filepath.Join(directory, old)))
+		return
+	}
+	for name := range files {
+		must(os.Symlink("..data/"+name, filepath.Join(directory, name)))
+	}
+}
+
+// mountSecret is mount of a file with the client secret.
+func mountSecret(t *testing.T, directory, clientSecret string) {
+	t.Helper()
+	mount(t, directory, map[string]string{"secret": clientSecret})
 }
 
 func TestBadCredentialsKeepItRunningUntilTheFileIsRight(t *testing.T) {
@@ -134,17 +150,12 @@ func TestBadCredentialsKeepItRunningUntilTheFileIsRight(t *testing.T) {
 			func(t *testing.T, d string) { writeFile(t, d+"/secret", monitetest.DemoClientSecret+"\n") },
 		},
 		"..data swap": {
-			func(t *testing.T, d string) { mountSecret(t, d, "..2026_01", "wrong") },
-			func(t *testing.T, d string) { mountSecret(t, d, "..2026_02", monitetest.DemoClientSecret) },
+			func(t *testing.T, d string) { mountSecret(t, d, "wrong") },
+			func(t *testing.T, d string) { mountSecret(t, d, monitetest.DemoClientSecret) },
 		},
 		"rename over": {
 			func(t *testing.T, d string) { writeFile(t, d+"/secret", "wrong") },
-			func(t *testing.T, d string) {
-				writeFile(t, d+"/.secret.swp", monitetest.DemoClientSecret)
-				if err := os.Rename(d+"/.secret.swp", d+"/secret"); err != nil {
-					t.Fatal(err)
-				}
-			},
+			func(t *testing.T, d string) { put(t, d+"/secret", monitetest.DemoClientSecret) },
 		},
 	}
 	for name, test := range tests {
@@ -165,9 +176,7 @@ func TestBadCredentialsKeepItRunningUntilTheFileIsRight(t *testing.T) {
 			if took := time.Since(begin); took > 2*time.Second {
 				t.Errorf("ready %v after the correction, want 2 s at most", took)
 			}
-			if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-				t.Errorf("answer = %d %s", a.Status, a.Body)
-			}
+			s.want(http.StatusOK, "GET", "/v1/entities", "")
 		})
 	}
 }
@@ -178,17 +187,10 @@ func wantRefusedCredentials(t *testing.T, s *sidecar) {
 	t.Helper()
 	const check = "the token endpoint refused the client id and secret (status 401): check MONITE_CLIENT_ID, MONITE_CLIENT_SECRET"
 	s.waitFor("the reason", func() bool { return strings.Contains(s.admin("GET", "/readyz?verbose").Body, check) })
-	if got := s.probe("/livez"); got != http.StatusOK {
-		t.Errorf("/livez = %d, want 200", got)
-	}
-	for path, want := range map[string]int{"/readyz": 503, "/startupz": 503} {
-		if got := s.probe(path); got != want {
-			t.Errorf("%s = %d, want %d", path, got, want)
-		}
-	}
-	if !s.logged(`"level":"error"`, "mint failed: the token endpoint refused the client id and secret", `"status":401`, `"reason":"rejected"`) {
-		t.Error("the log does not say why")
-	}
+	s.wantProbe("/livez", http.StatusOK)
+	s.wantProbe("/readyz", 503)
+	s.wantProbe("/startupz", 503)
+	s.wantLogged(`"level":"error"`, "mint failed: the token endpoint refused the client id and secret", `"status":401`, `"reason":"rejected"`)
 	begin := time.Now()
 	a := s.mustCall("GET", "/v1/entities", "")
 	if took := time.Since(begin); took > time.Second {
@@ -222,7 +224,5 @@ func TestSIGHUPReadsSecretFilesAgain(t *testing.T) {
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("ready %v after the signal", took)
 	}
-	if !s.logged("secret files read again", `"changed":true`) {
-		t.Error("the log does not tell of it")
-	}
+	s.wantLogged("secret files read again", `"changed":true`)
 }

@@ -76,9 +76,7 @@ func faultsOddAnswers(r *faultRun) {
 			when = inShort
 		}
 		r.each(when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
-			c.served(c.do(shape))
+			o := c.warm(shape, quickEnv)
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.say(odd.text) })
 			one := c.do(shape)
 			attempts := 1
@@ -111,8 +109,7 @@ func faultsOddAnswers(r *faultRun) {
 		})
 	}
 	r.cell(inUsual, "head_with_body/HEAD", func(c *faultCell) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.say(okHead+faultAnswer) })
 		for range 5 {
 			c.want(c.do(shapeHEAD), "200", 2, 1, 2)
@@ -125,8 +122,7 @@ func faultsOddAnswers(r *faultRun) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		r.each(inUsual, fmt.Sprint(status, "_elsewhere"), shapesOfAll, func(c *faultCell, shape faultShape) {
 			elsewhere := newOrigin(c.T, nil)
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
+			o := c.upstream(quickEnv)
 			o.behave(nil, func(x *faultExchange) bool {
 				return x.execute() && x.say(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: %s/v1/tags\r\nContent-Length: 0\r\n\r\n", status, elsewhere.url()))
 			})
@@ -144,8 +140,7 @@ func faultsOddAnswers(r *faultRun) {
 
 func faultsBodies(r *faultRun) {
 	r.each(inUsual, "no_length_fin", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		o.behave(nil, func(x *faultExchange) bool {
 			return x.execute() && x.say("HTTP/1.1 200 OK\r\n\r\n"+faultAnswer) && x.fin()
 		})
@@ -154,8 +149,7 @@ func faultsBodies(r *faultRun) {
 		}
 	})
 	r.each(inShort, "no_length_rst", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		o.behave(nil, func(x *faultExchange) bool {
 			x.execute()
 			x.say("HTTP/1.1 200 OK\r\n\r\n" + faultAnswer)
@@ -183,10 +177,7 @@ func faultsBodies(r *faultRun) {
 		zip := gzip.NewWriter(&packed)
 		_, _ = io.CopyN(zip, zeros{}, 256<<20)
 		_ = zip.Close()
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		c.served(c.do(shape))
-		c.takeBaseline()
+		o := c.warm(shape, defaultEnv)
 		for _, status := range []string{"200 OK", "400 Bad Request", "403 Forbidden"} { // the last two are looked into
 			o.behave(nil, func(x *faultExchange) bool {
 				return x.execute() && x.say(fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s",
@@ -221,8 +212,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // drip has upstream answer byte by byte, with more between two bytes in all
 // than the limit to the head.
 func (c *faultCell) drip(shape faultShape, pause time.Duration) {
-	o := c.origin(nil)
-	c.start(quickEnv(o.url()))
+	o := c.upstream(quickEnv)
 	o.behave(nil, func(x *faultExchange) bool {
 		x.execute()
 		x.say(okHead)
@@ -243,8 +233,7 @@ func (c *faultCell) drip(shape faultShape, pause time.Duration) {
 
 // largeAnswer and largeUpload pass that many bytes at flat memory.
 func (c *faultCell) largeAnswer(method string, size int64) {
-	o := c.origin(nil)
-	c.start(defaultEnv(o.url()))
+	o := c.upstream(defaultEnv)
 	o.behave(nil, func(x *faultExchange) bool {
 		if !x.execute() || !x.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)) {
 			return false
@@ -256,8 +245,7 @@ func (c *faultCell) largeAnswer(method string, size int64) {
 }
 
 func (c *faultCell) largeUpload(size int64) {
-	o := c.origin(nil)
-	c.start(defaultEnv(o.url()).with("MONITE_MAX_BODY_BYTES", strconv.FormatInt(size, 10)))
+	o := c.upstream(defaultEnv, "MONITE_MAX_BODY_BYTES", strconv.FormatInt(size, 10))
 	got := make(chan string, 1)
 	o.behave(nil, func(x *faultExchange) bool {
 		h := crc()

@@ -27,7 +27,7 @@ func (shape faultShape) wire(nonce string) (head, body string) {
 // begin sends a request on a connection that the test holds. Whatever comes of
 // it, its outcome is unknown to the app.
 func (c *faultCell) begin(shape faultShape) (conn net.Conn, nonce string) {
-	nonce = fmt.Sprint("fault-", faultCounter.Add(1))
+	nonce = newNonce()
 	head, body := shape.wire(nonce)
 	conn = c.s.dial()
 	if _, err := io.WriteString(conn, head+body); err != nil {
@@ -67,9 +67,9 @@ func faultsAppGone(r *faultRun) {
 			o.mintsBy(func(x *faultExchange) bool { <-gate; return faultToken(x) })
 			c.s = start(c.T, defaultEnv(o.url()))
 			conn, nonce := c.begin(shape)
-			c.s.waitFor("the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 1 })
+			c.s.waitMetric("monite_proxy_in_flight_requests", 1)
 			leave(conn)
-			c.s.waitFor("the end of the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 0 })
+			c.s.waitMetric("monite_proxy_in_flight_requests", 0)
 			close(gate)
 			c.recovers(2*time.Second, shape)
 			if arrived, _ := o.count(nonce); arrived > 0 {
@@ -81,10 +81,7 @@ func faultsAppGone(r *faultRun) {
 			when = inShort
 		}
 		r.each(when, "while_upstream_works_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with(unfollowed...))
-			c.served(c.do(shape))
-			c.takeBaseline()
+			o := c.warm(shape, defaultEnv, unfollowed...)
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
 			for range 3 {
 				conn, nonce := c.begin(shape)
@@ -97,10 +94,7 @@ func faultsAppGone(r *faultRun) {
 		})
 		// As it is by default: a read ends with its app, and a write is read to its end.
 		r.each(inUsual, "while_upstream_works_followed_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
-			c.served(c.do(shape))
-			c.takeBaseline()
+			o := c.warm(shape, defaultEnv)
 			gate := make(chan struct{})
 			o.behave(nil, func(x *faultExchange) bool {
 				if shape.method == http.MethodGet {
@@ -135,10 +129,7 @@ func faultsAppGone(r *faultRun) {
 			c.backToBaseline(2 * time.Second)
 		})
 		r.each(inUsual, "in_the_answer_"+end, shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with(unfollowed...))
-			c.served(c.do(shape))
-			c.takeBaseline()
+			o := c.warm(shape, defaultEnv, unfollowed...)
 			o.behave(nil, func(x *faultExchange) bool {
 				return x.execute() && x.say("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegin") && x.hang()
 			})
@@ -159,10 +150,7 @@ func faultsAppGone(r *faultRun) {
 		})
 		for _, shape := range []faultShape{shapeBody, shapeStream} {
 			r.cell(inUsual, "in_the_upload_"+end+"/"+shape.name, func(c *faultCell) {
-				o := c.origin(nil)
-				c.start(defaultEnv(o.url()).with(unfollowed...)) // which wait for the first 64 KiB
-				c.served(c.do(shape))
-				c.takeBaseline()
+				o := c.warm(shape, defaultEnv, unfollowed...) // which wait for the first 64 KiB
 				o.behave(nil, func(x *faultExchange) bool {
 					if x.execute() {
 						return faultOK(x)
@@ -170,7 +158,7 @@ func faultsAppGone(r *faultRun) {
 					return x.hang()
 				})
 				for range 3 {
-					nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+					nonce := newNonce()
 					head, body := shape.wire(nonce)
 					conn := c.s.dial()
 					_, _ = io.WriteString(conn, head+body[:len(body)/2])
@@ -217,10 +205,7 @@ func faultsSlowHeads(r *faultRun) {
 	for _, name := range []string{"slowloris", "silent"} {
 		r.cell(inUsual, name+"/GET", func(c *faultCell) {
 			const n = 100
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
-			c.served(c.do(shapeGET))
-			c.takeBaseline()
+			c.warm(shapeGET, defaultEnv)
 			began, conns := time.Now(), make([]net.Conn, n)
 			for i := range conns {
 				conns[i] = c.s.dial()
@@ -254,9 +239,8 @@ func faultsSlowHeads(r *faultRun) {
 func faultsSlowBodies(r *faultRun) {
 	for _, shape := range []faultShape{shapeBody, shapeStream} {
 		r.cell(inUsual, "slow_body/"+shape.name, func(c *faultCell) {
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
-			nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+			o := c.upstream(quickEnv)
+			nonce := newNonce()
 			head, body := shape.wire(nonce)
 			conn := c.s.dial()
 			_, _ = io.WriteString(conn, head)
@@ -271,11 +255,8 @@ func faultsSlowBodies(r *faultRun) {
 		})
 		// The limit between two bytes is a minute, and no variable.
 		r.cell(inFull, "stalled_body/"+shape.name, func(c *faultCell) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
-			c.served(c.do(shape))
-			c.takeBaseline()
-			nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+			o := c.warm(shape, defaultEnv)
+			nonce := newNonce()
 			head, body := shape.wire(nonce)
 			conn := c.s.dial()
 			_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
@@ -297,8 +278,7 @@ func faultsSlowBodies(r *faultRun) {
 func faultsSlowReads(r *faultRun) {
 	r.each(inUsual, "slow_read", shapesShort, func(c *faultCell, shape faultShape) {
 		const size = 4 << 20
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		o.behave(nil, func(x *faultExchange) bool {
 			return x.execute() && x.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)))
 		})
@@ -319,10 +299,7 @@ func faultsSlowReads(r *faultRun) {
 		}
 	})
 	r.each(inFull, "stalled_read", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		c.served(c.do(shape))
-		c.takeBaseline()
+		o := c.warm(shape, defaultEnv)
 		o.behave(nil, func(x *faultExchange) bool {
 			x.execute()
 			x.say("HTTP/1.1 200 OK\r\n\r\n")
@@ -351,8 +328,7 @@ func faultsLongConnections(r *faultRun) {
 	// An app that closes its sending side may be gone, or may wait: it gets the
 	// whole answer or none, never an empty success.
 	r.each(inUsual, "half_close", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		for _, pause := range []time.Duration{0, 200 * time.Millisecond} {
 			o.behave(nil, func(x *faultExchange) bool {
 				if !x.execute() {
@@ -374,8 +350,7 @@ func faultsLongConnections(r *faultRun) {
 	})
 	r.each(inShort, "pipelining", shapesShort, func(c *faultCell, shape faultShape) {
 		const n = 20
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
+		o := c.upstream(quickEnv)
 		o.behave(nil, func(x *faultExchange) bool {
 			return x.execute() && x.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(x.nonce), x.nonce))
 		})
@@ -383,7 +358,7 @@ func faultsLongConnections(r *faultRun) {
 		var all strings.Builder
 		var nonces []string
 		for range n {
-			nonces = append(nonces, fmt.Sprint("fault-", faultCounter.Add(1)))
+			nonces = append(nonces, newNonce())
 			head, body := shape.wire(nonces[len(nonces)-1])
 			all.WriteString(head + body)
 		}
@@ -402,8 +377,7 @@ func faultsLongConnections(r *faultRun) {
 	})
 	for when, n := range map[faultWhen]int{inUsual: 5_000, inFull: 200_000} {
 		keepAlive := func(c *faultCell, shape faultShape, most int64, settings ...string) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with(settings...))
+			o := c.upstream(defaultEnv, settings...)
 			conn := c.s.dial()
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
 			reader := bufio.NewReader(conn)

@@ -32,11 +32,7 @@ func stayAwake(conn net.Conn) bool {
 func faultsUnreachable(r *faultRun) {
 	later := func() time.Time { return time.Now().Add(time.Hour) }
 	retls := func(config func(ca *faultCA) *tls.Config) func(o *faultOrigin, ca *faultCA) {
-		return func(o *faultOrigin, ca *faultCA) {
-			o.mu.Lock()
-			o.tls = config(ca)
-			o.mu.Unlock()
-		}
+		return func(o *faultOrigin, ca *faultCA) { o.speak(config(ca)) }
 	}
 	clientCert := func(version uint16) func(ca *faultCA) *tls.Config {
 		return func(ca *faultCA) *tls.Config {
@@ -99,9 +95,8 @@ func faultsUnreachable(r *faultRun) {
 					c.Errorf("answered after %v", one.took)
 				}
 			}
-			o.mu.Lock()
-			o.tls, o.onConn = good, nil
-			o.mu.Unlock()
+			o.speak(good)
+			o.behave(nil, nil)
 			if name == "refused" {
 				o.listen(o.addr)
 			}
@@ -110,9 +105,7 @@ func faultsUnreachable(r *faultRun) {
 		})
 	}
 	r.each(inUsual, "syn_blackhole", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		c.served(c.do(shape))
+		o := c.warm(shape, defaultEnv)
 		if !wiretest.FilterSocket(o.listener, wiretest.DropAll) {
 			c.Skip("no socket filters here")
 		}
@@ -125,7 +118,7 @@ func faultsUnreachable(r *faultRun) {
 		r.each(inUsual, "dns_"+name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
 			names := newNameServer(c.T, "")
-			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			c.s = startAsking(c.T, names, namedEnv(o)).ready()
 			c.served(c.do(shape))
 			names.Trouble(trouble)
 			o.cut(false)
@@ -145,7 +138,7 @@ func faultsUnreachable(r *faultRun) {
 
 // urlOf names the origin by another host.
 func (o *faultOrigin) urlOf(host string) string {
-	_, port, _ := net.SplitHostPort(o.addr)
+	port := portOf(o.addr)
 	return "http://" + net.JoinHostPort(host, port)
 }
 
@@ -187,10 +180,7 @@ func faultsHang(r *faultRun) {
 				when = inShort
 			}
 			r.each(when, name+"_"+kind, shapesOfAll, func(c *faultCell, shape faultShape) {
-				o := c.origin(nil)
-				c.start(quickEnv(o.url()).with(unfollowed...))
-				c.served(c.do(shape))
-				c.takeBaseline()
+				o := c.warm(shape, quickEnv, unfollowed...)
 				if kind == "fresh" {
 					o.cut(false)
 				}
@@ -215,10 +205,7 @@ func faultsHang(r *faultRun) {
 	// taken whole is read to its end.
 	for _, name := range sortedNames(hangs) {
 		r.each(inUsual, name+"_followed", shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
-			c.served(c.do(shape))
-			c.takeBaseline()
+			o := c.warm(shape, quickEnv)
 			o.behave(nil, hangs[name].api)
 			one := c.do(shape)
 			c.want(one, timedOut, 1, hangs[name].executed, hangs[name].executed)
@@ -241,8 +228,7 @@ func faultsHang(r *faultRun) {
 		})
 	}
 	r.each(inUsual, "before_reading", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()).with(unfollowed...).with("MONITE_KEEP_WARM", "0s"))
+		o := c.upstream(quickEnv, append([]string{"MONITE_KEEP_WARM", "0s"}, unfollowed...)...)
 		o.behave(stayAwake, nil)
 		o.cut(false) // the connection of the mint
 		c.takeBaseline()
@@ -253,10 +239,7 @@ func faultsHang(r *faultRun) {
 	})
 	// The limit between two bytes of a body is a minute, and no variable.
 	r.each(inFull, "in_the_body", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(quickEnv(o.url()))
-		c.served(c.do(shape))
-		c.takeBaseline()
+		o := c.warm(shape, quickEnv)
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.say(okHead+faultAnswer[:5]) && x.hang() })
 		one := c.do(shape)
 		c.want(one, "abort", 1, 1, 1)
@@ -315,10 +298,7 @@ func faultsBroken(r *faultRun) {
 					when = inShort
 				}
 				r.each(when, name+"_"+end+"_"+kind, shapesOfAll, func(c *faultCell, shape faultShape) {
-					o := c.origin(nil)
-					c.start(defaultEnv(o.url()))
-					c.served(c.do(shape))
-					c.takeBaseline()
+					o := c.warm(shape, defaultEnv)
 					for range 3 {
 						if kind == "fresh" {
 							o.cut(false)
@@ -333,8 +313,7 @@ func faultsBroken(r *faultRun) {
 			}
 			// Once only: the second attempt of a GET is served, that of a write is not made.
 			r.each(inUsual, name+"_"+end+"_once", shapesOfAll, func(c *faultCell, shape faultShape) {
-				o := c.origin(nil)
-				c.start(defaultEnv(o.url()))
+				o := c.upstream(defaultEnv)
 				o.behave(nil, func(x *faultExchange) bool {
 					if arrived, _ := o.count(x.nonce); arrived == 1 {
 						return strike(x)
@@ -361,8 +340,7 @@ func faultsBroken(r *faultRun) {
 	}
 	for _, name := range sortedNames(opens) {
 		r.each(inUsual, name, shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()).with("MONITE_KEEP_WARM", "0s"))
+			o := c.upstream(defaultEnv, "MONITE_KEEP_WARM", "0s")
 			o.cut(false) // the connection of the mint
 			c.takeBaseline()
 			o.behave(opens[name], nil)
@@ -379,9 +357,7 @@ func faultsBroken(r *faultRun) {
 	// With a connection made ahead, which meets the trouble as well, or is made after it.
 	for _, name := range sortedNames(opens) {
 		r.each(inUsual, name+"_kept_warm", shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
-			c.served(c.do(shape))
+			o := c.warm(shape, defaultEnv)
 			o.behave(opens[name], nil)
 			o.cut(false)
 			for range 3 {
@@ -394,8 +370,7 @@ func faultsBroken(r *faultRun) {
 	// An idle connection that has ended is noticed before it is used.
 	for _, reset := range []bool{false, true} {
 		r.each(inUsual, fmt.Sprintf("while_idle_rst_%t", reset), shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
+			o := c.upstream(defaultEnv)
 			for range 20 {
 				c.served(c.do(shape))
 				o.cut(reset)
@@ -454,9 +429,7 @@ func faultsHTTP2(r *faultRun) {
 			when = inShort // PROTOCOL_ERROR, after which the standard transport repeats
 		}
 		r.each(when, name, shapesShort, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
-			c.served(c.do(shape))
+			o := c.warm(shape, quickEnv)
 			o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.say(answers[name]) && x.hang() })
 			// What looks like the beginning of a head is waited for.
 			c.wantBroken(c.do(shape), faultPhase{executed: 1, said: broken + " | " + timedOut})
@@ -472,9 +445,7 @@ func faultsHTTP2(r *faultRun) {
 			c.start(defaultEnv(o.url()).with("MONITE_CA_FILE", ca.file))
 			offering := good.Clone()
 			offering.NextProtos = protocols
-			o.mu.Lock()
-			o.tls = offering
-			o.mu.Unlock()
+			o.speak(offering)
 			o.cut(false)
 			if name == "alpn_none_of_ours" {
 				c.want(c.do(shape), unreachable, 0, 0, 0)

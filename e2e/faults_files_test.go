@@ -70,7 +70,7 @@ func faultsSecretFiles(r *faultRun) {
 			c.served(c.do(shape))
 			_ = os.Remove(path)
 			states[name](path)
-			c.s.waitFor("the failure in the log", func() bool { return c.s.logged("secret file cannot be used; the old value stays in use") })
+			c.s.waitLogged("secret file cannot be used; the old value stays in use")
 			oldEnough()
 			sim.RevokeAll()
 			c.served(c.do(shape)) // a mint with the old value
@@ -92,32 +92,21 @@ func faultsSecretFiles(r *faultRun) {
 			sim, url := c.simulate(monitetest.Config{ExtraCredentials: []monitetest.Credentials{{ClientID: monitetest.DemoClientID, ClientSecret: next}}})
 			directory := c.TempDir()
 			secrets := []string{monitetest.DemoClientSecret, next}
-			mountSecret(c.T, directory, "..0", secrets[0])
+			mountSecret(c.T, directory, secrets[0])
 			c.start(defaultEnv(url).with("MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", directory+"/secret"))
-			stop, done := make(chan struct{}), make(chan struct{})
-			go func() {
-				defer close(done)
-				atOnce(4, func(int) {
-					for {
-						select {
-						case <-stop:
-							return
-						case <-time.After(5 * time.Millisecond):
-							c.served(c.do(shape))
-						}
-					}
-				})
-			}()
+			stop := goOn(c.T, 4, func(int, int) {
+				<-time.After(5 * time.Millisecond)
+				c.served(c.do(shape))
+			})
 			for i := 1; i < 5; i++ {
 				value := secrets[i%2]
 				switch name {
 				case "link_swap":
-					mountSecret(c.T, directory, fmt.Sprint("..", i), value)
+					mountSecret(c.T, directory, value)
 				case "rename_over":
-					writeFile(c.T, directory+"/.new", value)
-					_ = os.Rename(directory+"/.new", directory+"/secret")
+					put(c.T, directory+"/secret", value)
 				case "partial_write":
-					file, err := os.OpenFile(directory+"/..0/secret", os.O_WRONLY|os.O_TRUNC, 0)
+					file, err := os.OpenFile(directory+"/..data/secret", os.O_WRONLY|os.O_TRUNC, 0)
 					if err != nil {
 						c.Fatal(err)
 					}
@@ -131,8 +120,7 @@ func faultsSecretFiles(r *faultRun) {
 				sim.RevokeAll()
 			}
 			oldEnough()
-			close(stop)
-			<-done
+			stop()
 		})
 	}
 }
@@ -186,7 +174,7 @@ func faultsLog(r *faultRun) {
 			for i := range n {
 				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 				began := time.Now()
-				nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+				nonce := newNonce()
 				a, err := request(ctx, shape.method, c.s.Data+shape.path(nonce), shape.body, "X-Sim-Nonce", nonce, "X-Request-Id", strings.Repeat("x", 128))
 				cancel()
 				took = append(took, time.Since(began))
@@ -200,18 +188,18 @@ func faultsLog(r *faultRun) {
 				c.Errorf("p99 = %v", p99)
 			}
 			c.s.signal(syscall.SIGTERM)
-			c.ends(0, 5*time.Second)
+			c.s.ends(0, 5*time.Second)
 		})
 	}
 }
 
 func faultsSmall(r *faultRun) {
-	const apps, rounds = 100, 20
+	apps, rounds := 100, 5
+	if faultsAll {
+		rounds = 20
+	}
 	r.each(inShort, "one_processor_32MiB", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()).with("GOMAXPROCS", "1", "GOMEMLIMIT", "32MiB"))
-		c.served(c.do(shape))
-		c.takeBaseline()
+		c.warm(shape, defaultEnv, "GOMAXPROCS", "1", "GOMEMLIMIT", "32MiB")
 		atOnce(apps, func(int) {
 			for range rounds {
 				c.served(c.do(shape))
@@ -224,31 +212,19 @@ func faultsSmall(r *faultRun) {
 	})
 	// A tenth of a processor, as a container's quota gives it: 10 ms of every 100.
 	r.each(inUsual, "a_tenth_of_a_processor", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()).with("GOMAXPROCS", "1"))
-		stop, done := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				select {
-				case <-stop:
-					_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
-					return
-				default:
-				}
-				_ = c.s.cmd.Process.Signal(syscall.SIGSTOP)
-				time.Sleep(90 * time.Millisecond)
-				_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
-				time.Sleep(10 * time.Millisecond)
-			}
-		}()
+		c.upstream(defaultEnv, "GOMAXPROCS", "1")
+		stop := goOn(c.T, 1, func(int, int) {
+			_ = c.s.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(90 * time.Millisecond)
+			_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
+			time.Sleep(10 * time.Millisecond)
+		})
 		atOnce(20, func(int) {
 			for range 5 {
 				c.served(c.do(shape))
 			}
 		})
-		close(stop)
-		<-done
+		stop()
 		c.recovers(time.Second, shape)
 	})
 }
@@ -271,10 +247,7 @@ func faultsConnections(r *faultRun) {
 // idle has another process hold connections: two ends of 18,000 are more than
 // one may have.
 func (c *faultCell) idle(n int) {
-	o := c.origin(nil)
-	c.start(defaultEnv(o.url()))
-	c.served(c.do(shapeGET))
-	c.takeBaseline()
+	c.warm(shapeGET, defaultEnv)
 	child := exec.Command(os.Args[0], "-test.run=^TestHoldConnections$", "-test.v")
 	child.Env = append(os.Environ(), "FAULTS_HOLD="+strings.TrimPrefix(c.s.Data, "http://"), "FAULTS_HOLD_COUNT="+strconv.Itoa(n))
 	stop, err := child.StdinPipe()
@@ -369,7 +342,7 @@ func (c *faultCell) fewDescriptors(limit int, shape faultShape) {
 		}
 		defer func() { _ = conn.Close() }()
 		conns = append(conns, conn)
-		nonce := fmt.Sprint("fault-", faultCounter.Add(1))
+		nonce := newNonce()
 		head, body := shape.wire(nonce)
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		_, _ = io.WriteString(conn, head+body)

@@ -100,6 +100,7 @@ type faultRun struct {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	tallies := map[string]*faultTally{}
 	began := time.Now()
 	t.Cleanup(func() { printFaults(tallies, time.Since(began)) })
@@ -235,7 +236,7 @@ var unfollowed = []string{"MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL",
 // followed wants so many writes to be read although their app does not wait any more.
 func (c *faultCell) followed(n int) {
 	c.Helper()
-	c.s.waitFor(fmt.Sprint(n, " writes are followed"), func() bool { return c.s.metricValue("monite_proxy_followed_writes") == float64(n) })
+	c.s.waitMetric("monite_proxy_followed_writes", float64(n))
 }
 
 // faultCell is one case: a sidecar, an upstream that misbehaves, and what was
@@ -286,6 +287,8 @@ func (c *faultCell) start(e env) *sidecar {
 	c.s = start(c.T, e).ready()
 	return c.s
 }
+
+func newNonce() string { return fmt.Sprint("fault-", faultCounter.Add(1)) }
 
 // faultResult is what the app saw of one request.
 type faultResult struct {
@@ -341,7 +344,7 @@ func (c *faultCell) do(shape faultShape, pairs ...string) faultResult {
 func (c *faultCell) doTo(s *sidecar, shape faultShape, pairs ...string) faultResult {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	r := faultResult{shape: shape, nonce: fmt.Sprint("fault-", faultCounter.Add(1))}
+	r := faultResult{shape: shape, nonce: newNonce()}
 	pairs = append(pairs, "X-Sim-Nonce", r.nonce, "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	switch {
 	case shape.body != "":

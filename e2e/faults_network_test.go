@@ -21,17 +21,16 @@ import (
 // and black holes are filters on the relay's sockets, so they meet what the
 // sidecar sends; what it receives is held back instead.
 func faultsNetwork(r *faultRun) {
-	link := func(c *faultCell) (*faultOrigin, *wiretest.Relay) {
-		o := c.origin(nil)
-		l := wiretest.NewRelay(c.T, o.url())
-		c.start(quickEnv(l.URL()).with(unfollowed...))
-		return o, l
+	link := func(c *faultCell, e func(string) env, pairs ...string) *wiretest.Relay {
+		l := wiretest.NewRelay(c.T, c.origin(nil).url())
+		c.start(e(l.URL()).with(pairs...))
+		return l
 	}
 	lengths := map[time.Duration]faultWhen{time.Second: inUsual, 3 * time.Second: inUsual, 30 * time.Second: inFull}
 	for length, when := range lengths {
 		for _, name := range []string{"stalled", "black_hole"} {
 			r.each(when, fmt.Sprintf("%s_%v", name, length), shapesOfAll, func(c *faultCell, shape faultShape) {
-				_, l := link(c)
+				l := link(c, quickEnv, unfollowed...)
 				c.served(c.do(shape))
 				c.takeBaseline()
 				filter := wiretest.DropAll
@@ -52,9 +51,7 @@ func faultsNetwork(r *faultRun) {
 		}
 		// As it is by default: what became of a write in the partition is known after it.
 		r.each(inUsual, "stalled_followed", shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			l := wiretest.NewRelay(c.T, o.url())
-			c.start(quickEnv(l.URL()))
+			l := link(c, quickEnv)
 			c.served(c.do(shape))
 			if !l.Part(nil) {
 				c.Skip("no socket filters here")
@@ -68,9 +65,7 @@ func faultsNetwork(r *faultRun) {
 		})
 		// Requests wait the partition out if they may.
 		r.each(when, fmt.Sprintf("waited_out_%v", length), shapesOfAll, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			l := wiretest.NewRelay(c.T, o.url())
-			c.start(defaultEnv(l.URL()))
+			l := link(c, defaultEnv)
 			c.served(c.do(shape))
 			l.Part(nil)
 			time.AfterFunc(length, l.Heal)
@@ -78,9 +73,7 @@ func faultsNetwork(r *faultRun) {
 		})
 	}
 	r.each(inUsual, "loss_30_percent", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		l := wiretest.NewRelay(c.T, o.url())
-		c.start(defaultEnv(l.URL()))
+		l := link(c, defaultEnv)
 		c.served(c.do(shape))
 		if !l.Lossy(wiretest.DropThirty) {
 			c.Skip("no socket filters here, and no netem: loss cannot be made")
@@ -102,7 +95,7 @@ func faultsNetwork(r *faultRun) {
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inShort, "mtu_black_hole", shapesOfAll, func(c *faultCell, shape faultShape) {
-		_, l := link(c)
+		l := link(c, quickEnv, unfollowed...)
 		if !l.Lossy(wiretest.DropLarge) {
 			c.Skip("no socket filters here")
 		}
@@ -116,9 +109,7 @@ func faultsNetwork(r *faultRun) {
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "latency_2s", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		l := wiretest.NewRelay(c.T, o.url())
-		c.start(defaultEnv(l.URL()))
+		l := link(c, defaultEnv)
 		l.Slow(0, time.Second) // each way
 		one := c.do(shape)
 		c.served(one)
@@ -129,9 +120,7 @@ func faultsNetwork(r *faultRun) {
 		c.recovers(2*time.Second, shape)
 	})
 	r.each(inUsual, "1KiB_per_second", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		l := wiretest.NewRelay(c.T, o.url())
-		c.start(defaultEnv(l.URL()))
+		l := link(c, defaultEnv)
 		l.Slow(1024, 0)
 		c.served(c.do(shape))
 		c.served(c.do(shape))
@@ -140,9 +129,7 @@ func faultsNetwork(r *faultRun) {
 	})
 	// 70 KB at 1 KiB/s: more than the limit of a minute, and it moves all the time.
 	r.cell(inFull, "1KiB_per_second/POST_stream", func(c *faultCell) {
-		o := c.origin(nil)
-		l := wiretest.NewRelay(c.T, o.url())
-		c.start(defaultEnv(l.URL()))
+		l := link(c, defaultEnv)
 		l.Slow(1024, 0)
 		began := time.Now()
 		one := c.do(shapeStream)
@@ -153,15 +140,12 @@ func faultsNetwork(r *faultRun) {
 	for _, name := range []string{"refused", "black_hole"} {
 		r.each(inUsual, "ipv6_"+name, shapesShort, func(c *faultCell, shape faultShape) {
 			o := c.origin(nil)
-			_, port, _ := net.SplitHostPort(o.addr)
-			if name == "black_hole" {
-				if !wiretest.FilterSocket(holdPort(c, "[::1]:"+port), wiretest.DropAll) {
-					c.Skip("no socket filters here")
-				}
+			if name == "black_hole" && !wiretest.FilterSocket(holdPort(c, "[::1]:"+portOf(o.addr)), wiretest.DropAll) {
+				c.Skip("no socket filters here")
 			}
 			names := newNameServer(c.T, "")
 			names.Lead("127.0.0.1", "::1")
-			c.s = startAsking(c.T, names, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			c.s = startAsking(c.T, names, namedEnv(o)).ready()
 			for range 3 {
 				one := c.do(shape)
 				c.served(one)
@@ -247,11 +231,10 @@ func faultsMove(r *faultRun) {
 
 // moveName starts a sidecar whose upstream's name leads to old, and then to next.
 func (c *faultCell) moveName(old, next *faultOrigin, shape faultShape) {
-	_, port, _ := net.SplitHostPort(old.addr)
 	next.stop()
-	next.listen("127.0.0.2:" + port)
+	next.listen("127.0.0.2:" + portOf(old.addr))
 	names := newNameServer(c.T, "")
-	c.s = startAsking(c.T, names, defaultEnv(old.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+	c.s = startAsking(c.T, names, namedEnv(old)).ready()
 	c.served(c.do(shape))
 	names.Lead("127.0.0.2", "")
 	time.Sleep(1100 * time.Millisecond) // what was found just now is used for a second
@@ -288,9 +271,7 @@ func faultsTwoSidecars(r *faultRun) {
 			leaving, staying := pair[i%2], pair[1-i%2]
 			leaving.signal(syscall.SIGTERM)
 			atOnce(8, func(int) { c.served(c.doTo(staying, shape)) })
-			if code := leaving.exitCode(5 * time.Second); code != 0 {
-				c.Errorf("exit code = %d", code)
-			}
+			leaving.ends(0, 5*time.Second)
 			c.served(c.doTo(staying, shape))
 			pair[i%2] = start(c.T, defaultEnv(url)).ready()
 			c.served(c.doTo(pair[i%2], shape))
@@ -325,6 +306,11 @@ func newNameServer(t *testing.T, trouble string) *wiretest.Names {
 	names := wiretest.NewNames(t, "api.monite.test", "127.0.0.1")
 	names.Trouble(trouble)
 	return names
+}
+
+// namedEnv names the upstream as those name servers do.
+func namedEnv(o *faultOrigin) env {
+	return defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")
 }
 
 // ownEtc makes a directory that the sidecar sees as /etc.
@@ -387,14 +373,12 @@ func TestNameServersInTroubleAtTheStart(t *testing.T) {
 			etc := ownEtc(t, tc.conf, servers...)
 			o := newOrigin(t, nil)
 			began := time.Now()
-			s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			s := startIn(t, etc, namedEnv(o)).ready()
 			if took := time.Since(began); took > tc.within {
 				t.Errorf("ready after %v, want %v", took, tc.within)
 			}
 			o.cut(false)
-			if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-				t.Errorf("status = %d, want 200: %s", a.Status, a.Body)
-			}
+			s.want(http.StatusOK, "GET", "/v1/entities", "")
 		})
 	}
 }
@@ -407,18 +391,13 @@ func TestNameServersThatComeIntoTroubleLater(t *testing.T) {
 			first, second := newNameServer(t, ""), newNameServer(t, "")
 			etc := ownEtc(t, "", first, second)
 			o := newOrigin(t, nil)
-			s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")).ready()
+			s := startIn(t, etc, namedEnv(o)).ready()
 			s.mustCall("GET", "/v1/entities", "")
 			time.Sleep(time.Second) // what was found just now would be used
 			first.Trouble(trouble)
 			second.Trouble(trouble)
-			for _, method := range []string{"GET", "POST"} {
-				o.cut(false)
-				began := time.Now()
-				if a := s.mustCall(method, "/v1/entities", ""); a.Status != http.StatusOK || time.Since(began) > time.Second {
-					t.Errorf("%s: %d after %v: %s", method, a.Status, time.Since(began), a.Body)
-				}
-			}
+			callAnew(s, o, "GET")
+			callAnew(s, o, "POST")
 			if said := strings.Contains(s.log.String(), "using the addresses of an earlier lookup"); said != (trouble != "AAAA silent") {
 				t.Errorf("said in the log: %v", said)
 			}
@@ -426,13 +405,24 @@ func TestNameServersThatComeIntoTroubleLater(t *testing.T) {
 	}
 }
 
+// callAnew wants a call on a new connection to be served within a second.
+func callAnew(s *sidecar, o *faultOrigin, method string) {
+	s.t.Helper()
+	o.cut(false)
+	began := time.Now()
+	s.want(http.StatusOK, method, "/v1/entities", "")
+	if took := time.Since(began); took > time.Second {
+		s.t.Errorf("%s: served after %v", method, took)
+	}
+}
+
 func TestFORMERRIsNamedWithItsRemedy(t *testing.T) {
 	t.Parallel()
 	etc := ownEtc(t, "", newNameServer(t, "FORMERR"))
 	o := newOrigin(t, nil)
-	e := defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true")
+	e := namedEnv(o)
 	s := startIn(t, etc, e)
-	s.waitFor("the remedy in the log", func() bool { return strings.Contains(s.log.String(), "GODEBUG=netedns0=0") })
+	s.waitLogged("GODEBUG=netedns0=0")
 	startIn(t, etc, e.with("GODEBUG", "netedns0=0")).ready()
 }
 
@@ -444,7 +434,7 @@ func TestResolvConfBecomesALink(t *testing.T) {
 	server := newNameServer(t, "")
 	etc, elsewhere := ownEtc(t, "", server), t.TempDir()
 	o := newOrigin(t, nil)
-	s := startIn(t, etc, defaultEnv(o.urlOf("api.monite.test")).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true", "MONITE_CONFINE", "require")).ready()
+	s := startIn(t, etc, namedEnv(o).with("MONITE_CONFINE", "require")).ready()
 	s.mustCall("GET", "/v1/entities", "")
 	writeFile(t, filepath.Join(elsewhere, "resolv.conf"), resolvConf("", server))
 	link := filepath.Join(etc, "link")
@@ -455,17 +445,9 @@ func TestResolvConfBecomesALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(5100 * time.Millisecond) // package net looks at it every 5 s
-	call := func() {
-		t.Helper()
-		o.cut(false)
-		began := time.Now()
-		if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK || time.Since(began) > time.Second {
-			t.Errorf("%d after %v: %s", a.Status, time.Since(began), a.Body)
-		}
-	}
-	call()
+	callAnew(s, o, "GET")
 	time.Sleep(1100 * time.Millisecond)
 	server.Trouble("SERVFAIL")
-	call()
-	s.waitFor("the cause in the log", func() bool { return strings.Contains(s.log.String(), "Landlock") })
+	callAnew(s, o, "GET")
+	s.waitLogged("Landlock")
 }

@@ -78,6 +78,23 @@ func (c *faultCell) origin(config *tls.Config) *faultOrigin {
 	return o
 }
 
+// upstream starts one, and a sidecar that has a token from it.
+func (c *faultCell) upstream(e func(url string) env, pairs ...string) *faultOrigin {
+	c.Helper()
+	o := c.origin(nil)
+	c.start(e(o.url()).with(pairs...))
+	return o
+}
+
+// warm is upstream after a first exchange, with a baseline.
+func (c *faultCell) warm(shape faultShape, e func(url string) env, pairs ...string) *faultOrigin {
+	c.Helper()
+	o := c.upstream(e, pairs...)
+	c.served(c.do(shape))
+	c.takeBaseline()
+	return o
+}
+
 func (o *faultOrigin) count(nonce string) (arrived, executed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,7 +107,7 @@ func (o *faultOrigin) url() string {
 	if o.tls != nil {
 		scheme = "https"
 	}
-	_, port, _ := net.SplitHostPort(o.addr)
+	port := portOf(o.addr)
 	return scheme + "://" + net.JoinHostPort(o.host, port)
 }
 
@@ -150,6 +167,13 @@ func (o *faultOrigin) mintsBy(token func(*faultExchange) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.token = token
+}
+
+// speak has new connections speak TLS in this way.
+func (o *faultOrigin) speak(config *tls.Config) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tls = config
 }
 
 func (o *faultOrigin) connections() int {
@@ -316,15 +340,15 @@ func (ca *faultCA) issue(certFile, keyFile string, serial int64, usage x509.ExtK
 	issued := ca.Issue(func(c *x509.Certificate) {
 		c.SerialNumber, c.ExtKeyUsage = big.NewInt(serial), []x509.ExtKeyUsage{usage}
 	})
-	put(ca.t, certFile, wiretest.CertPEM(issued))
-	put(ca.t, keyFile, wiretest.KeyPEM(issued))
+	put(ca.t, certFile, string(wiretest.CertPEM(issued)))
+	put(ca.t, keyFile, string(wiretest.KeyPEM(issued)))
 	return issued
 }
 
 // put replaces a file by rename, as those do that renew certificates.
-func put(t *testing.T, path string, content []byte) {
+func put(t *testing.T, path, text string) {
 	t.Helper()
-	writeFile(t, path+".new", string(content))
+	writeFile(t, path+".new", text)
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}

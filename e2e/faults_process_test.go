@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,11 +31,8 @@ func faultsSuspend(r *faultRun) {
 			c.start(defaultEnv(url))
 			c.served(c.do(shape))
 			for range 2 {
-				c.s.signal(syscall.SIGSTOP)
-				go func() {
-					time.Sleep(suspend.asleep)
-					_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
-				}()
+				c.s.freeze() // before, one of the requests might take its token
+				time.AfterFunc(suspend.asleep, func() { _ = c.s.cmd.Process.Signal(syscall.SIGCONT) })
 				atOnce(5, func(int) { c.served(c.do(shape)) }) // sent in its sleep
 				c.served(c.do(shape))
 			}
@@ -198,90 +194,66 @@ func afterGate(gate <-chan struct{}) func(x *faultExchange) bool {
 	}
 }
 
-func (c *faultCell) ends(code int, within time.Duration) {
-	c.Helper()
-	began := time.Now()
-	if got := c.s.exitCode(within + 5*time.Second); got != code {
-		c.Errorf("exit code = %d (%v), want %d", got, c.s.state, code)
-	}
-	if took := time.Since(began); took > within {
-		c.Errorf("ended after %v, want %v at most", took, within)
-	}
-}
-
 func faultsSIGTERM(r *faultRun) {
 	r.cell(inUsual, "idle", func(c *faultCell) {
 		c.start(defaultEnv(newOrigin(c.T, nil).url()))
 		c.s.signal(syscall.SIGTERM)
-		c.ends(0, 2*time.Second)
+		c.s.ends(0, 2*time.Second)
 	})
-	r.each(inShort, "request_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		gate := make(chan struct{})
-		o.behave(nil, afterGate(gate))
-		under := c.inTheBackground(o, shape)
-		c.s.signal(syscall.SIGTERM)
-		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
-		close(gate)
-		c.served(<-under)
-		c.ends(0, 2*time.Second)
+	underWay := func(when faultWhen, name string, api func(gate <-chan struct{}) func(*faultExchange) bool) {
+		r.each(when, name, shapesOfAll, func(c *faultCell, shape faultShape) {
+			o, gate := c.upstream(defaultEnv), make(chan struct{})
+			o.behave(nil, api(gate))
+			under := c.inTheBackground(o, shape)
+			c.s.signal(syscall.SIGTERM)
+			c.s.waitRefused()
+			close(gate)
+			c.served(<-under)
+			c.s.ends(0, 2*time.Second)
+		})
+	}
+	underWay(inShort, "request_under_way", afterGate)
+	underWay(inUsual, "answer_under_way", func(gate <-chan struct{}) func(*faultExchange) bool {
+		return func(x *faultExchange) bool {
+			x.execute()
+			x.say(okHead + faultAnswer[:5])
+			<-gate
+			return x.say(faultAnswer[5:])
+		}
 	})
 	r.each(inUsual, "upload_under_way", []faultShape{shapeBody, shapeStream}, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
+		o := c.upstream(defaultEnv)
 		head, body := shape.wire("upload")
 		conn := c.s.dial()
 		_, _ = io.WriteString(conn, head+body[:len(body)/2])
-		c.s.waitFor("the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 1 })
+		c.s.waitMetric("monite_proxy_in_flight_requests", 1)
 		c.s.signal(syscall.SIGTERM)
-		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
+		c.s.waitRefused()
 		_, _ = io.WriteString(conn, body[len(body)/2:])
 		a, err := readAnswer(conn)
 		if _, executed := o.count("upload"); err != nil || a.Status != http.StatusOK || executed != 1 {
 			c.Errorf("%d %v, executed %d times", a.Status, err, executed)
 		}
-		c.ends(0, 2*time.Second)
-	})
-	r.each(inUsual, "answer_under_way", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		gate := make(chan struct{})
-		o.behave(nil, func(x *faultExchange) bool {
-			x.execute()
-			x.say(okHead + faultAnswer[:5])
-			<-gate
-			return x.say(faultAnswer[5:])
-		})
-		under := c.inTheBackground(o, shape)
-		c.s.signal(syscall.SIGTERM)
-		c.s.waitFor("a closed listener", func() bool { return refusesConnections(c.s.Data) })
-		close(gate)
-		c.served(<-under)
-		c.ends(0, 2*time.Second)
+		c.s.ends(0, 2*time.Second)
 	})
 	r.each(inUsual, "drain_timeout", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()).with("MONITE_DRAIN_TIMEOUT", "300ms"))
+		o := c.upstream(defaultEnv, "MONITE_DRAIN_TIMEOUT", "300ms")
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
 		under := c.inTheBackground(o, shape)
 		c.s.signal(syscall.SIGTERM)
 		c.want(<-under, "502 upstream_broken unknown", 1, 1, 1)
-		c.ends(1, 2*time.Second)
+		c.s.ends(1, 2*time.Second)
 	})
 	r.each(inShort, "twice", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()).with("MONITE_SHUTDOWN_DELAY", "10s"))
+		o := c.upstream(defaultEnv, "MONITE_SHUTDOWN_DELAY", "10s")
 		o.behave(nil, func(x *faultExchange) bool { return x.execute() && x.hang() })
 		under := c.inTheBackground(o, shape)
 		c.s.signal(syscall.SIGTERM)
-		c.s.waitFor("the drain", func() bool { return c.s.logged(`"message":"draining"`) })
+		c.s.waitLogged(`"message":"draining"`)
 		c.s.signal(syscall.SIGTERM)
-		c.ends(1, time.Second)
+		c.s.ends(1, time.Second)
 		c.want(<-under, "502 upstream_broken unknown", 1, 1, 1)
-		if !c.s.logged("second signal") {
-			c.Error("the log does not say why")
-		}
+		c.s.wantLogged("second signal")
 	})
 	r.cell(inUsual, "during_start", func(c *faultCell) {
 		o := newOrigin(c.T, nil)
@@ -301,7 +273,7 @@ func faultsSIGTERM(r *faultRun) {
 		c.s = start(c.T, defaultEnv(o.url()))
 		c.s.waitFor("the mint", func() bool { return o.mintsSoFar() == 1 })
 		c.s.signal(syscall.SIGTERM)
-		c.ends(0, 2*time.Second)
+		c.s.ends(0, 2*time.Second)
 	})
 	r.each(inShort, "during_mint", shapesShort, func(c *faultCell, shape faultShape) {
 		o := c.origin(nil)
@@ -309,14 +281,13 @@ func faultsSIGTERM(r *faultRun) {
 		c.s = start(c.T, defaultEnv(o.url()).with("MONITE_HOLD_TIMEOUT", "500ms"))
 		under := make(chan faultResult, 1)
 		go func() { under <- c.do(shape) }()
-		c.s.waitFor("the request", func() bool { return c.s.metricValue("monite_proxy_in_flight_requests") == 1 })
+		c.s.waitMetric("monite_proxy_in_flight_requests", 1)
 		c.s.signal(syscall.SIGTERM)
 		c.want(<-under, unavailable+" | 503 draining not_sent", 0, 0, 0)
-		c.ends(0, 3*time.Second)
+		c.s.ends(0, 3*time.Second)
 	})
 	r.each(inUsual, "during_reload", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
+		o := c.upstream(defaultEnv)
 		gate := make(chan struct{})
 		o.behave(nil, afterGate(gate))
 		under := c.inTheBackground(o, shape)
@@ -329,36 +300,20 @@ func faultsSIGTERM(r *faultRun) {
 		}
 		close(gate)
 		c.served(<-under)
-		c.ends(0, 2*time.Second)
+		c.s.ends(0, 2*time.Second)
 	})
 	r.each(inUsual, "under_load", shapesShort, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
-		stop, dropped := make(chan struct{}), atomic.Int64{}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			atOnce(16, func(int) {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					// Refused when nobody listens any more: that is no drop.
-					if one := c.do(shape); one.err != nil && !strings.Contains(one.err.Error(), "connection refused") {
-						dropped.Add(1)
-						c.Errorf("dropped: %v", one.err)
-						return
-					}
-				}
-			})
-		}()
+		c.upstream(defaultEnv)
+		stop := goOn(c.T, 16, func(int, int) {
+			// Refused when nobody listens any more: that is no drop.
+			if one := c.do(shape); one.err != nil && !strings.Contains(one.err.Error(), "connection refused") {
+				c.Errorf("dropped: %v", one.err)
+			}
+		})
 		time.Sleep(300 * time.Millisecond)
 		c.s.signal(syscall.SIGTERM)
-		c.ends(0, 5*time.Second)
-		close(stop)
-		<-done
+		c.s.ends(0, 5*time.Second)
+		stop()
 	})
 }
 
@@ -383,12 +338,11 @@ func faultsSignals(r *faultRun) {
 		}
 	})
 	r.each(inShort, "sigstop_in_mid_request", shapesOfAll, func(c *faultCell, shape faultShape) {
-		o := c.origin(nil)
-		c.start(defaultEnv(o.url()))
+		o := c.upstream(defaultEnv)
 		gate := make(chan struct{})
 		o.behave(nil, afterGate(gate))
 		under := c.inTheBackground(o, shape)
-		c.s.signal(syscall.SIGSTOP)
+		c.s.freeze()
 		close(gate)
 		time.Sleep(time.Second)
 		c.s.signal(syscall.SIGCONT)
@@ -400,31 +354,13 @@ func faultsSignals(r *faultRun) {
 		"sigpipe": syscall.SIGPIPE, "sighup": syscall.SIGHUP, "sigurg": syscall.SIGURG, "sigwinch": syscall.SIGWINCH, "sigchld": syscall.SIGCHLD,
 	} {
 		r.each(inUsual, name+"_1000_under_load", shapesShort, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(defaultEnv(o.url()))
-			c.served(c.do(shape))
-			c.takeBaseline()
-			stop := make(chan struct{})
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				atOnce(4, func(int) {
-					for {
-						select {
-						case <-stop:
-							return
-						default:
-							c.served(c.do(shape))
-						}
-					}
-				})
-			}()
+			c.warm(shape, defaultEnv)
+			stop := goOn(c.T, 4, func(int, int) { c.served(c.do(shape)) })
 			for range 1000 {
 				c.s.signal(sig)
 				time.Sleep(500 * time.Microsecond)
 			}
-			close(stop)
-			<-done
+			stop()
 			c.backToBaseline(2 * time.Second)
 		})
 	}

@@ -355,10 +355,7 @@ func faultsTokenConnection(r *faultRun) {
 	}
 	for _, name := range sortedNames(faults) {
 		r.each(inUsual, name, shapesShort, func(c *faultCell, shape faultShape) {
-			o := c.origin(nil)
-			c.start(quickEnv(o.url()))
-			c.served(c.do(shape))
-			c.takeBaseline()
+			o := c.warm(shape, quickEnv)
 			_ = c.s.cmd.Process.Kill() // a fresh one has no token
 			<-c.s.ended
 
@@ -412,9 +409,7 @@ func faultsTokenConnection(r *faultRun) {
 			if o.mintsSoFar() > 0 {
 				c.Error("I2: the credentials went to a server that is not trusted")
 			}
-			o.mu.Lock()
-			o.tls = ca.server("localhost", time.Now().Add(time.Hour))
-			o.mu.Unlock()
+			o.speak(ca.server("localhost", time.Now().Add(time.Hour)))
 			c.recovers(2*time.Second, shape)
 		})
 	}
@@ -468,7 +463,7 @@ func faultsTokenGarbage(r *faultRun) {
 			if a := c.s.admin("POST", "/tokens/refresh"); a.Status != http.StatusAccepted {
 				c.Fatalf("refresh = %d", a.Status)
 			}
-			c.s.waitFor("the failed mint", func() bool { return c.s.logged("mint failed") })
+			c.s.waitLogged("mint failed")
 			c.served(c.do(shape))
 			sim.ClearFaults()
 			c.served(c.do(shape))

@@ -20,16 +20,20 @@ import (
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
+// pay sends a write for a document. Upstream executes it each time that it comes.
+func pay(s *sidecar, document string, pairs ...string) (answer, error) {
+	return s.call("POST", "/v1/payables", `{"document_id":"`+document+`"}`,
+		append(pairs, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type", "application/json")...)
+}
+
 // TestWriteOfAKilledReplicaStaysUnknown: between the write and its response the
 // process is gone, and nobody can know any more. The key must not be free.
 func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
 	f := startReplicas(t, 2, redis.url(), "MONITE_UPSTREAM_TIMEOUT", "2s")
-	entity := monitetest.DemoEntityID
 	write := func(s *sidecar, id string) (answer, error) {
-		return s.call("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "pay-once", "Content-Type",
-			"application/json", "X-Request-Id", id)
+		return pay(s, "a", "Idempotency-Key", "pay-once", "X-Request-Id", id)
 	}
 	f.sim.Inject(monitetest.Fault{Method: "POST", Path: "/v1/payables", After: true, Times: 1, Effect: monitetest.EffectDelay,
 		Delay: monitetest.Duration(10 * time.Second)})
@@ -59,7 +63,6 @@ func TestWriteOfAKilledReplicaStaysUnknown(t *testing.T) {
 func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
 	t.Parallel()
 	f := startReplicas(t, 3, startRedis(t).url())
-	entity := monitetest.DemoEntityID
 	for i := range 3 {
 		key := fmt.Sprintf("key-%d", i)
 		var wg sync.WaitGroup
@@ -67,8 +70,7 @@ func TestReplicasBehindOneAppBehaveAsOne(t *testing.T) {
 		bodies := make([]string, len(f.all))
 		for j, s := range f.all {
 			wg.Go(func() {
-				a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", key,
-					"Content-Type", "application/json")
+				a, err := pay(s, key, "Idempotency-Key", key)
 				if err != nil || a.Status >= 300 {
 					t.Errorf("%s: %d %s, %v", key, a.Status, a.Body, err)
 				}
@@ -109,9 +111,9 @@ func TestResponseThatWasNotReadIsGivenByAnotherReplica(t *testing.T) {
 		}
 		time.Sleep(time.Duration(4*i) * time.Millisecond)
 		_ = conn.Close()
-		a := f.all[(i+1)%2].mustCall("POST", "/v1/payables", body, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type", "application/json")
-		if a.Status >= 300 || a.Header.Get("Idempotent-Replayed") != "true" {
-			t.Errorf("repeat %d: %d, replayed %q", i, a.Status, a.Header.Get("Idempotent-Replayed"))
+		a, err := pay(f.all[(i+1)%2], fmt.Sprint(i))
+		if err != nil || a.Status >= 300 || a.Header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("repeat %d: %d, replayed %q, %v", i, a.Status, a.Header.Get("Idempotent-Replayed"), err)
 		}
 	}
 	if n := f.sim.Stats().Writes; n != 5 {
@@ -124,16 +126,13 @@ func TestKeyedWriteIsNotSentWithoutTheStore(t *testing.T) {
 	redis := startRedis(t)
 	f := startReplicas(t, 1, redis.url())
 	redis.kill()
-	entity := monitetest.DemoEntityID
-	a := f.all[0].mustCall("POST", "/v1/payables", `{"document_id":"a"}`, "X-Monite-Entity-Id", entity, "Idempotency-Key", "k", "Content-Type",
-		"application/json")
-	if a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "proxy_idempotency_unavailable") ||
+	a, err := pay(f.all[0], "a", "Idempotency-Key", "k")
+	if err != nil || a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "proxy_idempotency_unavailable") ||
 		a.Header.Get("X-Monite-Proxy-Outcome") != "not_sent" || a.Header.Get("Retry-After") == "" {
-		t.Errorf("%d %s %v, want 503 not_sent", a.Status, a.Body, a.Header)
+		t.Errorf("%d %s %v, %v, want 503 not_sent", a.Status, a.Body, a.Header, err)
 	}
-	a = f.all[0].mustCall("POST", "/v1/payables", `{"document_id":"b"}`, "X-Monite-Entity-Id", entity, "Content-Type", "application/json")
-	if a.Status >= 300 {
-		t.Errorf("without a key: %d %s", a.Status, a.Body)
+	if a, err = pay(f.all[0], "b"); err != nil || a.Status >= 300 {
+		t.Errorf("without a key: %d %s, %v", a.Status, a.Body, err)
 	}
 	if n := f.sim.Stats().Writes; n != 1 {
 		t.Errorf("%d writes were executed, want 1", n)
@@ -184,21 +183,22 @@ func (b *keyBook) twice(executed map[string]int) (wrong []string, excused int) {
 	return wrong, excused
 }
 
-// newChaos makes one of FLEET_CHAOS minutes, with 30 sidecars and two servers, or a few
-// seconds with six and one, which cannot fail over.
+// newChaos makes one of FLEET_CHAOS minutes, with 30 sidecars and two servers, or one in
+// which each fault happens once, with six and one, which cannot fail over.
 func newChaos(t *testing.T) (c *chaos, length time.Duration) {
 	// What a kill may take away would be worth a flush.
 	options := []string{"--appendonly", "yes", "--appendfsync", "always"}
 	// A try waits for that of a sidecar that was killed for as long as upstream may take.
-	settings := []string{"MONITE_LOG_LEVEL", "info", "MONITE_UPSTREAM_TIMEOUT", "5s"}
+	settings := []string{"MONITE_LOG_LEVEL", "info", "MONITE_UPSTREAM_TIMEOUT", "5s", "MONITE_REDIS_TIMEOUT", ""}
 	c = &chaos{random: rand.New(rand.NewPCG(7, 7)), book: &keyBook{tries: map[string][]time.Time{}}, faults: faults,
-		killed: map[*sidecar]bool{}}
+		killed: map[*sidecar]bool{}, minted: time.Now(), haste: 1}
 	text := os.Getenv("FLEET_CHAOS")
 	if text == "" {
 		c.master = startRedis(t, options...)
 		c.replicas = startReplicas(t, 6, c.master.url(), settings...)
 		c.faults = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name == "failed over" })
-		return c, 9 * time.Second
+		c.haste = 4
+		return c, 0
 	}
 	minutes, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -223,8 +223,9 @@ type chaos struct {
 	master, second *redisServer
 	url            string // of the store
 	book           *keyBook
-	revoked        time.Time
+	minted         time.Time // a token, at the latest
 	failovers      int
+	haste          time.Duration // pauses are that many times shorter
 
 	mu      sync.Mutex // guards what follows, and the sidecars
 	writing *sidecar   // the last that was given a write
@@ -283,9 +284,7 @@ var faults = []fault{
 		c.book.lose(began)
 	}},
 	{"poisoned", func(c *chaos) {
-		for key := range strings.FieldsSeq(c.master.cli("--scan", "--pattern", "*}:[tlvcgw]*")) {
-			c.master.cli("set", key, "poison")
-		}
+		c.master.cli("eval", "for _, key in ipairs(redis.call('keys', ARGV[1])) do redis.call('set', key, 'poison') end", "0", "*}:[tlvcgw]*")
 	}},
 	{"refusing", func(c *chaos) {
 		c.master.cli("acl", "setuser", "default", "-eval", "-evalsha")
@@ -309,12 +308,13 @@ var faults = []fault{
 		c.mu.Lock()
 		c.all[i] = next
 		c.mu.Unlock()
+		c.minted = time.Now()
 	}},
 	{"revoked", func(c *chaos) {
-		// What is revoked twice in a second may cost a replica that was idle in between a 401.
-		time.Sleep(time.Until(c.revoked.Add(1200 * time.Millisecond)))
+		// A token that is revoked in its first second may cost a replica a 401.
+		time.Sleep(time.Until(c.minted.Add(1200 * time.Millisecond)))
 		c.sim.RevokeAll()
-		c.revoked = time.Now()
+		c.minted = time.Now()
 	}},
 }
 
@@ -351,8 +351,10 @@ func (c *chaos) pair(since time.Time) {
 	c.t.Fatal("no server follows the other")
 }
 
-// pause lets a fault last, at most for the given time.
-func (c *chaos) pause(most time.Duration) { time.Sleep(time.Duration(c.random.Int64N(int64(most)))) }
+// pause lets a fault last, at most for the given time, or for a part of it in haste.
+func (c *chaos) pause(most time.Duration) {
+	time.Sleep(time.Duration(c.random.Int64N(int64(most))) / c.haste)
+}
 
 // load calls one sidecar until the end: reads, and now and then a write with a key, which
 // is sent once more to another sidecar.
@@ -382,8 +384,7 @@ func (c *chaos) write(s *sidecar, key string) {
 	c.mu.Unlock()
 	c.book.try(key)
 	defer c.book.try(key)
-	a, err := s.call("POST", "/v1/payables", `{"document_id":"`+key+`"}`, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Idempotency-Key", key,
-		"Content-Type", "application/json", "X-Sim-Nonce", key)
+	a, err := pay(s, key, "Idempotency-Key", key, "X-Sim-Nonce", key)
 	switch {
 	case err == nil && a.Status < 300: // by this sidecar or, before, by the other
 	case err == nil && a.Status == http.StatusServiceUnavailable && a.Header.Get("X-Monite-Proxy-Outcome") == "not_sent":
@@ -401,29 +402,27 @@ func (c *chaos) write(s *sidecar, key string) {
 // Sidecars that share, under load, while their store is killed, stopped, flushed, poisoned
 // and so on: no read fails, no key is executed twice, and nothing secret is stored.
 func TestFleetChaos(t *testing.T) {
+	t.Parallel()
 	c, length := newChaos(t)
-	ctx, cancel := context.WithTimeout(t.Context(), length)
+	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait() // also where something here is fatal
 	defer cancel()
 	for i := range c.all {
 		wg.Go(func() { c.load(ctx, i) })
 	}
-	happened := map[string]int{}
-	var next []int
-	for ctx.Err() == nil {
-		if len(next) == 0 {
-			next = c.random.Perm(len(c.faults))
+	rounds, ends := 0, time.Now().Add(length)
+	for ; rounds == 0 || time.Now().Before(ends); rounds++ {
+		for _, i := range c.random.Perm(len(c.faults)) {
+			began := time.Now()
+			c.faults[i].do(c)
+			c.pair(began)
+			t.Logf("%s: %s, for %v", began.Format(time.TimeOnly), c.faults[i].name, time.Since(began).Round(time.Millisecond))
+			time.Sleep(300 * time.Millisecond)
+			c.pause(1500 * time.Millisecond)
 		}
-		f := c.faults[next[0]]
-		next = next[1:]
-		happened[f.name]++
-		began := time.Now()
-		f.do(c)
-		c.pair(began)
-		t.Logf("%s: %s, for %v", began.Format(time.TimeOnly), f.name, time.Since(began).Round(time.Millisecond))
-		time.Sleep(time.Duration(300+c.random.IntN(1500)) * time.Millisecond)
 	}
+	cancel()
 	wg.Wait()
 	executed := c.sim.Stats()
 	twice, excused := c.book.twice(executed.Executed)
@@ -435,8 +434,9 @@ func TestFleetChaos(t *testing.T) {
 	}
 	c.lookForSecrets()
 	t.Logf("%v with %d sidecars: %d reads and %d writes, %d failed, %d lost with a sidecar, %d not sent for want of the store, %d refused because a record was not settled; "+
-		"%d mints; %d keys executed twice after a flush or a failover; %d failovers; faults: %v",
-		length, len(c.all), c.reads.Load(), c.writes.Load(), c.failed.Load(), c.lost.Load(), c.unsent.Load(), c.refused.Load(), c.sim.Stats().Mints, excused, c.failovers, happened)
+		"%d mints; %d keys executed twice after a flush or a failover; %d failovers; each fault %d times",
+		length, len(c.all), c.reads.Load(), c.writes.Load(), c.failed.Load(), c.lost.Load(), c.unsent.Load(), c.refused.Load(), c.sim.Stats().Mints,
+		excused, c.failovers, rounds)
 }
 
 // lookForSecrets reads all that both servers hold.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -28,11 +29,13 @@ type replicas struct {
 	all []*sidecar
 }
 
-// startReplicas starts n at once.
+// startReplicas starts n at once. A busy machine takes longer than 50 ms now and then,
+// and a replica would mint for itself: they wait longer.
 func startReplicas(t *testing.T, n int, url string, pairs ...string) *replicas {
 	t.Helper()
 	sim, upstream := simulate(t, monitetest.Config{Latency: 100 * time.Millisecond})
-	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", url, "MONITE_LOG_LEVEL", "debug").with(pairs...)}
+	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", url, "MONITE_REDIS_TIMEOUT", "300ms",
+		"MONITE_LOG_LEVEL", "debug").with(pairs...)}
 	f.add(n)
 	return f
 }
@@ -107,9 +110,9 @@ func (f *replicas) revoke() {
 	f.sim.RevokeAll()
 }
 
-func TestReplicasShareOneToken(t *testing.T) { // alone: a Redis that is late is one mint more
+func TestReplicasShareOneToken(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
-	// A busy machine takes longer than 50 ms now and then, and a replica mints for itself.
 	f := startReplicas(t, 5, redis.url())
 	f.callAll()
 	f.wantMints("five start at once", 1, 1)
@@ -157,9 +160,7 @@ func TestReplicasShareOneToken(t *testing.T) { // alone: a Redis that is late is
 	f.callAll()
 	f.wantMints("FLUSHALL", 0, 0)
 	for _, s := range f.all {
-		if !strings.Contains(s.log.String(), "tokens are shared") {
-			t.Error("a replica does not say that tokens are shared")
-		}
+		s.wantLogged("tokens are shared")
 	}
 }
 
@@ -198,6 +199,7 @@ func TestHolderThatDiesCostsTheOthersASecond(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
 			f := startReplicas(t, 3, startRedis(t).url())
 			f.callAll()
 			f.revoke()
@@ -234,7 +236,7 @@ func TestStoreThatRefusesUsCostsNoRequest(t *testing.T) {
 			redis := startRedis(t)
 			redis.cli("acl", "setuser", "reader", "on", ">pw", "~*", "+@all", "-set")
 			redis.cli("config", "set", "requirepass", "secret-password")
-			f := startReplicas(t, 2, strings.Replace(tc.url, "PORT", redis.port, 1))
+			f := startReplicas(t, 2, strings.Replace(tc.url, "PORT", redis.port, 1), "MONITE_REDIS_TIMEOUT", "")
 			f.callAll()
 			f.wantMints(tc.name, 2, 2)
 			for _, s := range f.all {
@@ -264,19 +266,11 @@ func TestLeastRightsAndAPasswordThatChanges(t *testing.T) {
 	}
 	acl("first-password")
 	file := filepath.Join(t.TempDir(), "password")
-	write := func(text string) {
-		if err := os.WriteFile(file+".new", []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("first-password")
+	put(t, file, "first-password\n")
 	f := startReplicas(t, 2, "redis://monite-proxy@127.0.0.1:"+redis.port, "MONITE_REDIS_PASSWORD_FILE", file)
 	f.callAll()
 	f.wantMints("two start", 1, 1)
-	write("second-password")
+	put(t, file, "second-password\n")
 	acl("second-password")
 	f.revoke()
 	f.callAll()
@@ -291,11 +285,7 @@ func TestLeastRightsAndAPasswordThatChanges(t *testing.T) {
 func TestStoreBehindAUnixSocketAndByTLS(t *testing.T) {
 	t.Parallel()
 	t.Run("unix", func(t *testing.T) {
-		dir, err := os.MkdirTemp("", "r")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		dir := shortDir(t)
 		startRedis(t, "--unixsocket", dir+"/s")
 		f := startReplicas(t, 2, "unix:"+dir+"/s")
 		f.callAll()
@@ -354,9 +344,7 @@ func TestClusterOfThree(t *testing.T) {
 			}
 		}
 		for _, node := range nodes {
-			for key := range strings.FieldsSeq(node.cli("--scan")) {
-				node.cli("del", key)
-			}
+			node.cli("flushall")
 		}
 	}
 }
@@ -368,22 +356,15 @@ func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
 	next := monitetest.Credentials{ClientID: monitetest.DemoClientID, ClientSecret: "5f1f7a10-1c1d-4b52-9a0e-0d6f3c2b1a99"}
 	sim, upstream := simulate(t, monitetest.Config{Latency: 50 * time.Millisecond, ExtraCredentials: []monitetest.Credentials{next}})
 	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte(monitetest.DemoClientSecret), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, file, monitetest.DemoClientSecret)
 	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", redis.url(), "MONITE_REDIS_TIMEOUT", "1s",
 		"MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", file)}
 	f.add(5)
 	f.callAll()
 	f.wantMints("five start", 1, 1)
-	if err := os.WriteFile(file+".new", []byte(next.ClientSecret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		t.Fatal(err)
-	}
+	put(t, file, next.ClientSecret)
 	for _, s := range f.all {
-		s.waitFor("the new pair", func() bool { return strings.Contains(s.log.String(), "new credentials are live") })
+		s.waitLogged("new credentials are live")
 	}
 	f.wantMints("five prove the new secret", 1, 1)
 	f.callAll()
@@ -396,15 +377,13 @@ func TestSharedStoreIsShown(t *testing.T) {
 	f.callAll()
 	found := false
 	for _, s := range f.all {
-		a, err := request(t.Context(), "GET", s.Admin+"/status", "")
-		if err != nil || !strings.Contains(a.Body, `"state": "up"`) ||
-			!strings.Contains(a.Body, fmt.Sprintf(`"where": "redis://127.0.0.1:%s/0"`, redis.port)) {
-			t.Errorf("/status: %v %s", err, a.Body)
+		status := s.admin("GET", "/status").Body
+		if !strings.Contains(status, `"state": "up"`) || !strings.Contains(status, fmt.Sprintf(`"where": "redis://127.0.0.1:%s/0"`, redis.port)) {
+			t.Errorf("/status: %s", status)
 		}
-		found = found || strings.Contains(a.Body, `"from": "shared"`)
-		page, err := request(t.Context(), "GET", s.Admin+"/", "")
-		if err != nil || !strings.Contains(page.Body, "Shared with other replicas: up") {
-			t.Errorf("the page does not tell of the store: %v", err)
+		found = found || strings.Contains(status, `"from": "shared"`)
+		if page := s.admin("GET", "/").Body; !strings.Contains(page, "Shared with other replicas: up") {
+			t.Errorf("the page does not tell of the store: %s", page)
 		}
 	}
 	if !found {
@@ -428,20 +407,15 @@ func (r *redisServer) url() string { return "redis://127.0.0.1:" + r.port }
 // skipped: .ci/run installs it.
 func startRedis(t *testing.T, options ...string) *redisServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "redis") // t.TempDir() may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return startRedisAt(t, dir, "127.0.0.1", portOf(freePort(t)), options...)
+	return startRedisAt(t, "127.0.0.1", portOf(freePort(t)), options...)
 }
 
 // startRedisAt starts one on a certain address.
-func startRedisAt(t *testing.T, dir, host, port string, options ...string) *redisServer {
+func startRedisAt(t *testing.T, host, port string, options ...string) *redisServer {
 	t.Helper()
-	r := &redisServer{t: t, dir: dir, host: host, port: port}
-	r.args = append([]string{"--port", r.port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", dir, "--loglevel", "warning",
-		"--logfile", filepath.Join(dir, "log")}, options...)
+	r := &redisServer{t: t, dir: shortDir(t), host: host, port: port}
+	r.args = append([]string{"--port", r.port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", r.dir, "--loglevel", "warning",
+		"--logfile", filepath.Join(r.dir, "log")}, options...)
 	r.restart()
 	t.Cleanup(r.kill)
 	return r
@@ -459,11 +433,6 @@ func redisProgram(t *testing.T) string {
 	return program
 }
 
-func portOf(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
-}
-
 // restart starts it again where it was.
 func (r *redisServer) restart() {
 	r.t.Helper()
@@ -472,10 +441,21 @@ func (r *redisServer) restart() {
 	if err := startBound(r.cmd); err != nil {
 		r.t.Fatal(err)
 	}
-	wiretest.Eventually(r.t, "redis-server", func() bool {
-		out, _ := exec.Command("redis-cli", "-h", r.host, "-p", r.port, "ping").CombinedOutput()
-		return strings.Contains(string(out), "PONG") || strings.Contains(string(out), "NOAUTH") || strings.Contains(string(out), "reset")
-	})
+	wiretest.Eventually(r.t, "redis-server", func() bool { return pings(r.host + ":" + r.port) })
+}
+
+// pings reports whether a Redis responds, be it by asking for a password.
+func pings(address string) bool {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write([]byte("PING\r\n"))
+	said := make([]byte, len("-NOAUTH"))
+	n, _ := io.ReadFull(conn, said)
+	return strings.HasPrefix(string(said[:n]), "+PONG") || string(said) == "-NOAUTH"
 }
 
 // startBound starts a command with Pdeathsig. That signal comes when the thread
@@ -570,28 +550,16 @@ func startSentinels(t *testing.T, deadAfter time.Duration, options ...string) (m
 	t.Helper()
 	master = startRedis(t, options...)
 	// On the same port: the processes may connect to no other.
-	dir, err := os.MkdirTemp("", "redis")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	replica = startRedisAt(t, dir, "127.0.0.2", master.port, append(options, "--replica-announce-ip", "127.0.0.2")...)
+	replica = startRedisAt(t, "127.0.0.2", master.port, append(options, "--replica-announce-ip", "127.0.0.2")...)
 	replica.follow(master)
 	var hosts []string
 	for range 3 {
-		dir, err := os.MkdirTemp("", "sentinel")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		port := portOf(freePort(t))
+		dir, port := shortDir(t), portOf(freePort(t))
 		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s/log\nsentinel monitor tokens 127.0.0.1 %s 2\n"+
 			"sentinel down-after-milliseconds tokens %d\nsentinel failover-timeout tokens 3000\n",
 			port, dir, dir, master.port, deadAfter.Milliseconds())
 		at := filepath.Join(dir, "sentinel.conf")
-		if err := os.WriteFile(at, []byte(config), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, at, config)
 		cmd := exec.Command(redisProgram(t), at, "--sentinel")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := startBound(cmd); err != nil {
@@ -600,16 +568,24 @@ func startSentinels(t *testing.T, deadAfter time.Duration, options ...string) (m
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 		hosts = append(hosts, "127.0.0.1:"+port)
 	}
-	// They ask the master for its replicas every ten seconds.
+	sentinel := func(host string, args ...string) string {
+		out, _ := exec.Command("redis-cli", append([]string{"-p", portOf(host), "sentinel"}, args...)...).Output()
+		return string(out)
+	}
+	// They ask the master for its replicas every ten seconds, and speak of themselves every two.
 	for _, host := range hosts {
-		out, limit := []byte(nil), time.Now().Add(40*time.Second)
-		for !strings.Contains(string(out), "num-slaves\n1\n") || !strings.Contains(string(out), "num-other-sentinels\n2\n") {
-			if time.Now().After(limit) {
-				t.Fatalf("the Sentinels do not know each other and the replica:\n%s", out)
-			}
+		wiretest.Eventually(t, "a Sentinel", func() bool { return pings(host) })
+		sentinel(host, "debug", "info-period", "100", "publish-period", "100")
+	}
+	for _, host := range hosts {
+		wiretest.Eventually(t, "a Sentinel that knows the others and the replica", func() bool {
 			time.Sleep(50 * time.Millisecond)
-			out, _ = exec.Command("redis-cli", "-p", portOf(host), "sentinel", "master", "tokens").Output()
-		}
+			out := sentinel(host, "master", "tokens")
+			return strings.Contains(out, "num-slaves\n1\n") && strings.Contains(out, "num-other-sentinels\n2\n")
+		})
+	}
+	for _, host := range hosts {
+		sentinel(host, "debug", "info-period", "10000", "publish-period", "2000")
 	}
 	return master, replica, "redis+sentinel://" + strings.Join(hosts, ",") + "/tokens"
 }

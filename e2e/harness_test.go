@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,20 +38,28 @@ func TestMain(m *testing.M) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		binaries = dir
-		args := []string{"build", "-o", dir + "/"}
-		if os.Getenv("E2E_RACE") != "" {
-			args = append(args, "-race")
-		}
-		build := exec.Command("go", append(args, "../cmd/...")...)
-		if os.Getenv("E2E_RACE") == "" {
-			build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
-		}
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
+		if err := buildInto(dir); err != nil {
 			panic(err)
 		}
 		return m.Run()
 	}())
+}
+
+// buildInto puts monite-proxy and monite-sim into a directory: with the race detector if
+// E2E_RACE is set, else as they are shipped, from E2E_BINARIES if make has built them.
+func buildInto(dir string) error {
+	args, built := []string{"build", "-o", dir + "/"}, os.Getenv("E2E_BINARIES")
+	build := exec.Command("go", append(args, "../cmd/...")...)
+	switch {
+	case os.Getenv("E2E_RACE") != "":
+		build = exec.Command("go", append(args, "-race", "../cmd/...")...)
+	case built != "":
+		build = exec.Command("cp", filepath.Join(built, "monite-proxy"), filepath.Join(built, "monite-sim"), dir)
+	default:
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	return build.Run()
 }
 
 // sidecar is a running monite-proxy.
@@ -207,13 +218,28 @@ func (s *sidecar) ready() *sidecar {
 
 // probe returns the status of an admin endpoint, 0 without an answer.
 func (s *sidecar) probe(path string) int {
-	response, err := http.Get(s.Admin + path)
-	if err != nil {
-		return 0
+	a, _ := exchange(http.DefaultTransport, newRequest(context.Background(), "GET", s.Admin+path, nil))
+	return a.Status
+}
+
+// wantProbe wants a status of an admin endpoint.
+func (s *sidecar) wantProbe(path string, status int) {
+	s.t.Helper()
+	if got := s.probe(path); got != status {
+		s.t.Errorf("%s = %d, want %d", path, got, status)
 	}
-	_, _ = io.Copy(io.Discard, response.Body)
-	_ = response.Body.Close()
-	return response.StatusCode
+}
+
+// waitMetric waits until a metric has a value.
+func (s *sidecar) waitMetric(name string, value float64) {
+	s.t.Helper()
+	s.waitFor(fmt.Sprint(name, " = ", value), func() bool { return s.metricValue(name) == value })
+}
+
+// waitRefused waits until the data listener is closed.
+func (s *sidecar) waitRefused() {
+	s.t.Helper()
+	s.waitFor("a closed data listener", func() bool { return refusesConnections(s.Data) })
 }
 
 // signal sends one.
@@ -233,6 +259,14 @@ func (s *sidecar) exitCode(within time.Duration) int {
 	case <-time.After(within):
 		s.t.Fatalf("still running after %v; log:\n%s", within, s.log)
 		return -1
+	}
+}
+
+// ends wants an exit code in time.
+func (s *sidecar) ends(code int, within time.Duration) {
+	s.t.Helper()
+	if got := s.exitCode(within); got != code {
+		s.t.Errorf("exit code = %d (%v), want %d", got, s.state, code)
 	}
 }
 
@@ -258,19 +292,54 @@ func (s *sidecar) mustCall(method, path, body string, pairs ...string) answer {
 	return a
 }
 
+// want sends one request, and wants a status.
+func (s *sidecar) want(status int, method, path, body string, pairs ...string) answer {
+	s.t.Helper()
+	a := s.mustCall(method, path, body, pairs...)
+	if a.Status != status {
+		s.t.Errorf("%s %s = %d %s, want %d", method, path, a.Status, a.Body, status)
+	}
+	return a
+}
+
+// request sends one request on a connection of its own.
 func request(ctx context.Context, method, url, body string, pairs ...string) (answer, error) {
+	return requestOver(ctx, nil, method, url, body, pairs...)
+}
+
+// dialer makes the connection of a request.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// overUnix connects to a socket, whatever the URL says.
+func overUnix(path string) dialer {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+}
+
+// requestOver is request by a dialer.
+func requestOver(ctx context.Context, dial dialer, method, url, body string, pairs ...string) (answer, error) {
 	// No request of a test may wait for ever: what hangs is to be seen.
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
-	in, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	return exchange(&http.Transport{DisableKeepAlives: true, DialContext: dial}, newRequest(ctx, method, url, strings.NewReader(body), pairs...))
+}
+
+// newRequest makes one whose header fields are name, value pairs.
+func newRequest(ctx context.Context, method, url string, body io.Reader, pairs ...string) *http.Request {
+	in, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return answer{}, err
+		panic(err) // the test is wrong
 	}
 	for i := 0; i < len(pairs); i += 2 {
 		in.Header.Add(pairs[i], pairs[i+1])
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := transport.RoundTrip(in)
+	return in
+}
+
+// exchange sends a request and reads its whole answer.
+func exchange(by http.RoundTripper, in *http.Request) (answer, error) {
+	response, err := by.RoundTrip(in)
 	if err != nil {
 		return answer{}, err
 	}
@@ -293,13 +362,41 @@ func runCommand(t *testing.T, e env, args ...string) (code int, output string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
+// wantCommand runs a command line of monite-proxy, and wants an exit code and texts in
+// what it prints.
+func wantCommand(t *testing.T, code int, e env, line string, texts ...string) (output string) {
+	t.Helper()
+	got, output := runCommand(t, e, strings.Fields(line)...)
+	if got != code {
+		t.Errorf("monite-proxy %s: exit code = %d, want %d; output:\n%s", line, got, code, output)
+	}
+	for _, text := range texts {
+		if !strings.Contains(output, text) {
+			t.Errorf("monite-proxy %s does not say %q:\n%s", line, text, output)
+		}
+	}
+	return output
+}
+
 // simulate serves a simulated Monite in this process.
 func simulate(t *testing.T, config monitetest.Config) (*monitetest.Simulator, string) {
 	t.Helper()
+	return simulateBehind(t, config, func(sim http.Handler) http.Handler { return sim })
+}
+
+// simulateBehind serves a simulated Monite behind a handler of the test.
+func simulateBehind(t *testing.T, config monitetest.Config, before func(http.Handler) http.Handler) (*monitetest.Simulator, string) {
+	t.Helper()
 	sim := monitetest.New(config)
-	server := httptest.NewServer(sim)
+	return sim, serve(t, before(sim))
+}
+
+// serve serves a handler, and returns its URL.
+func serve(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(func() { closeSoon(t, server) })
-	return sim, server.URL
+	return server.URL
 }
 
 // closeSoon does not wait for ever: a request that a fault keeps inside may not
@@ -327,6 +424,12 @@ func freePort(t *testing.T) string {
 	}
 	defer func() { _ = listener.Close() }()
 	return fmt.Sprint(listener.Addr())
+}
+
+// portOf is the port of an address, or of an http URL.
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
+	return port
 }
 
 // metricValue returns a metric without labels, 0 if there is none.
@@ -386,17 +489,26 @@ func script(t *testing.T, mint, api http.HandlerFunc) (url string) {
 	if mint == nil {
 		mint = mintToken("scripted-token", 1800)
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/auth/token" {
 			api(w, r)
 			return
 		}
-		// Without reading it the server does not notice that the client leaves.
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body) // or the server does not notice that the client leaves
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		mint(w, r)
 	}))
-	t.Cleanup(server.Close)
-	return server.URL
+}
+
+// asksFor reads what a token is asked for.
+func asksFor(r *http.Request) (asked struct {
+	Grant        string `json:"grant_type"`
+	User         string `json:"entity_user_id"`
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+}) {
+	_ = json.NewDecoder(r.Body).Decode(&asked)
+	return asked
 }
 
 func mintToken(token string, lifetime int) http.HandlerFunc {
@@ -481,9 +593,27 @@ func sendGet(conn net.Conn, path string) {
 	_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
 }
 
+// rawOver sends bytes on a connection of their own and reads one response.
+func rawOver(network, address, raw string) (answer, error) {
+	conn, err := net.DialTimeout(network, address, 5*time.Second)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(conn, raw) // a peer that is refused finds it closed
+	method, _, _ := strings.Cut(raw, " ")
+	return readFrom(bufio.NewReader(conn), method)
+}
+
 // readAnswer reads one whole answer to a GET from a connection.
 func readAnswer(conn net.Conn) (answer, error) {
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	return readFrom(bufio.NewReader(conn), http.MethodGet)
+}
+
+// readFrom reads the next whole answer, to a request with this method.
+func readFrom(conn *bufio.Reader, method string) (answer, error) {
+	response, err := http.ReadResponse(conn, &http.Request{Method: method})
 	if err != nil {
 		return answer{}, err
 	}
@@ -503,6 +633,24 @@ func (s *sidecar) admin(method, path string, pairs ...string) answer {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return a
+}
+
+// goOn has workers do something again and again, until stop is called, which waits for
+// what they are at.
+func goOn(t *testing.T, workers int, do func(worker, n int)) (stop func()) {
+	t.Helper()
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			for n := 0; !over.Load(); n++ {
+				do(worker, n)
+			}
+		})
+	}
+	stop = func() { over.Store(true); all.Wait() }
+	t.Cleanup(stop)
+	return stop
 }
 
 // outcome is how one request in the background ended.
@@ -538,6 +686,20 @@ func (s *sidecar) logged(texts ...string) bool {
 			return false
 		}
 	}
+}
+
+// wantLogged wants a line of the log that holds all the texts, soon.
+func (s *sidecar) wantLogged(texts ...string) {
+	s.t.Helper()
+	if !s.logged(texts...) {
+		s.t.Errorf("no line of the log holds %q", texts)
+	}
+}
+
+// waitLogged waits for a line of the log that holds all the texts.
+func (s *sidecar) waitLogged(texts ...string) {
+	s.t.Helper()
+	s.waitFor(fmt.Sprintf("a line of the log with %q", texts), func() bool { return s.loggedNow(texts...) })
 }
 
 func (s *sidecar) loggedNow(texts ...string) bool {

@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,23 +44,16 @@ type witness struct {
 // serve answers with who was seen: "cc/E1 /v1/payables".
 func (w *witness) serve(t *testing.T) (url string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/auth/token" {
-			var asked struct {
-				Grant string `json:"grant_type"`
-				User  string `json:"entity_user_id"`
-			}
-			_ = json.NewDecoder(r.Body).Decode(&asked)
-			who := "cc"
-			if asked.Grant == "entity_user" {
-				who = asked.User
-			}
-			w.mu.Lock()
-			w.minted[who]++
-			w.mu.Unlock()
-			mintToken("token-of-"+who, 1800)(rw, r)
-			return
+	return script(t, func(rw http.ResponseWriter, r *http.Request) {
+		who := "cc"
+		if asked := asksFor(r); asked.Grant == "entity_user" {
+			who = asked.User
 		}
+		w.mu.Lock()
+		w.minted[who]++
+		w.mu.Unlock()
+		mintToken("token-of-"+who, 1800)(rw, r)
+	}, func(rw http.ResponseWriter, r *http.Request) {
 		who, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer token-of-")
 		entity := r.Header.Get("X-Monite-Entity-Id")
 		if entity == "" {
@@ -79,9 +69,7 @@ func (w *witness) serve(t *testing.T) (url string) {
 		}
 		rw.Header().Set("X-Seen-Version", r.Header.Get("X-Monite-Version"))
 		_, _ = io.WriteString(rw, who+"/"+entity+" "+r.RequestURI)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+	})
 }
 
 const witnessIdentities = `
@@ -310,34 +298,6 @@ main GET /as/billing/v1/payables | Authorization=Bearer~made-up | 403 unknown_id
 main GET /v1/payables | Authorization=Basic~YTpi | 403 unknown_identity
 `
 
-// sendRow sends what no Go client would: targets as they stand.
-func sendRow(t *testing.T, network, address, method, target string, fields [][2]string) answer {
-	t.Helper()
-	conn, err := net.Dial(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	head := method + " " + target + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
-	for _, field := range fields {
-		head += field[0] + ": " + field[1] + "\r\n"
-	}
-	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, target, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, target, err)
-	}
-	return answer{response.StatusCode, response.Header, string(text)}
-}
-
 func TestEveryWayToAnIdentity(t *testing.T) {
 	t.Parallel()
 	w := &witness{minted: map[string]int{}}
@@ -350,26 +310,24 @@ func TestEveryWayToAnIdentity(t *testing.T) {
 	listeners := map[string][2]string{"main": {"tcp", strings.TrimPrefix(s.Data, "http://")}, "L1": {"tcp", port}, "S": {"unix", socket}}
 
 	handles := map[string]string{}
-	for _, ask := range [][4]string{
-		{"billing", "L1", "/v1/auth/token", `{"grant_type":"entity_user","entity_user_id":"U1","client_id":"x","client_secret":"y"}`},
-		{"reports", "S", "/v1/auth/token", `{"grant_type":"client_credentials"}`},
-		{"warehouse", "main", "/v1/auth/token", `{"grant_type":"entity_user","entity_user_id":"U2","name":"warehouse"}`},
-		{"cc", "main", "/v1/auth/token", `{"grant_type":"client_credentials"}`},
-		{"U3", "main", "/v1/auth/token", `{"grant_type":"entity_user","entity_user_id":"U3"}`},
-		{"U2", "main", "/v1/auth/token", `{"grant_type":"entity_user","entity_user_id":"U2"}`},
+	for _, ask := range [][3]string{
+		{"billing", "L1", `{"grant_type":"entity_user","entity_user_id":"U1","client_id":"x","client_secret":"y"}`},
+		{"reports", "S", `{"grant_type":"client_credentials"}`},
+		{"warehouse", "main", `{"grant_type":"entity_user","entity_user_id":"U2","name":"warehouse"}`},
+		{"cc", "main", `{"grant_type":"client_credentials"}`},
+		{"U3", "main", `{"grant_type":"entity_user","entity_user_id":"U3"}`},
+		{"U2", "main", `{"grant_type":"entity_user","entity_user_id":"U2"}`},
 	} {
 		var fields []string
-		if strings.Contains(ask[3], `"name"`) {
-			fields = []string{"X-Monite-Identity", ask[0]}
+		if strings.Contains(ask[2], `"name"`) {
+			fields = []string{"X-Monite-Identity: " + ask[0]}
 		}
-		a := askOver(t, listeners[ask[1]], ask[2], spell(ask[3]), fields...)
-		var got struct {
-			AccessToken string `json:"access_token"`
+		at := listeners[ask[1]]
+		a, err := rawOver(at[0], at[1], wiretest.Post("/v1/auth/token", spell(ask[2]), fields...))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if json.Unmarshal([]byte(a.Body), &got) != nil || a.Status != 200 || got.AccessToken == "" {
-			t.Fatalf("handle for %s: %d %s", ask[0], a.Status, a.Body)
-		}
-		handles[ask[0]] = got.AccessToken
+		handles[ask[0]] = handleIn(t, a)
 	}
 
 	rows := 0
@@ -380,7 +338,7 @@ func TestEveryWayToAnIdentity(t *testing.T) {
 		}
 		rows++
 		what := strings.Fields(columns[0])
-		var fields [][2]string
+		fields := []string{"Content-Length: 0"}
 		for _, pair := range strings.Fields(columns[1]) {
 			name, value, _ := strings.Cut(pair, "=")
 			switch name {
@@ -393,10 +351,13 @@ func TestEveryWayToAnIdentity(t *testing.T) {
 			case "H":
 				name, value = "Authorization", "Bearer "+handles[value]
 			}
-			fields = append(fields, [2]string{name, spell(strings.ReplaceAll(value, "~", " "))})
+			fields = append(fields, name+": "+spell(strings.ReplaceAll(value, "~", " ")))
 		}
 		at := listeners[what[0]]
-		a := sendRow(t, at[0], at[1], what[1], what[2], fields)
+		a, err := rawOver(at[0], at[1], wiretest.Head(what[1], what[2], fields...)+"\r\n") // targets as they stand
+		if err != nil {
+			t.Fatalf("%s: %v", strings.TrimSpace(line), err)
+		}
 		got := a.Body
 		if a.Status != 200 {
 			kind, _, _ := problemOf(t, a)
@@ -434,32 +395,16 @@ func TestEveryWayToAnIdentity(t *testing.T) {
 	}
 }
 
-// askOver sends a POST with a body over a listener.
-func askOver(t *testing.T, at [2]string, target, body string, pairs ...string) answer {
+// handleIn is the token in a response.
+func handleIn(t *testing.T, a answer) string {
 	t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, at[0], at[1])
-		},
-	}}
-	in, err := http.NewRequest("POST", "http://localhost"+target, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	var got struct {
+		AccessToken string `json:"access_token"`
 	}
-	for i := 0; i < len(pairs); i += 2 {
-		in.Header.Set(pairs[i], pairs[i+1])
+	if json.Unmarshal([]byte(a.Body), &got) != nil || a.Status != 200 || got.AccessToken == "" {
+		t.Fatalf("token request: %d %s", a.Status, a.Body)
 	}
-	response, err := client.Do(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, string(text)}
+	return got.AccessToken
 }
 
 // An app that can only change its base URL, and follows redirects.
@@ -472,8 +417,7 @@ func TestBareBaseURLThroughPrefix(t *testing.T) {
 	s := start(t, defaultEnv(url).with("MONITE_IDENTITIES_FILE", path)).ready()
 	base := s.Data + "/as/studio/v1"
 
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get(base + "/payables/?limit=1")
+	response, err := http.Get(base + "/payables/?limit=1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,14 +425,8 @@ func TestBareBaseURLThroughPrefix(t *testing.T) {
 	if got := response.Request.URL.String(); response.StatusCode != 200 || got != base+"/payables?limit=1" {
 		t.Errorf("the redirect ends at %s with %d, want %s/payables?limit=1", got, response.StatusCode, base)
 	}
-	me, err := client.Get(base + "/entity_users/me")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ := io.ReadAll(me.Body)
-	_ = me.Body.Close()
-	if me.StatusCode != 200 || !strings.Contains(string(text), monitetest.DemoStudioUserID) {
-		t.Errorf("me = %d %s", me.StatusCode, text)
+	if me := s.want(200, "GET", "/as/studio/v1/entity_users/me", ""); !strings.Contains(me.Body, monitetest.DemoStudioUserID) {
+		t.Errorf("me = %s", me.Body)
 	}
 	for _, r := range sim.Requests() {
 		if strings.HasPrefix(r.Target, "/as") || r.Header.Get("X-Monite-Entity-Id") != "" && r.Header.Get("X-Monite-Entity-Id") != monitetest.DemoStudioID {
@@ -501,19 +439,10 @@ func TestCheckPrintsIdentitiesWithoutIDs(t *testing.T) {
 	t.Parallel()
 	path, socket := filepath.Join(t.TempDir(), "identities.yaml"), shortDir(t)+"/reports.sock"
 	writeFile(t, path, fmt.Sprintf(spell(witnessIdentities), "127.0.0.1:8099", socket))
-	code, output := runCommand(t, defaultEnv("http://127.0.0.1:1").with("MONITE_IDENTITIES_FILE", path), "check")
-	if code != 0 {
-		t.Fatalf("exit code = %d\n%s", code, output)
-	}
-	for _, want := range []string{
-		"5 named identities", "listener 127.0.0.1:8099; path prefix /as/billing; X-Monite-Identity: billing", "listener unix:" + socket + " (mode 0600)",
+	output := wantCommand(t, 0, defaultEnv("http://127.0.0.1:1").with("MONITE_IDENTITIES_FILE", path), "check",
+		"5 named identities", "listener 127.0.0.1:8099; path prefix /as/billing; X-Monite-Identity: billing", "listener unix:"+socket+" (mode 0600)",
 		"deny         DELETE *, * receivables", "read only    GET and HEAD", "any that the app names", "version      2023-06-04",
-		"allow        GET payables",
-	} {
-		if !strings.Contains(output, want) {
-			t.Errorf("check does not say %q:\n%s", want, output)
-		}
-	}
+		"allow        GET payables")
 	for name, id := range shortIDs {
 		if strings.Contains(output, id) {
 			t.Errorf("check prints the id %s", name)
@@ -527,20 +456,11 @@ func TestBadIdentitiesFileEndsTheStartWithEveryMistake(t *testing.T) {
 	writeFile(t, path, "identities:\n  - name: a\n    grant_type: entity_user\n    path_prefix: /v1\n    deny: [GET payable]\n")
 	e := defaultEnv("http://127.0.0.1:1").with("MONITE_IDENTITIES_FILE", path, "MONITE_READ_ONLY", "perhaps")
 	for _, command := range []string{"serve", "check"} {
-		code, output := runCommand(t, e, command)
-		if code != 2 {
-			t.Errorf("%s: exit code = %d, want 2", command, code)
-		}
-		for _, want := range []string{
+		wantCommand(t, 2, e, command,
 			"MONITE_READ_ONLY: want true or false",
 			"MONITE_IDENTITIES_FILE line 3: want entity_user_id with grant_type entity_user",
 			"MONITE_IDENTITIES_FILE line 4: want a path without /v1",
-			"MONITE_IDENTITIES_FILE line 5: want a resource or path template that Monite publishes, * or other: did you mean payables?",
-		} {
-			if !strings.Contains(output, want) {
-				t.Errorf("%s does not say %q:\n%s", command, want, output)
-			}
-		}
+			"MONITE_IDENTITIES_FILE line 5: want a resource or path template that Monite publishes, * or other: did you mean payables?")
 	}
 }
 
@@ -549,10 +469,7 @@ func TestBadIdentitiesFileEndsTheStartWithEveryMistake(t *testing.T) {
 func TestEnvironmentIsNamedAndNotMixedUp(t *testing.T) {
 	t.Parallel()
 	e := defaultEnv("https://api.monite.com").with("MONITE_ENVIRONMENT", "sandbox")
-	if code, output := runCommand(t, e); code != 2 ||
-		!strings.Contains(output, "MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to") {
-		t.Errorf("sandbox with the host of eu: exit code = %d\n%s", code, output)
-	}
+	wantCommand(t, 2, e, "", "MONITE_ENVIRONMENT: want the environment that the host of MONITE_API_URL belongs to")
 	s := start(t, defaultEnv("http://127.0.0.1:1").with("MONITE_ENVIRONMENT", "eu")) // an address that is nobody's
 	if got := s.logField("environment"); got != "eu" {
 		t.Errorf("environment in the log = %q", got)
@@ -600,14 +517,10 @@ func TestOwnListenerDrains(t *testing.T) {
 				t.Errorf("the request under way: %d %s, %v", o.answer.Status, o.answer.Body, o.err)
 			}
 			if name == "SIGTERM" {
-				if code := s.exitCode(10 * time.Second); code != 0 {
-					t.Errorf("exit code = %d", code)
-				}
+				s.ends(0, 10*time.Second)
 				return
 			}
-			if a := s.mustCall("GET", "/v1/entities", "", "X-Monite-Identity", "a"); a.Status != 403 {
-				t.Errorf("a removed identity: %d %s", a.Status, a.Body)
-			}
+			s.want(403, "GET", "/v1/entities", "", "X-Monite-Identity", "a")
 		})
 	}
 }
@@ -623,28 +536,18 @@ func TestBadReloadKeepsEverything(t *testing.T) {
 	s := start(t, defaultEnv(url).with("MONITE_IDENTITIES_FILE", path)).ready()
 	works := func(what string) {
 		t.Helper()
-		if a := s.mustCall("GET", "/as/a/v1/entities", ""); a.Status != 200 {
-			t.Errorf("%s: %d %s", what, a.Status, a.Body)
-		}
-		if a, err := overSocket(socket, "GET", "/v1/entities"); err != nil || a.Status != 200 {
-			t.Errorf("%s, over the socket: %d, %v", what, a.Status, err)
-		}
+		s.want(200, "GET", "/as/a/v1/entities", "")
+		wantOver(t, socket)
 	}
 	works("at first")
 	failed := func() float64 { return s.metricValue(`monite_proxy_identity_reloads_total{result="failed"}`) }
 
 	writeFile(t, path, good+"  - {name: a, grant_type: client_credentials}\n")
 	s.waitFor("the failure", func() bool { return failed() == 1 })
-	if !s.logged("the old identities stay", "line 3: want another name") {
-		t.Error("the log does not say why")
-	}
+	s.wantLogged("the old identities stay", "line 3: want another name")
 	works("after a bad file")
 
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
+	taken := listenOn(t, "127.0.0.1:0")
 	free := freePort(t)
 	more := good + "  - {name: b, grant_type: client_credentials, listen_addr: \"" + free +
 		"\"}\n  - {name: c, grant_type: client_credentials, listen_addr: \"" + fmt.Sprint(taken.Addr()) + "\"}\n"
@@ -655,25 +558,19 @@ func TestBadReloadKeepsEverything(t *testing.T) {
 	if !refusesConnections(free) {
 		t.Error("half of the change was taken over")
 	}
-	if a := s.mustCall("GET", "/v1/entities", "", "X-Monite-Identity", "b"); a.Status != 403 {
-		t.Errorf("b = %d", a.Status)
-	}
+	s.want(403, "GET", "/v1/entities", "", "X-Monite-Identity", "b")
 	_ = taken.Close()
 	s.signal(syscall.SIGHUP)
 	s.waitFor("the change", func() bool { return !refusesConnections(free) })
 	s.waitFor("the new prefix", func() bool { return s.mustCall("GET", "/as/other/v1/entities", "").Status == 200 })
-	if a := s.mustCall("GET", "/as/a/v1/entities", ""); a.Status != 403 {
-		t.Errorf("the old prefix = %d", a.Status)
-	}
+	s.want(403, "GET", "/as/a/v1/entities", "")
 
 	// A ConfigMap that goes away keeps what is known; so does an empty file.
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	s.waitFor("the third failure", func() bool { return failed() == 3 })
-	if a := s.mustCall("GET", "/as/other/v1/entities", ""); a.Status != 200 {
-		t.Errorf("without the file: %d", a.Status)
-	}
+	s.want(200, "GET", "/as/other/v1/entities", "")
 }
 
 func TestSocketModeFollowsTheFile(t *testing.T) {
@@ -708,16 +605,12 @@ func TestRulesOnTrialAreCounted(t *testing.T) {
 	s := start(t, defaultEnv(url).with("MONITE_IDENTITIES_FILE", path)).ready()
 	for target, want := range map[string]float64{"/a/v1/entities": 0, "/a/v1/payables": 1} {
 		before := s.metricValue(`monite_proxy_audited_refusals_total{type="proxy_route_refused"}`)
-		if a := s.mustCall("GET", target, ""); a.Status != 200 {
-			t.Errorf("%s = %d %s", target, a.Status, a.Body)
-		}
+		s.want(200, "GET", target, "")
 		s.waitFor("the count for "+target, func() bool {
 			return s.metricValue(`monite_proxy_audited_refusals_total{type="proxy_route_refused"}`) == before+want
 		})
 	}
-	if !s.logged(`"identity":"a"`, `"would_refuse":"proxy_route_refused"`, `"route":"/v1/payables"`) {
-		t.Error("the log does not tell")
-	}
+	s.wantLogged(`"identity":"a"`, `"would_refuse":"proxy_route_refused"`, `"route":"/v1/payables"`)
 }
 
 // An app keeps its handle: no SDK asks for another one unless it is told that
@@ -728,11 +621,7 @@ func TestHandleOutlivesTheSidecar(t *testing.T) {
 	e := defaultEnv(w.serve(t)).with("MONITE_TOKEN_HANDLES", "true")
 	first := start(t, e).ready()
 	a := first.mustCall("POST", "/v1/auth/token", spell(`{"grant_type":"entity_user","entity_user_id":"U3"}`))
-	_, rest, _ := strings.Cut(a.Body, `"access_token":"`)
-	handle, _, ok := strings.Cut(rest, `"`)
-	if !ok || a.Status != 200 {
-		t.Fatalf("token request: %d %s", a.Status, a.Body)
-	}
+	handle := handleIn(t, a)
 	first.signal(syscall.SIGKILL)
 	<-first.ended
 	for name, c := range map[string]struct {

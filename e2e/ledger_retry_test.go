@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +31,9 @@ import (
 //
 //	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
+//
+// Not beside other tests: that an app has closed with its response unread, a kernel under
+// heavy load may show after the repeat on another connection.
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 	r := newRetrySweep(t, int64(wiretest.Number(t, "LEDGER_RETRIES", 800)))
 	r.sweep("MONITE_REPEAT_GUARD", "", "MONITE_IDEMPOTENCY_TTL", "")
@@ -42,6 +44,7 @@ func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
 
 // Without the guard the same apps do execute twice: the sweep can see it.
 func TestLedgerWithoutTheGuardExecutesTwice(t *testing.T) {
+	t.Parallel()
 	r := newRetrySweep(t, min(20_000, int64(wiretest.Number(t, "LEDGER_RETRIES", 300))))
 	r.sweep("MONITE_REPEAT_GUARD", "0s", "MONITE_IDEMPOTENCY_TTL", "0s")
 	if r.violations["executed twice"] == 0 {
@@ -101,32 +104,24 @@ func (sw *retrySweep) sweep(pairs ...string) {
 	sw.address = strings.TrimPrefix(s.Data, "http://")
 	sw.measure(s)
 	var next atomic.Int64
-	var all sync.WaitGroup
-	for id := range sw.workers {
-		all.Go(func() {
-			w := &retryApp{retrySweep: sw, id: id, random: rand.New(rand.NewPCG(sw.seed, uint64(id)+1000))}
-			for n := next.Add(1) - 1; n < sw.intents; n = next.Add(1) - 1 {
-				w.intend(int(n))
-				if n%512 == 0 {
-					s.log.Shorten(256 << 10)
-				}
+	atOnce(sw.workers, func(id int) {
+		w := &retryApp{retrySweep: sw, id: id, random: rand.New(rand.NewPCG(sw.seed, uint64(id)+1000))}
+		for n := next.Add(1) - 1; n < sw.intents; n = next.Add(1) - 1 {
+			w.intend(int(n))
+			if n%512 == 0 {
+				s.log.Shorten(256 << 10)
 			}
-		})
-	}
-	all.Wait()
-	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(40 * time.Second); code != 0 {
-		sw.t.Errorf("exit code %d", code)
-	}
-	s.log.Shorten(2 << 10)
-	sw.upstream.book.each(func(nonce string, e *entry) {
-		if e.executed.Load() > 1 && !e.reported {
-			sw.violation("executed twice", "%s, after its app had ended: %d times", nonce, e.executed.Load())
 		}
 	})
-	for _, text := range sw.upstream.complained() {
-		sw.violation("upstream complains", "%s", text)
-	}
+	s.signal(syscall.SIGTERM)
+	s.ends(0, 40*time.Second)
+	s.log.Shorten(2 << 10)
+	sw.settle(func(e *entry) string {
+		if e.executed.Load() > 1 {
+			return "executed twice"
+		}
+		return ""
+	})
 	sw.report(time.Since(began))
 }
 
@@ -256,17 +251,6 @@ func (w *retryApp) wrong(p *plan, got *appAnswer, told told, kind trouble) strin
 }
 
 func (sw *retrySweep) report(took time.Duration) {
-	var once, never, more int
-	sw.upstream.book.each(func(_ string, e *entry) {
-		switch n := e.executed.Load(); {
-		case n == 0:
-			never++
-		case n == 1:
-			once++
-		default:
-			more++
-		}
-	})
 	var b strings.Builder
 	row := func(name string, values ...any) { fmt.Fprintf(&b, "%-40s %s\n", name, fmt.Sprint(values...)) }
 	row("seed", sw.seed)
@@ -274,7 +258,7 @@ func (sw *retrySweep) report(took time.Duration) {
 	for kind := range troubles {
 		row("met: "+kind.String(), sw.met[kind].Load())
 	}
-	row("executed", "never ", never, ", once ", once, ", more ", more)
+	row("executed", "never ", sw.settled.never, ", once ", sw.settled.once, ", more ", sw.settled.more)
 	row("the app has upstream's response", sw.learned.Load())
 	row("the app is told: unknown", sw.refused.Load())
 	for _, kind := range slices.Sorted(maps.Keys(sw.violations)) {
@@ -448,13 +432,8 @@ type executions struct {
 	each map[string]int
 }
 
-func (e *executions) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+func (e *executions) call(w http.ResponseWriter, in *http.Request) {
 	_, _ = io.Copy(io.Discard, in.Body)
-	if in.URL.Path == "/v1/auth/token" {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"access_token":"retrying-token-000000000","expires_in":7200,"token_type":"Bearer"}`)
-		return
-	}
 	e.mu.Lock()
 	e.each[in.URL.Path]++
 	e.mu.Unlock()
@@ -487,51 +466,33 @@ func (e *executions) of(prefix string) (n int) {
 // losing is a way to the sidecar on which the first response is lost, and the
 // connection ends: some clients repeat that without telling their application.
 func losing(t *testing.T, to string) (url string) {
-	on, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = on.Close() })
-	go func() {
-		for first := true; ; first = false {
-			app, err := on.Accept()
-			if err != nil {
-				return
-			}
-			go relay(app, to, first)
+	return wiretest.Listen(t, nil, func(app *wiretest.Peer) {
+		proxy, err := net.Dial("tcp", to)
+		if err != nil {
+			return
 		}
-	}()
-	return "http://" + on.Addr().String()
-}
-
-func relay(app net.Conn, to string, lost bool) {
-	defer func() { _ = app.Close() }()
-	proxy, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = proxy.Close() }()
-	go func() { _, _ = io.Copy(proxy, app) }()
-	if lost {
-		_, _ = proxy.Read(make([]byte, 1))
-		return
-	}
-	_, _ = io.Copy(app, proxy)
+		defer func() { _ = proxy.Close() }()
+		go func() { _, _ = io.Copy(proxy, app.Reader); _ = proxy.Close() }()
+		if app.Index == 1 {
+			_, _ = proxy.Read(make([]byte, 1))
+			return
+		}
+		_, _ = io.Copy(app, proxy)
+	}).URL.String()
 }
 
 // Clients that repeat, real ones and patterns: one POST is executed once.
 //
 //	E2E_RETRYING=1  those of Python and Java, and those that must be fetched, as well
 func TestClientsThatRepeatExecuteOnce(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(repeaters, realRepeaters(t))
 	table := map[string]map[string][4]int{}
 	troubles := [4]string{"break", "bad", "late", "lost"}
 	few := make(chan struct{}, 4) // many Java processes at once would all be too slow
 	for guard, pairs := range map[string][]string{"on": {}, "off": {"MONITE_REPEAT_GUARD", "0s"}} {
 		upstream := &executions{each: map[string]int{}}
-		server := httptest.NewServer(upstream)
-		t.Cleanup(server.Close)
-		s := start(t, defaultEnv(server.URL).with(pairs...)).ready()
+		s := start(t, defaultEnv(script(t, nil, upstream.call)).with(pairs...)).ready()
 		path := func(client, trouble int) string { return fmt.Sprintf("/v1/payables/%d/%s", client, troubles[trouble]) }
 		var running sync.WaitGroup
 		for i, client := range all {

@@ -30,6 +30,7 @@ import (
 //	LEDGER_EXPECT_VIOLATIONS=1  for a proxy that is broken on purpose: pass only
 //	                            if a write was executed twice
 func TestLedgerNoWriteIsExecutedTwice(t *testing.T) {
+	t.Parallel()
 	sweep := newLedgerSweep(t, 48)
 	s := start(t, defaultEnv(sweep.upstream.url()).with("MONITE_REPLAY_BODY_BYTES", strconv.Itoa(replayLimit))).ready()
 	began := time.Now()
@@ -38,7 +39,7 @@ func TestLedgerNoWriteIsExecutedTwice(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.exitCode(40 * time.Second)
 	s.log.Shorten(2 << 10) // what is printed if the test fails
-	sweep.settle()
+	sweep.settle(contradiction)
 	sweep.print(time.Since(began))
 	sweep.verdict()
 }
@@ -119,29 +120,25 @@ func (sw *ledgerSweep) step(n int64) (point int, used bool) {
 
 func (sw *ledgerSweep) run(s *sidecar) {
 	var next atomic.Int64
-	var all sync.WaitGroup
 	bound := 4*sw.target + 10_000 // if hardly any fault reaches a write, something is broken
-	for id := range sw.workers {
-		all.Go(func() {
-			w := &ledgerWorker{ledgerSweep: sw, id: id, app: dialApp(s), random: rand.New(rand.NewPCG(sw.seed, uint64(id)+1))}
-			defer w.app.hangUp()
-			for sw.faultedWrites.Load() < sw.target {
-				n := next.Add(1) - 1
-				if n > bound {
-					return
-				}
-				point, used := sw.step(n)
-				if used {
-					w.send(sw.shapes[w.random.IntN(len(sw.shapes))], w.good())
-				}
-				w.strike(point)
-				if n%512 == 0 {
-					s.log.Shorten(256 << 10)
-				}
+	atOnce(sw.workers, func(id int) {
+		w := &ledgerWorker{ledgerSweep: sw, id: id, app: dialApp(s), random: rand.New(rand.NewPCG(sw.seed, uint64(id)+1))}
+		defer w.app.hangUp()
+		for sw.faultedWrites.Load() < sw.target {
+			n := next.Add(1) - 1
+			if n > bound {
+				return
 			}
-		})
-	}
-	all.Wait()
+			point, used := sw.step(n)
+			if used {
+				w.send(sw.shapes[w.random.IntN(len(sw.shapes))], w.good())
+			}
+			w.strike(point)
+			if n%512 == 0 {
+				s.log.Shorten(256 << 10)
+			}
+		}
+	})
 }
 
 func (sw *ledgerSweep) violation(kind, format string, args ...any) {
@@ -154,8 +151,8 @@ func (sw *ledgerSweep) violation(kind, format string, args ...any) {
 }
 
 // settle looks at the ledger once more, when nothing can come any more: the app
-// may have been answered before the second execution.
-func (sw *ledgerSweep) settle() {
+// may have been answered before the second execution. wrong names a violation.
+func (sw *ledgerSweep) settle(wrong func(*entry) string) {
 	sw.upstream.book.each(func(nonce string, e *entry) {
 		n := e.executed.Load()
 		at := &sw.settled
@@ -173,7 +170,7 @@ func (sw *ledgerSweep) settle() {
 		default:
 			at.more++
 		}
-		if kind := contradiction(e); kind != "" && !e.reported {
+		if kind := wrong(e); kind != "" && !e.reported {
 			sw.violation(kind+" after the app was told", "%s: told %q, attempts %d, executed %d", nonce, e.told, e.attempts.Load(), n)
 		}
 	})

@@ -23,10 +23,8 @@ func TestEarlyRequestsAreHeldForTheFirstToken(t *testing.T) {
 
 	begin := time.Now()
 	held := s.inBackground(5, "/v1/entities")
-	for path, want := range map[string]int{"/readyz": 503, "/startupz": 503, "/livez": 200} {
-		if got := s.probe(path); got != want {
-			t.Errorf("%s before the first token = %d, want %d", path, got, want)
-		}
+	for path, status := range map[string]int{"/readyz": 503, "/startupz": 503, "/livez": 200} {
+		s.wantProbe(path, status)
 	}
 	for range 5 {
 		if o := <-held; o.err != nil || o.answer.Status != http.StatusOK {
@@ -37,9 +35,7 @@ func TestEarlyRequestsAreHeldForTheFirstToken(t *testing.T) {
 		t.Errorf("the requests took %v: they were not held", took)
 	}
 	s.ready()
-	if got := s.probe("/startupz"); got != http.StatusOK {
-		t.Errorf("/startupz = %d, want 200", got)
-	}
+	s.wantProbe("/startupz", http.StatusOK)
 	if got := sim.Stats().Mints; got != 1 {
 		t.Errorf("mints = %d, want 1", got)
 	}
@@ -63,9 +59,7 @@ func TestSecondInstanceOnTheSamePortFailsWithinASecond(t *testing.T) {
 			t.Errorf("%s: want one line besides the warnings:\n%s", variable, output)
 		}
 	}
-	if a := first.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-		t.Errorf("the first instance answers %d", a.Status)
-	}
+	first.want(http.StatusOK, "GET", "/v1/entities", "")
 }
 
 func TestPortIsFreeAfterTheEnd(t *testing.T) {
@@ -74,13 +68,9 @@ func TestPortIsFreeAfterTheEnd(t *testing.T) {
 	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", freePort(t), "MONITE_ADMIN_ADDR", freePort(t))
 	for range 3 { // the third finds connections of the others in TIME_WAIT
 		s := start(t, e).ready()
-		if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-			t.Errorf("answer = %d", a.Status)
-		}
+		s.want(http.StatusOK, "GET", "/v1/entities", "")
 		s.signal(syscall.SIGTERM)
-		if code := s.exitCode(5 * time.Second); code != 0 {
-			t.Errorf("exit code = %d, want 0", code)
-		}
+		s.ends(0, 5*time.Second)
 		for _, address := range []string{e["MONITE_LISTEN_ADDR"], e["MONITE_ADMIN_ADDR"]} {
 			listener, err := net.Listen("tcp", address)
 			if err != nil {
@@ -105,24 +95,15 @@ func TestHangupsDoNotEndTheProcess(t *testing.T) {
 	s := startWriting(t, defaultEnv(url), hangUp)
 	s.log = log
 	started <- s
-	s.waitFor("the listeners", func() bool {
-		s.Data, s.Admin = "http://"+s.logField("listen"), "http://"+s.logField("admin")
-		return s.logField("admin") != ""
-	})
+	s.waitFor("the listeners", s.addresses)
 	s.ready()
 	for range 20 {
 		s.signal(syscall.SIGHUP)
-		if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-			t.Fatalf("answer = %d", a.Status)
-		}
+		s.want(http.StatusOK, "GET", "/v1/entities", "")
 	}
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("ended with %v, want 0; log:\n%s", s.state, log)
-	}
-	if !s.logged("secret files read again") {
-		t.Errorf("nothing was read again:\n%s", log)
-	}
+	s.ends(0, 5*time.Second)
+	s.wantLogged("secret files read again")
 }
 
 // gated is an upstream whose /v1/slow sends nothing, and whose /v1/stream sends
@@ -168,13 +149,11 @@ func TestSignalsDrainWhatIsUnderWay(t *testing.T) {
 			s := start(t, defaultEnv(url)).ready()
 			slow, stream := s.slowAndStreaming(arrived)
 			s.signal(sig)
-			s.waitFor("a closed data listener", func() bool { return refusesConnections(s.Data) })
+			s.waitRefused()
 			if a := s.admin("GET", "/readyz?verbose"); a.Status != 503 || !strings.Contains(a.Body, "[-] not draining: the process was asked to stop") {
 				t.Errorf("/readyz while draining = %d %s", a.Status, a.Body)
 			}
-			if got := s.probe("/livez"); got != http.StatusOK {
-				t.Errorf("/livez while draining = %d, want 200", got)
-			}
+			s.wantProbe("/livez", http.StatusOK)
 			close(gate)
 			if o := <-slow; o.err != nil || o.answer.Body != "all of it" {
 				t.Errorf("the slow request = %+v, want all of it", o)
@@ -182,12 +161,9 @@ func TestSignalsDrainWhatIsUnderWay(t *testing.T) {
 			if o := <-stream; o.err != nil || o.answer.Body != "first half, all of it" {
 				t.Errorf("the streaming request = %+v, want all of it", o)
 			}
-			if code := s.exitCode(5 * time.Second); code != 0 {
-				t.Errorf("exit code = %d, want 0", code)
-			}
-			if !s.logged(`"message":"draining"`, `"signal":"`+sig.String()+`"`) || !s.logged(`"message":"stopped"`, `"exit_code":0`) {
-				t.Error("the log does not tell of the drain")
-			}
+			s.ends(0, 5*time.Second)
+			s.wantLogged(`"message":"draining"`, `"signal":"`+sig.String()+`"`)
+			s.wantLogged(`"message":"stopped"`, `"exit_code":0`)
 		})
 	}
 }
@@ -213,9 +189,7 @@ func TestShutdownDelayGoesOnServing(t *testing.T) {
 	if a, err := readAnswer(idle); err != nil || a.Status != http.StatusOK {
 		t.Errorf("on a connection from before: %d, %v", a.Status, err)
 	}
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 	if took := time.Since(begin); took < time.Second || took > 4*time.Second {
 		t.Errorf("ended after %v, want a little more than the delay of 1 s", took)
 	}
@@ -234,15 +208,12 @@ func TestDrainTimeoutCutsVisibly(t *testing.T) {
 	if o := <-stream; o.err == nil || o.answer.Body != "first half, " {
 		t.Errorf("the streaming request = %+v, want an error after its first half", o)
 	}
-	if code := s.exitCode(5 * time.Second); code != 1 {
-		t.Errorf("exit code = %d, want 1", code)
-	}
+	s.ends(1, 5*time.Second)
 	if took := time.Since(begin); took > 3*time.Second {
 		t.Errorf("ended after %v", took)
 	}
-	if !s.logged("drain timed out", `"requests":2`) || !s.logged(`"message":"stopped"`, `"exit_code":1`) {
-		t.Error("the log does not tell of the cut")
-	}
+	s.wantLogged("drain timed out", `"requests":2`)
+	s.wantLogged(`"message":"stopped"`, `"exit_code":1`)
 }
 
 // The apps of some writes have gone, and one app still waits: at the end of the drain the
@@ -258,15 +229,12 @@ func TestDrainThatEndsTellsOfFollowedWrites(t *testing.T) {
 	_, _ = io.WriteString(app, "POST /v1/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 	<-arrived
 	_ = app.Close()
-	s.waitFor("the write is followed", func() bool { return s.metricValue("monite_proxy_followed_writes") == 1 })
+	s.waitMetric("monite_proxy_followed_writes", 1)
 	s.signal(syscall.SIGTERM)
 	<-slow
-	if code := s.exitCode(5 * time.Second); code != 1 {
-		t.Errorf("exit code = %d, want 1", code)
-	}
-	if !s.logged("drain timed out", `"requests":1`) || !s.logged("writes whose apps had gone", `"writes":1`) {
-		t.Error("the log does not tell of both")
-	}
+	s.ends(1, 5*time.Second)
+	s.wantLogged("drain timed out", `"requests":1`)
+	s.wantLogged("writes whose apps had gone", `"writes":1`)
 }
 
 // The token comes while the sidecar drains: the early request still gets its
@@ -277,16 +245,12 @@ func TestSIGTERMBeforeTheFirstToken(t *testing.T) {
 	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(time.Second), Times: 1})
 	s := start(t, defaultEnv(url))
 	early := s.inBackground(1, "/v1/entities")
-	s.waitFor("the request", func() bool {
-		return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_in_flight_requests 1")
-	})
+	s.waitMetric("monite_proxy_in_flight_requests", 1)
 	s.signal(syscall.SIGTERM)
 	if o := <-early; o.err != nil || o.answer.Status != http.StatusOK {
 		t.Errorf("the early request = %+v, want 200", o)
 	}
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 }
 
 // What the kernel has accepted counts as accepted: the app sees an open
@@ -313,9 +277,7 @@ func TestSIGTERMAnswersWhatWaitsInTheKernelsQueue(t *testing.T) {
 						t.Errorf("one of %d connections: %d, %v", connections, o.answer.Status, o.err)
 					}
 				}
-				if code := s.exitCode(5 * time.Second); code != 0 {
-					t.Errorf("exit code = %d, want 0", code)
-				}
+				s.ends(0, 5*time.Second)
 			}
 		})
 	}
@@ -344,9 +306,7 @@ func TestIdleConnectionsHaveAGraceTime(t *testing.T) {
 	if _, err := bufio.NewReader(idle).ReadByte(); err != io.EOF {
 		t.Errorf("the idle connection ends with %v, want EOF", err)
 	}
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 	if took := time.Since(begin); took > 3*time.Second {
 		t.Errorf("ended after %v", took)
 	}

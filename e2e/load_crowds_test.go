@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -29,27 +28,20 @@ type anybody struct {
 }
 
 func (a *anybody) mint(w http.ResponseWriter, in *http.Request) {
-	var asked struct {
-		EntityUserID string `json:"entity_user_id"`
-	}
-	_ = json.NewDecoder(in.Body).Decode(&asked)
+	user := asksFor(in).User
 	a.mints.Add(1)
-	if count, ok := a.mintsOf.Load(asked.EntityUserID); ok {
+	if count, ok := a.mintsOf.Load(user); ok {
 		count.(*atomic.Int64).Add(1)
 	}
-	mintToken("token-of-"+asked.EntityUserID, 1800)(w, in)
+	mintToken("token-of-"+user, 1800)(w, in)
 }
 
-func (a *anybody) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	if in.URL.Path == "/v1/auth/token" {
-		a.mint(w, in)
-		return
-	}
+func (a *anybody) call(w http.ResponseWriter, in *http.Request) {
 	// The app says again in X-Request-Id whom it called for.
 	if want := "Bearer token-of-" + in.Header.Get("X-Request-Id"); in.Header.Get("Authorization") != want {
 		a.strange.Add(1)
 	}
-	_, _ = io.WriteString(w, `{"data":[]}`)
+	answerOK(w, in)
 }
 
 func oneUser(n int) string { return fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x", n) }
@@ -65,41 +57,19 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	t.Parallel()
 	n := wiretest.Number(t, "USERS", 1000)
 	upstream := &anybody{}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: upstream, ReadHeaderTimeout: time.Minute}
-	serving := make(chan error, 1)
-	go func() { serving <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-serving; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
-	s := start(t, defaultEnv("http://"+listener.Addr().String()).with("MONITE_MAX_MINTS_PER_SECOND", "1000")).ready()
+	s := start(t, defaultEnv(script(t, upstream.mint, upstream.call)).with("MONITE_MAX_MINTS_PER_SECOND", "1000")).ready()
 
 	const stay = 100
 	var hotFailed atomic.Int64
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}
-	t.Cleanup(client.CloseIdleConnections)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
 	call := func(user string) (time.Duration, error) {
-		in, err := http.NewRequest(http.MethodGet, s.Data+"/v1/payables", nil)
-		if err != nil {
-			return 0, err
-		}
-		in.Header.Set("X-Monite-Entity-User-Id", user)
-		in.Header.Set("X-Request-Id", user)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
 		began := time.Now()
-		response, err := client.Do(in)
-		if err != nil {
-			return 0, err
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %d", response.StatusCode)
+		a, err := exchange(transport, newRequest(ctx, "GET", s.Data+"/v1/payables", nil, "X-Monite-Entity-User-Id", user, "X-Request-Id", user))
+		if err == nil && a.Status != http.StatusOK {
+			err = fmt.Errorf("status %d", a.Status)
 		}
 		return time.Since(began), err
 	}
@@ -117,27 +87,17 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	// residents has those who stay call until the function that it returns is called,
 	// which gives the sorted times of their requests.
 	residents := func() (stop func() []time.Duration) {
-		var running sync.WaitGroup
-		done, took := make(chan struct{}), make([][]time.Duration, 4)
-		for worker := range took {
-			running.Go(func() {
-				for i := worker; ; i = (i + len(took)) % stay {
-					select {
-					case <-done:
-						return
-					case <-time.After(25 * time.Millisecond): // each less often than strangers fill the room
-					}
-					d, err := call(oneUser(i))
-					if err != nil {
-						hotFailed.Add(1)
-					}
-					took[worker] = append(took[worker], d)
-				}
-			})
-		}
+		took := make([][]time.Duration, 4)
+		end := goOn(t, len(took), func(worker, n int) {
+			<-time.After(25 * time.Millisecond) // each less often than strangers fill the room
+			d, err := call(oneUser((worker + n*len(took)) % stay))
+			if err != nil {
+				hotFailed.Add(1)
+			}
+			took[worker] = append(took[worker], d)
+		})
 		return func() []time.Duration {
-			close(done)
-			running.Wait()
+			end()
 			all := slices.Concat(took...)
 			slices.Sort(all)
 			return all
@@ -150,23 +110,15 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 
 	var left, failed atomic.Int64
 	left.Store(int64(n))
-	var visitors sync.WaitGroup
 	stopResidents := residents()
 	began := time.Now()
-	for range 16 {
-		visitors.Go(func() {
-			for {
-				i := left.Add(-1)
-				if i < 0 {
-					return
-				}
-				if _, err := call(oneUser(1<<30 + int(i))); err != nil {
-					failed.Add(1)
-				}
+	atOnce(16, func(int) {
+		for i := left.Add(-1); i >= 0; i = left.Add(-1) {
+			if _, err := call(oneUser(1<<30 + int(i))); err != nil {
+				failed.Add(1)
 			}
-		})
-	}
-	visitors.Wait()
+		}
+	})
 	length := time.Since(began)
 	hot := stopResidents()
 	peak := s.peakMemory()
@@ -177,7 +129,7 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 	})
 	cached := s.metricValue("monite_proxy_cached_grants")
 	t.Logf("%d users who came once, %d who stayed, in %v: %.0f mints per second; peak memory %.1f MiB, %.1f MiB before them; %v grants cached",
-		n, stay, length.Round(time.Millisecond), float64(upstream.mints.Load())/length.Seconds(), mebibytes(peak), mebibytes(idle), cached)
+		n, stay, length.Round(time.Millisecond), float64(upstream.mints.Load())/length.Seconds(), mib(peak), mib(idle), cached)
 	at := func(all []time.Duration, percent int) time.Duration {
 		return all[len(all)*percent/100].Round(time.Microsecond)
 	}
@@ -192,11 +144,9 @@ func TestUsersWhoComeOncePassByThoseWhoStay(t *testing.T) {
 		t.Errorf("%v grants cached, want at most 1024", cached)
 	}
 	if grown := peak - idle; grown > 24<<20 {
-		t.Errorf("memory grew by %.1f MiB", mebibytes(grown))
+		t.Errorf("memory grew by %.1f MiB", mib(grown))
 	}
 }
-
-func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // With the default budget the mints of a rush stay below Monite's rate, as seen by
 // Monite; who comes too late for the line is told when to come back.
@@ -297,22 +247,18 @@ func TestBounds(t *testing.T) {
 			defer close(stop)
 			var worst time.Duration
 			asks, failures, probes, peak := 0, 0, 0, before
-			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 			for began := time.Now(); asks < 40 || time.Since(began) < lasting; <-time.After(20 * time.Millisecond) {
 				for _, ask := range []string{s.Data + "/v1/payables", s.Admin + "/livez"} {
 					asked := time.Now()
 					asks++
-					response, err := client.Get(ask)
-					failed := err != nil || response.StatusCode != http.StatusOK
+					a, err := request(t.Context(), "GET", ask, "")
+					failed := err != nil || a.Status != http.StatusOK
 					switch {
 					case failed && ask == s.Data+"/v1/payables":
 						failures++
 						t.Logf("%s: %v", ask, err)
 					case failed: // pushed out by newer connections to the same listener: the kubelet asks again
 						probes++
-					}
-					if err == nil {
-						_ = response.Body.Close()
 					}
 					worst = max(worst, time.Since(asked))
 				}
@@ -425,38 +371,23 @@ func TestGuardCostsLittle(t *testing.T) {
 
 // plainOrigin responds to everything at once.
 func plainOrigin(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	const token = `{"access_token":"cost-token-0000000000000","expires_in":7200,"token_type":"Bearer"}`
+	token := tokenAnswer(`"access_token":"cost-token-0000000000000","expires_in":7200,"token_type":"Bearer"`)
 	answer := "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nX-Request-Id: 0123456789abcdef\r\nContent-Length: 600\r\n\r\n" +
 		strings.Repeat("x", 600)
-	go func() {
+	return wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		buf := make([]byte, 16<<10)
 		for {
-			conn, err := listener.Accept()
+			n, err := p.Read(buf) // a request comes in one piece
 			if err != nil {
 				return
 			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				buf := make([]byte, 16<<10)
-				for {
-					n, err := conn.Read(buf) // a request comes in one piece
-					if err != nil {
-						return
-					}
-					if strings.HasPrefix(string(buf[:n]), "POST /v1/auth/token") {
-						_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(token), token)
-						continue
-					}
-					_, _ = io.WriteString(conn, answer)
-				}
-			}()
+			if strings.HasPrefix(string(buf[:n]), "POST /v1/auth/token") {
+				p.Say(token)
+			} else {
+				p.Say(answer)
+			}
 		}
-	}()
-	return "http://" + listener.Addr().String()
+	}).URL.String()
 }
 
 // hammer sends request n times over one connection.

@@ -25,6 +25,7 @@ import (
 //	NONCE_REQUESTS=n  2,000 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
 func TestNonceAnswersAreNeverCrossed(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) {
 		upstream := listenRaw(t, newBook(nonceWorkers))
 		testNonces(t, upstream, defaultEnv(upstream.url()))
@@ -46,18 +47,14 @@ func testNonces(t *testing.T, upstream *rawUpstream, env env) {
 	t.Logf("LEDGER_SEED=%d NONCE_REQUESTS=%d", run.seed, run.target)
 	run.s = start(t, env).ready()
 	began := time.Now()
-	var all sync.WaitGroup
-	for id := range nonceWorkers {
-		all.Go(func() {
-			w := &nonceWorker{
-				nonceRun: run, id: id, upstream: upstream, app: dialApp(run.s),
-				random: rand.New(rand.NewPCG(run.seed, uint64(id))),
-			}
-			defer w.app.hangUp()
-			w.run()
-		})
-	}
-	all.Wait()
+	atOnce(nonceWorkers, func(id int) {
+		w := &nonceWorker{
+			nonceRun: run, id: id, upstream: upstream, app: dialApp(run.s),
+			random: rand.New(rand.NewPCG(run.seed, uint64(id))),
+		}
+		defer w.app.hangUp()
+		w.run()
+	})
 	took := time.Since(began)
 	run.s.log.Shorten(2 << 10)
 	run.print(upstream, took)

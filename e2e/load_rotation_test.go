@@ -1,13 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +25,6 @@ type revoker struct {
 	tokens  map[string]mintedHere
 	refused map[string]int // mints, by pair
 	serial  int
-	calls   int
 	strange []string // what must not be seen
 }
 
@@ -38,9 +35,7 @@ type mintedHere struct {
 
 func newRevoker(t *testing.T) (*revoker, string) {
 	r := &revoker{pairs: map[string]bool{}, tokens: map[string]mintedHere{}, refused: map[string]int{}}
-	server := httptest.NewServer(r)
-	t.Cleanup(func() { closeSoon(t, server) })
-	return r, server.URL
+	return r, script(t, r.mint, r.call)
 }
 
 func (r *revoker) allow(pair string, allowed bool) {
@@ -66,30 +61,23 @@ func (r *revoker) refusals(pair string) int {
 	return r.refused[pair]
 }
 
-func (r *revoker) ServeHTTP(w http.ResponseWriter, in *http.Request) {
-	body, _ := io.ReadAll(in.Body)
+func (r *revoker) call(w http.ResponseWriter, in *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	if in.URL.Path != "/v1/auth/token" {
-		r.calls++
-		token, known := r.tokens[strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")]
-		if !known || time.Now().After(token.ends) {
-			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = io.WriteString(w, `{"error":{"message":"The access token is invalid"}}`)
-			return
-		}
-		_, _ = fmt.Fprintf(w, `{"acts_as":%q}`, token.user)
+	token, known := r.tokens[strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer ")]
+	if !known || time.Now().After(token.ends) {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"error":{"message":"The access token is invalid"}}`)
 		return
 	}
-	var asked struct {
-		ClientID     string `json:"client_id"`
-		ClientSecret string `json:"client_secret"`
-		EntityUserID string `json:"entity_user_id"`
-	}
-	if err := json.Unmarshal(body, &asked); err != nil {
-		r.strange = append(r.strange, "a mint that is no JSON")
-	}
+	_, _ = fmt.Fprintf(w, `{"acts_as":%q}`, token.user)
+}
+
+func (r *revoker) mint(w http.ResponseWriter, in *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := asksFor(in)
 	pair := asked.ClientID + " " + asked.ClientSecret
 	allowed, known := r.pairs[pair]
 	if !known {
@@ -102,46 +90,20 @@ func (r *revoker) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	}
 	r.serial++
 	text := fmt.Sprintf("token-%d", r.serial)
-	r.tokens[text] = mintedHere{pair, asked.EntityUserID, time.Now().Add(4 * time.Second)}
-	_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":4,"token_type":"Bearer"}`, text)
+	r.tokens[text] = mintedHere{pair, asked.User, time.Now().Add(4 * time.Second)}
+	mintToken(text, 4)(w, in)
 }
 
-// credentialFiles are the two files as the kubelet mounts them: they change
-// together, by one rename.
-type credentialFiles struct {
-	t         *testing.T
-	directory string
-	revision  int
-}
-
-func (f *credentialFiles) write(pair string) {
-	f.t.Helper()
-	must := func(err error) {
-		f.t.Helper()
-		if err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	f.revision++
-	name := fmt.Sprintf("..%d", f.revision)
+// mountPair writes the two files of a pair, which change together.
+func mountPair(t *testing.T, directory, pair string) {
+	t.Helper()
 	id, clientSecret, _ := strings.Cut(pair, " ")
-	must(os.Mkdir(filepath.Join(f.directory, name), 0o700))
-	writeFile(f.t, filepath.Join(f.directory, name, "id"), id)
-	writeFile(f.t, filepath.Join(f.directory, name, "secret"), clientSecret)
-	old, _ := os.Readlink(filepath.Join(f.directory, "..data"))
-	must(os.Symlink(name, filepath.Join(f.directory, "..tmp")))
-	must(os.Rename(filepath.Join(f.directory, "..tmp"), filepath.Join(f.directory, "..data")))
-	if old == "" {
-		must(os.Symlink("..data/id", filepath.Join(f.directory, "id")))
-		must(os.Symlink("..data/secret", filepath.Join(f.directory, "secret")))
-		return
-	}
-	must(os.RemoveAll(filepath.Join(f.directory, old)))
+	mount(t, directory, map[string]string{"id": id, "secret": clientSecret})
 }
 
-func (f *credentialFiles) env(url string) env {
+func pairEnv(url, directory string) env {
 	return defaultEnv(url).with("MONITE_CLIENT_ID", "", "MONITE_CLIENT_SECRET", "",
-		"MONITE_CLIENT_ID_FILE", f.directory+"/id", "MONITE_CLIENT_SECRET_FILE", f.directory+"/secret")
+		"MONITE_CLIENT_ID_FILE", directory+"/id", "MONITE_CLIENT_SECRET_FILE", directory+"/secret")
 }
 
 // credentialsStatus is the part of /status that tells of the credentials.
@@ -169,38 +131,27 @@ func (s *sidecar) credentials() credentialsStatus {
 func TestRotationUnderLoadFailsNothing(t *testing.T) {
 	t.Parallel()
 	monite, url := newRevoker(t)
-	files := &credentialFiles{t: t, directory: t.TempDir()}
-	live := "id-0 secret-0"
+	files, live := t.TempDir(), "id-0 secret-0"
 	monite.allow(live, true)
-	files.write(live)
-	s := start(t, files.env(url).with("MONITE_MAX_MINTS_PER_SECOND", "200")).ready()
+	mountPair(t, files, live)
+	s := start(t, pairEnv(url, files).with("MONITE_MAX_MINTS_PER_SECOND", "200")).ready()
 
 	users := []string{"", monitetest.DemoEntityUserID, monitetest.DemoViewerUserID, monitetest.DemoStudioUserID}
 	var answered, failed atomic.Int64
 	first := make(chan string, 1)
-	stop := make(chan struct{})
-	var load sync.WaitGroup
-	for worker := range 8 {
-		load.Go(func() {
-			client := &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
-			defer client.CloseIdleConnections()
-			for n := worker; ; n++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(5 * time.Millisecond):
-				}
-				if err := actAs(client, s.Data, users[n%len(users)], n%3 == 0); err != nil {
-					failed.Add(1)
-					select {
-					case first <- err.Error():
-					default:
-					}
-				}
-				answered.Add(1)
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	stop := goOn(t, 8, func(worker, n int) {
+		<-time.After(5 * time.Millisecond)
+		if err := actAs(transport, s.Data, users[(worker+n)%len(users)], (worker+n)%3 == 0); err != nil {
+			failed.Add(1)
+			select {
+			case first <- err.Error():
+			default:
 			}
-		})
-	}
+		}
+		answered.Add(1)
+	})
 
 	began, bad := time.Now(), 0
 	total := wiretest.Number(t, "ROTATIONS", 12)
@@ -209,12 +160,12 @@ func TestRotationUnderLoadFailsNothing(t *testing.T) {
 			bad++
 			wrong := fmt.Sprintf("id-%d wrong-%d", n/2, n)
 			monite.allow(wrong, false)
-			files.write(wrong)
+			mountPair(t, files, wrong)
 			s.waitFor("the refusal", func() bool { return monite.refusals(wrong) > 0 })
 		}
 		next := fmt.Sprintf("id-%d secret-%d", n/2, n)
 		monite.allow(next, true)
-		files.write(next)
+		mountPair(t, files, next)
 		s.waitFor("the new pair to be live", func() bool {
 			c := s.credentials()
 			return c.NewPair == "none" && monite.has(next)
@@ -226,8 +177,7 @@ func TestRotationUnderLoadFailsNothing(t *testing.T) {
 		live = next
 	}
 	<-time.After(time.Second)
-	close(stop)
-	load.Wait()
+	stop()
 	monite.mu.Lock()
 	defer monite.mu.Unlock()
 	t.Logf("%d rotations and %d bad pairs in %v: %d requests, %d failed, %d tokens minted", total, bad, time.Since(began).Round(time.Millisecond),
@@ -259,26 +209,19 @@ func (r *revoker) has(pair string) bool {
 }
 
 // actAs sends one request and wants to have acted as the user.
-func actAs(client *http.Client, url, user string, write bool) error {
-	method, body := http.MethodGet, io.Reader(nil)
+func actAs(by http.RoundTripper, url, user string, write bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	in := newRequest(ctx, http.MethodGet, url+"/v1/payables", nil)
 	if write {
-		method, body = http.MethodPost, strings.NewReader(`{"x":1}`)
-	}
-	in, err := http.NewRequest(method, url+"/v1/payables", body)
-	if err != nil {
-		return err
+		in = newRequest(ctx, http.MethodPost, url+"/v1/payables", strings.NewReader(`{"x":1}`))
 	}
 	if user != "" {
 		in.Header.Set("X-Monite-Entity-User-Id", user)
 	}
-	response, err := client.Do(in)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if want := fmt.Sprintf(`{"acts_as":%q}`, user); err != nil || response.StatusCode != http.StatusOK || string(text) != want {
-		return fmt.Errorf("%s as %q: %d %s %v", method, user, response.StatusCode, text, err)
+	a, err := exchange(by, in)
+	if want := fmt.Sprintf(`{"acts_as":%q}`, user); err != nil || a.Status != http.StatusOK || a.Body != want {
+		return fmt.Errorf("%s as %q: %d %s %v", in.Method, user, a.Status, a.Body, err)
 	}
 	return nil
 }
@@ -288,14 +231,14 @@ func actAs(client *http.Client, url, user string, write bool) error {
 func TestRefusedPairIsSeenAndHarmsNobody(t *testing.T) {
 	t.Parallel()
 	monite, url := newRevoker(t)
-	files := &credentialFiles{t: t, directory: t.TempDir()}
+	files := t.TempDir()
 	const old, wrong = "old-id old-secret", "new-id new-secret"
 	monite.allow(old, true)
 	monite.allow(wrong, false)
-	files.write(old)
-	s := start(t, files.env(url)).ready()
+	mountPair(t, files, old)
+	s := start(t, pairEnv(url, files)).ready()
 	before := s.credentials()
-	files.write(wrong)
+	mountPair(t, files, wrong)
 	s.waitFor("the refusal to be shown", func() bool { return s.credentials().NewPair == "refused" })
 	status := s.credentials()
 	if status.Summary != "old pair live, new pair refused" || status.Live != before.Live || status.New == "" || status.New == before.Live ||
@@ -305,21 +248,17 @@ func TestRefusedPairIsSeenAndHarmsNobody(t *testing.T) {
 	if got := s.metricValue("monite_proxy_credential_rotation_pending"); got != 1 {
 		t.Errorf("pending = %v, want 1", got)
 	}
-	if !s.logged(`"level":"error"`, "old pair live, new pair refused", `"live_client_hash":"`+status.Live, `"new_client_hash":"`+status.New) {
-		t.Error("the log does not tell")
-	}
+	s.wantLogged(`"level":"error"`, "old pair live, new pair refused", `"live_client_hash":"`+status.Live, `"new_client_hash":"`+status.New)
 	if all := s.log.String() + s.admin("GET", "/status").Body + s.admin("GET", "/metrics").Body; strings.Contains(all, "old-id") ||
 		strings.Contains(all, "new-id") {
 		t.Error("an id is shown")
 	}
 	for _, user := range []string{"", monitetest.DemoEntityUserID, monitetest.DemoViewerUserID} {
-		if err := actAs(http.DefaultClient, s.Data, user, false); err != nil {
+		if err := actAs(http.DefaultTransport, s.Data, user, false); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := s.probe("/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz = %d, want 200", got)
-	}
+	s.wantProbe("/readyz", http.StatusOK)
 	// The old pair is revoked, and the new one comes to life: the next refusal of
 	// the old one has the new one tried at once, without a change of the files.
 	monite.allow(wrong, true)
@@ -327,13 +266,13 @@ func TestRefusedPairIsSeenAndHarmsNobody(t *testing.T) {
 	monite.takeAway(old)
 	began := time.Now()
 	s.waitFor("the new pair to be live", func() bool {
-		_ = actAs(http.DefaultClient, s.Data, monitetest.DemoStudioUserID, false)
+		_ = actAs(http.DefaultTransport, s.Data, monitetest.DemoStudioUserID, false)
 		return s.credentials().NewPair == "none"
 	})
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("live after %v, want a second or so", took)
 	}
-	if err := actAs(http.DefaultClient, s.Data, monitetest.DemoStudioUserID, false); err != nil {
+	if err := actAs(http.DefaultTransport, s.Data, monitetest.DemoStudioUserID, false); err != nil {
 		t.Error(err)
 	}
 }
@@ -350,11 +289,10 @@ func TestFilesWrittenOneAfterTheOtherAreNotMixed(t *testing.T) {
 	monite.allow("id-2 secret-1", false)
 	writeFile(t, directory+"/id", "id-1")
 	writeFile(t, directory+"/secret", "secret-1")
-	files := &credentialFiles{t: t, directory: directory}
-	s := start(t, files.env(url)).ready()
+	s := start(t, pairEnv(url, directory)).ready()
 	writeFile(t, directory+"/id", "id-2")
 	s.waitFor("the proof of the mixture", func() bool { return s.credentials().NewPair == "refused" })
-	if err := actAs(http.DefaultClient, s.Data, monitetest.DemoEntityUserID, true); err != nil {
+	if err := actAs(http.DefaultTransport, s.Data, monitetest.DemoEntityUserID, true); err != nil {
 		t.Error(err)
 	}
 	writeFile(t, directory+"/secret", "secret-2")

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,9 +34,7 @@ func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 		<-time.After(time.Duration(50+rand.IntN(200)) * time.Millisecond)
 		s.signal(syscall.SIGTERM)
 		w.running.Wait()
-		if code := s.exitCode(10 * time.Second); code != 0 {
-			t.Errorf("round %d: exit code = %d, want 0", round, code)
-		}
+		s.ends(0, 10*time.Second)
 		for _, dropped := range w.dropped {
 			t.Errorf("round %d: %s", round, dropped)
 		}
@@ -126,17 +123,12 @@ func (w *workers) exchange(conn net.Conn, reader *bufio.Reader, nonce string, po
 	if _, err := io.WriteString(conn, head+"\r\n"+body); err != nil {
 		return false, err
 	}
-	response, err := http.ReadResponse(reader, nil)
+	a, err := readFrom(reader, http.MethodPost)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return false, err
-	}
-	if response.StatusCode/100 != 2 {
-		return false, fmt.Errorf("%d %s", response.StatusCode, text)
+	if a.Status/100 != 2 {
+		return false, fmt.Errorf("%d %s", a.Status, a.Body)
 	}
 	w.note(func() {
 		w.answered++
@@ -144,7 +136,7 @@ func (w *workers) exchange(conn net.Conn, reader *bufio.Reader, nonce string, po
 			w.posted[nonce] = true
 		}
 	})
-	return response.Close, nil
+	return a.Header.Get("Connection") == "close", nil
 }
 
 func (w *workers) note(change func()) {
@@ -170,50 +162,36 @@ func TestReloadsUnderLoad(t *testing.T) {
   - {name: shop, grant_type: client_credentials, entity_id: E2, path_prefix: /as/shop-%d}
   - {name: extra-%d, grant_type: client_credentials, entity_id: E3, path_prefix: /extra/%d, listen_addr: "%s"}
 `), stays, round, round, round, comes[round%2])
-		writeFile(t, path+".new", text)
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
+		put(t, path, text)
 	}
 	write(0)
 	s := start(t, defaultEnv(url).with("MONITE_IDENTITIES_FILE", path, "MONITE_ENTITY_ID", shortIDs["E1"])).ready()
 
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	var load sync.WaitGroup
-	var sent, wrong atomic.Int64
-	app := func(base, path, name, want string) {
-		load.Go(func() {
-			client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
-			defer client.CloseIdleConnections()
-			for ctx.Err() == nil {
-				in, _ := http.NewRequest("GET", base+path, nil)
-				if name != "" {
-					in.Header.Set("X-Monite-Identity", name)
-				}
-				sent.Add(1)
-				response, err := client.Do(in)
-				if err != nil {
-					wrong.Add(1)
-					t.Errorf("%s%s as %q: %v", base, path, name, err)
-					return
-				}
-				text, err := io.ReadAll(response.Body)
-				_ = response.Body.Close()
-				if err != nil || string(text) != want {
-					wrong.Add(1)
-					t.Errorf("%s%s as %q: %d %s, %v, want %s", base, path, name, response.StatusCode, text, err, want)
-					return
-				}
-				time.Sleep(time.Millisecond) // two cores
-			}
-		})
+	apps := []struct{ base, path, name, want string }{
+		{s.Data, "/v1/payables", "", "cc/E1 /v1/payables"},
+		{s.Data, "/v1/payables", "stays", "U1/E1 /v1/payables"},
+		{s.Data, "/v1/payables", "shop", "cc/E2 /v1/payables"},
+		{s.Data, "/as/stays/v1/payables", "", "U1/E1 /v1/payables"},
+		{"http://" + stays, "/v1/payables", "", "U1/E1 /v1/payables"},
 	}
-	app(s.Data, "/v1/payables", "", spell("cc/E1 /v1/payables"))
-	app(s.Data, "/v1/payables", "stays", spell("U1/E1 /v1/payables"))
-	app(s.Data, "/v1/payables", "shop", spell("cc/E2 /v1/payables"))
-	app(s.Data, "/as/stays/v1/payables", "", spell("U1/E1 /v1/payables"))
-	app("http://"+stays, "/v1/payables", "", spell("U1/E1 /v1/payables"))
+	transport := &http.Transport{MaxIdleConnsPerHost: len(apps)}
+	t.Cleanup(transport.CloseIdleConnections)
+	var sent, wrong atomic.Int64
+	stop := goOn(t, len(apps), func(worker, _ int) {
+		app := apps[worker]
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		in := newRequest(ctx, "GET", app.base+app.path, nil)
+		if app.name != "" {
+			in.Header.Set("X-Monite-Identity", app.name)
+		}
+		sent.Add(1)
+		if a, err := exchange(transport, in); err != nil || a.Body != spell(app.want) {
+			wrong.Add(1)
+			t.Errorf("%s%s as %q: %d %s, %v, want %s", app.base, app.path, app.name, a.Status, a.Body, err, app.want)
+		}
+		time.Sleep(time.Millisecond) // two cores
+	})
 
 	begin := time.Now()
 	for round := 1; round <= reloads && !t.Failed(); round++ {
@@ -221,22 +199,18 @@ func TestReloadsUnderLoad(t *testing.T) {
 		s.signal(syscall.SIGHUP)
 		extra := fmt.Sprintf("extra-%d", round)
 		s.waitFor(extra, func() bool {
-			a := s.mustCall("GET", "/v1/payables", "", "X-Monite-Identity", extra)
-			return a.Status == 200 && a.Body == spell("cc/E3 /v1/payables")
+			return s.mustCall("GET", "/v1/payables", "", "X-Monite-Identity", extra).Body == spell("cc/E3 /v1/payables")
 		})
 		if a, err := request(context.Background(), "GET", "http://"+comes[round%2]+"/v1/payables", ""); err != nil ||
 			a.Body != spell("cc/E3 /v1/payables") {
 			t.Errorf("round %d, new listener: %s, %v", round, a.Body, err)
 		}
 		for _, gone := range []string{fmt.Sprintf("/extra/%d/v1/payables", round-1), fmt.Sprintf("/as/shop-%d/v1/payables", round-1)} {
-			if a := s.mustCall("GET", gone, ""); a.Status != 403 {
-				t.Errorf("round %d: %s = %d %s", round, gone, a.Status, a.Body)
-			}
+			s.want(403, "GET", gone, "")
 		}
 	}
 	took := time.Since(begin)
 	stop()
-	load.Wait()
 	t.Logf("%d reloads in %v, %d requests of apps, %d failed", reloads, took.Round(time.Millisecond), sent.Load(), wrong.Load())
 	// The last one is counted when the listener that it removed is closed.
 	s.waitFor("the count of all reloads", func() bool {
@@ -249,7 +223,5 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Error("a reload failed")
 	}
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(10 * time.Second); code != 0 {
-		t.Errorf("exit code = %d", code)
-	}
+	s.ends(0, 10*time.Second)
 }

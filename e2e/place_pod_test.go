@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -14,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,7 +33,7 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, monitetest.Config{KeepRequests: -1})
-			l := n.rollingRestart(kind, nil)
+			l := n.rollingRestart(kind)
 			for _, failure := range l.failures {
 				t.Error(failure)
 			}
@@ -53,14 +50,18 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 	}
 }
 
-// The same without what classic-sidecar.yaml does for it: the sidecar ends while its app still works. It shows that the
-// test above sees a failure where there is one.
+// Without what classic-sidecar.yaml does for it the sidecar ends while its app still works. It shows that the callers of the
+// test above see a failure where there is one.
 func TestClassicSidecarWithoutDelayLosesRequests(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, monitetest.Config{KeepRequests: -1})
-	l := n.rollingRestart(classic, env{"MONITE_SHUTDOWN_DELAY": "0s"})
-	if len(l.failures) == 0 {
-		t.Errorf("%d requests, and none failed: MONITE_SHUTDOWN_DELAY is of no use, or the load is too small to show it", len(l.posted))
+	p := n.startPod(classic, env{"MONITE_SHUTDOWN_DELAY": "0s"})
+	p.sidecar.signal(syscall.SIGTERM)
+	p.sidecar.ends(0, 15*time.Second)
+	l := &callers{posted: map[string]bool{}}
+	l.call(p, "late")
+	if len(l.failures) != 1 {
+		t.Error("a request of an app without its sidecar has not failed: MONITE_SHUTDOWN_DELAY is of no use")
 	}
 }
 
@@ -73,7 +74,7 @@ func TestSidecarFirst(t *testing.T) {
 	p.startSidecar(nil)
 	before := 0
 	wiretest.Eventually(t, "the startup probe", func() bool {
-		status := n.probe(p.address + ":8081/startupz")
+		status := p.probe(":8081/startupz")
 		if status == http.StatusServiceUnavailable {
 			before++
 		}
@@ -82,18 +83,13 @@ func TestSidecarFirst(t *testing.T) {
 	if before == 0 {
 		t.Error("the startup probe was good before the first token")
 	}
-	p.startApp("")
-	wiretest.Eventually(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
+	p.startApp()
 	if a := n.call(p, "first"); a.err != nil || a.status != http.StatusCreated {
 		t.Errorf("the app's first request: %d, %v", a.status, a.err)
 	}
 	// The data listener is for the pod alone; the kubelet's probes are not.
-	if got := n.probe(p.address + ":8080/v1/entities"); got != 0 {
-		t.Errorf("the data listener answered the node: %d", got)
-	}
-	if got := n.probe(p.address + ":8081/readyz"); got != http.StatusOK {
-		t.Errorf("the readiness probe by the pod's address = %d", got)
-	}
+	p.wantProbe(":8080/v1/entities", 0)
+	p.wantProbe(":8081/readyz", http.StatusOK)
 }
 
 // Where nothing orders the start, the app may be first. It finds nobody until the sidecar listens, and from then on its
@@ -103,8 +99,7 @@ func TestAppFirst(t *testing.T) {
 	n := newNode(t, monitetest.Config{})
 	n.sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(500 * time.Millisecond), Times: 1})
 	p := n.newPod()
-	p.startApp("")
-	wiretest.Eventually(t, "the app", func() bool { return n.probe(p.address+":9000/ready") == http.StatusOK })
+	p.startApp()
 	if a := n.call(p, "nobody"); a.status != http.StatusBadGateway {
 		t.Fatalf("without a sidecar the app answered %d, %v", a.status, a.err)
 	}
@@ -132,16 +127,11 @@ func TestJobCompletesWithNativeSidecar(t *testing.T) {
 	n := newNode(t, monitetest.Config{})
 	p := n.newPod()
 	p.startSidecar(nil)
-	wiretest.Eventually(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
-	p.startApp("job")
-	if code := p.app.exitCode(15 * time.Second); code != 0 {
-		t.Errorf("exit code of the job = %d, want 0", code)
-	}
+	p.answers(":8081/startupz")
+	p.runJob()
 	begin := time.Now()
 	p.sidecar.signal(syscall.SIGTERM)
-	if code := p.sidecar.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code of the sidecar = %d, want 0", code)
-	}
+	p.sidecar.ends(0, 5*time.Second)
 	if got := n.sim.Stats().Executed["job"]; got != 1 {
 		t.Errorf("the job's request was executed %d times, want 1", got)
 	}
@@ -155,25 +145,14 @@ func TestJobStopsItsClassicSidecar(t *testing.T) {
 	p := n.newPod()
 	n.sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(500 * time.Millisecond), Times: 1})
 	e := p.startSidecar(env{"MONITE_QUIT_ENDPOINT": "true", "MONITE_ADMIN_ADDR": "127.0.0.1:8081"})
-	if code := p.run(e, filepath.Join(binaries, "monite-proxy"), "wait", "-timeout", "15s"); code != 0 {
-		t.Fatalf("monite-proxy wait = %d", code)
-	}
+	p.run(e, "wait", "-timeout", "15s")
 	if mints := n.sim.Stats().Mints; mints != 1 {
 		t.Errorf("after monite-proxy wait, mints = %d: it did not wait for the first token", mints)
 	}
-	if got := n.probe(p.address + ":8081/readyz"); got != 0 {
-		t.Errorf("the listener with the quit endpoint answered another pod: %d", got)
-	}
-	p.startApp("job")
-	if code := p.app.exitCode(15 * time.Second); code != 0 {
-		t.Errorf("exit code of the job = %d, want 0", code)
-	}
-	if code := p.run(e, filepath.Join(binaries, "monite-proxy"), "shutdown"); code != 0 {
-		t.Errorf("monite-proxy shutdown = %d", code)
-	}
-	if code := p.sidecar.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code of the sidecar = %d, want 0", code)
-	}
+	p.wantProbe(":8081/readyz", 0) // the quit endpoint is for the pod alone
+	p.runJob()
+	p.run(e, "shutdown")
+	p.sidecar.ends(0, 5*time.Second)
 }
 
 // A node that is shut down stops all its pods at once. What is under way is answered, by whatever kind of sidecar: a
@@ -231,16 +210,12 @@ func TestPodThatEndsIsNotReadyAndServes(t *testing.T) {
 	n := newNode(t, monitetest.Config{})
 	p := n.startPod(gateway, env{"MONITE_SHUTDOWN_DELAY": "3s"})
 	p.sidecar.signal(syscall.SIGTERM)
-	wiretest.Eventually(t, "readiness to end", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusServiceUnavailable })
+	wiretest.Eventually(t, "readiness to end", func() bool { return p.probe(":8081/readyz") == http.StatusServiceUnavailable })
 	if a := n.call(p, "late"); a.err != nil || a.status != http.StatusCreated {
 		t.Errorf("a request after that: %d, %v", a.status, a.err)
 	}
-	if got := n.probe(p.address + ":8081/livez"); got != http.StatusOK {
-		t.Errorf("the liveness probe = %d: the kubelet would kill it in its drain", got)
-	}
-	if code := p.sidecar.exitCode(15 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	p.wantProbe(":8081/livez", http.StatusOK) // or the kubelet would kill it in its drain
+	p.sidecar.ends(0, 15*time.Second)
 }
 
 // sidecarKind is how the kubelet starts and stops the sidecar.
@@ -274,75 +249,80 @@ func newNode(t *testing.T, config monitetest.Config) *node {
 		t.Skip("SKIPPED: pods stand in network namespaces, which need root and iproute2 (Debian: iproute2)")
 	}
 	n := &node{t: t, name: fmt.Sprintf("mp%d-%d", os.Getpid(), nodes.Add(1))}
-	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: network namespaces cannot be made here: %s", out)
-	}
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", n.name).Run() })
-	n.ip("-n", n.name, "link", "set", "lo", "up")
-	n.ip("-n", n.name, "link", "add", "br0", "type", "bridge")
-	n.ip("-n", n.name, "address", "add", nodeAddress+"/24", "dev", "br0")
-	n.ip("-n", n.name, "link", "set", "br0", "up")
+	addNamespace(t, n.name)
+	n.ip(n.name, "link set lo up", "link add br0 type bridge", "address add "+nodeAddress+"/24 dev br0", "link set br0 up")
 
 	n.sim = monitetest.New(config)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &httptest.Server{Listener: n.listen(n.name, nodeAddress+":0"), Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1/auth/") {
 			n.working.Add(1)
 		}
 		n.sim.ServeHTTP(w, r)
-	}))
-	_ = server.Listener.Close()
-	var err error
-	inNamespace(t, n.name, func() { server.Listener, err = net.Listen("tcp", nodeAddress+":0") })
-	if err != nil {
-		t.Fatal(err)
-	}
+	})}}
 	server.Start()
 	t.Cleanup(func() { closeSoon(t, server) })
-	n.url = "http://" + server.Listener.Addr().String()
+	n.url = server.URL
 	return n
 }
 
-func (n *node) ip(arguments ...string) {
+func addNamespace(t *testing.T, name string) {
+	t.Helper()
+	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: network namespaces cannot be made here: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", name).Run() })
+}
+
+// listen opens a listener in a namespace.
+func (n *node) listen(namespace, address string) (listener net.Listener) {
 	n.t.Helper()
-	if out, err := exec.Command("ip", arguments...).CombinedOutput(); err != nil {
-		n.t.Fatalf("ip %s: %s", strings.Join(arguments, " "), out)
+	var err error
+	inNamespace(n.t, namespace, func() { listener, err = net.Listen("tcp", address) })
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return listener
+}
+
+// ip runs commands in a namespace.
+func (n *node) ip(namespace string, commands ...string) {
+	n.t.Helper()
+	ip := exec.Command("ip", "-n", namespace, "-batch", "-")
+	ip.Stdin = strings.NewReader(strings.Join(commands, "\n"))
+	if out, err := ip.CombinedOutput(); err != nil {
+		n.t.Fatalf("ip: %v: %s", commands, out)
 	}
 }
 
-// get asks a pod from the node.
-func (n *node) get(ctx context.Context, url string) (answer, error) {
-	in, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-	if err != nil {
-		return answer{}, err
-	}
-	return n.send(in)
-}
-
-// send sends a request from the node.
-func (n *node) send(in *http.Request) (answer, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		inNamespace(n.t, n.name, func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
-		return conn, err
-	}}
-	response, err := transport.RoundTrip(in)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, err
+// dial connects from the node.
+func (n *node) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	inNamespace(n.t, n.name, func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+	return conn, err
 }
 
 // probe is the kubelet's: the status, 0 without an answer. After a bad one it pauses, as
 // a kubelet does: each costs a thread of its own in the namespace.
-func (n *node) probe(addressAndPath string) int {
+func (p *pod) probe(portAndPath string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	a, err := n.get(ctx, "http://"+addressAndPath)
+	a, err := requestOver(ctx, p.node.dial, "GET", "http://"+p.address+portAndPath, "")
 	if err != nil || a.Status != http.StatusOK {
 		<-time.After(25 * time.Millisecond)
 	}
 	return a.Status
+}
+
+func (p *pod) wantProbe(portAndPath string, status int) {
+	p.node.t.Helper()
+	if got := p.probe(portAndPath); got != status {
+		p.node.t.Errorf("%s by the pod's address = %d, want %d", portAndPath, got, status)
+	}
+}
+
+// answers waits until a probe is good.
+func (p *pod) answers(portAndPath string) {
+	p.node.t.Helper()
+	wiretest.Eventually(p.node.t, portAndPath+" of "+p.name, func() bool { return p.probe(portAndPath) == http.StatusOK })
 }
 
 type result struct {
@@ -355,17 +335,16 @@ type result struct {
 func (n *node) call(p *pod, nonce string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	var a answer
+	var err error
 	if p.app == nil {
-		in, err := tag(ctx, "http://"+p.address+":8080", nonce)
-		if err != nil {
-			return result{nonce, 0, err}
-		}
+		in := tag(ctx, "http://"+p.address+":8080", nonce)
 		in.Host = gatewayName
 		in.Header.Set("X-Monite-Proxy-Token", gatewayToken)
-		a, err := n.send(in)
-		return result{nonce, a.Status, err}
+		a, err = exchange(&http.Transport{DisableKeepAlives: true, DialContext: n.dial}, in)
+	} else {
+		a, err = requestOver(ctx, n.dial, "GET", "http://"+p.address+":9000/work?nonce="+nonce, "")
 	}
-	a, err := n.get(ctx, "http://"+p.address+":9000/work?nonce="+nonce)
 	return result{nonce, a.Status, err}
 }
 
@@ -373,7 +352,8 @@ func (n *node) call(p *pod, nonce string) result {
 type pod struct {
 	node          *node
 	name, address string
-	app, sidecar  *sidecar
+	sidecar       *sidecar
+	app           *http.Server
 }
 
 func (n *node) newPod() *pod {
@@ -381,13 +361,9 @@ func (n *node) newPod() *pod {
 	n.pods++
 	p := &pod{node: n, name: fmt.Sprintf("%s-%d", n.name, n.pods), address: fmt.Sprintf("192.0.2.%d", 10+n.pods)}
 	end := fmt.Sprintf("pod%d", n.pods)
-	n.ip("netns", "add", p.name)
-	n.t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", p.name).Run() })
-	n.ip("-n", n.name, "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", p.name)
-	n.ip("-n", n.name, "link", "set", end, "master", "br0", "up")
-	n.ip("-n", p.name, "link", "set", "lo", "up")
-	n.ip("-n", p.name, "address", "add", p.address+"/24", "dev", "eth0")
-	n.ip("-n", p.name, "link", "set", "eth0", "up")
+	addNamespace(n.t, p.name)
+	n.ip(n.name, "link add "+end+" type veth peer name eth0 netns "+p.name, "link set "+end+" master br0 up")
+	n.ip(p.name, "link set lo up", "address add "+p.address+"/24 dev eth0", "link set eth0 up")
 	return p
 }
 
@@ -398,36 +374,69 @@ func (p *pod) startSidecar(more env) env {
 	for name, value := range more {
 		e = e.with(name, value)
 	}
-	p.sidecar = p.start(e, filepath.Join(binaries, "monite-proxy"))
+	// "ip netns exec" becomes the program, so its process is the one to signal.
+	p.sidecar = launch(p.node.t, e, p.command(e), nil)
 	return e
 }
 
-// startApp starts this test binary as the app.
-func (p *pod) startApp(kind string) {
-	p.node.t.Helper()
-	p.app = p.start(env{"E2E_POD_APP": "service" + kind}, os.Args[0])
+// own is the loopback of the pod, as its app sees it.
+func (p *pod) own() *http.Transport {
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		inNamespace(p.node.t, p.name, func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, "127.0.0.1:8080") })
+		return conn, err
+	}}
+	p.node.t.Cleanup(transport.CloseIdleConnections)
+	return transport
 }
 
-func (p *pod) command(e env, program string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command("ip", append([]string{"netns", "exec", p.name, program}, arguments...)...)
+// startApp starts a service that does one write for each call: a base URL, no credentials.
+func (p *pod) startApp() {
+	p.node.t.Helper()
+	monite := p.own()
+	p.app = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ready" {
+			return
+		}
+		a, err := exchange(monite, tag(r.Context(), "http://localhost:8080", r.URL.Query().Get("nonce")))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(a.Status)
+	})}
+	listener := p.node.listen(p.name, ":9000")
+	go func() { _ = p.app.Serve(listener) }()
+	p.node.t.Cleanup(func() { _ = p.app.Close() })
+}
+
+// stopApp ends it as a well-behaved service does.
+func (p *pod) stopApp() {
+	<-time.After(appShutdown)
+	if err := p.app.Shutdown(context.Background()); err != nil {
+		p.node.t.Errorf("the app in %s: %v", p.name, err)
+	}
+}
+
+// runJob does one write and is complete.
+func (p *pod) runJob() {
+	p.node.t.Helper()
+	if a, err := exchange(p.own(), tag(p.node.t.Context(), "http://localhost:8080", "job")); err != nil || a.Status != http.StatusCreated {
+		p.node.t.Errorf("the job: %d, %v", a.Status, err)
+	}
+}
+
+func (p *pod) command(e env, arguments ...string) *exec.Cmd {
+	cmd := exec.Command("ip", append([]string{"netns", "exec", p.name, filepath.Join(binaries, "monite-proxy")}, arguments...)...)
 	cmd.Env = e.list()
 	return cmd
 }
 
-// start runs a program in the pod. "ip netns exec" becomes the program, so its process is the one to signal.
-func (p *pod) start(e env, program string) *sidecar {
+// run runs a command of monite-proxy in the pod to its end, as the kubelet does a hook.
+func (p *pod) run(e env, arguments ...string) {
 	p.node.t.Helper()
-	return launch(p.node.t, e, p.command(e, program), nil)
-}
-
-// run runs a program in the pod to its end, as the kubelet does a hook.
-func (p *pod) run(e env, program string, arguments ...string) int {
-	cmd := p.command(e, program, arguments...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		p.node.t.Logf("%s: %v: %s", program, err, out)
+	if out, err := p.command(e, arguments...).CombinedOutput(); err != nil {
+		p.node.t.Fatalf("monite-proxy %v: %v: %s", arguments, err, out)
 	}
-	return cmd.ProcessState.ExitCode()
 }
 
 // classicDelay outlives the app's own shutdown, as classic-sidecar.yaml's does.
@@ -435,8 +444,7 @@ const classicDelay = 2 * appShutdown
 
 // startPod starts both containers as the kubelet does, and returns when the pod is ready.
 func (n *node) startPod(kind sidecarKind, more env) *pod {
-	t := n.t
-	t.Helper()
+	n.t.Helper()
 	p := n.newPod()
 	if kind == gateway {
 		e := env{
@@ -445,47 +453,37 @@ func (n *node) startPod(kind sidecarKind, more env) *pod {
 		}
 		maps.Copy(e, more)
 		p.startSidecar(e)
-		wiretest.Eventually(t, "readiness", func() bool { return n.probe(p.address+":8081/readyz") == http.StatusOK })
+		p.answers(":8081/readyz")
 		return p
 	}
 	if kind == native {
 		p.startSidecar(more)
-		wiretest.Eventually(t, "the startup probe", func() bool { return n.probe(p.address+":8081/startupz") == http.StatusOK })
+		p.answers(":8081/startupz")
 	} else {
 		e := env{"MONITE_SHUTDOWN_DELAY": classicDelay.String()}
 		maps.Copy(e, more)
-		if code := p.run(p.startSidecar(e), filepath.Join(binaries, "monite-proxy"), "wait", "-timeout", "15s"); code != 0 {
-			t.Fatalf("the postStart hook = %d", code)
-		}
+		p.run(p.startSidecar(e), "wait", "-timeout", "15s")
 	}
-	p.startApp("")
-	wiretest.Eventually(t, "readiness", func() bool {
-		return n.probe(p.address+":9000/ready") == http.StatusOK && n.probe(p.address+":8081/readyz") == http.StatusOK
-	})
+	p.startApp()
+	p.answers(":9000/ready")
+	p.answers(":8081/readyz")
 	return p
 }
 
 // terminate stops both containers as the kubelet does.
 func (p *pod) terminate(kind sidecarKind) {
-	wait := func(s *sidecar, what string) {
-		if code := s.exitCode(15 * time.Second); code != 0 {
-			p.node.t.Errorf("exit code of the %s in %s = %d, want 0", what, p.name, code)
-		}
-	}
+	app := make(chan struct{})
 	if kind == gateway {
-		_ = p.sidecar.cmd.Process.Signal(syscall.SIGTERM)
-		wait(p.sidecar, "gateway")
-		return
+		close(app)
+	} else {
+		go func() { defer close(app); p.stopApp() }()
 	}
-	_ = p.app.cmd.Process.Signal(syscall.SIGTERM)
-	if kind == classic {
-		_ = p.sidecar.cmd.Process.Signal(syscall.SIGTERM)
-	}
-	wait(p.app, "app")
 	if kind == native {
-		_ = p.sidecar.cmd.Process.Signal(syscall.SIGTERM)
+		<-app
 	}
-	wait(p.sidecar, "sidecar")
+	_ = p.sidecar.cmd.Process.Signal(syscall.SIGTERM)
+	<-app
+	p.sidecar.ends(0, 15*time.Second)
 }
 
 // callers are those of a Service, and what they saw.
@@ -496,36 +494,31 @@ type callers struct {
 	failures []string
 }
 
-// rollingRestart replaces two pods one after the other while callers call.
-func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
-	n.t.Helper()
-	l := &callers{posted: map[string]bool{}, ready: []*pod{n.startPod(kind, more), n.startPod(kind, more)}}
-	stop := make(chan struct{})
-	var calling sync.WaitGroup
-	for caller := range 4 {
-		calling.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(20 * time.Millisecond):
-				}
-				l.mu.Lock()
-				p := l.ready[rand.IntN(len(l.ready))]
-				l.mu.Unlock()
-				r := n.call(p, fmt.Sprint(kind, "-", caller, "-", i))
-				l.mu.Lock()
-				if r.err == nil && r.status == http.StatusCreated {
-					l.posted[r.nonce] = true
-				} else {
-					l.failures = append(l.failures, fmt.Sprintf("%s at %s: %d, %v", r.nonce, p.name, r.status, r.err))
-				}
-				l.mu.Unlock()
-			}
-		})
+// call makes one write at a pod, and keeps what came of it.
+func (l *callers) call(p *pod, nonce string) {
+	r := p.node.call(p, nonce)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.err == nil && r.status == http.StatusCreated {
+		l.posted[r.nonce] = true
+	} else {
+		l.failures = append(l.failures, fmt.Sprintf("%s at %s: %d, %v", r.nonce, p.name, r.status, r.err))
 	}
+}
+
+// rollingRestart replaces two pods one after the other while callers call.
+func (n *node) rollingRestart(kind sidecarKind) *callers {
+	n.t.Helper()
+	l := &callers{posted: map[string]bool{}, ready: []*pod{n.startPod(kind, nil), n.startPod(kind, nil)}}
+	stop := goOn(n.t, 4, func(caller, i int) {
+		<-time.After(20 * time.Millisecond)
+		l.mu.Lock()
+		p := l.ready[rand.IntN(len(l.ready))]
+		l.mu.Unlock()
+		l.call(p, fmt.Sprint(kind, "-", caller, "-", i))
+	})
 	for _, old := range slices.Clone(l.ready) {
-		successor := n.startPod(kind, more)
+		successor := n.startPod(kind, nil)
 		l.mu.Lock()
 		l.ready = append(l.ready, successor)
 		l.mu.Unlock()
@@ -537,8 +530,7 @@ func (n *node) rollingRestart(kind sidecarKind, more env) *callers {
 		})
 		old.terminate(kind)
 	}
-	close(stop)
-	calling.Wait()
+	stop()
 	return l
 }
 
@@ -554,71 +546,8 @@ const (
 	appShutdown = 400 * time.Millisecond
 )
 
-// init makes this test binary the app of a pod, where it is started as that.
-func init() {
-	switch os.Getenv("E2E_POD_APP") {
-	case "service":
-		podService()
-	case "servicejob":
-		if status, err := work(http.DefaultClient, "job"); err != nil || status != http.StatusCreated {
-			fmt.Println(status, err)
-			os.Exit(1)
-		}
-	default:
-		return
-	}
-	os.Exit(0)
-}
-
-// work is the app's use of Monite: a base URL, no credentials.
-func work(client *http.Client, nonce string) (status int, err error) {
-	in, err := tag(context.Background(), "http://localhost:8080", nonce)
-	if err != nil {
-		return 0, err
-	}
-	response, err := client.Do(in)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, response.Body.Close()
-}
-
 // tag is one write.
-func tag(ctx context.Context, origin, nonce string) (*http.Request, error) {
-	in, err := http.NewRequestWithContext(ctx, "POST", origin+"/v1/tags", strings.NewReader(`{"name":"`+nonce+`"}`))
-	if err != nil {
-		return nil, err
-	}
-	in.Header.Set("Content-Type", "application/json")
-	in.Header.Set("X-Monite-Entity-Id", monitetest.DemoEntityID)
-	in.Header.Set("X-Sim-Nonce", nonce)
-	return in, nil
-}
-
-// podService does one write for each call, and ends as a well-behaved service does.
-func podService() {
-	server := &http.Server{Addr: ":9000", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ready" {
-			return
-		}
-		status, err := work(http.DefaultClient, r.URL.Query().Get("nonce"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		w.WriteHeader(status)
-	})}
-	go func() {
-		stop := make(chan os.Signal, 1)
-		signal.Notify(stop, syscall.SIGTERM)
-		<-stop
-		<-time.After(appShutdown)
-		_ = server.Shutdown(context.Background())
-	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	// Shutdown has been called, and may still wait for answers.
-	_ = server.Shutdown(context.Background())
+func tag(ctx context.Context, origin, nonce string) *http.Request {
+	return newRequest(ctx, "POST", origin+"/v1/tags", strings.NewReader(`{"name":"`+nonce+`"}`),
+		"Content-Type", "application/json", "X-Monite-Entity-Id", monitetest.DemoEntityID, "X-Sim-Nonce", nonce)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -36,23 +35,15 @@ func shortDir(t *testing.T) string {
 
 // overSocket sends one request over a unix socket.
 func overSocket(path, method, target string) (answer, error) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-	}}
-	in, err := http.NewRequest(method, "http://localhost"+target, nil)
-	if err != nil {
-		return answer{}, err
+	return requestOver(context.Background(), overUnix(path), method, "http://localhost"+target, "")
+}
+
+// wantOver wants a GET over a unix socket to be served.
+func wantOver(t *testing.T, path string) {
+	t.Helper()
+	if a, err := overSocket(path, "GET", "/v1/entities?limit=1"); err != nil || a.Status != http.StatusOK {
+		t.Errorf("over %s: %d %s, %v", path, a.Status, a.Body, err)
 	}
-	response, err := client.Do(in)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, err
 }
 
 func TestUnixSockets(t *testing.T) {
@@ -74,22 +65,15 @@ func TestUnixSockets(t *testing.T) {
 				t.Errorf("%s: %v, %v, want a socket with mode 0600", path, info.Mode(), err)
 			}
 		}
-		if a, err := overSocket(data, "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
-			t.Errorf("over the socket: %d %s, %v", a.Status, a.Body, err)
-		}
-		for _, command := range [][]string{{"health"}, {"wait", "-timeout", "5s"}} {
-			if code, output := runCommand(t, e, command...); code != 0 {
-				t.Errorf("%v over the socket: exit code = %d\n%s", command, code, output)
-			}
-		}
+		wantOver(t, data)
+		wantCommand(t, 0, e, "health")
+		wantCommand(t, 0, e, "wait -timeout 5s")
 		s.signal(end)
 		if end == syscall.SIGKILL {
 			<-s.ended
 			continue
 		}
-		if code := s.exitCode(5 * time.Second); code != 0 {
-			t.Errorf("exit code = %d, want 0", code)
-		}
+		s.ends(0, 5*time.Second)
 		for _, path := range []string{data, admin} {
 			if _, err := os.Lstat(path); err == nil {
 				t.Errorf("%s is still there after the end", path)
@@ -136,10 +120,7 @@ func TestSocketReplacesNothingThatIsInUse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			code, output := runCommand(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path))
-			if code != 1 || !strings.Contains(output, test.says) || !strings.Contains(output, path) {
-				t.Errorf("exit code = %d, want 1 and %q; output:\n%s", code, test.says, output)
-			}
+			wantCommand(t, 1, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path), "", test.says, path)
 			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
 				t.Errorf("it was replaced: %v", err)
 			}
@@ -227,14 +208,10 @@ func TestServiceManagerHearsReadyWithTheFirstToken(t *testing.T) {
 	}
 	sim.ClearFaults()
 	s.waitFor("READY=1", func() bool { return m.heard("READY=1") })
-	if got := s.probe("/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz after READY=1 = %d", got)
-	}
+	s.wantProbe("/readyz", http.StatusOK)
 	s.signal(syscall.SIGTERM)
 	s.waitFor("STOPPING=1", func() bool { return m.heard("STOPPING=1") })
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 }
 
 // A manager that is not there any more is no reason to stop.
@@ -242,39 +219,45 @@ func TestDeafServiceManagerIsNoFailure(t *testing.T) {
 	t.Parallel()
 	_, url := simulate(t, monitetest.Config{})
 	s := start(t, defaultEnv(url).with("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))).ready()
-	s.waitFor("a warning", func() bool { return s.logged("the service manager cannot be notified") })
-	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-		t.Errorf("status = %d", a.Status)
-	}
+	s.waitLogged("the service manager cannot be notified")
+	s.want(http.StatusOK, "GET", "/v1/entities", "")
 }
 
-// activated is a sidecar that gets its data listener from the service manager:
-// the test's, which goes on listening.
-func activated(t *testing.T, opened *net.TCPListener, e env) *sidecar {
+// activated is a sidecar that gets its data listeners from the service manager: the
+// test's, which goes on listening.
+func activated(t *testing.T, e env, opened ...net.Listener) *sidecar {
 	t.Helper()
-	file, err := opened.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
 	// LISTEN_PID is the process's own, so somebody must set it in between.
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, filepath.Join(binaries, "monite-proxy"))
-	cmd.ExtraFiles = []*os.File{file}
-	return launch(t, e.with("LISTEN_FDS", "1"), cmd, nil)
+	for _, listener := range opened {
+		file, err := listener.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+	}
+	return launch(t, e.with("LISTEN_FDS", fmt.Sprint(len(opened))), cmd, nil)
+}
+
+// listenOn opens a listener of TCP.
+func listenOn(t *testing.T, address string) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skip("this system does not listen at ", address, ": ", err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
 }
 
 func TestActivatedSocketMustBeTheConfiguredOne(t *testing.T) {
 	t.Parallel()
 	_, url := simulate(t, monitetest.Config{})
-	opened, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = opened.Close() }()
-	s := activated(t, opened, defaultEnv(url).with("MONITE_LISTEN_ADDR", "127.0.0.1:0"))
-	if code := s.exitCode(5 * time.Second); code != 1 || !s.logged("the service manager listens on "+opened.Addr().String()) {
-		t.Errorf("exit code = %d, want 1 and the reason in the log", code)
-	}
+	opened := listenOn(t, "127.0.0.1:0")
+	s := activated(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "127.0.0.1:0"), opened)
+	s.ends(1, 5*time.Second)
+	s.wantLogged("the service manager listens on " + opened.Addr().String())
 }
 
 // The socket outlives the process, so a restart refuses no connection and loses
@@ -282,56 +265,37 @@ func TestActivatedSocketMustBeTheConfiguredOne(t *testing.T) {
 func TestRestartOfAnActivatedServiceLosesNothing(t *testing.T) {
 	t.Parallel()
 	sim, url := simulate(t, monitetest.Config{KeepRequests: -1})
-	opened, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = opened.Close() }()
+	opened := listenOn(t, "127.0.0.1:0")
 	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", opened.Addr().String())
-	s := activated(t, opened, e)
+	s := activated(t, e, opened)
 
-	stop := make(chan struct{})
-	var running sync.WaitGroup
 	var mu sync.Mutex // guards both
 	var failures []error
 	posted := map[string]bool{}
-	for worker := range 8 {
-		running.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				nonce := fmt.Sprint("restart-", worker, "-", n)
-				a, err := request(t.Context(), "POST", "http://"+opened.Addr().String()+"/v1/tags", `{"name":"`+nonce+`"}`,
-					"X-Sim-Nonce", nonce, "X-Monite-Entity-Id", monitetest.DemoEntityID, "Content-Type", "application/json")
-				if err == nil && a.Status != http.StatusCreated {
-					err = fmt.Errorf("%d %s", a.Status, a.Body)
-				}
-				mu.Lock()
-				if err != nil {
-					failures = append(failures, err)
-				} else {
-					posted[nonce] = true
-				}
-				mu.Unlock()
-			}
-		})
-	}
+	stop := goOn(t, 8, func(worker, n int) {
+		nonce := fmt.Sprint("restart-", worker, "-", n)
+		a, err := exchange(&http.Transport{DisableKeepAlives: true}, tag(t.Context(), "http://"+opened.Addr().String(), nonce))
+		if err == nil && a.Status != http.StatusCreated {
+			err = fmt.Errorf("%d %s", a.Status, a.Body)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failures = append(failures, err)
+		} else {
+			posted[nonce] = true
+		}
+	})
 	const restarts = 3
 	for range restarts {
-		s.waitFor("the first token", func() bool { return s.logged("token minted") })
+		s.waitLogged("token minted")
 		<-time.After(100 * time.Millisecond)
 		s.signal(syscall.SIGTERM)
-		if code := s.exitCode(10 * time.Second); code != 0 {
-			t.Errorf("exit code = %d, want 0", code)
-		}
-		s = activated(t, opened, e)
+		s.ends(0, 10*time.Second)
+		s = activated(t, e, opened)
 	}
-	s.waitFor("the first token", func() bool { return s.logged("token minted") })
-	close(stop)
-	running.Wait()
+	s.waitLogged("token minted")
+	stop()
 	if err := errors.Join(failures...); err != nil || len(posted) == 0 {
 		t.Errorf("%d of %d requests failed: %v", len(failures), len(failures)+len(posted), err)
 	}
@@ -343,20 +307,6 @@ func TestRestartOfAnActivatedServiceLosesNothing(t *testing.T) {
 	t.Logf("%d restarts, %d requests answered", restarts, len(posted))
 }
 
-// get6 asks ::1 at the port of an address of 127.0.0.1.
-func get6(t *testing.T, address, path string) (status int, body string) {
-	t.Helper()
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
-	response, err := http.Get("http://[::1]:" + port + path)
-	if err != nil {
-		t.Error(err)
-		return 0, ""
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, _ := io.ReadAll(response.Body)
-	return response.StatusCode, string(text)
-}
-
 // Some clients take ::1 for localhost and nothing else: Node 17 to 19, Java with
 // IPv6 preferred.
 func TestLocalhostIsServedOnBothLoopbackAddresses(t *testing.T) {
@@ -365,58 +315,37 @@ func TestLocalhostIsServedOnBothLoopbackAddresses(t *testing.T) {
 	e := defaultEnv(url).with("MONITE_LISTEN_ADDR", "localhost:0").with("MONITE_ADMIN_ADDR", "localhost:0").with("MONITE_ENTITY_ID",
 		monitetest.DemoEntityID)
 	s := start(t, e).ready()
-	if status, body := get6(t, s.Data, "/v1/payables"); status != http.StatusOK {
-		t.Errorf("data on ::1 = %d %s", status, body)
-	}
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.Data, "http://"))
-	if status, body := get6(t, s.Admin, "/status"); status != http.StatusOK || !strings.Contains(body, `"[::1]:`+port+`"`) ||
-		!strings.Contains(body, `"127.0.0.1:`+port+`"`) {
-		t.Errorf("/status on ::1 = %d, want both addresses of the data listener in %.300s", status, body)
-	}
-}
-
-// With one or two sockets of the service manager; what it does not give is opened.
-func TestActivatedLocalhost(t *testing.T) {
-	t.Parallel()
-	_, url := simulate(t, monitetest.Config{})
-	for name, given := range map[string][]string{"both": {"127.0.0.1", "::1"}, "127.0.0.1 alone": {"127.0.0.1"}, "::1 alone": {"::1"}} {
-		port := "0"
-		var files []*os.File
-		for _, host := range given {
-			opened, err := net.Listen("tcp", net.JoinHostPort(host, port))
-			if err != nil {
-				t.Skipf("%s: %v", host, err)
-			}
-			_, port, _ = net.SplitHostPort(opened.Addr().String())
-			file, err := opened.(*net.TCPListener).File()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = file.Close(); _ = opened.Close() }()
-			files = append(files, file)
+	get := func(address, host, path string) string {
+		t.Helper()
+		port := portOf(address)
+		a, err := request(t.Context(), "GET", "http://"+net.JoinHostPort(host, port)+path, "")
+		if err != nil || a.Status != http.StatusOK {
+			t.Errorf("%s at %s = %d %s, %v", path, host, a.Status, a.Body, err)
 		}
-		cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, filepath.Join(binaries, "monite-proxy"))
-		cmd.ExtraFiles = files
-		e := defaultEnv(url).with("MONITE_LISTEN_ADDR", "localhost:"+port).with("LISTEN_FDS", fmt.Sprint(len(files))).with("MONITE_ENTITY_ID",
-			monitetest.DemoEntityID)
-		s := launch(t, e, cmd, nil)
+		return a.Body
+	}
+	get(s.Data, "::1", "/v1/payables")
+	port := portOf(s.Data)
+	if status := get(s.Admin, "::1", "/status"); !strings.Contains(status, `"[::1]:`+port+`"`) || !strings.Contains(status, `"127.0.0.1:`+port+`"`) {
+		t.Errorf("/status on ::1: want both addresses of the data listener in %.300s", status)
+	}
+
+	// With one or two sockets of the service manager; what it does not give is opened.
+	for _, given := range [][]string{{"127.0.0.1", "::1"}, {"127.0.0.1"}, {"::1"}} {
+		port := "0"
+		var opened []net.Listener
+		for _, host := range given {
+			opened = append(opened, listenOn(t, net.JoinHostPort(host, port)))
+			port = portOf(opened[0].Addr().String())
+		}
+		s := activated(t, e.with("MONITE_LISTEN_ADDR", "localhost:"+port), opened...)
 		s.waitFor("the listeners", s.addresses)
 		s.ready()
-		for _, host := range []string{"127.0.0.1", "[::1]"} {
-			response, err := http.Get("http://" + host + ":" + port + "/v1/payables")
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				continue
-			}
-			_ = response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				t.Errorf("%s: %s = %d", name, host, response.StatusCode)
-			}
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			get(":"+port, host, "/v1/payables")
 		}
 		s.signal(syscall.SIGTERM)
-		if code := s.exitCode(10 * time.Second); code != 0 {
-			t.Errorf("%s: exit code = %d", name, code)
-		}
+		s.ends(0, 10*time.Second)
 	}
 }
 
@@ -441,12 +370,10 @@ func TestSecondSignalLeavesAnAuditLineForEachWriteUnderWay(t *testing.T) {
 		<-arrived
 	}
 	s.signal(syscall.SIGTERM)
-	s.waitFor("the drain", func() bool { return s.logged("draining") })
+	s.waitLogged("draining")
 	began := time.Now()
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 1 {
-		t.Errorf("exit code = %d, want 1", code)
-	}
+	s.ends(1, 5*time.Second)
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("it ended %v after the second signal", took)
 	}
@@ -489,9 +416,8 @@ func TestSidecarEndsWithItsTerminal(t *testing.T) {
 	s.ready()
 	_ = tty.Close()
 	s.signal(syscall.SIGHUP)
-	s.waitFor("the reload", func() bool { return s.logged("secret files read again") })
+	s.waitLogged("secret files read again")
 	_ = master.Close() // the terminal is closed
-	if code := s.exitCode(5 * time.Second); code != 0 || !s.logged("the terminal was closed") {
-		t.Errorf("exit code = %d, want 0 and the reason in the log", code)
-	}
+	s.ends(0, 5*time.Second)
+	s.wantLogged("the terminal was closed")
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -59,10 +58,10 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 	}
 	upstream.StartTLS()
 	t.Cleanup(upstream.Close)
-	_, port, _ := net.SplitHostPort(upstream.Listener.Addr().String())
+	port := portOf(upstream.Listener.Addr().String())
 
 	secrets, sockets := t.TempDir(), shortDir(t)
-	mountSecret(t, secrets, "..2026_01", "wrong")
+	mountSecret(t, secrets, "wrong")
 	upstreamCert, upstreamKey := filepath.Join(directory, "up.crt"), filepath.Join(directory, "up.key")
 	upstreamCA.issue(upstreamCert, upstreamKey, 7, x509.ExtKeyUsageClientAuth)
 	data := filepath.Join(sockets, "data.sock")
@@ -71,23 +70,17 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 		"MONITE_CA_FILE", upstreamCA.file, "MONITE_UPSTREAM_CERT_FILE", upstreamCert, "MONITE_UPSTREAM_KEY_FILE", upstreamKey,
 		"MONITE_LISTEN_ADDR", "unix:"+data)
 	s := start(t, e)
-	s.waitFor("a refused mint", func() bool { return strings.Contains(s.log.String(), "mint failed") })
+	s.waitLogged("mint failed")
 
 	// The kubelet's swap; seen by the watcher.
-	mountSecret(t, secrets, "..2026_02", monitetest.DemoClientSecret)
+	mountSecret(t, secrets, monitetest.DemoClientSecret)
 	s.ready()
-	call := func(when string) {
-		t.Helper()
-		if a, err := overSocket(data, "GET", "/v1/entities?limit=1"); err != nil || a.Status != http.StatusOK {
-			t.Errorf("%s: %d %s, %v", when, a.Status, a.Body, err)
-		}
-	}
-	call("after the swap")
+	wantOver(t, data)
 
 	// A renewed certificate for upstream, read at the next handshake.
 	upstreamCA.issue(upstreamCert, upstreamKey, 8, x509.ExtKeyUsageClientAuth)
 	upstream.CloseClientConnections()
-	call("after the renewal")
+	wantOver(t, data)
 	if got := asked.Load(); got != 8 {
 		t.Errorf("upstream was shown certificate %d, want the renewed one, 8", got)
 	}
@@ -95,9 +88,9 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 	// A whole new mint, asked for by SIGHUP's sibling on the admin listener.
 	mints := sim.Stats().Mints
 	s.signal(syscall.SIGHUP)
-	s.waitFor("the answer to SIGHUP", func() bool { return strings.Contains(s.log.String(), "secret files read again") })
-	if a, err := request(t.Context(), "POST", s.Admin+"/tokens/refresh", ""); err != nil || a.Status != http.StatusAccepted {
-		t.Errorf("refresh: %d, %v", a.Status, err)
+	s.waitLogged("secret files read again")
+	if a := s.admin("POST", "/tokens/refresh"); a.Status != http.StatusAccepted {
+		t.Errorf("refresh: %d", a.Status)
 	}
 	wiretest.Eventually(t, "another mint", func() bool { return sim.Stats().Mints > mints })
 	for _, name := range []string{"process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds", "process_max_fds"} {
@@ -110,29 +103,29 @@ func TestConfinedSidecarDoesAllOfItsWork(t *testing.T) {
 	}
 
 	// The proof that it is confined: a file elsewhere, to which a link now leads.
-	outside := filepath.Join(t.TempDir(), "outside")
-	writeFile(t, outside, "another secret")
-	link := filepath.Join(secrets, "..data_tmp")
-	if err := os.Symlink(filepath.Dir(outside), link); err != nil {
-		t.Fatal(err)
+	leadElsewhere(t, secrets, "another secret")
+	s.waitFor("a refusal by the kernel", func() bool {
+		return strings.Contains(s.log.String(), "permission denied") && s.metricValue(`monite_proxy_secret_reloads_total{result="failed"}`) > 0
+	})
+	wantOver(t, data) // with the old secret
+
+	s.signal(syscall.SIGTERM)
+	s.ends(0, 10*time.Second)
+	if left, _ := os.ReadDir(sockets); len(left) != 0 {
+		t.Errorf("left in the directory of the socket: %v", left)
 	}
-	if err := os.Rename(outside, filepath.Join(filepath.Dir(outside), "secret")); err != nil {
+}
+
+// leadElsewhere has the mounted secret be in another directory.
+func leadElsewhere(t *testing.T, secrets, clientSecret string) {
+	t.Helper()
+	elsewhere, link := t.TempDir(), filepath.Join(secrets, "..data_tmp")
+	writeFile(t, filepath.Join(elsewhere, "secret"), clientSecret)
+	if err := os.Symlink(elsewhere, link); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(link, filepath.Join(secrets, "..data")); err != nil {
 		t.Fatal(err)
-	}
-	s.waitFor("a refusal by the kernel", func() bool {
-		return strings.Contains(s.log.String(), "permission denied") && s.metricValue(`monite_proxy_secret_reloads_total{result="failed"}`) > 0
-	})
-	call("with the old secret")
-
-	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(10 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-	if left, _ := os.ReadDir(sockets); len(left) != 0 {
-		t.Errorf("left in the directory of the socket: %v", left)
 	}
 }
 
@@ -150,20 +143,12 @@ func TestConfinedSidecarRotatesItsCertificate(t *testing.T) {
 
 func TestConfinementCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
-	secrets, elsewhere := t.TempDir(), t.TempDir()
-	mountSecret(t, secrets, "..2026_01", "wrong")
+	secrets := t.TempDir()
+	mountSecret(t, secrets, "wrong")
 	sim, url := simulate(t, monitetest.Config{})
 	s := start(t, defaultEnv(url).with("MONITE_CONFINE", "off", "MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE",
 		filepath.Join(secrets, "secret")))
-	// What TestConfinedSidecarDoesAllOfItsWork shows to be refused.
-	writeFile(t, filepath.Join(elsewhere, "secret"), monitetest.DemoClientSecret)
-	link := filepath.Join(secrets, "..data_tmp")
-	if err := os.Symlink(elsewhere, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(link, filepath.Join(secrets, "..data")); err != nil {
-		t.Fatal(err)
-	}
+	leadElsewhere(t, secrets, monitetest.DemoClientSecret) // TestConfinedSidecarDoesAllOfItsWork shows that to be refused
 	s.ready()
 	if sim.Stats().Mints == 0 || strings.Contains(s.log.String(), `"message":"confined"`) {
 		t.Error("it is confined all the same")
@@ -177,13 +162,11 @@ func TestConfinedSidecarResolvesNames(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: only root can give the sidecar a resolv.conf of its own")
 	}
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(script(t, nil, answerOK), "http://"))
+	port := portOf(script(t, nil, answerOK))
 	s := startAsking(t, newNameServer(t, ""), defaultEnv("http://api.monite.test:"+port).with("MONITE_ALLOW_PLAINTEXT_UPSTREAM", "true",
 		"MONITE_CONFINE",
 		"require")).ready()
-	if a := s.mustCall("GET", "/v1/entities", ""); a.Status != http.StatusOK {
-		t.Errorf("status = %d, want 200", a.Status)
-	}
+	s.want(http.StatusOK, "GET", "/v1/entities", "")
 }
 
 // The system's roots lie, or are linked to, anywhere.
@@ -195,7 +178,7 @@ func TestConfinedSidecarTrustsTheSystemsRoots(t *testing.T) {
 	upstream.TLS = ca.server("localhost", time.Now().Add(time.Hour))
 	upstream.StartTLS()
 	t.Cleanup(upstream.Close)
-	_, port, _ := net.SplitHostPort(upstream.Listener.Addr().String())
+	port := portOf(upstream.Listener.Addr().String())
 	start(t, defaultEnv("https://localhost:"+port).with("MONITE_CONFINE", "require", "SSL_CERT_FILE", ca.file)).ready()
 }
 

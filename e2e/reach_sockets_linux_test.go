@@ -57,9 +57,7 @@ func getAs(t *testing.T, uid int, path string) (status string, err error) {
 		}
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err = conn.Write([]byte("GET /v1/entities HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")); err != nil {
-			return
-		}
+		sendGet(conn, "/v1/entities")
 		head := make([]byte, len("HTTP/1.1 200"))
 		if _, err = conn.Read(head); err == nil {
 			status = string(head)
@@ -120,9 +118,7 @@ func TestOnlyListedUsersAreServed(t *testing.T) {
 	}
 	s.waitFor("the count of refused connections", func() bool { return s.metricValue("monite_proxy_refused_peers_total") >= tries })
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 	if said := strings.Count(s.log.String(), "MONITE_ALLOWED_PEER_UIDS"); said != 1 {
 		t.Errorf("the log has %d lines about %d refused connections, want 1", said, tries)
 	}
@@ -144,10 +140,7 @@ func TestSocketOfAnotherUserIsLeftAlone(t *testing.T) {
 	if err := os.Chown(path, stranger, stranger); err != nil {
 		t.Fatal(err)
 	}
-	code, output := runCommand(t, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path))
-	if code != 1 || !strings.Contains(output, "belongs to another user") {
-		t.Errorf("exit code = %d, want 1; output:\n%s", code, output)
-	}
+	wantCommand(t, 1, defaultEnv(url).with("MONITE_LISTEN_ADDR", "unix:"+path), "", "belongs to another user")
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("it was removed: %v", err)
 	}
@@ -170,7 +163,7 @@ func TestDirectoryThatEverybodyMayWriteToIsSaidAloud(t *testing.T) {
 			"MONITE_IDENTITIES_FILE", file)).ready()
 		writeFile(t, file, "identities:\n"+identity("named")+identity("later"))
 		s.signal(syscall.SIGHUP)
-		s.waitFor("the listener that came later", func() bool { return s.loggedNow("identities file changed") })
+		s.waitLogged("identities file changed")
 		for _, name := range []string{"data", "vend", "named", "later"} {
 			said := 0
 			for line := range strings.Lines(s.log.String()) {
@@ -182,9 +175,7 @@ func TestDirectoryThatEverybodyMayWriteToIsSaidAloud(t *testing.T) {
 				t.Errorf("mode %v, %s: said %d times, want it said: %v", mode, name, said, want)
 			}
 		}
-		if a, err := overSocket(at("data"), "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
-			t.Errorf("mode %v: %d, %v", mode, a.Status, err)
-		}
+		wantOver(t, at("data"))
 	}
 }
 
@@ -199,12 +190,8 @@ func TestSuccessorsSocketSurvivesTheEndOfTheFirst(t *testing.T) {
 	}
 	start(t, e).ready()
 	first.signal(syscall.SIGTERM)
-	if code := first.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
-	if a, err := overSocket(path, "GET", "/v1/entities"); err != nil || a.Status != http.StatusOK {
-		t.Errorf("the second after the first has ended: %d, %v", a.Status, err)
-	}
+	first.ends(0, 5*time.Second)
+	wantOver(t, path)
 }
 
 const oneIdentity = `identities:
@@ -233,7 +220,7 @@ func TestConfinedSidecarFollowsItsIdentities(t *testing.T) {
 	at(two)
 	s.waitFor("the new socket", func() bool { return served(two) })
 	at(filepath.Join(elsewhere, "three.sock"))
-	s.waitFor("a refused file", func() bool { return strings.Contains(s.log.String(), "the old identities stay") })
+	s.waitLogged("the old identities stay")
 	if !served(two) {
 		t.Error("a file that was refused took the old socket away")
 	}
@@ -271,13 +258,7 @@ func TestIdentitysListenerSpeaksTLS(t *testing.T) {
 	if a, _, err := r.get(r.client()); err == nil {
 		t.Errorf("without a certificate: %d", a.Status)
 	}
-	if conn, err := net.Dial("tcp", port); err == nil {
-		_, _ = conn.Write([]byte("GET /v1/entities HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-		reply := make([]byte, 64)
-		n, _ := conn.Read(reply)
-		if strings.Contains(string(reply[:n]), "200") {
-			t.Errorf("without TLS: %q", reply[:n])
-		}
-		_ = conn.Close()
+	if a, err := request(t.Context(), "GET", "http://"+port+"/v1/entities", ""); err == nil && a.Status == http.StatusOK {
+		t.Errorf("without TLS: %d %s", a.Status, a.Body)
 	}
 }

@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -39,7 +37,7 @@ func startTLS(t *testing.T, e env, clientCA *faultCA) *tlsReach {
 	e = e.with("MONITE_TLS_CERT_FILE", r.cert, "MONITE_TLS_KEY_FILE", r.key)
 	if clientCA != nil {
 		r.file = filepath.Join(directory, "clients.pem")
-		put(t, r.file, clientCA.PEM())
+		put(t, r.file, string(clientCA.PEM()))
 		e["MONITE_TLS_CLIENT_CA_FILE"] = r.file
 	}
 	r.sidecar = start(t, e).ready() // the admin listener stays plain
@@ -56,21 +54,17 @@ func (r *tlsReach) client(certificates ...tls.Certificate) *tls.Config {
 func (r *tlsReach) get(config *tls.Config, pairs ...string) (a answer, serial int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	in, err := http.NewRequestWithContext(ctx, "GET", strings.Replace(r.Data, "http:", "https:", 1)+"/v1/entities", nil)
-	if err != nil {
-		return answer{}, 0, err
-	}
+	in := newRequest(ctx, "GET", strings.Replace(r.Data, "http:", "https:", 1)+"/v1/entities", nil)
 	for i := 0; i < len(pairs); i += 2 {
 		in.Header.Set(pairs[i], strings.ReplaceAll(pairs[i+1], "HOST", in.URL.Host))
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}
-	response, err := transport.RoundTrip(in)
-	if err != nil {
-		return answer{}, 0, err
+	config = config.Clone()
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		serial = state.PeerCertificates[0].SerialNumber.Int64()
+		return nil
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, response.TLS.PeerCertificates[0].SerialNumber.Int64(), err
+	a, err = exchange(&http.Transport{DisableKeepAlives: true, TLSClientConfig: config}, in)
+	return a, serial, err
 }
 
 func TestDataListenerSpeaksTLS(t *testing.T) {
@@ -151,10 +145,10 @@ func TestAppsNeedACertificateOfTheClientCA(t *testing.T) {
 	}
 	check("without the CA file")
 	// The other CA takes over: now its clients are the good ones.
-	put(t, r.file, other.PEM())
+	put(t, r.file, string(other.PEM()))
 	good, foreign = foreign, good
 	check("after the change of the CA")
-	r.waitFor("the line about the change", func() bool { return strings.Contains(r.log.String(), "TLS files of the data listener changed") })
+	r.waitLogged("TLS files of the data listener changed")
 	if n := strings.Count(r.log.String(), "TLS files of the data listener cannot be used"); n != 1 {
 		t.Errorf("the log speaks %d times of the missing file, want once", n)
 	}
@@ -172,43 +166,24 @@ func TestCertificateRotatesUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	reader := bufio.NewReader(conn)
-	overKept := func() error {
-		_, _ = io.WriteString(conn, "GET /v1/entities HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		response, err := http.ReadResponse(reader, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = response.Body.Close() }()
-		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%d, %w", response.StatusCode, err)
-		}
-		return nil
-	}
-	var stop atomic.Bool
+	kept := bufio.NewReader(conn)
 	var sent atomic.Int64
-	var load sync.WaitGroup
-	for range 4 {
-		load.Go(func() {
-			for !stop.Load() {
-				if a, _, err := r.get(r.client()); err != nil || a.Status != http.StatusOK {
-					t.Errorf("under rotation: %d, %v", a.Status, err)
-				}
-				sent.Add(1)
-			}
-		})
-	}
+	stop := goOn(t, 4, func(int, int) {
+		if a, _, err := r.get(r.client()); err != nil || a.Status != http.StatusOK {
+			t.Errorf("under rotation: %d, %v", a.Status, err)
+		}
+		sent.Add(1)
+	})
 	for i := range int64(rotations) {
 		r.ca.issue(r.cert, r.key, 101+i, x509.ExtKeyUsageServerAuth)
-		if err := overKept(); err != nil {
-			t.Errorf("on the kept connection: %v", err)
-			break
+		sendGet(conn, "/v1/entities")
+		if a, err := readFrom(kept, http.MethodGet); err != nil || a.Status != http.StatusOK {
+			t.Fatalf("on the kept connection: %d, %v", a.Status, err)
 		}
 		after := sent.Load() + 8
 		wiretest.Eventually(t, "requests between two rotations", func() bool { return sent.Load() >= after || t.Failed() })
 	}
-	stop.Store(true)
-	load.Wait()
+	stop()
 	if _, serial, err := r.get(r.client()); err != nil || serial != 100+rotations {
 		t.Errorf("certificate %d, %v, want the last one, %d", serial, err, 100+rotations)
 	}
@@ -273,9 +248,7 @@ func TestSIGTERMAnswersHandshakesThatWait(t *testing.T) {
 			t.Errorf("%d, %v", o.answer.Status, o.err)
 		}
 	}
-	if code := r.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	r.ends(0, 5*time.Second)
 }
 
 func TestDoctorCallsTheListenerOverTLS(t *testing.T) {
@@ -288,8 +261,6 @@ func TestDoctorCallsTheListenerOverTLS(t *testing.T) {
 		e := defaultEnv(url)
 		r := startTLS(t, e, c.clientCA)
 		e = r.addressesOf(e).with("MONITE_TLS_CERT_FILE", r.cert, "MONITE_TLS_KEY_FILE", r.key, "MONITE_TLS_CLIENT_CA_FILE", r.file)
-		if code, text := runCommand(t, e, "doctor"); code != 0 || !strings.Contains(text, c.want) {
-			t.Errorf("exit code %d, want %q in\n%s", code, c.want, text)
-		}
+		wantCommand(t, 0, e, "doctor", c.want)
 	}
 }

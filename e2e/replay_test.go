@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -34,10 +33,9 @@ func (seen traffic) wantNoFailure(t *testing.T) {
 
 // load is callers who go on until stop.
 type load struct {
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	mu     sync.Mutex // guards seen
-	seen   traffic
+	end  func()
+	mu   sync.Mutex // guards seen
+	seen traffic
 }
 
 // steady starts callers with a connection each, who pause between their
@@ -48,50 +46,27 @@ func (s *sidecar) steady(callers int, pause time.Duration, next func(caller, cal
 	if next == nil {
 		next = func(int, int) *http.Request { return s.newRequest("GET", "/v1/counterparts?limit=1", "", "") }
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
-	l := &load{cancel: cancel}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}, Timeout: time.Minute}
-	for i := range callers {
-		l.wg.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				began := time.Now()
-				failure := send(client, next(i, n))
-				l.add(time.Since(began), failure)
-				if pause > 0 {
-					select {
-					case <-time.After(pause):
-					case <-ctx.Done():
-					}
-				}
-			}
-		})
-	}
-	s.t.Cleanup(func() { l.stop(); client.CloseIdleConnections() })
+	l, transport := &load{}, &http.Transport{MaxIdleConnsPerHost: callers}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	l.end = goOn(s.t, callers, func(caller, call int) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		in, began := next(caller, call).WithContext(ctx), time.Now()
+		a, err := exchange(transport, in)
+		l.add(in, a, err, time.Since(began))
+		time.Sleep(pause)
+	})
 	return l
 }
 
-// send returns what went wrong, or nothing.
-func send(client *http.Client, in *http.Request) (failure string) {
-	response, err := client.Do(in)
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode >= 300 {
-		return fmt.Sprintf("%s %s: %d %s %v", in.Method, in.URL.Path, response.StatusCode, body, err)
-	}
-	return ""
-}
-
-func (l *load) add(took time.Duration, failure string) {
+func (l *load) add(in *http.Request, a answer, err error, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen.calls++
 	l.seen.slowest = max(l.seen.slowest, took)
-	if failure != "" {
+	if err != nil || a.Status >= 300 {
 		if l.seen.failed++; len(l.seen.samples) < 5 {
-			l.seen.samples = append(l.seen.samples, failure)
+			l.seen.samples = append(l.seen.samples, fmt.Sprintf("%s %s: %d %s %v", in.Method, in.URL.Path, a.Status, a.Body, err))
 		}
 	}
 }
@@ -105,17 +80,12 @@ func (l *load) calls() int {
 
 // stop lets the requests under way end.
 func (l *load) stop() traffic {
-	l.cancel()
-	l.wg.Wait()
+	l.end()
 	return l.seen
 }
 
 func (s *sidecar) newRequest(method, path, body, nonce string) *http.Request {
-	in, err := http.NewRequest(method, s.Data+path, strings.NewReader(body))
-	if err != nil {
-		panic(err) // the test is wrong
-	}
-	in.Header.Set("X-Monite-Entity-Id", monitetest.DemoEntityID)
+	in := newRequest(context.Background(), method, s.Data+path, strings.NewReader(body), "X-Monite-Entity-Id", monitetest.DemoEntityID)
 	if body != "" {
 		in.Header.Set("Content-Type", "application/json")
 	}
@@ -140,13 +110,13 @@ var dialects = map[string]struct {
 // is a second after the one before.
 func oldEnough() { <-time.After(1100 * time.Millisecond) }
 
-// A token that ends early under 200 concurrent callers, half of whom write.
+// A token that ends early under 50 concurrent callers, with LONG 200, half of whom write.
 func TestTokenEndsUnderConcurrentReadsAndWrites(t *testing.T) {
 	t.Parallel()
 	for name, dialect := range dialects {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const callers = 200
+			callers := wiretest.Sized(50, 200)
 			dialect.config.Latency = 20 * time.Millisecond // all are under way at any time
 			dialect.config.KeepRequests = -1
 			sim, url := simulate(t, dialect.config)

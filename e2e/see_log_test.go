@@ -2,12 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +52,7 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		s.Data, s.Admin = "http://"+data, "http://"+admin
 		s.ready()
 		// The console greets people in several lines, before the first mint is told.
-		s.waitFor("the first mint in the log", func() bool { return strings.Contains(s.log.String(), "token minted") })
+		s.waitLogged("token minted")
 		start := len(s.log.String())
 		sent := 0
 		for _, place := range places {
@@ -75,9 +75,7 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 			}
 		}
 		s.signal(syscall.SIGTERM)
-		if code := s.exitCode(30 * time.Second); code != 0 {
-			t.Errorf("%s: exit code %d", format, code)
-		}
+		s.ends(0, 30*time.Second)
 		lines := 0
 		for line := range strings.Lines(s.log.String()[start:]) {
 			line = strings.TrimSuffix(line, "\n")
@@ -106,44 +104,23 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 
 // listenLiar mints tokens, and otherwise says in odd places what X-Say says.
 func listenLiar(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-				buffer := make([]byte, 64<<10)
-				n, _ := conn.Read(buffer)
-				request := string(buffer[:n])
-				_, say, _ := strings.Cut(request, "\r\nX-Say: ")
-				say, _, _ = strings.Cut(say, "\r\n")
-				switch {
-				case strings.Contains(request, "/v1/auth/token "):
-					const token = `{"access_token":"a-token-of-the-liar","token_type":"Bearer","expires_in":1800}`
-					_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
-						len(token), token)
-				case strings.HasPrefix(request, "GET /v1/broken"):
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+say+"\r\n\r\n")
-				default:
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Request-Id: "+say+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-				}
-			}()
+	return wiretest.Listen(t, nil, func(p *wiretest.Peer) {
+		_ = p.SetDeadline(time.Now().Add(10 * time.Second))
+		buffer := make([]byte, 64<<10)
+		n, _ := p.Read(buffer)
+		request := string(buffer[:n])
+		_, say, _ := strings.Cut(request, "\r\nX-Say: ")
+		say, _, _ = strings.Cut(say, "\r\n")
+		switch {
+		case strings.Contains(request, "/v1/auth/token "):
+			p.Say(strings.Replace(tokenAnswer(`"access_token":"a-token-of-the-liar","token_type":"Bearer","expires_in":1800`),
+				"\r\n", "\r\nConnection: close\r\n", 1))
+		case strings.HasPrefix(request, "GET /v1/broken"):
+			p.Say("HTTP/1.1 200 OK\r\n" + say + "\r\n\r\n")
+		default:
+			p.Say("HTTP/1.1 200 OK\r\nX-Request-Id: " + say + "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		}
-	}()
-	t.Cleanup(func() {
-		_ = listener.Close()
-		<-ended
-	})
-	return "http://" + listener.Addr().String()
+	}).URL.String()
 }
 
 // startOn starts the sidecar with a pipe for its output and returns the pipe's
@@ -172,30 +149,19 @@ func startOn(t *testing.T, e env) (*sidecar, *os.File) {
 func (s *sidecar) goesOn() {
 	s.t.Helper()
 	s.callMany(400)
-	if got := s.probe("/readyz"); got != http.StatusOK {
-		s.t.Errorf("/readyz = %d", got)
-	}
+	s.wantProbe("/readyz", http.StatusOK)
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		s.t.Errorf("ended with %v, want 0", s.state)
-	}
+	s.ends(0, 5*time.Second)
 }
 
 func (s *sidecar) callMany(n int) {
 	s.t.Helper()
-	client := &http.Client{Timeout: 5 * time.Second}
-	defer client.CloseIdleConnections()
 	for i := range n {
-		in, _ := http.NewRequest("GET", s.Data+"/v1/entities", nil)
-		in.Header.Set("X-Request-Id", strings.Repeat("x", 128))
-		response, err := client.Do(in)
-		if err != nil {
-			s.t.Fatalf("request %d: %v", i, err)
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			s.t.Fatalf("request %d = %d", i, response.StatusCode)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		a, err := exchange(http.DefaultTransport, newRequest(ctx, "GET", s.Data+"/v1/entities", nil, "X-Request-Id", strings.Repeat("x", 128)))
+		cancel()
+		if err != nil || a.Status != http.StatusOK {
+			s.t.Fatalf("request %d = %d, %v", i, a.Status, err)
 		}
 	}
 }
@@ -215,7 +181,7 @@ func TestRequestsGoOnWithoutAReaderOfTheLog(t *testing.T) {
 			t.Error("the dropped lines are not counted")
 		}
 		go func() { _, _ = io.Copy(s.log, reader) }() // it reads again
-		s.waitFor("the log to go on", func() bool { return s.logged("log lines were dropped") })
+		s.waitLogged("log lines were dropped")
 		s.goesOn()
 	})
 	t.Run("closed from the start", func(t *testing.T) {
@@ -235,28 +201,19 @@ func TestAuditFileHasTheTrueStatusOfAbandonedWrites(t *testing.T) {
 	statuses := []int{201, 200, 204, 400, 409, 422, 500, 503}
 	var under atomic.Int64
 	release := make(chan struct{})
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+	url := script(t, nil, func(w http.ResponseWriter, in *http.Request) {
 		_, _ = io.Copy(io.Discard, in.Body)
-		if in.URL.Path == "/v1/auth/token" {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"access_token":"abandoned-token-00000000","expires_in":7200,"token_type":"Bearer"}`)
-			return
-		}
 		under.Add(1)
 		<-release
 		n, _ := strconv.Atoi(in.URL.Query().Get("n"))
 		w.WriteHeader(statuses[n%len(statuses)])
-	}))
-	t.Cleanup(upstream.Close)
+	})
 	audit := filepath.Join(t.TempDir(), "audit.jsonl")
-	s := start(t, defaultEnv(upstream.URL).with("MONITE_AUDIT_LOG", audit)).ready()
+	s := start(t, defaultEnv(url).with("MONITE_AUDIT_LOG", audit)).ready()
 
 	var apps []net.Conn
 	for n := range writes {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.Data, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := s.dial()
 		apps = append(apps, conn)
 		_, _ = fmt.Fprintf(conn, "POST /v1/tags?n=%d HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: w-%d\r\nContent-Length: 2\r\n\r\n{}", n, n)
 	}
@@ -264,14 +221,11 @@ func TestAuditFileHasTheTrueStatusOfAbandonedWrites(t *testing.T) {
 	for _, conn := range apps {
 		_ = conn.Close()
 	}
-	wiretest.Eventually(t, "all are followed", func() bool {
-		return strings.Contains(s.admin("GET", "/metrics").Body, "monite_proxy_followed_writes "+strconv.Itoa(writes)+"\n")
-	})
+	s.waitMetric("monite_proxy_followed_writes", writes)
 	s.signal(syscall.SIGTERM)
-	time.AfterFunc(300*time.Millisecond, func() { close(release) })
-	if code := s.exitCode(30 * time.Second); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	s.waitRefused()
+	close(release)
+	s.ends(0, 30*time.Second)
 
 	text, err := os.ReadFile(audit)
 	if err != nil {

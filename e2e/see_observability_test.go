@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	neturl "net/url"
 	"os"
 	"os/exec"
@@ -72,12 +70,9 @@ func TestAuditFileHasTheWritesAndTheLogHasThemOtherwise(t *testing.T) {
 
 	other := start(t, defaultEnv(url))
 	write(other)
-	other.waitFor("an audit line in the log", func() bool { return strings.Contains(other.log.String(), `"message":"audit"`) })
+	other.waitLogged(`"message":"audit"`)
 
-	if code, text := runCommand(t, defaultEnv(url).with("MONITE_AUDIT_LOG", t.TempDir())); code != 2 ||
-		!strings.Contains(text, "MONITE_AUDIT_LOG: want") {
-		t.Errorf("a directory as audit file: %d %s", code, text)
-	}
+	wantCommand(t, 2, defaultEnv(url).with("MONITE_AUDIT_LOG", t.TempDir()), "", "MONITE_AUDIT_LOG: want")
 }
 
 const assets = "../deploy/observability/"
@@ -86,10 +81,6 @@ const assets = "../deploy/observability/"
 // Grafana would fill them in for one sidecar.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(assets + "dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var dashboard struct {
 		Templating struct {
 			List []struct{ Name, Type string }
@@ -99,7 +90,7 @@ func expressions(t *testing.T) map[string]string {
 			Targets []struct{ RefID, Expr string }
 		}
 	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, assets+"dashboard.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"datasource", "job", "instance"} {
@@ -122,12 +113,8 @@ func expressions(t *testing.T) map[string]string {
 // ruleTexts are the alerts, by name, as their file has them.
 func ruleTexts(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(assets + "rules.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := map[string]string{}
-	for _, rule := range strings.Split(string(text), "- alert: ")[1:] {
+	for _, rule := range strings.Split(readFile(t, assets+"rules.yaml"), "- alert: ")[1:] {
 		name, body, _ := strings.Cut(rule, "\n")
 		all[name] = body
 	}
@@ -136,30 +123,23 @@ func ruleTexts(t *testing.T) map[string]string {
 
 func TestEveryAlertHasASectionInTheRunbookAndATest(t *testing.T) {
 	t.Parallel()
-	book, err := os.ReadFile(assets + "runbook.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests, err := os.ReadFile(assets + "rules_test.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	book, tests := readFile(t, assets+"runbook.md"), readFile(t, assets+"rules_test.yaml")
 	rules := ruleTexts(t)
 	if len(rules) < 10 {
 		t.Errorf("alerts = %d", len(rules))
 	}
 	for name, body := range rules {
-		if !strings.Contains(string(book), "\n## "+name+"\n") {
+		if !strings.Contains(book, "\n## "+name+"\n") {
 			t.Errorf("%s has no section in the runbook", name)
 		}
 		if !strings.Contains(body, "runbook.md#"+strings.ToLower(name)+"\n") || !strings.Contains(body, "severity: ") {
 			t.Errorf("%s does not lead to its section, or has no severity", name)
 		}
-		if !strings.Contains(string(tests), `"`+name+`"`) {
+		if !strings.Contains(tests, `"`+name+`"`) {
 			t.Errorf("%s is in no test", name)
 		}
 	}
-	for section := range strings.SplitSeq(string(book), "\n## ") {
+	for section := range strings.SplitSeq(book, "\n## ") {
 		if name, _, _ := strings.Cut(section, "\n"); strings.HasPrefix(name, "MoniteProxy") && rules[name] == "" {
 			t.Errorf("the runbook has a section for %s, which is no alert", name)
 		}
@@ -197,9 +177,7 @@ func TestPrometheusAnswersEveryExpressionOfTheDashboardAndTheAlerts(t *testing.T
 	}
 	config := fmt.Sprintf("global: {scrape_interval: 500ms, evaluation_interval: 1s}\nrule_files: [%s]\nscrape_configs:\n"+
 		"  - {job_name: monite-proxy, static_configs: [{targets: [%s]}]}\n", rules, strings.TrimPrefix(s.Admin, "http://"))
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, filepath.Join(dir, "prometheus.yml"), config)
 	address := freePort(t)
 	cmd := exec.Command(prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=error")
@@ -321,24 +299,11 @@ func (c *traceCollector) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 func TestTracesReachTheCollectorAndHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	collector := &traceCollector{spans: map[string]*tracepb.Span{}}
-	collecting := httptest.NewServer(collector)
-	t.Cleanup(collecting.Close)
-	sim := monitetest.New(monitetest.Config{})
-	var mu sync.Mutex // guards got
-	got := http.Header{}
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/payables") {
-			mu.Lock()
-			got = r.Header.Clone()
-			mu.Unlock()
-		}
-		sim.ServeHTTP(w, r)
-	}))
-	t.Cleanup(upstream.Close)
+	sim, url := simulate(t, monitetest.Config{})
 	key := newCanary("-")
 	// Nothing is sent before the end: what is there then is flushed. Confined: the
 	// collector's port is among those that are allowed.
-	s := start(t, defaultEnv(upstream.URL).with("OTEL_EXPORTER_OTLP_ENDPOINT", collecting.URL, "OTEL_EXPORTER_OTLP_HEADERS", "api-key="+key,
+	s := start(t, defaultEnv(url).with("OTEL_EXPORTER_OTLP_ENDPOINT", serve(t, collector), "OTEL_EXPORTER_OTLP_HEADERS", "api-key="+key,
 		"OTEL_BSP_SCHEDULE_DELAY", "300000", "OTEL_SERVICE_NAME", "billing-sidecar")).ready()
 
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -350,9 +315,7 @@ func TestTracesReachTheCollectorAndHoldNoSecret(t *testing.T) {
 		t.Errorf("no exemplar of the trace in the metrics, %v", err)
 	}
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(10 * time.Second); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	s.ends(0, 10*time.Second)
 
 	collector.mu.Lock()
 	defer collector.mu.Unlock()
@@ -369,8 +332,7 @@ func TestTracesReachTheCollectorAndHoldNoSecret(t *testing.T) {
 	if server.Name != "POST /v1/payables/{payable_id}/approve_payment_operation" {
 		t.Errorf("name %q", server.Name)
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	got := headerOf(t, sim, "/v1/payables")
 	if want := "00-" + trace + "-" + hex.EncodeToString(client.SpanId) + "-01"; got.Get("Traceparent") != want || got.Get("Tracestate") != "vendor=1" {
 		t.Errorf("upstream got %q, %q, want %q", got.Get("Traceparent"), got.Get("Tracestate"), want)
 	}
@@ -393,20 +355,24 @@ func TestTracesReachTheCollectorAndHoldNoSecret(t *testing.T) {
 	}
 }
 
+// headerOf is that of the one request whose target begins like this.
+func headerOf(t *testing.T, sim *monitetest.Simulator, target string) http.Header {
+	t.Helper()
+	for _, r := range sim.Requests() {
+		if strings.HasPrefix(r.Target, target) {
+			return r.Header
+		}
+	}
+	t.Fatalf("upstream saw no request for %s", target)
+	return nil
+}
+
 func TestTraceContextPassesUntouchedWithoutTraces(t *testing.T) {
 	t.Parallel()
-	got := make(chan http.Header, 1)
-	sim := monitetest.New(monitetest.Config{})
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/entities" {
-			got <- r.Header.Clone()
-		}
-		sim.ServeHTTP(w, r)
-	}))
-	t.Cleanup(upstream.Close)
-	s := start(t, defaultEnv(upstream.URL)).ready()
+	sim, url := simulate(t, monitetest.Config{})
+	s := start(t, defaultEnv(url)).ready()
 	s.mustCall("GET", "/v1/entities", "", "Traceparent", "anything", "Tracestate", "at all")
-	if header := <-got; header.Get("Traceparent") != "anything" || header.Get("Tracestate") != "at all" {
+	if header := headerOf(t, sim, "/v1/entities"); header.Get("Traceparent") != "anything" || header.Get("Tracestate") != "at all" {
 		t.Errorf("upstream got %v", header)
 	}
 	if strings.Contains(s.log.String(), "trace_id") {
@@ -416,11 +382,7 @@ func TestTraceContextPassesUntouchedWithoutTraces(t *testing.T) {
 
 func TestCollectorInTroubleHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // connects, and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = silent.Close() })
+	silent := listenOn(t, "127.0.0.1:0") // connects, and says nothing
 	for name, at := range map[string]string{"down": freePort(t), "hanging": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -437,11 +399,8 @@ func TestCollectorInTroubleHoldsNobodyUp(t *testing.T) {
 			if dropped := s.metricValue("monite_proxy_trace_spans_dropped_total"); dropped < 10 {
 				t.Errorf("%v spans dropped, want most of 60", dropped)
 			}
-			before := time.Now()
 			s.signal(syscall.SIGTERM)
-			if code := s.exitCode(10 * time.Second); code != 0 || time.Since(before) > 6*time.Second {
-				t.Errorf("exit code %d after %v", code, time.Since(before))
-			}
+			s.ends(0, 6*time.Second)
 			if n := strings.Count(s.log.String(), "traces are not exported"); n > 1 {
 				t.Errorf("mentioned %d times", n)
 			}

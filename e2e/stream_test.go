@@ -10,7 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,13 +22,12 @@ import (
 // simulateWith serves a simulator in which one path is answered by the test.
 func simulateWith(t *testing.T, path string, handle http.HandlerFunc) (*monitetest.Simulator, string) {
 	t.Helper()
-	sim := monitetest.New(monitetest.Config{})
-	mux := http.NewServeMux()
-	mux.Handle("/", sim)
-	mux.HandleFunc(path, handle)
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return sim, server.URL
+	return simulateBehind(t, monitetest.Config{}, func(sim http.Handler) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/", sim)
+		mux.HandleFunc(path, handle)
+		return mux
+	})
 }
 
 // The same the other way: the app sends the next piece only when upstream has
@@ -66,17 +64,9 @@ func TestUploadArrivesPieceByPiece(t *testing.T) {
 			}
 		}
 	}()
-	in, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Data+"/v1/files", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusCreated {
-		t.Errorf("answer = %d", response.StatusCode)
+	a, err := exchange(http.DefaultTransport, newRequest(ctx, http.MethodPost, s.Data+"/v1/files", body))
+	if err != nil || a.Status != http.StatusCreated {
+		t.Errorf("answer = %d, %v", a.Status, err)
 	}
 }
 
@@ -110,6 +100,7 @@ func crc() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
 
 // 32 MiB each way, with LONG 64, two at a time, pass through without being gathered.
 func TestLargeBodiesPassAtFlatMemory(t *testing.T) {
+	t.Parallel()
 	size := wiretest.Sized[int64](32<<20, 64<<20)
 	const atATime, limit = 2, 16 << 20
 	want := sum(crc(), pattern(size))
@@ -124,29 +115,20 @@ func TestLargeBodiesPassAtFlatMemory(t *testing.T) {
 	})
 	s := start(t, defaultEnv(url).with("MONITE_MAX_BODY_BYTES", "134217728")).ready()
 	s.mustCall("POST", "/v1/files", strings.Repeat("x", 1<<20))
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
 	before := s.peakMemory()
 
 	for name, length := range map[string]int64{"upload with a length": size, "chunked upload": -1} {
 		atOnce(atATime, func(int) {
 			in := s.newRequest("POST", "/v1/files", "", "")
 			in.Body, in.ContentLength, in.GetBody = io.NopCloser(pattern(size)), length, nil
-			response, err := client.Do(in)
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				return
-			}
-			got, _ := io.ReadAll(response.Body)
-			_ = response.Body.Close()
-			if response.StatusCode != http.StatusCreated || string(got) != want {
-				t.Errorf("%s: %d, digest %s, want %s", name, response.StatusCode, got, want)
+			if a, err := exchange(http.DefaultTransport, in); err != nil || a.Status != http.StatusCreated || a.Body != want {
+				t.Errorf("%s: %d, digest %s, want %s, %v", name, a.Status, a.Body, want, err)
 			}
 		})
 		t.Logf("%d times %s of %.0f MiB: peak memory %.1f MiB, %.1f before", atATime, name, mib(size), mib(s.peakMemory()), mib(before))
 	}
 	atOnce(atATime, func(int) {
-		response, err := client.Do(s.newRequest("GET", "/v1/files", "", ""))
+		response, err := http.DefaultTransport.RoundTrip(s.newRequest("GET", "/v1/files", "", ""))
 		if err != nil {
 			t.Errorf("download: %v", err)
 			return
@@ -187,7 +169,5 @@ func TestAppCallsWithoutCredentials(t *testing.T) {
 		t.Errorf("mints = %d, want 2: one per grant", got)
 	}
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(5 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 5*time.Second)
 }

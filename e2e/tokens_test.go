@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,11 +45,9 @@ func (g *mintGate) hold() (release func()) {
 // simulateGated serves a simulator behind a mintGate.
 func simulateGated(t *testing.T, config monitetest.Config) (*monitetest.Simulator, *mintGate, string) {
 	t.Helper()
-	sim := monitetest.New(config)
-	gate := &mintGate{next: sim}
-	server := httptest.NewServer(gate)
-	t.Cleanup(server.Close)
-	return sim, gate, server.URL
+	gate := &mintGate{}
+	sim, url := simulateBehind(t, config, func(sim http.Handler) http.Handler { gate.next = sim; return gate })
+	return sim, gate, url
 }
 
 // crowd is many callers with a connection each, and few goroutines: the race
@@ -132,33 +128,33 @@ func (c *crowd) send(round string) {
 func (c *crowd) receive(round string) {
 	c.t.Helper()
 	c.each(func(i int, one *caller) error {
-		response, err := http.ReadResponse(one.reader, nil)
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(response.Body)
-		_ = response.Body.Close()
+		a, err := readFrom(one.reader, http.MethodGet)
 		switch {
 		case err != nil:
 			return err
-		case response.StatusCode != http.StatusOK:
-			return fmt.Errorf("answer %d %s", response.StatusCode, body)
-		case response.Header.Get("X-Request-Id") != fmt.Sprintf("%s-%d", round, i):
-			return fmt.Errorf("the answer of %s", response.Header.Get("X-Request-Id"))
-		case !json.Valid(body):
-			return fmt.Errorf("body %q", body)
+		case a.Status != http.StatusOK:
+			return fmt.Errorf("answer %d %s", a.Status, a.Body)
+		case a.Header.Get("X-Request-Id") != fmt.Sprintf("%s-%d", round, i):
+			return fmt.Errorf("the answer of %s", a.Header.Get("X-Request-Id"))
+		case !json.Valid([]byte(a.Body)):
+			return fmt.Errorf("body %q", a.Body)
 		}
 		return nil
 	})
 }
 
-// Ten thousand callers, first on a cold cache and then right after the tokens
+// 500 callers, with LONG ten thousand, first on a cold cache and then when the tokens
 // have expired; half of them as the partner, half as an entity user. The token
 // endpoint answers only when all are waiting.
 func TestCrowdCausesOneMintPerGrant(t *testing.T) {
+	if !wiretest.Long {
+		t.Parallel()
+	}
 	n := wiretest.Sized(500, 10000)
 	lifetime := wiretest.Sized(3*time.Second, 12*time.Second)
-	sim, gate, url := simulateGated(t, monitetest.Config{TokenLifetime: lifetime, KeepRequests: -1})
+	// Upstream's tokens live longer than they say: one that a slow caller still uses is good.
+	sim, gate, url := simulateGated(t, monitetest.Config{KeepRequests: -1})
+	sim.Inject(monitetest.Fault{Path: "token", Effect: monitetest.EffectTokenExpiresIn, Value: fmt.Sprint(lifetime.Seconds())})
 	release := gate.hold()
 	t.Cleanup(func() { release() })
 	// Never ahead: the tokens are to expire in the midst of the crowd.
@@ -190,7 +186,7 @@ func TestCrowdCausesOneMintPerGrant(t *testing.T) {
 		}
 		if i == 0 {
 			release = gate.hold()
-			wiretest.Eventually(t, "the tokens to expire", func() bool { return sim.Stats().LiveTokens == 0 })
+			<-time.After(lifetime) // of tokens that are some time old
 		}
 	}
 	t.Logf("sidecar: peak resident memory %d MiB", s.peakMemory()>>20)
@@ -199,36 +195,35 @@ func TestCrowdCausesOneMintPerGrant(t *testing.T) {
 // While a token lives, the token endpoint may be down however it likes.
 func TestTokenEndpointDownWhileTokenLives(t *testing.T) {
 	t.Parallel()
-	outage, lifetime := wiretest.Sized(3*time.Second, 30*time.Second), wiretest.Sized(6*time.Second, 70*time.Second)
+	outage, lifetime := wiretest.Sized(0, 45*time.Second), wiretest.Sized(8*time.Second, 70*time.Second)
 	faults := []monitetest.Fault{
 		{Path: "token", Status: 503},
 		{Path: "token", Effect: monitetest.EffectRST},
 		{Path: "token", Effect: monitetest.EffectHang},
 	}
 	sidecars, sims, loads := make([]*sidecar, len(faults)), make([]*monitetest.Simulator, len(faults)), make([]*load, len(faults))
-	began := time.Now()
 	for i := range faults {
 		sim, url := simulate(t, monitetest.Config{TokenLifetime: lifetime})
 		// Without the token that lives, requests would be held no longer than 1 s.
 		s := start(t, defaultEnv(url).with("MONITE_TOKEN_TIMEOUT", "1s", "MONITE_HOLD_TIMEOUT", "1s")).ready()
-		sidecars[i], sims[i], loads[i] = s, sim, s.steady(4, 20*time.Millisecond, nil)
+		sidecars[i], sims[i], loads[i] = s, sim, s.steady(4, wiretest.Sized(50*time.Millisecond, 20*time.Millisecond), nil)
 	}
-	// The refresh is due after half the lifetime: the endpoint is down then.
-	<-time.After((lifetime-outage)*3/4 - time.Since(began))
+	began := time.Now()
 	for i, sim := range sims {
 		sim.Inject(faults[i])
 	}
 	<-time.After(outage)
-	for i, sim := range sims {
+	for i, sim := range sims { // the refresh is due after half the lifetime
+		wiretest.Eventually(t, "a refresh that fails", func() bool { return sim.Stats().FailedMints > 0 })
 		failed := sim.Stats().FailedMints
 		sim.ClearFaults()
 		seen, stats := loads[i].stop(), sim.Stats()
 		seen.wantNoFailure(t)
-		if failed == 0 || stats.AuthRejected > 0 {
-			t.Errorf("%+v: %d failed mints, %d refused tokens: want some and none", faults[i], failed, stats.AuthRejected)
+		if stats.AuthRejected > 0 {
+			t.Errorf("%+v: %d refused tokens, want none", faults[i], stats.AuthRejected)
 		}
 		t.Logf("status %d effect %q for %v: %d requests, %d failed; %d mints failed, slowest answer %v", faults[i].Status,
-			faults[i].Effect, outage, seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
+			faults[i].Effect, time.Since(began).Round(time.Millisecond), seen.calls, seen.failed, failed, seen.slowest.Round(time.Millisecond))
 	}
 	for i, s := range sidecars {
 		wiretest.Eventually(t, "service after the end of the first token", func() bool {
@@ -263,14 +258,14 @@ func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 	}
 	// The outage outlasts what a request waits, and the back-off grows to its full.
 	<-time.After(3*hold - time.Since(began))
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: users}}
-	t.Cleanup(client.CloseIdleConnections)
+	transport := &http.Transport{MaxIdleConnsPerHost: users}
+	t.Cleanup(transport.CloseIdleConnections)
 	refusals := make([]time.Duration, 0, 20*users)
 	for range 20 {
 		took := make([]time.Duration, users)
 		atOnce(users, func(i int) {
 			var a answer
-			a, took[i] = s.timed(t, client, ids[i])
+			a, took[i] = s.timed(t, transport, ids[i])
 			wantUnavailable(t, a)
 		})
 		refusals = append(refusals, took...)
@@ -297,7 +292,7 @@ func TestTokenEndpointDownWithNothingCached(t *testing.T) {
 		defer tick.Stop()
 		var a answer
 		for time.Since(back) < 10*time.Second {
-			if a, _ = s.timed(t, client, ids[i]); a.Status == http.StatusOK {
+			if a, _ = s.timed(t, transport, ids[i]); a.Status == http.StatusOK {
 				recovery[i] = time.Since(back)
 				return
 			}
@@ -323,8 +318,8 @@ func TestSteadyCallerNeverWaitsForRefresh(t *testing.T) {
 	sim.Inject(monitetest.Fault{Path: "token", Delay: monitetest.Duration(mint)})
 	s := start(t, defaultEnv(url)).ready()
 	before := len(s.requestLines())
-	load := s.steady(4, 10*time.Millisecond, nil)
-	wiretest.Eventually(t, "three refreshes", func() bool { return sim.Stats().Mints >= 4 })
+	load := s.steady(4, wiretest.Sized(25*time.Millisecond, 10*time.Millisecond), nil)
+	wiretest.Eventually(t, "the refreshes", func() bool { return sim.Stats().Mints >= wiretest.Sized(3, 4) })
 	seen := load.stop()
 
 	seen.wantNoFailure(t)
@@ -353,22 +348,13 @@ func wantUnavailable(t *testing.T, a answer) {
 }
 
 // timed calls as an entity user.
-func (s *sidecar) timed(t *testing.T, client *http.Client, userID string) (answer, time.Duration) {
+func (s *sidecar) timed(t *testing.T, by http.RoundTripper, userID string) (answer, time.Duration) {
 	began := time.Now()
-	in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Data+"/v1/entity_users/me", nil)
+	a, err := exchange(by, newRequest(t.Context(), http.MethodGet, s.Data+"/v1/entity_users/me", nil, "X-Monite-Entity-User-Id", userID))
 	if err != nil {
 		t.Error(err)
-		return answer{}, 0
 	}
-	in.Header.Set("X-Monite-Entity-User-Id", userID)
-	response, err := client.Do(in)
-	if err != nil {
-		t.Error(err)
-		return answer{}, 0
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, _ := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(body)}, time.Since(began)
+	return a, time.Since(began)
 }
 
 // newUsers creates entity users with the role of the demo user.

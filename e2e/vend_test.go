@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -83,15 +82,11 @@ func TestVendedTokenWorksAtMonite(t *testing.T) {
 	}
 	// It is the cache's token, and that of the data listener.
 	again, _ := vended(t, s.vend(monitetest.DemoEntityUserID))
-	if a := s.mustCall("GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID); a.Status != http.StatusOK {
-		t.Errorf("data listener: %d %s", a.Status, a.Body)
-	}
+	s.want(http.StatusOK, "GET", "/v1/entity_users/me", "", "X-Monite-Entity-User-Id", monitetest.DemoEntityUserID)
 	if got := sim.Stats().Mints; again != token || got != 2 {
 		t.Errorf("same token: %t, %d mints, want true, 2: the partner's and the user's", again == token, got)
 	}
-	if !s.logged(`"listener":"127.0.0.1:0"`, `"message":"token handed out"`, `"entity_user_hash"`, `"expires_in_s":1`) {
-		t.Error("the log does not tell of the token")
-	}
+	s.wantLogged(`"listener":"127.0.0.1:0"`, `"message":"token handed out"`, `"entity_user_hash"`, `"expires_in_s":1`)
 	if log := s.log.String(); strings.Contains(log, token) || strings.Contains(log, monitetest.DemoEntityUserID) {
 		t.Error("the log holds the token, or the user")
 	}
@@ -132,19 +127,11 @@ func TestVendListensOnASocketAndStopsWithTheRest(t *testing.T) {
 	_, url := simulate(t, monitetest.Config{})
 	path := filepath.Join(t.TempDir(), "vend.sock")
 	s := start(t, vendEnv(url).with("MONITE_VEND_ADDR", "unix:"+path)).ready()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}}}
-	response, err := client.Post("http://localhost/v1/auth/token", "application/json",
-		strings.NewReader(fmt.Sprintf(`{"grant_type":"entity_user","entity_user_id":%q}`, monitetest.DemoEntityUserID)))
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("over the socket: %v, %v", response, err)
+	if a, err := rawOver("unix", path, vendHead+"\r\n"+vendBody); err != nil || a.Status != http.StatusOK {
+		t.Fatalf("over the socket: %d %s, %v", a.Status, a.Body, err)
 	}
-	_ = response.Body.Close()
 	s.signal(syscall.SIGTERM)
-	if code := s.exitCode(10 * time.Second); code != 0 {
-		t.Errorf("exit code = %d, want 0", code)
-	}
+	s.ends(0, 10*time.Second)
 	if _, err := net.Dial("unix", path); err == nil {
 		t.Error("somebody still listens")
 	}
@@ -236,18 +223,6 @@ const (
 	vendBody = `{"grant_type":"entity_user","entity_user_id":"` + monitetest.DemoEntityUserID + `"}`
 	vendHead = "POST /v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 84\r\n"
 )
-
-// rawOver sends bytes on a connection of their own and reads one response.
-func rawOver(network, address, raw string) (answer, error) {
-	conn, err := net.DialTimeout(network, address, 5*time.Second)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	_, _ = io.WriteString(conn, raw) // a peer that is refused finds it closed
-	return readAnswer(conn)
-}
 
 // What two readers may understand in two ways is refused, as on the data listener:
 // Go's own server takes each of these and hands out a token, or reads on.

@@ -131,7 +131,7 @@ func level(record *Record) zerolog.Level {
 
 // requestID keeps the app's id if it is one short printable value.
 func requestID(given []string) string {
-	if len(given) == 1 && len(given[0]) > 0 && len(given[0]) <= 128 && printable(given[0]) {
+	if len(given) == 1 && isID(given[0]) {
 		return given[0]
 	}
 	var random [16]byte
@@ -140,8 +140,12 @@ func requestID(given []string) string {
 	return hex.EncodeToString(random[:])
 }
 
-// printable reports whether text is visible ASCII only.
-func printable(text string) bool {
+// isID reports whether text can be a request id. It has at most 128 bytes, all of them
+// visible ASCII.
+func isID(text string) bool {
+	if text == "" || len(text) > 128 {
+		return false
+	}
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {
 			return false

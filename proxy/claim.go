@@ -87,12 +87,18 @@ func (c *call) aboutWrite() (w writes.Write, _ *problem) {
 		w.Key = key
 	}
 	if ids := header[headerRepeat]; len(ids) > 0 {
-		if len(ids) > 1 || ids[0] == "" || len(ids[0]) > 128 || !printable(ids[0]) {
+		if len(ids) > 1 || !isID(ids[0]) {
 			return w, &problemRepeatID
 		}
 		w.RepeatOf = ids[0]
 	}
 	return w, nil
+}
+
+// results maps what became of a write to its word in the log.
+var results = map[writes.Verdict]string{
+	writes.Send: "sent", writes.Replay: "replayed", writes.Refuse: "refused", writes.InProgress: "in_progress", writes.Reused: "reused",
+	writes.Gone: "gone", writes.Unavailable: "unavailable",
 }
 
 // note keeps the decision for the log.
@@ -102,27 +108,12 @@ func (c *call) note(w *writes.Write, d *writes.Decision) {
 	if d.Overridden || d.Verdict != writes.Send && d.Verdict != writes.Left {
 		record.RepeatOf = d.Earlier.RequestID
 	}
-	result := ""
-	switch d.Verdict {
-	case writes.Send:
-		result = "sent"
-		if d.Overridden {
-			result = "overridden"
-		}
-	case writes.Replay:
-		result = "replayed"
-	case writes.Refuse:
-		result = "refused"
-	case writes.InProgress:
-		result = "in_progress"
-	case writes.Reused:
-		result = "reused"
-	case writes.Gone:
-		result = "gone"
-	case writes.Unavailable:
-		result = "unavailable"
-	case writes.Left:
+	if d.Verdict == writes.Left {
 		return
+	}
+	result := results[d.Verdict]
+	if d.Verdict == writes.Send && d.Overridden {
+		result = "overridden"
 	}
 	record.Keyed, record.Repeat = w.Key != "", result
 }

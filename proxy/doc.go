@@ -20,15 +20,15 @@
 //	passOnce  claim.go        a write only: has it been sent before (writes/)? And in
 //	                          the end: what became of it (copied.go: the response, in
 //	                          case it is needed again)
-//	place     places.go       one of MONITE_MAX_IN_FLIGHT, from the first byte that
+//	place     inflight.go     one of MONITE_MAX_IN_FLIGHT, from the first byte that
 //	                          leaves
 //	rewrite   rewrite.go      the Out request: delete first, then set; coding.go:
 //	                          what we can unpack
 //	send      credential.go   token, attempt, at most one replay after a refusal
-//	                          (refusal.go: of the token, in upstream's words, see
+//	                          (rejected.go: of the token, in upstream's words, see
 //	                          tokenwords.go; peek.go reads those)
 //	attempt   retry.go        at most one more try where nothing can happen twice;
-//	                          trip is the one call that sends, once pace.go says
+//	                          trip is the one call that sends, once ratelimit.go says
 //	                          that Monite's limit allows it
 //	          upstream/       the connection: sent once, and the outcome known; dial/
 //	                          makes it; its bytes, and those of strict/, pass

@@ -272,10 +272,7 @@ func (c *call) refuse(f *failed) {
 	text, _ := json.Marshal(body)
 
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(text)))
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
+	ownJSON(header, len(text))
 	guardFromPages(header)
 	header.Set("Proxy-Status", "monite-proxy; error="+f.proxyStatus)
 	header.Set(headerOutcome, string(f.outcome))

@@ -4,15 +4,20 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 )
 
-// allowedMethods are the methods that are forwarded, as the Allow field lists them.
-const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
+// methods are forwarded. allowedMethods is the same list in the form of the Allow field.
+var (
+	methods        = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	allowedMethods = strings.Join(methods, ", ")
+)
 
 const maxTargetBytes = 16 << 10
 
@@ -105,30 +110,13 @@ func (g *guard) checkCaller(in *http.Request, path string) *problem {
 	return nil
 }
 
-func methodAllowed(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return true
-	}
-	return false
-}
+func methodAllowed(method string) bool { return slices.Contains(methods, method) }
 
 // methodLabel keeps made-up methods out of logs and metrics. What it returns is not a
 // part of the request's head, which would stay in memory with it.
 func methodLabel(method string) string {
-	switch method {
-	case http.MethodGet:
-		return http.MethodGet
-	case http.MethodHead:
-		return http.MethodHead
-	case http.MethodPost:
-		return http.MethodPost
-	case http.MethodPut:
-		return http.MethodPut
-	case http.MethodPatch:
-		return http.MethodPatch
-	case http.MethodDelete:
-		return http.MethodDelete
+	if i := slices.Index(methods, method); i >= 0 {
+		return methods[i]
 	}
 	return "other"
 }
@@ -213,19 +201,8 @@ func versionAllowed(values []string) bool {
 }
 
 func isDate(text string) bool {
-	if len(text) != len("2024-05-25") {
-		return false
-	}
-	for i := range len(text) {
-		if i == 4 || i == 7 {
-			if text[i] != '-' {
-				return false
-			}
-		} else if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-	}
-	return true
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil
 }
 
 // hostAllowed reports whether the Host of a request is one of ours. On a unix socket

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -102,6 +103,14 @@ func keptHere(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Monite-Proxy-")
 }
 
+// ownJSON sets the fields of a response that is made here.
+func ownJSON(header http.Header, length int) {
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(length))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+}
+
 // guardFromCaches says what upstream left unsaid. For upstream the Authorization
 // field makes the response private (RFC 9111 section 3.5). The app's request has
 // none, so a cache on its side would have no reason to hold back.
@@ -187,7 +196,7 @@ func (c *call) underPrefix(reference string) string {
 
 // safeID keeps upstream's request id out of our log and header if it is odd.
 func safeID(id string) string {
-	if len(id) > 128 || !printable(id) {
+	if !isID(id) {
 		return ""
 	}
 	return id

@@ -50,11 +50,7 @@ func (c *call) answerTokenRequest() {
 		return
 	}
 	answer := []byte(`{"access_token":"` + c.handler.handles.Make(selected) + `","expires_in":` + strconv.Itoa(handleSeconds) + `,"token_type":"Bearer"}`)
-	header := c.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(answer)))
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
+	ownJSON(c.w.Header(), len(answer))
 	c.record.Status, c.record.Origin = http.StatusOK, OriginProxy
 	c.w.WriteHeader(http.StatusOK)
 	n, _ := c.w.Write(answer) //nolint:gosec // JSON, and of the request only that it asked: a handle is base64

@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
 )
@@ -19,12 +18,8 @@ type vendedToken struct {
 // that nothing else comes near the text.
 func writeToken(w http.ResponseWriter, token secret.String, seconds int64) (written int64) {
 	text, _ := json.Marshal(vendedToken{token.Reveal(), seconds, "Bearer"}) //nolint:gosec // its purpose is to hand it out
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(text)))
-	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1, and the next
-	header.Set("Pragma", "no-cache")
-	header.Set("X-Content-Type-Options", "nosniff")
+	ownJSON(w.Header(), len(text))
+	w.Header().Set("Pragma", "no-cache") // RFC 6749 section 5.1
 	n, _ := w.Write(text)
 	return int64(n)
 }

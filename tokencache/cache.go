@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -108,21 +109,11 @@ func New(config Config) *Cache {
 	if config.Fetcher == nil {
 		panic("tokencache: Config.Fetcher is nil")
 	}
-	if config.MintTimeout <= 0 {
-		config.MintTimeout = 10 * time.Second
-	}
-	if config.MaxEntries <= 0 {
-		config.MaxEntries = 1024
-	}
-	if config.MaxMints <= 0 {
-		config.MaxMints = 16
-	}
-	if config.MintsPerSecond == 0 {
-		config.MintsPerSecond = 20
-	}
-	if config.StoreTimeout <= 0 {
-		config.StoreTimeout = 50 * time.Millisecond
-	}
+	config.MintTimeout = cmp.Or(config.MintTimeout, 10*time.Second)
+	config.MaxEntries = cmp.Or(config.MaxEntries, 1024)
+	config.MaxMints = cmp.Or(config.MaxMints, 16)
+	config.MintsPerSecond = cmp.Or(config.MintsPerSecond, 20)
+	config.StoreTimeout = cmp.Or(config.StoreTimeout, 50*time.Millisecond)
 	c := &Cache{
 		config: config,
 		clock:  clock{base: time.Now()},

@@ -3,19 +3,17 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // upstream simulates as much of Monite as this needs: a token endpoint, and responses
@@ -29,33 +27,20 @@ type upstream struct {
 const token = "delay-token-0123456789abcdef"
 
 func newUpstream() (*upstream, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.ParseIP(farIP)}, DNSNames: []string{"upstream"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
+	certificate := wiretest.SelfSigned(func(c *x509.Certificate) {
+		c.IPAddresses, c.DNSNames = []net.IP{net.ParseIP(farIP)}, []string{"upstream"}
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign
+	})
 	file, err := os.CreateTemp("", "delay-*.pem")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	if err := pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+	if _, err := file.Write(wiretest.CertPEM(certificate)); err != nil {
 		return nil, err
 	}
 	u := &upstream{url: "https://" + farIP + ":8443", roots: x509.NewCertPool(), file: file.Name()}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	u.roots.AddCert(parsed)
+	u.roots.AddCert(certificate.Leaf)
 	var listener net.Listener
 	if err := inside(far, func() (err error) {
 		listener, err = net.Listen("tcp", farIP+":8443")
@@ -63,13 +48,10 @@ func newUpstream() (*upstream, error) {
 	}); err != nil {
 		return nil, err
 	}
-	body := make([]byte, 1024)
-	for i := range body {
-		body[i] = 'x'
-	}
+	body := strings.Repeat("x", 1024)
 	server := &http.Server{
 		ErrorLog:  log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS13},
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			switch {
@@ -78,7 +60,7 @@ func newUpstream() (*upstream, error) {
 			case in.Header.Get("Authorization") != "Bearer "+token:
 				w.WriteHeader(http.StatusUnauthorized)
 			default:
-				_, _ = w.Write(body)
+				_, _ = io.WriteString(w, body)
 			}
 		}),
 		ReadHeaderTimeout: time.Minute, IdleTimeout: 5 * time.Minute,

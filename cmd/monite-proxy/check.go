@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/monite-proxy/monite-proxy/config"
@@ -25,10 +24,10 @@ func check(stdout, stderr io.Writer) int {
 		return badConfiguration(stderr, err)
 	}
 	taken := doctor.Taken(cfg)
-	own := len(taken) > 0 && sidecarRuns()
+	own := len(taken) > 0 && client.Runs(context.Background())
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
 	for _, setting := range cfg.Redacted() {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, orDash(setting.Value), setting.Source)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", setting.Name, cmp.Or(setting.Value, "-"), setting.Source)
 	}
 	_ = table.Flush()
 	named.Print(stdout, cfg.Identities)
@@ -47,26 +46,9 @@ func check(stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// sidecarRuns reports whether a monite-proxy responds on the admin listener.
-func sidecarRuns() bool {
-	sidecar, err := client.New()
-	if err != nil {
-		return false
-	}
-	text, err := sidecar.Ask(context.Background(), http.MethodGet, "/readyz?verbose")
-	return strings.Contains(text, "] listener") || err == nil && strings.HasPrefix(text, "[+] ")
-}
-
 // badConfiguration prints one line for each mistake.
 func badConfiguration(stderr io.Writer, err error) int {
 	_, _ = fmt.Fprintln(stderr, "monite-proxy: bad configuration")
 	_, _ = fmt.Fprintln(stderr, err)
 	return exitUsage
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }

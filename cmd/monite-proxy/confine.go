@@ -50,6 +50,14 @@ func (s *sidecar) confine() error {
 // make all of /etc readable: a resolv.conf that was replaced is another file.
 var resolverFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
 
+// resolverFolders are the folders to which resolv.conf may link while we run: VPN
+// clients and network managers put a link in its place. They hold nothing else worth
+// reading; all of /run would include secrets.
+var resolverFolders = []string{
+	"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman", "/run/netconfig", "/run/dhcpcd",
+	"/usr/lib/systemd/resolv.conf", "/mnt/wsl",
+}
+
 // rules returns the rights that the process needs until its end.
 func rules(cfg *config.Config) confine.Rules {
 	// /proc is for the process's own metrics, port 53 for DNS responses that are too

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -9,11 +10,20 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache/tokenendpoint"
 )
 
-// newRotation has a pair from changed files wait for a mint that succeeds.
-// endpoint gets its credentials from it.
+// newRotation has a pair from changed files wait for a mint that succeeds, here or in
+// another replica. endpoint gets its credentials from it.
 func (s *sidecar) newRotation(endpoint *tokenendpoint.Endpoint) *tokenendpoint.Rotation {
-	rotation := &tokenendpoint.Rotation{
-		Source: s.cfg.Credentials, Prove: tokenendpoint.ProveBy(endpoint, s.grant), Timeout: s.cfg.TokenTimeout, OnProof: s.proven,
+	rotation := &tokenendpoint.Rotation{Source: s.cfg.Credentials, Timeout: s.cfg.TokenTimeout, OnProof: s.proven}
+	rotation.Prove = func(ctx context.Context, candidate tokenendpoint.Credentials) error {
+		with := *endpoint
+		with.Credentials = candidate
+		c := tokencache.Config{
+			Fetcher: &with, MintTimeout: s.cfg.TokenTimeout, HoldTimeout: s.cfg.TokenTimeout, MintsPerSecond: s.cfg.MintsPerSecond,
+		}
+		if s.shared.store != nil {
+			c.Store, c.StoreTimeout = s.shared.store.With(candidate), s.cfg.Redis.Timeout
+		}
+		return tokencache.Prove(ctx, c, s.grant)
 	}
 	endpoint.Credentials = rotation
 	return rotation

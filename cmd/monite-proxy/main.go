@@ -7,14 +7,13 @@
 //     people are told then
 //   - sidecar.go: the parts put together; credentials.go, shared.go, apps.go, probes.go,
 //     vend.go and traces.go: one part each
-//   - confine.go, memory.go: what the process gives up, and how much it may use;
-//     names.go: what it may read and say when names are looked up
-//   - run.go: from open listeners to the exit code; notify.go: what the service
+//   - confine.go, memory.go: what the process gives up, and how much it may use
+//   - life.go: from open listeners to the exit code; notify.go: what the service
 //     manager is told meanwhile
 //   - drain.go: the end, in which no accepted request is lost; terminal_*.go: the end
 //     of the terminal in which the sidecar was started
 //
-// child.go is the command run: the same life beside that of another command;
+// runfor.go is the command run: the same life beside that of another command;
 // child_unix.go and child_other.go: what each system knows of a child.
 //
 // main.go is this file. command.go finds the command by its name. The others have a file each: check.go,

@@ -39,8 +39,7 @@ func storeConfig(cfg *config.Config, pair redisstore.Credentials) redisstore.Con
 	return c
 }
 
-// newShared makes the store, if there is one, and has new credentials proven through
-// it.
+// newShared makes the store, if there is one.
 func (s *sidecar) newShared(endpoint *tokenendpoint.Endpoint) {
 	if s.cfg.Redis == nil {
 		return
@@ -51,14 +50,6 @@ func (s *sidecar) newShared(endpoint *tokenendpoint.Endpoint) {
 	s.shared.store = store
 	s.shared.metrics = s.metrics.NewShared(s.sharedStatus)
 	endpoint.By = func(pair tokenendpoint.Credentials) string { return store.PairName(pair) }
-	s.rotation.Prove = func(ctx context.Context, candidate tokenendpoint.Credentials) error {
-		with := *endpoint
-		with.Credentials = candidate
-		return tokencache.Prove(ctx, tokencache.Config{
-			Fetcher: &with, Store: store.With(candidate), StoreTimeout: s.cfg.Redis.Timeout,
-			MintTimeout: s.cfg.TokenTimeout, HoldTimeout: s.cfg.TokenTimeout, MintsPerSecond: s.cfg.MintsPerSecond,
-		}, s.grant)
-	}
 }
 
 // masterPort returns the port of the server that the Sentinels name, which is not in

@@ -20,6 +20,7 @@ import (
 	"github.com/monite-proxy/monite-proxy/internal/named"
 	"github.com/monite-proxy/monite-proxy/internal/trace"
 	"github.com/monite-proxy/monite-proxy/proxy"
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 	"github.com/monite-proxy/monite-proxy/proxy/writes"
@@ -73,7 +74,6 @@ func newSidecar(cfg *config.Config, logger zerolog.Logger, lines *logs.Writer, a
 	s.newHandler(policy)
 	s.data.server = s.newDataServer("")
 	s.vend.server = s.newVend()
-	s.registerMetrics()
 	s.admin.server = s.newAdmin(started)
 	return s
 }
@@ -185,36 +185,26 @@ func (s *sidecar) minted(mint tokencache.Mint) {
 	}
 }
 
-// registerMetrics tells the metrics what they ask at each scrape.
-func (s *sidecar) registerMetrics() {
-	version, commit, goVersion := build()
-	sources := admin.Sources{
-		Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
-		RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
-		Writes: s.journal, Followed: s.handler.Followed,
-		Environment: s.cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
-	}
-	if s.traces != nil {
-		sources.DroppedSpans = s.traces.Dropped
-	}
-	s.metrics.Register(sources)
-}
-
 // newAdmin makes the server of the admin listener.
 func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	cfg := s.cfg
 	version, commit, goVersion := build()
 	c := admin.Config{
-		Tokens: s.cache, Health: s.health, Metrics: s.metrics, Version: version, Commit: commit, GoVersion: goVersion,
-		Environment: cfg.Environment, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
-		Listeners: s.addresses, InFlight: s.handler.InFlight, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status,
-		History: s.history, StatusPage: cfg.StatusPage, Writes: s.journal, Followed: s.handler.Followed,
+		Sources: admin.Sources{
+			Tokens: s.cache, InFlight: s.handler.InFlight, RateLimitRemaining: s.handler.RateLimitRemaining, DroppedLines: s.lines.Dropped, DroppedAuditLines: s.audit.Dropped,
+			RefusedPeers: s.peers.count.Load, MadeAhead: s.upstream.MadeAhead, NewPair: func() bool { return s.rotation.Status().New != "" }, Identities: s.named.Count,
+			Writes: s.journal, Followed: s.handler.Followed,
+			Environment: cfg.Environment, Version: version, Commit: commit, GoVersion: goVersion,
+		},
+		Health: s.health, Metrics: s.metrics, Production: cfg.Production(), Upstream: cfg.Upstream.String(), Default: s.grant, AllowedHosts: cfg.AllowedHosts,
+		Listeners: s.addresses, Started: started, Credentials: s.credentialsStatus, Named: s.named.Status,
+		History: s.history, StatusPage: cfg.StatusPage, Settings: cfg.Redacted(),
+	}
+	if s.traces != nil {
+		c.DroppedSpans = s.traces.Dropped
 	}
 	if s.shared.store != nil {
 		c.Shared = s.sharedStatus
-	}
-	for _, setting := range cfg.Redacted() {
-		c.Settings = append(c.Settings, admin.Setting(setting))
 	}
 	if cfg.QuitEndpoint {
 		c.Quit = func() {
@@ -233,6 +223,17 @@ func (s *sidecar) newAdmin(started time.Time) listen.Server {
 	}
 	server.RegisterOnShutdown(handler.Close)
 	return server
+}
+
+// staleAddresses is told when upstream is reached by addresses of an earlier
+// lookup.
+func (s *sidecar) staleAddresses(stale dial.Stale) {
+	line := s.log.Warn().Str("host", stale.Host).Float64("age_s", seconds(stale.Age))
+	if stale.Err == nil {
+		line.Msg("the name server is slow: using the addresses of an earlier lookup")
+		return
+	}
+	line.AnErr("cause", stale.Err).Msg("the name cannot be looked up: using the addresses of an earlier lookup")
 }
 
 func newTransport(cfg *config.Config) *upstream.Transport {

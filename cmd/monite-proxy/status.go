@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,13 +97,9 @@ func viewOf(out io.Writer, watch bool) client.View {
 }
 
 func compact(text string) string {
-	var value json.RawMessage
-	if json.Unmarshal([]byte(text), &value) != nil {
+	var line bytes.Buffer
+	if json.Compact(&line, []byte(text)) != nil {
 		return text
 	}
-	line, err := json.Marshal(value)
-	if err != nil {
-		return text
-	}
-	return string(line)
+	return line.String()
 }

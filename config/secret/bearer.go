@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+const tokenBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
 // CheckBearer accepts what RFC 6750 section 2.1 calls b64token, up to MaxLen bytes,
 // so that the text is safe in a header field. The error does not hold any of it.
 func CheckBearer(text string) error {
@@ -12,15 +14,8 @@ func CheckBearer(text string) error {
 		return errors.New("is empty or longer than 8 KiB")
 	}
 	trimmed := strings.TrimRight(text, "=")
-	if trimmed == "" {
+	if trimmed == "" || strings.Trim(trimmed, tokenBytes) != "" {
 		return errors.New("has characters that no bearer token has")
-	}
-	for i := range len(trimmed) {
-		c := trimmed[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("-._~+/", rune(c)) {
-			return errors.New("has characters that no bearer token has")
-		}
 	}
 	return nil
 }

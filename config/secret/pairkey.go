@@ -7,12 +7,14 @@ import (
 )
 
 // PairKey derives a key from a client id and its secret for one use, which label
-// and parts name (HKDF-SHA-256, RFC 5869, without a salt: it would have to be
-// shared). Nothing leads from the key back to the pair.
+// and parts name. Nothing leads from the key back to the pair.
 func PairKey(id, clientSecret String, label string, parts ...string) [32]byte {
-	info := JoinParts(append(append([]string{label}, parts...), id.Reveal())...)
-	var key [32]byte
-	derived, err := hkdf.Key(sha256.New, []byte(clientSecret.Reveal()), nil, string(info), len(key))
+	return derive(clientSecret, string(JoinParts(append(append([]string{label}, parts...), id.Reveal())...)))
+}
+
+// derive is HKDF-SHA-256 (RFC 5869) without a salt, which would have to be shared.
+func derive(from String, info string) (key [32]byte) {
+	derived, err := hkdf.Key(sha256.New, []byte(from.Reveal()), nil, info, len(key))
 	if err != nil {
 		panic("secret: " + err.Error()) // only for a length that HKDF does not have
 	}

@@ -1,7 +1,6 @@
 package secret
 
 import (
-	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -128,15 +127,6 @@ func (s *String) Decode(text string) error {
 	return nil
 }
 
-// Key derives a key from the secret for one use, which label names (HKDF, RFC
-// 5869). Nothing leads from the key back to the text, so this is not another
-// way to Reveal it.
-func (s String) Key(label string) [32]byte {
-	var key [32]byte
-	derived, err := hkdf.Key(sha256.New, []byte(s.Reveal()), nil, label, len(key))
-	if err != nil {
-		panic("secret: " + err.Error()) // only for a length that HKDF does not have
-	}
-	copy(key[:], derived)
-	return key
-}
+// Key derives a key from the secret for one use, which label names. Nothing leads from
+// the key back to the text, so this is not another way to Reveal it.
+func (s String) Key(label string) [32]byte { return derive(s, label) }

@@ -7,6 +7,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,9 +62,9 @@ func (w *Files) Run(ctx context.Context) {
 	// What changed before the watch made no event.
 	w.Check()
 
-	poll := time.NewTicker(orDefault(w.PollEvery, 30*time.Second))
+	poll := time.NewTicker(cmp.Or(w.PollEvery, 30*time.Second))
 	defer poll.Stop()
-	settle := newSettle(orDefault(w.Settle, 50*time.Millisecond))
+	settle := newSettle(cmp.Or(w.Settle, 50*time.Millisecond))
 	defer settle.timer.Stop()
 	for {
 		select {
@@ -132,13 +133,6 @@ func (w *Files) tell(trouble error) {
 		w.Trouble(trouble)
 	}
 	w.told = text
-}
-
-func orDefault(d, fallback time.Duration) time.Duration {
-	if d <= 0 {
-		return fallback
-	}
-	return d
 }
 
 // settleTimer fires when events have paused.

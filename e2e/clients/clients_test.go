@@ -212,11 +212,14 @@ func (s *slowBody) Read(p []byte) (int, error) {
 // sidecar starts the built binary in front of the origin.
 func sidecar(t *testing.T, upstreamPort string) (port string) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "monite-proxy")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/monite-proxy")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
+	binary := filepath.Join(os.Getenv("E2E_BINARIES"), "monite-proxy")
+	if os.Getenv("E2E_BINARIES") == "" { // where make has built it
+		binary = filepath.Join(t.TempDir(), "monite-proxy")
+		build := exec.Command("go", "build", "-o", binary, "../../cmd/monite-proxy")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build: %v: %s", err, out)
+		}
 	}
 	port, admin := freePort(t), freePort(t)
 	var log bytes.Buffer

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/proxy/target"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -28,19 +29,18 @@ type Tokens interface {
 
 // Config configures a Handler.
 type Config struct {
-	Tokens  Tokens
-	Health  *Health
+	Sources
+	Health *Health
+	// Metrics get the Sources.
 	Metrics *Metrics
 	// History keeps the past for /status and the page.
 	History *History
 	// Settings is the configuration in effect, redacted, for /status and the page.
-	Settings []Setting
+	Settings []config.Setting
 	// StatusPage: the page for people is served on /.
 	StatusPage bool
-	// Version, Commit and GoVersion are shown as they are.
-	Version, Commit, GoVersion string
-	// Environment is sandbox, eu, us or custom; Upstream the origin.
-	Environment, Upstream string
+	// Upstream is the origin.
+	Upstream string
 	// Production: money moves there.
 	Production bool
 	// Default is the grant of a request that names no entity user.
@@ -51,8 +51,6 @@ type Config struct {
 	Quit func()
 	// Listeners are the addresses that are open, by the kind of the listener.
 	Listeners func() map[string][]string
-	// InFlight is the number of app requests under way.
-	InFlight func() int64
 	// Credentials tells of the client id and secret. nil: /status does not.
 	Credentials func() CredentialsStatus
 	// Shared tells of the shared store. nil: there is none.
@@ -60,11 +58,6 @@ type Config struct {
 	// Named returns the state of the identities file. It is nil, or returns nil, if
 	// there is none.
 	Named func() *NamedStatus
-	// Writes is the journal of writes. nil: nothing is remembered.
-	Writes Writes
-	// Followed returns the number of writes that are still read although their app
-	// has gone.
-	Followed func() int64
 	// Started is the time at which the process started.
 	Started time.Time
 }
@@ -89,6 +82,7 @@ const refreshPause = 30 * time.Second
 func New(config Config) *Handler {
 	h := &Handler{config: config, hosts: map[string]bool{}}
 	h.page = newPage(h.current)
+	config.Metrics.Register(config.Sources)
 	for _, host := range config.AllowedHosts {
 		h.hosts[host] = true
 	}

@@ -45,14 +45,11 @@ func newTestHandler(change func(*Config)) (*Handler, *fakeTokens, *Health) {
 	}}
 	health := &Health{Tokens: tokens}
 	health.Listening.Store(true)
-	metrics := NewMetrics()
-	metrics.Register(testSources(tokens))
 	config := Config{
-		Tokens: tokens, Health: health, Metrics: metrics,
-		History: NewHistory(), StatusPage: true,
-		Version: "v1", Environment: "sandbox", Upstream: "https://api.sandbox.monite.com",
+		Sources: testSources(tokens), Health: health, Metrics: NewMetrics(),
+		History: NewHistory(), StatusPage: true, Upstream: "https://api.sandbox.monite.com",
 		Default:      tokencache.Grant{Type: tokencache.ClientCredentials},
-		AllowedHosts: []string{"monite-proxy"}, InFlight: func() int64 { return 3 }, Started: time.Now(),
+		AllowedHosts: []string{"monite-proxy"}, Started: time.Now(),
 		Listeners: func() map[string][]string { return map[string][]string{"data": {"127.0.0.1:8080", "[::1]:8080"}} },
 	}
 	if change != nil {

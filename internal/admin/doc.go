@@ -10,7 +10,8 @@
 //     shared.go holds those of the shared store
 //   - explain.go: why there is no token, in one sentence
 //   - history.go: the last requests and mints, and the figures of the last five
-//     minutes, fed by the same Records and Mints
+//     minutes, fed by the same Records and Mints; trouble.go: whether upstream has
+//     served anything lately
 //   - status.go: /status and /version; named.go, credentials.go and writes.go: their
 //     parts that tell of the identities file, of the client id and secret, and of
 //     writes of unknown outcome

@@ -16,21 +16,18 @@ type Health struct {
 	Draining atomic.Bool
 }
 
-// check is one line of a verbose response. An empty problem is good news.
-type check struct{ name, problem string }
-
-func (h *Health) checks(withDraining bool) []check {
-	checks := []check{{name: "configuration"}, {name: "listener"}, {name: "token"}}
+func (h *Health) checks(withDraining bool) []CheckStatus {
+	checks := []CheckStatus{{Name: "configuration"}, {Name: "listener"}, {Name: "token"}}
 	if !h.Listening.Load() {
-		checks[1].problem = "the data listener is not open yet"
+		checks[1].Problem = "the data listener is not open yet"
 	}
 	if !h.Tokens.Warmed() {
-		checks[2].problem = h.whyNoToken()
+		checks[2].Problem = h.whyNoToken()
 	}
 	if withDraining {
-		drain := check{name: "not draining"}
+		drain := CheckStatus{Name: "not draining"}
 		if h.Draining.Load() {
-			drain.problem = "the process was asked to stop"
+			drain.Problem = "the process was asked to stop"
 		}
 		checks = append(checks, drain)
 	}
@@ -51,15 +48,15 @@ func (h *Health) whyNoToken() string {
 // Ready reports whether the process is ready, and if not, why.
 func (h *Health) Ready() (ready bool, problems []string) {
 	for _, c := range h.checks(true) {
-		if c.problem != "" {
-			problems = append(problems, c.problem)
+		if c.Problem != "" {
+			problems = append(problems, c.Problem)
 		}
 	}
 	return len(problems) == 0, problems
 }
 
 func (h *Health) live(w http.ResponseWriter, r *http.Request) {
-	answer(w, r, []check{{name: "process"}})
+	answer(w, r, []CheckStatus{{Name: "process"}})
 }
 
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) { answer(w, r, h.checks(true)) }
@@ -68,16 +65,16 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) { answer(w, r, h.
 func (h *Health) startup(w http.ResponseWriter, r *http.Request) { answer(w, r, h.checks(false)) }
 
 // answer uses the format of kube-apiserver's health endpoints.
-func answer(w http.ResponseWriter, r *http.Request, checks []check) {
+func answer(w http.ResponseWriter, r *http.Request, checks []CheckStatus) {
 	status, verdict := http.StatusOK, "ok"
 	var lines strings.Builder
 	for _, c := range checks {
-		if c.problem == "" {
-			fmt.Fprintf(&lines, "[+] %s ok\n", c.name)
+		if c.Problem == "" {
+			fmt.Fprintf(&lines, "[+] %s ok\n", c.Name)
 			continue
 		}
 		status, verdict = http.StatusServiceUnavailable, "not ready"
-		fmt.Fprintf(&lines, "[-] %s: %s\n", c.name, c.problem)
+		fmt.Fprintf(&lines, "[-] %s: %s\n", c.Name, c.Problem)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

@@ -1,11 +1,9 @@
 package admin
 
 import (
-	"fmt"
 	"maps"
 	"math/bits"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,72 +28,12 @@ type History struct {
 
 	mu       sync.Mutex // guards all below; held for a copy, never for I/O
 	slots    [slotCount]slot
-	requests [keptRequests]request
-	seen     int // requests so far
-	mints    [keptMints]minted
-	mintsGot int
+	requests ring[request]
+	mints    ring[minted]
 	// named counts the requests of each named identity. The operator's file bounds
 	// it, not what apps send.
 	named   map[string]int64
 	trouble trouble
-}
-
-// trouble describes how the last requests to upstream failed. The zero value: none.
-type trouble struct {
-	since, last time.Time
-	requests    int64
-	kind        string // a proxy_... type, or empty
-	status      int
-}
-
-// UpstreamTrouble says that no request was served by upstream lately, though some
-// were sent.
-type UpstreamTrouble struct {
-	// What is a sentence for people.
-	What     string  `json:"what"`
-	Since    float64 `json:"since_seconds"` // the first such request
-	Last     float64 `json:"last_seconds"`  // the last one
-	Requests int64   `json:"requests"`      // all of them
-	Type     string  `json:"error_type,omitempty"`
-	Status   int     `json:"status"`
-}
-
-// observe looks at one request that has ended.
-func (t *trouble) observe(r *proxy.Record, ended time.Time) {
-	switch upstreams := r.Origin == proxy.OriginUpstream; {
-	case upstreams && r.Status < http.StatusInternalServerError:
-		*t = trouble{}
-		return
-	case upstreams, strings.HasPrefix(r.ErrorType, "proxy_upstream_"):
-	default:
-		return // nothing was learnt of upstream
-	}
-	if t.requests == 0 {
-		t.since = ended
-	}
-	t.last, t.kind, t.status = ended, r.ErrorType, r.Status
-	t.requests++
-}
-
-func (h *History) upstreamTrouble(now time.Time) *UpstreamTrouble {
-	h.mu.Lock()
-	t := h.trouble
-	h.mu.Unlock()
-	if t.requests == 0 {
-		return nil
-	}
-	shown := &UpstreamTrouble{Since: seconds(now.Sub(t.since)), Last: seconds(now.Sub(t.last)), Requests: t.requests, Type: t.kind, Status: t.status}
-	switch t.kind {
-	case "proxy_upstream_unreachable":
-		shown.What = "upstream cannot be reached"
-	case "proxy_upstream_timeout":
-		shown.What = "upstream does not respond in time"
-	case "":
-		shown.What = fmt.Sprintf("upstream itself is in trouble: it responds with status %d", t.status)
-	default:
-		shown.What = "the connection to upstream breaks"
-	}
-	return shown
 }
 
 // slot counts the requests that ended within slotLength.
@@ -146,7 +84,33 @@ type minted struct {
 }
 
 // NewHistory makes an empty one.
-func NewHistory() *History { return &History{begin: time.Now(), named: map[string]int64{}} }
+func NewHistory() *History {
+	return &History{
+		begin: time.Now(), named: map[string]int64{},
+		requests: ring[request]{kept: make([]request, keptRequests)}, mints: ring[minted]{kept: make([]minted, keptMints)},
+	}
+}
+
+// ring keeps the latest values that it is given.
+type ring[T any] struct {
+	kept []T
+	seen int // so far
+}
+
+// next returns the place for the next value.
+func (r *ring[T]) next() *T {
+	place := &r.kept[r.seen%len(r.kept)]
+	r.seen++
+	return place
+}
+
+// last returns those that are kept, the newest first.
+func (r *ring[T]) last() (all []T) {
+	for i := range min(r.seen, len(r.kept)) {
+		all = append(all, r.kept[(r.seen-1-i)%len(r.kept)])
+	}
+	return all
+}
 
 // failed reports whether a request counts as an error: what the app could not
 // have done better. A 4xx is the app's own, or its user's.
@@ -169,10 +133,9 @@ func (h *History) ObserveRequest(r *proxy.Record) {
 		}
 		s.durations[bucket]++
 	}
-	line := &h.requests[h.seen%keptRequests]
+	line := h.requests.next()
 	line.ended = ended
 	line.keep(r)
-	h.seen++
 	h.trouble.observe(r, ended)
 	if r.Identity != "" {
 		h.named[r.Identity]++
@@ -193,8 +156,7 @@ func (h *History) number(at time.Time) int64 { return int64(max(at.Sub(h.begin),
 func (h *History) ObserveMint(mint tokencache.Mint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mints[h.mintsGot%keptMints] = minted{time.Now(), mint}
-	h.mintsGot++
+	*h.mints.next() = minted{time.Now(), mint}
 }
 
 // lastRequests returns those that are kept, the newest first, and how many
@@ -202,22 +164,18 @@ func (h *History) ObserveMint(mint tokencache.Mint) {
 func (h *History) lastRequests() (all []request, seen int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all = make([]request, 0, min(h.seen, keptRequests))
-	for i := range cap(all) {
-		all = append(all, h.requests[(h.seen-1-i)%keptRequests].kept())
+	all = h.requests.last()
+	for i := range all {
+		all[i] = all[i].kept()
 	}
-	return all, h.seen
+	return all, h.requests.seen
 }
 
 // lastMints is the same for mints.
 func (h *History) lastMints() (all []minted, seen int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all = make([]minted, 0, min(h.mintsGot, keptMints))
-	for i := range cap(all) {
-		all = append(all, h.mints[(h.mintsGot-1-i)%keptMints])
-	}
-	return all, h.mintsGot
+	return h.mints.last(), h.mints.seen
 }
 
 // Traffic sums up the last five minutes, or the time since the start.

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy"
@@ -70,7 +71,7 @@ func TestPageEscapesWhatComesFromApps(t *testing.T) {
 
 func TestPageShowsEveryPartWithoutScript(t *testing.T) {
 	h, _, health := newTestHandler(func(c *Config) {
-		c.Settings = []Setting{{"MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"}, {"MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default"}}
+		c.Settings = []config.Setting{setting("MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"), setting("MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default")}
 	})
 	h.config.History.ObserveRequest(&proxy.Record{Start: time.Now(), Duration: time.Millisecond, RequestID: "id-1", Method: "POST",
 		Route:  "/v1/payables/{payable_id}/cancel",
@@ -336,4 +337,8 @@ func TestTimesAreWrittenForPeople(t *testing.T) {
 			t.Errorf("shortTime(%v) = %q, want %q", seconds, got, want)
 		}
 	}
+}
+
+func setting(name, value, source string) config.Setting {
+	return config.Setting{Name: name, Value: value, Source: source}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
@@ -20,8 +21,8 @@ func fullStatus() *Status {
 		Checks: []CheckStatus{{"configuration", ""}, {"drain", "the process was asked to <stop>"}},
 		Now:    at, Started: at.Add(-time.Hour), Uptime: 3600, InFlight: 7,
 		Traffic: Traffic{Window: 300, Requests: 12, PerSecond: 0.04, ErrorRate: 0.25, P50: 0.0123, P95: 2.5, Slots: make([]TrafficCount, slotCount)},
-		Config: []Setting{{"MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"}, {"MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default"},
-			{"MONITE_CA_FILE", "", "default"}},
+		Config: []config.Setting{setting("MONITE_CLIENT_SECRET", "[redacted]", "file /run/secret"), setting("MONITE_LISTEN_ADDR", "127.0.0.1:8080", "default"),
+			setting("MONITE_CA_FILE", "", "default")},
 		Named: &NamedStatus{Stale: true, All: []NamedIdentity{
 			{Name: "billing", GrantType: "entity_user", UserHash: "0123abcd", Entities: "11111111-…",
 				Ways: []string{"X-Monite-Identity: billing", "/as/billing"}, Access: "GET payables", ReadOnly: true, AuditOnly: true, Requests: 5},

@@ -8,7 +8,8 @@ import (
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
 
-// Sources are asked at each scrape. All but DroppedSpans and RateLimitRemaining are required.
+// Sources are asked at each scrape, and some of them for /status. All but DroppedSpans,
+// RateLimitRemaining and Writes are required.
 type Sources struct {
 	Tokens Tokens
 	// InFlight is the number of app requests under way.
@@ -31,8 +32,9 @@ type Sources struct {
 	NewPair func() bool
 	// Identities is the number of named identities.
 	Identities func() int
-	// Writes are the journal's, and the number of those that are followed. Nil: there
-	// is none, and the metrics are left out.
+	// Writes is the journal of writes, and Followed the number of those that are still
+	// read although their app has gone. Nil: nothing is remembered, and the metrics are
+	// left out.
 	Writes   Writes
 	Followed func() int64
 	// Environment is sandbox, eu, us or custom.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/internal/ids"
 	"github.com/monite-proxy/monite-proxy/tokencache"
 )
@@ -46,9 +47,9 @@ type Status struct {
 	// FollowedWrites are read to their end although no app waits for them.
 	FollowedWrites int64 `json:"followed_writes"`
 
-	Mints    []MintStatus    `json:"mints"`    // the last 50, newest first
-	Requests []RequestStatus `json:"requests"` // the last 200, newest first
-	Config   []Setting       `json:"configuration"`
+	Mints    []MintStatus     `json:"mints"`    // the last 50, newest first
+	Requests []RequestStatus  `json:"requests"` // the last 200, newest first
+	Config   []config.Setting `json:"configuration"`
 	// Named is left out without an identities file.
 	Named *NamedStatus `json:"named_identities,omitempty"`
 	// UpstreamTrouble is left out while upstream responds.
@@ -60,13 +61,6 @@ type Status struct {
 
 	// versions of the long lists: how many there were so far.
 	versions map[string]int
-}
-
-// Setting is one variable of the configuration as it is in effect, redacted.
-type Setting struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Source string `json:"source"`
 }
 
 // CheckStatus is one line of readiness. An empty problem is good news.
@@ -151,7 +145,7 @@ func (h *Handler) current() *Status {
 		Environment: c.Environment, Production: c.Production, Upstream: c.Upstream, Listeners: c.Listeners(),
 		Problems: []string{}, Now: now.UTC(), Started: c.Started.UTC(), Uptime: seconds(now.Sub(c.Started)), InFlight: c.InFlight(),
 		Traffic:    c.History.traffic(now),
-		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]Setting{}, c.Settings...),
+		Identities: []GrantStatus{}, Mints: []MintStatus{}, Requests: []RequestStatus{}, Config: append([]config.Setting{}, c.Settings...),
 	}
 	if c.Credentials != nil {
 		credentials := c.Credentials()
@@ -164,10 +158,10 @@ func (h *Handler) current() *Status {
 	if c.Named != nil {
 		status.Named = c.Named().withCounts(c.History)
 	}
-	for _, one := range c.Health.checks(true) {
-		status.Checks = append(status.Checks, CheckStatus{one.name, one.problem})
-		if one.problem != "" {
-			status.Problems = append(status.Problems, one.problem)
+	status.Checks = c.Health.checks(true)
+	for _, one := range status.Checks {
+		if one.Problem != "" {
+			status.Problems = append(status.Problems, one.Problem)
 		}
 	}
 	h.unknownWrites(status)

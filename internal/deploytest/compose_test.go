@@ -161,43 +161,38 @@ func problemsOfComposeSecrets(c composeFile) []string {
 }
 
 func TestCompose(t *testing.T) {
-	testGood(t, "docker-compose.yml", problemsOfCompose)
-}
-
-func TestComposeBreakagesAreFound(t *testing.T) {
-	const file = "docker-compose.yml"
-	testBreakages(t, []breakage{
-		{file, "MONITE_DRAIN_TIMEOUT:", "MONITE_DRAIN_TIME:", "MONITE_DRAIN_TIME is not a variable of monite-proxy"},
-		{file, "MONITE_SIM_TOKEN_LIFETIME:", "MONITE_SIM_LIFETIME:", "MONITE_SIM_LIFETIME is not a variable of monite-sim"},
-		{file, "MONITE_DRAIN_TIMEOUT: 25s", "MONITE_LISTEN_ADDR: 0.0.0.0:8080", "MONITE_LISTEN_ADDR: want"},
-		{file, "MONITE_DRAIN_TIMEOUT: 25s", "MONITE_DRAIN_TIMEOUT: 31s", "grace period 35s is too short"},
-		{file, "    stop_grace_period: 35s\n", "", "grace period 10s is too short"},
-		{file, "GOMEMLIMIT: 110MiB", "GOMEMLIMIT: 1GiB", "is not in MiB"},
-		{file, "mem_limit: 192m", "mem_limit: 64m", "not below the memory limit"},
-		{file, "curlimages/curl:8.16.0", "curlimages/curl", "has no version"},
-		{file, "read_only: true", "read_only: false", "root file system is writable"},
-		{file, "cap_drop: [ALL]", "cap_drop: []", "does not drop ALL"},
-		{file, `security_opt: ["no-new-privileges:true"]`, "", "can gain privileges"},
-		{file, "pids_limit: 32\n", "", "lacks a memory or process limit"},
-		{file, `["CMD", "/monite-proxy", "health"]`, `["CMD-SHELL", "/monite-proxy health"]`, "is not in exec form"},
-		{file, `["CMD", "/monite-sim", "-health", "-listen", "127.0.0.1:8090"]`, `[]`, "waited for has no health check"},
-		{file, "network_mode: service:monite-proxy", "hostname: app", "does not share the sidecar's loopback"},
-		{file, "http://localhost:8080/v1/entities?", "http://localhost:8080/entities?", "app does not call the sidecar"},
-		{file, "condition: service_healthy", "condition: service_started", "start order does not wait"},
-		{file, "    secrets: [monite_client_id, monite_client_secret]",
+	testFile(t, "docker-compose.yml", problemsOfCompose, []breakage{
+		{"MONITE_DRAIN_TIMEOUT:", "MONITE_DRAIN_TIME:", "MONITE_DRAIN_TIME is not a variable of monite-proxy"},
+		{"MONITE_SIM_TOKEN_LIFETIME:", "MONITE_SIM_LIFETIME:", "MONITE_SIM_LIFETIME is not a variable of monite-sim"},
+		{"MONITE_DRAIN_TIMEOUT: 25s", "MONITE_LISTEN_ADDR: 0.0.0.0:8080", "MONITE_LISTEN_ADDR: want"},
+		{"MONITE_DRAIN_TIMEOUT: 25s", "MONITE_DRAIN_TIMEOUT: 31s", "grace period 35s is too short"},
+		{"    stop_grace_period: 35s\n", "", "grace period 10s is too short"},
+		{"GOMEMLIMIT: 110MiB", "GOMEMLIMIT: 1GiB", "is not in MiB"},
+		{"mem_limit: 192m", "mem_limit: 64m", "not below the memory limit"},
+		{"curlimages/curl:8.16.0", "curlimages/curl", "has no version"},
+		{"read_only: true", "read_only: false", "root file system is writable"},
+		{"cap_drop: [ALL]", "cap_drop: []", "does not drop ALL"},
+		{`security_opt: ["no-new-privileges:true"]`, "", "can gain privileges"},
+		{"pids_limit: 32\n", "", "lacks a memory or process limit"},
+		{`["CMD", "/monite-proxy", "health"]`, `["CMD-SHELL", "/monite-proxy health"]`, "is not in exec form"},
+		{`["CMD", "/monite-sim", "-health", "-listen", "127.0.0.1:8090"]`, `[]`, "waited for has no health check"},
+		{"network_mode: service:monite-proxy", "hostname: app", "does not share the sidecar's loopback"},
+		{"http://localhost:8080/v1/entities?", "http://localhost:8080/entities?", "app does not call the sidecar"},
+		{"condition: service_healthy", "condition: service_started", "start order does not wait"},
+		{"    secrets: [monite_client_id, monite_client_secret]",
 			"    secrets: [monite_client_id, monite_client_secret]\n    ports: [\"8080:8080\"]", "publishes a port"},
-		{file, `ports: ["127.0.0.1:3000:3000"]`, `ports: ["3000:3000"]`, "grafana publishes a port"},
-		{file, `ports: ["127.0.0.1:3000:3000"]`, "network_mode: service:monite-proxy", "grafana has a place on the sidecar's loopback"},
-		{file, "profiles: [observability]", "profiles: []", "prometheus runs without being asked for"},
-		{file, "MONITE_ALLOW_PLAINTEXT_UPSTREAM: \"true\"", "MONITE_READ_ONLY: \"true\"", "MONITE_API_URL: want"},
-		{file, "http://monite-sim:8090", "http://api.example.com", "upstream is not the simulator's"},
-		{file, "MONITE_CLIENT_ID_FILE: /run/secrets/monite_client_id", "MONITE_CLIENT_ID_FILE: /run/monite_client_id",
+		{`ports: ["127.0.0.1:3000:3000"]`, `ports: ["3000:3000"]`, "grafana publishes a port"},
+		{`ports: ["127.0.0.1:3000:3000"]`, "network_mode: service:monite-proxy", "grafana has a place on the sidecar's loopback"},
+		{"profiles: [observability]", "profiles: []", "prometheus runs without being asked for"},
+		{"MONITE_ALLOW_PLAINTEXT_UPSTREAM: \"true\"", "MONITE_READ_ONLY: \"true\"", "MONITE_API_URL: want"},
+		{"http://monite-sim:8090", "http://api.example.com", "upstream is not the simulator's"},
+		{"MONITE_CLIENT_ID_FILE: /run/secrets/monite_client_id", "MONITE_CLIENT_ID_FILE: /run/monite_client_id",
 			"MONITE_CLIENT_ID_FILE is not a mounted secret"},
-		{file, "secrets: [monite_client_id, monite_client_secret]", "secrets: [monite_client_id]", "MONITE_CLIENT_SECRET_FILE is not a mounted secret"},
-		{file, "MONITE_SIM_CLIENT_SECRET: simulator", "MONITE_SIM_CLIENT_SECRET: s", "simulator does not accept the demo CLIENT_SECRET"},
-		{file, "./deploy/compose/simulator_client_id", "./deploy/compose/client_id", "no such file"},
-		{file, "    network_mode: service", "    secrets: [monite_client_id]\n    network_mode: service", "app has a secret mounted"},
-	}, problemsOfCompose)
+		{"secrets: [monite_client_id, monite_client_secret]", "secrets: [monite_client_id]", "MONITE_CLIENT_SECRET_FILE is not a mounted secret"},
+		{"MONITE_SIM_CLIENT_SECRET: simulator", "MONITE_SIM_CLIENT_SECRET: s", "simulator does not accept the demo CLIENT_SECRET"},
+		{"./deploy/compose/simulator_client_id", "./deploy/compose/client_id", "no such file"},
+		{"    network_mode: service", "    secrets: [monite_client_id]\n    network_mode: service", "app has a secret mounted"},
+	})
 }
 
 // problemsOfOverride looks at real.yml: it may hold no value of its own, and nothing of the simulator may stay.
@@ -238,19 +233,14 @@ func problemsOfOverride(_ *testing.T, content string) []string {
 }
 
 func TestRealOverride(t *testing.T) {
-	testGood(t, "deploy/compose/real.yml", problemsOfOverride)
-}
-
-func TestRealOverrideBreakagesAreFound(t *testing.T) {
-	const file = "deploy/compose/real.yml"
-	testBreakages(t, []breakage{
-		{file, "MONITE_API_URL: !reset null", "MONITE_ENTITY_USER_ID: x", "MONITE_API_URL of the simulator is not reset"},
-		{file, "MONITE_ALLOW_PLAINTEXT_UPSTREAM: !reset null", `MONITE_ALLOW_PLAINTEXT_UPSTREAM: "true"`,
+	testFile(t, "deploy/compose/real.yml", problemsOfOverride, []breakage{
+		{"MONITE_API_URL: !reset null", "MONITE_ENTITY_USER_ID: x", "MONITE_API_URL of the simulator is not reset"},
+		{"MONITE_ALLOW_PLAINTEXT_UPSTREAM: !reset null", `MONITE_ALLOW_PLAINTEXT_UPSTREAM: "true"`,
 			"MONITE_ALLOW_PLAINTEXT_UPSTREAM of the simulator"},
-		{file, "MONITE_ENTITY_ID:", "MONITE_ENTITY:", "MONITE_ENTITY is not a variable"},
-		{file, "${MONITE_CLIENT_ID_FILE:?", "${MONITE_CLIENT_ID_FILE:-./", "monite_client_id does not come from a path"},
-		{file, "  monite_client_id:\n    file: ", "  # ", "1 secrets, want 2"},
-	}, problemsOfOverride)
+		{"MONITE_ENTITY_ID:", "MONITE_ENTITY:", "MONITE_ENTITY is not a variable"},
+		{"${MONITE_CLIENT_ID_FILE:?", "${MONITE_CLIENT_ID_FILE:-./", "monite_client_id does not come from a path"},
+		{"  monite_client_id:\n    file: ", "  # ", "1 secrets, want 2"},
+	})
 }
 
 // TestEnvExampleNamesWhatIsAsked keeps .env.example and real.yml together.

@@ -12,7 +12,7 @@
 //	problemsOfGrafana       grafana_test.go
 //	problemsOfFilesTable    readme_test.go      which file was verified by what
 //
-// Each has two tests: the file as it stands has no problem, and a table of small breakages of that
+// The test of a file wants no problem in it as it stands, and has a table of small breakages of that
 // same file, one per rule, each of which must be found. A rule that cannot fail would show there.
 //
 // The variables that the files set are read by package config itself (names_test.go), so a value that monite-proxy

@@ -164,30 +164,25 @@ func problemsOfBuild(all []stage, s stage, binary string) []string {
 }
 
 func TestDockerfile(t *testing.T) {
-	testGood(t, "Dockerfile", problemsOfDockerfile)
-}
-
-func TestDockerfileBreakagesAreFound(t *testing.T) {
-	const file = "Dockerfile"
-	testBreakages(t, []breakage{
-		{file, "USER 65532:65532", "USER nonroot", `user "nonroot" is not numeric`},
-		{file, `ENTRYPOINT ["/monite-proxy"]`, "ENTRYPOINT /monite-proxy", "monite-proxy: ENTRYPOINT is not"},
-		{file, `CMD ["/monite-proxy", "health"]`, "CMD /monite-proxy health", "monite-proxy: HEALTHCHECK is not"},
-		{file, `CMD ["/monite-sim", "-health"`, `CMD ["-health"`, "sim: HEALTHCHECK is not"},
-		{file, "EXPOSE 8080 8081", "RUN true", "RUN in an image without a shell"},
-		{file, "static-debian12:nonroot@", "static-debian12@", "has no version"},
-		{file, "static-debian12:nonroot@sha256:", "static-debian12:nonroot@sha256:x", "is not pinned by its digest"},
-		{file, "--platform=$BUILDPLATFORM ", "", "under emulation"},
-		{file, "ARG VERSION=dev", "ARG CLIENT_SECRET", "would stay in the image's history"},
-		{file, "go build -trimpath", "go build", "build of monite-sim lacks -trimpath"},
-		{file, "-X main.commit=$COMMIT", "", "lacks -X main.commit"},
-		{file, "ARG TARGETARCH\n", "", "build of monite-sim does not declare TARGETARCH"},
-		{file, "ENV CGO_ENABLED=0\n", "", "may need a C library"},
-		{file, "COPY --from=build-proxy --chmod=0711 /out/monite-proxy", "COPY --from=build-sim --chmod=0711 /out/monite-sim", "want --from=build-proxy"},
-		{file, `image.licenses="Apache-2.0"`, `image.x="y"`, "no label licenses"},
-		{file, "FROM runtime AS monite-proxy", "FROM runtime AS proxy", "no target monite-proxy"},
-		{file, `ENTRYPOINT ["/monite-proxy"]`, "ENTRYPOINT [\"/monite-proxy\"]\nFROM runtime AS other", "the default target is other"},
-	}, problemsOfDockerfile)
+	testFile(t, "Dockerfile", problemsOfDockerfile, []breakage{
+		{"USER 65532:65532", "USER nonroot", `user "nonroot" is not numeric`},
+		{`ENTRYPOINT ["/monite-proxy"]`, "ENTRYPOINT /monite-proxy", "monite-proxy: ENTRYPOINT is not"},
+		{`CMD ["/monite-proxy", "health"]`, "CMD /monite-proxy health", "monite-proxy: HEALTHCHECK is not"},
+		{`CMD ["/monite-sim", "-health"`, `CMD ["-health"`, "sim: HEALTHCHECK is not"},
+		{"EXPOSE 8080 8081", "RUN true", "RUN in an image without a shell"},
+		{"static-debian12:nonroot@", "static-debian12@", "has no version"},
+		{"static-debian12:nonroot@sha256:", "static-debian12:nonroot@sha256:x", "is not pinned by its digest"},
+		{"--platform=$BUILDPLATFORM ", "", "under emulation"},
+		{"ARG VERSION=dev", "ARG CLIENT_SECRET", "would stay in the image's history"},
+		{"go build -trimpath", "go build", "build of monite-sim lacks -trimpath"},
+		{"-X main.commit=$COMMIT", "", "lacks -X main.commit"},
+		{"ARG TARGETARCH\n", "", "build of monite-sim does not declare TARGETARCH"},
+		{"ENV CGO_ENABLED=0\n", "", "may need a C library"},
+		{"COPY --from=build-proxy --chmod=0711 /out/monite-proxy", "COPY --from=build-sim --chmod=0711 /out/monite-sim", "want --from=build-proxy"},
+		{`image.licenses="Apache-2.0"`, `image.x="y"`, "no label licenses"},
+		{"FROM runtime AS monite-proxy", "FROM runtime AS proxy", "no target monite-proxy"},
+		{`ENTRYPOINT ["/monite-proxy"]`, "ENTRYPOINT [\"/monite-proxy\"]\nFROM runtime AS other", "the default target is other"},
+	})
 }
 
 // TestBuilderIsTheGoOfTheModule: GOTOOLCHAIN is local in the builder image, so an older Go could not build at all.

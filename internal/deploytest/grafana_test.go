@@ -43,20 +43,12 @@ func problemsOfGrafana(t *testing.T, content string) []string {
 	return problems
 }
 
-const (
-	grafanaDashboards  = "deploy/compose/grafana/dashboards/monite-proxy.yaml"
-	grafanaDatasources = "deploy/compose/grafana/datasources/prometheus.yaml"
-)
-
 func TestGrafana(t *testing.T) {
-	testGood(t, grafanaDashboards, problemsOfGrafana)
-	testGood(t, grafanaDatasources, problemsOfGrafana)
-}
-
-func TestGrafanaBreakagesAreFound(t *testing.T) {
-	testBreakages(t, []breakage{
-		{grafanaDashboards, "path: /dashboards", "path: /dashboard", "nothing is mounted at /dashboard"},
-		{grafanaDashboards, "providers:", "provider:", "provisions nothing"},
-		{grafanaDatasources, "http://monite-proxy:9090", "http://prometheus:9090", "Prometheus is not at"},
-	}, problemsOfGrafana)
+	testFile(t, "deploy/compose/grafana/dashboards/monite-proxy.yaml", problemsOfGrafana, []breakage{
+		{"path: /dashboards", "path: /dashboard", "nothing is mounted at /dashboard"},
+		{"providers:", "provider:", "provisions nothing"},
+	})
+	testFile(t, "deploy/compose/grafana/datasources/prometheus.yaml", problemsOfGrafana, []breakage{
+		{"http://monite-proxy:9090", "http://prometheus:9090", "Prometheus is not at"},
+	})
 }

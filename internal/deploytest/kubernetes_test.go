@@ -324,58 +324,62 @@ func TestManifests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		testGood(t, name, problemsOfManifest)
+		testFile(t, name, problemsOfManifest, nil)
 	}
 }
 
 func TestManifestBreakagesAreFound(t *testing.T) {
-	const native, classic, job = "deploy/kubernetes/native-sidecar.yaml", "deploy/kubernetes/classic-sidecar.yaml", "deploy/kubernetes/job.yaml"
-	testBreakages(t, []breakage{
-		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_ENVIROMENT", "MONITE_ENVIROMENT is not a variable"},
-		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_API_HOST", "looks like a Kubernetes service link"},
-		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_CLIENT_SECRET", "is a secret in the environment"},
-		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_ALLOW_REMOTE", "opens the data listener to others"},
-		{native, "- name: MONITE_ENVIRONMENT", "- name: MONITE_LISTEN_ADDR", "MONITE_LISTEN_ADDR: want"},
-		{native, "- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_API_URL\n              value: http://x",
+	const classic = "deploy/kubernetes/classic-sidecar.yaml"
+	testFile(t, "deploy/kubernetes/native-sidecar.yaml", problemsOfManifest, []breakage{
+		{"- name: MONITE_ENVIRONMENT", "- name: MONITE_ENVIROMENT", "MONITE_ENVIROMENT is not a variable"},
+		{"- name: MONITE_ENVIRONMENT", "- name: MONITE_API_HOST", "looks like a Kubernetes service link"},
+		{"- name: MONITE_ENVIRONMENT", "- name: MONITE_CLIENT_SECRET", "is a secret in the environment"},
+		{"- name: MONITE_ENVIRONMENT", "- name: MONITE_ALLOW_REMOTE", "opens the data listener to others"},
+		{"- name: MONITE_ENVIRONMENT", "- name: MONITE_LISTEN_ADDR", "MONITE_LISTEN_ADDR: want"},
+		{"- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_API_URL\n              value: http://x",
 			"MONITE_API_URL: want"},
-		{native, "value: sandbox", "value: prod", "MONITE_ENVIRONMENT: want"},
-		{native, "- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_ALLOWED_ENTITY_IDS\n              value: \"*\"",
+		{"value: sandbox", "value: prod", "MONITE_ENVIRONMENT: want"},
+		{"- name: MONITE_ENVIRONMENT\n              value: sandbox", "- name: MONITE_ALLOWED_ENTITY_IDS\n              value: \"*\"",
 			"may name any entity"},
-		{native, "enableServiceLinks: false", "enableServiceLinks: true", "enableServiceLinks is not false"},
-		{native, "automountServiceAccountToken: false", "subdomain: x", "automountServiceAccountToken is not false"},
-		{native, "enableServiceLinks: false", "hostNetwork: true", "hostNetwork opens"},
-		{native, "enableServiceLinks: false", "shareProcessNamespace: true", "shared process namespace"},
-		{native, "image: monite-proxy:local", "image: monite-proxy", "has no version"},
-		{native, "image: monite-proxy:local", "image: example.org:5000/monite-proxy:latest", "latest has no version"},
-		{native, "runAsUser: 65532", "runAsUser: 0", "does not run as 65532"},
-		{native, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "root file system is writable"},
-		{native, "allowPrivilegeEscalation: false", "privileged: false", "privilege escalation is allowed"},
-		{native, "drop: [ALL]", "drop: [NET_RAW]", "does not drop ALL"},
-		{native, "            seccompProfile:\n              type: RuntimeDefault", "            seccompProfile:\n              type: Unconfined",
+		{"enableServiceLinks: false", "enableServiceLinks: true", "enableServiceLinks is not false"},
+		{"automountServiceAccountToken: false", "subdomain: x", "automountServiceAccountToken is not false"},
+		{"enableServiceLinks: false", "hostNetwork: true", "hostNetwork opens"},
+		{"enableServiceLinks: false", "shareProcessNamespace: true", "shared process namespace"},
+		{"image: monite-proxy:local", "image: monite-proxy", "has no version"},
+		{"image: monite-proxy:local", "image: example.org:5000/monite-proxy:latest", "latest has no version"},
+		{"runAsUser: 65532", "runAsUser: 0", "does not run as 65532"},
+		{"readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "root file system is writable"},
+		{"allowPrivilegeEscalation: false", "privileged: false", "privilege escalation is allowed"},
+		{"drop: [ALL]", "drop: [NET_RAW]", "does not drop ALL"},
+		{"            seccompProfile:\n              type: RuntimeDefault", "            seccompProfile:\n              type: Unconfined",
 			"seccomp profile"},
-		{native, "            limits:\n              memory: 192Mi", "            limits: {}", "lacks requests or a memory limit"},
-		{native, "FallbackToLogsOnError", "File", "terminationMessagePolicy"},
-		{native, "restartPolicy: Always", "tty: false", "without restartPolicy Always"},
-		{native, "name: monite-proxy\n", "name: other\n", "want one monite-proxy"},
-		{native, "terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 29", "grace period 29s is too short"},
-		{native, "value: 25s", "value: 25", "MONITE_DRAIN_TIMEOUT: want"},
-		{native, "value: 110MiB", "value: 192MiB", "not below the memory limit"},
-		{native, `value: ":8081"`, `value: "127.0.0.1:8081"`, "the only port must be admin"},
-		{native, "containerPort: 8081", "containerPort: 8080", "the only port must be admin"},
-		{native, "path: /startupz", "path: /readyz", "probe for /startupz"},
-		{native, "path: /livez\n              port: admin", "path: /livez\n              port: 8081", "probe for /livez"},
-		{native, "readinessProbe:", "x:", "probe for /readyz"},
-		{native, "defaultMode: 0440", "defaultMode: 0400", "mode 0440"},
-		{native, "fsGroup: 65532", "fsGroup: 1", "sidecar's group as fsGroup"},
-		{native, "value: /etc/monite/client_id", "value: /etc/client_id", "MONITE_CLIENT_ID_FILE is not in a Secret"},
-		{native, "readOnly: true", "subPath: client_id", "MONITE_CLIENT_SECRET_FILE is not in a Secret"},
-		{native, "        - name: app\n", "        - name: app\n          volumeMounts: [{name: monite-credentials, mountPath: /x}]\n",
+		{"            limits:\n              memory: 192Mi", "            limits: {}", "lacks requests or a memory limit"},
+		{"FallbackToLogsOnError", "File", "terminationMessagePolicy"},
+		{"restartPolicy: Always", "tty: false", "without restartPolicy Always"},
+		{"name: monite-proxy\n", "name: other\n", "want one monite-proxy"},
+		{"terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 29", "grace period 29s is too short"},
+		{"value: 25s", "value: 25", "MONITE_DRAIN_TIMEOUT: want"},
+		{"value: 110MiB", "value: 192MiB", "not below the memory limit"},
+		{`value: ":8081"`, `value: "127.0.0.1:8081"`, "the only port must be admin"},
+		{"containerPort: 8081", "containerPort: 8080", "the only port must be admin"},
+		{"path: /startupz", "path: /readyz", "probe for /startupz"},
+		{"path: /livez\n              port: admin", "path: /livez\n              port: 8081", "probe for /livez"},
+		{"readinessProbe:", "x:", "probe for /readyz"},
+		{"defaultMode: 0440", "defaultMode: 0400", "mode 0440"},
+		{"fsGroup: 65532", "fsGroup: 1", "sidecar's group as fsGroup"},
+		{"value: /etc/monite/client_id", "value: /etc/client_id", "MONITE_CLIENT_ID_FILE is not in a Secret"},
+		{"readOnly: true", "subPath: client_id", "MONITE_CLIENT_SECRET_FILE is not in a Secret"},
+		{"        - name: app\n", "        - name: app\n          volumeMounts: [{name: monite-credentials, mountPath: /x}]\n",
 			"app mounts the sidecar's Secret"},
-		{classic, `["/monite-proxy", "wait", "-timeout", "60s"]`, `["/monite-proxy", "version"]`, "no postStart hook"},
-		{classic, "value: 20s", "value: 0s", "MONITE_SHUTDOWN_DELAY does not outlive"},
-		{classic, "value: 20s", "value: 40s", "grace period 1m0s is too short"},
-		{job, "initContainers:", "containers:", "already defined"},
-	}, problemsOfManifest)
+	})
+	testFile(t, classic, problemsOfManifest, []breakage{
+		{`["/monite-proxy", "wait", "-timeout", "60s"]`, `["/monite-proxy", "version"]`, "no postStart hook"},
+		{"value: 20s", "value: 0s", "MONITE_SHUTDOWN_DELAY does not outlive"},
+		{"value: 20s", "value: 40s", "grace period 1m0s is too short"},
+	})
+	testFile(t, "deploy/kubernetes/job.yaml", problemsOfManifest, []breakage{
+		{"initContainers:", "containers:", "already defined"},
+	})
 
 	t.Run("job with an ordinary sidecar", func(t *testing.T) {
 		bad := strings.Replace(read(t, classic), "kind: Deployment", "kind: Job", 1)

@@ -129,36 +129,31 @@ func readFile(path string) (string, error) {
 	return string(b), err
 }
 
-// breakage is a small change to a good file, and a word of the problem it must cause.
-type breakage struct {
-	file, old, new string // new replaces the first old
-	want           string
+// breakage is a small change to good content: new replaces the first old. want is a word of
+// the problem that it must cause.
+type breakage struct{ old, new, want string }
+
+// testFile expects no problem in the file as it stands, and one in each breakage of it.
+func testFile(t *testing.T, file string, problemsOf func(t *testing.T, content string) []string, breakages []breakage) {
+	t.Helper()
+	t.Run(file, func(t *testing.T) { testContent(t, read(t, file), problemsOf, breakages) })
 }
 
-// testBreakages applies each breakage to its file and expects the problem to be found.
-func testBreakages(t *testing.T, breakages []breakage, problemsOf func(t *testing.T, content string) []string) {
+func testContent(t *testing.T, good string, problemsOf func(t *testing.T, content string) []string, breakages []breakage) {
 	t.Helper()
+	for _, p := range problemsOf(t, good) {
+		t.Error(p)
+	}
 	for _, b := range breakages {
 		t.Run(b.want, func(t *testing.T) {
-			good := read(t, b.file)
 			bad := strings.Replace(good, b.old, b.new, 1)
 			if bad == good {
-				t.Fatalf("%s no longer contains %q", b.file, b.old)
+				t.Fatalf("%q is no longer there", b.old)
 			}
 			problems := problemsOf(t, bad)
 			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, b.want) }) {
-				t.Errorf("%s with %q for %q: problems = %q, want one with %q", b.file, b.new, b.old, problems, b.want)
+				t.Errorf("with %q for %q: problems = %q, want one with %q", b.new, b.old, problems, b.want)
 			}
 		})
 	}
-}
-
-// testGood expects no problem in the file as it stands.
-func testGood(t *testing.T, file string, problemsOf func(t *testing.T, content string) []string) {
-	t.Helper()
-	t.Run(file, func(t *testing.T) {
-		for _, p := range problemsOf(t, read(t, file)) {
-			t.Error(p)
-		}
-	})
 }

@@ -142,14 +142,10 @@ func exists(t *testing.T, command string) bool {
 }
 
 func TestEveryFileIsInTheTable(t *testing.T) {
-	testGood(t, readme, problemsOfFilesTable)
-}
-
-func TestEveryFileIsInTheTableBreakagesAreFound(t *testing.T) {
-	testBreakages(t, []breakage{
-		{readme, "`policy/pod.yaml`", "", "policy/pod.yaml is not in the table"},
-		{readme, "`policy/pod.yaml`", "`policy/pod.yml`", "policy/pod.yml is in the table and not in deploy/"},
-		{readme, "| `deploy/verify.sh demo`", "| `deploy/verify.sh dem`", "there is no deploy/verify.sh dem"},
-		{readme, "monite.conf` | `make recipes`", "monite.conf` | `make recipe`", "there is no make recipe"},
-	}, problemsOfFilesTable)
+	testFile(t, readme, problemsOfFilesTable, []breakage{
+		{"`policy/pod.yaml`", "", "policy/pod.yaml is not in the table"},
+		{"`policy/pod.yaml`", "`policy/pod.yml`", "policy/pod.yml is in the table and not in deploy/"},
+		{"| `deploy/verify.sh demo`", "| `deploy/verify.sh dem`", "there is no deploy/verify.sh dem"},
+		{"monite.conf` | `make recipes`", "monite.conf` | `make recipe`", "there is no make recipe"},
+	})
 }

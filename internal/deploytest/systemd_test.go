@@ -69,22 +69,17 @@ func problemsOfUnit(t *testing.T, content string) []string {
 }
 
 func TestSystemdService(t *testing.T) {
-	testGood(t, "deploy/systemd/monite-proxy.service", problemsOfUnit)
-}
-
-func TestSystemdServiceBreakagesAreFound(t *testing.T) {
-	const file = "deploy/systemd/monite-proxy.service"
-	testBreakages(t, []breakage{
-		{file, "TimeoutStopSec=35", "TimeoutStopSec=29", "grace period 29s is too short"},
-		{file, "GOMEMLIMIT=110MiB", "GOMEMLIMIT=192MiB", "not below the memory limit"},
-		{file, "MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_FILE", "MONITE_CLIENT_FILE is not a variable"},
-		{file, "%d/client_secret", "/etc/monite-proxy/client_secret", "MONITE_CLIENT_SECRET_FILE is not a credential"},
-		{file, "LoadCredential=client_id", "#LoadCredential=client_id", "MONITE_CLIENT_ID_FILE is not a credential"},
-		{file, "Type=notify", "Type=simple", "Type is not notify"},
-		{file, "DynamicUser=yes", "User=root", "DynamicUser is not yes"},
-		{file, "CapabilityBoundingSet=", "CapabilityBoundingSet=CAP_SYS_ADMIN", "CapabilityBoundingSet is not "},
-		{file, "ProtectSystem=strict", "ProtectSystem=full", "ProtectSystem is not strict"},
-	}, problemsOfUnit)
+	testFile(t, "deploy/systemd/monite-proxy.service", problemsOfUnit, []breakage{
+		{"TimeoutStopSec=35", "TimeoutStopSec=29", "grace period 29s is too short"},
+		{"GOMEMLIMIT=110MiB", "GOMEMLIMIT=192MiB", "not below the memory limit"},
+		{"MONITE_CLIENT_ID_FILE", "MONITE_CLIENT_FILE", "MONITE_CLIENT_FILE is not a variable"},
+		{"%d/client_secret", "/etc/monite-proxy/client_secret", "MONITE_CLIENT_SECRET_FILE is not a credential"},
+		{"LoadCredential=client_id", "#LoadCredential=client_id", "MONITE_CLIENT_ID_FILE is not a credential"},
+		{"Type=notify", "Type=simple", "Type is not notify"},
+		{"DynamicUser=yes", "User=root", "DynamicUser is not yes"},
+		{"CapabilityBoundingSet=", "CapabilityBoundingSet=CAP_SYS_ADMIN", "CapabilityBoundingSet is not "},
+		{"ProtectSystem=strict", "ProtectSystem=full", "ProtectSystem is not strict"},
+	})
 }
 
 // TestSystemdSocketIsTheDefaultListener: with another address the service would refuse the socket at its start.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (e *examination) explainStranger(status int) finding {
 		Next: "open MONITE_API_URL from this host and see what responds; check MONITE_API_URL." + e.proxyIgnored()}
 	switch {
 	case status/100 == 3:
-		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, orDash(e.seen.redirect))
+		elsewhere.What = fmt.Sprintf("a redirect (status %d) to %s instead of a response of the API", status, cmp.Or(e.seen.redirect, "-"))
 		return elsewhere
 	case e.seen.html && status < 500:
 		elsewhere.What = fmt.Sprintf("a web page (status %d) instead of a response of the API", status)

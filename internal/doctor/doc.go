@@ -6,8 +6,8 @@
 //     upstream the later steps are skipped
 //   - proxies.go: the variables for forward proxies, as advice
 //   - network.go, nameservers.go, tls.go, api.go: the steps to upstream: DNS and its
-//     servers one by one, TCP, TLS, the API itself, and the clock by the Date of its
-//     response
+//     servers one by one (query.go: one DNS query), TCP, TLS, the API itself, and the
+//     clock by the Date of its response
 //   - tokens.go: the credentials, the environment, the API version and each entity;
 //     grants.go: each entity user with the entity that it is sent with, and the call
 //     of an app that names nobody; read.go: the reads that try a token

@@ -57,13 +57,8 @@ func (e *examination) checkSidecar(ctx context.Context) {
 // runsElsewhere looks for a sidecar whose data listener is not where the configuration
 // says, by its admin listener.
 func (e *examination) runsElsewhere(ctx context.Context) bool {
-	sidecar, err := client.New()
-	if err != nil {
+	if !client.Runs(ctx) {
 		return false
-	}
-	text, _ := sidecar.Ask(ctx, http.MethodGet, "/readyz?verbose") // an error if it is not ready
-	if !strings.HasPrefix(text, "[+] ") && !strings.HasPrefix(text, "[-] ") {
-		return false // nobody, or another program
 	}
 	e.report.add(finding{Step: "sidecar", Result: problem, What: "a sidecar runs, because its admin listener responds; but nothing listens on " + e.cfg.Listen.String(),
 		Why:  "it was started with another MONITE_LISTEN_ADDR than this command, or its socket was removed: apps that call this address do not reach it",

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/monite-proxy/monite-proxy/proxy/dial"
 	"github.com/monite-proxy/monite-proxy/proxy/upstream"
 )
 
@@ -34,8 +35,6 @@ func (e *examination) checkDNS(ctx context.Context) finding {
 		e.addresses = []string{literal.String()}
 		return finding{Result: fine, What: host + " is an address, there is nothing to look up"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
 	var asking sync.WaitGroup
 	asking.Go(func() { e.checkServers(ctx, host) })
 	addresses, err := e.lookup(ctx, host)
@@ -48,63 +47,13 @@ func (e *examination) checkDNS(ctx context.Context) finding {
 	return finding{Result: fine, What: fmt.Sprintf("%s is %s", host, shown)}
 }
 
-// lookupTimeout is that of the sidecar: enough for two name servers that are
-// silent.
-const lookupTimeout = 15 * time.Second
-
-// lookup asks as the sidecar does: the name as it is, for both families at the same
-// time, and with the search list of the system only if that finds nothing.
-func lookup(ctx context.Context, host string) ([]string, error) {
-	if !strings.Contains(host, ".") || strings.HasSuffix(host, ".") {
-		return lookupBoth(ctx, host)
-	}
-	addresses, err := lookupBoth(ctx, host+".")
-	if err != nil {
-		if again, searched := lookupBoth(ctx, host); searched == nil {
-			return again, nil
-		}
+// lookup asks as the sidecar does.
+func lookup(ctx context.Context, host string) (addresses []string, err error) {
+	found, err := dial.Lookup(ctx, host)
+	for _, address := range found {
+		addresses = append(addresses, address.String())
 	}
 	return addresses, err
-}
-
-// otherFamily is the time for which the addresses of one family wait for those of the
-// other.
-const otherFamily = time.Second
-
-func lookupBoth(ctx context.Context, host string) (addresses []string, err error) {
-	type reply struct {
-		addresses []netip.Addr
-		err       error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	replies := make(chan reply, 2)
-	for _, network := range []string{"ip4", "ip6"} {
-		go func() {
-			found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
-			replies <- reply{found, err}
-		}()
-	}
-	var enough <-chan time.Time
-	for range 2 {
-		select {
-		case r := <-replies:
-			for _, address := range r.addresses {
-				addresses = append(addresses, address.Unmap().String())
-			}
-			if r.err == nil {
-				enough = time.After(otherFamily)
-			} else if notFound, ok := errors.AsType[*net.DNSError](r.err); err == nil || !ok || !notFound.IsNotFound {
-				err = r.err // a name server in trouble says more than a family without addresses
-			}
-		case <-enough:
-			return addresses, nil
-		}
-	}
-	if len(addresses) > 0 {
-		return addresses, nil
-	}
-	return nil, err
 }
 
 func (e *examination) explainDNS(host string, err error) finding {

@@ -66,43 +66,42 @@ func (e *examination) checkCollector(ctx context.Context) {
 		Next: "check OTEL_EXPORTER_OTLP_ENDPOINT and the network policy"})
 }
 
-// sharedTrouble says how far the way to the store is open.
+// sharedTroubles say for each kind of error how far the way to the store is open.
+var sharedTroubles = map[string]finding{
+	"connect":   {Step: "shared address", What: "cannot connect", Next: "check the address and the network policy"},
+	"sentinel":  {Step: "shared address", What: "the Sentinels do not name a master", Next: "check the name in the URL: redis-cli -p 26379 sentinel masters"},
+	"MOVED":     {Step: "shared address", What: "the Cluster sends us to a node that may not be asked", Next: "name a node with each port in MONITE_REDIS_URL"},
+	"protocol":  {Step: "shared address", What: "what responds there does not speak the protocol of Redis", Next: "check host and port of MONITE_REDIS_URL"},
+	"timeout":   silentStore,
+	"closed":    silentStore,
+	"tls":       {Step: "shared tls", What: "no TLS connection", Next: "name the CA in MONITE_REDIS_CA_FILE, and the host by a name of its certificate"},
+	"NOAUTH":    {Step: "shared login", What: "NOAUTH: it wants a password", Next: "set MONITE_REDIS_PASSWORD or MONITE_REDIS_PASSWORD_FILE"},
+	"WRONGPASS": {Step: "shared login", What: "WRONGPASS: it does not know this user with this password", Next: "check user and password"},
+	"NOPERM":    {Step: "shared rights", What: "NOPERM: a right is missing, or scripts are not supported", Next: "ACL SETUSER … " + aclLine},
+	"ERR":       {Step: "shared rights", What: "ERR: a right is missing, or scripts are not supported", Next: "ACL SETUSER … " + aclLine},
+	"READONLY":  {Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"},
+	"OOM":       {Step: "shared rights", What: "OOM: it does not take writes", Why: "its memory is full", Next: "raise maxmemory"},
+	"MISCONF":   {Step: "shared rights", What: "MISCONF: it does not take writes", Why: "it cannot save", Next: "look at the log of the store"},
+}
+
+var silentStore = finding{
+	Step: "shared address", What: "it takes the connection, and does not respond",
+	Next: "check host and port of MONITE_REDIS_URL, and whether the port speaks TLS: rediss:// and not redis://",
+}
+
 func sharedTrouble(err error) finding {
 	failed, ok := errors.AsType[*redisstore.Error](err)
 	if !ok {
 		return finding{Step: "shared address", What: "no response in time", Next: "check the address, the network policy, and whether the port speaks TLS: rediss:// and not redis://"}
 	}
-	cause := ""
-	if failed.Err != nil {
-		cause = failed.Err.Error()
+	f, known := sharedTroubles[failed.Kind]
+	if !known {
+		f = finding{Step: "shared store", What: failed.Kind, Next: "look at the log of the store"}
 	}
-	switch failed.Kind {
-	case "connect":
-		return finding{Step: "shared address", What: "cannot connect", Why: cause, Next: "check the address and the network policy"}
-	case "sentinel":
-		return finding{Step: "shared address", What: "the Sentinels do not name a master", Why: cause, Next: "check the name in the URL: redis-cli -p 26379 sentinel masters"}
-	case "MOVED":
-		return finding{Step: "shared address", What: "the Cluster sends us to a node that may not be asked", Why: cause, Next: "name a node with each port in MONITE_REDIS_URL"}
-	case "tls":
-		return finding{Step: "shared tls", What: "no TLS connection", Why: cause, Next: "name the CA in MONITE_REDIS_CA_FILE, and the host by a name of its certificate"}
-	case "NOAUTH":
-		return finding{Step: "shared login", What: "NOAUTH: it wants a password", Next: "set MONITE_REDIS_PASSWORD or MONITE_REDIS_PASSWORD_FILE"}
-	case "WRONGPASS":
-		return finding{Step: "shared login", What: "WRONGPASS: it does not know this user with this password", Next: "check user and password"}
-	case "NOPERM", "ERR":
-		return finding{Step: "shared rights", What: failed.Kind + ": a right is missing, or scripts are not supported", Next: "ACL SETUSER … " + aclLine}
-	case "READONLY":
-		return finding{Step: "shared rights", What: "READONLY: this is a replica", Next: "name the master, or the Sentinels that know it"}
-	case "OOM", "MISCONF":
-		return finding{Step: "shared rights", What: failed.Kind + ": it does not take writes", Why: "its memory is full, or it cannot save", Next: "raise maxmemory"}
-	case "protocol":
-		return finding{Step: "shared address", What: "what responds there does not speak the protocol of Redis", Next: "check host and port of MONITE_REDIS_URL"}
-	case "timeout", "closed":
-		return finding{Step: "shared address", What: "it takes the connection, and does not respond", Why: cause,
-			Next: "check host and port of MONITE_REDIS_URL, and whether the port speaks TLS: rediss:// and not redis://"}
-	default:
-		return finding{Step: "shared store", What: failed.Kind, Why: cause, Next: "look at the log of the store"}
+	if failed.Err != nil && f.Why == "" {
+		f.Why = failed.Err.Error()
 	}
+	return f
 }
 
 func (e *examination) sharedSpeed(took time.Duration) finding {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,7 +70,7 @@ func (e *examination) explainTLS(err error) finding {
 	f := finding{Result: problem}
 	if wrong, ok := errors.AsType[x509.HostnameError](err); ok {
 		names := wrong.Certificate.DNSNames
-		f.What = fmt.Sprintf("the certificate is not for %s, but for %s", client.TermSafe(wrong.Host), orDash(client.TermSafe(strings.Join(names[:min(len(names), 4)], ", "))))
+		f.What = fmt.Sprintf("the certificate is not for %s, but for %s", client.TermSafe(wrong.Host), cmp.Or(client.TermSafe(strings.Join(names[:min(len(names), 4)], ", ")), "-"))
 		f.Why = "MONITE_API_URL names another host than the server's, or a proxy or captive portal responds in its place"
 		f.Next = "set MONITE_API_URL to a name of the certificate, or find out what responds on this network"
 		return f
@@ -77,7 +78,7 @@ func (e *examination) explainTLS(err error) finding {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		f.What = "the certificate is signed by an authority that is not trusted here"
 		if unknown.Cert != nil {
-			f.What += ": " + orDash(client.TermSafe(issuer(unknown.Cert)))
+			f.What += ": " + cmp.Or(client.TermSafe(issuer(unknown.Cert)), "-")
 		}
 		f.Why = "a firewall that inspects TLS, a private authority, or an image without root certificates"
 		f.Next = "put the authority's certificate into MONITE_CA_FILE"
@@ -185,11 +186,4 @@ func (e *examination) speaksTLS(ctx context.Context) bool {
 	err = tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}).HandshakeContext(ctx)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	return err == nil || untrusted
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }

@@ -52,19 +52,19 @@ var allowed = map[string][]string{
 	"proxy/monitetest/schema":    {}, // facts of the document
 	"proxy/monitetest/state":     {}, // documents, whatever they say
 	// Shows what the others are: their status types, and how a Host is read.
-	"internal/admin":        {"proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
+	"internal/admin":        {"config", "proxy", "proxy/target", "proxy/writes", "tokencache", "internal/ids"},
 	"internal/admin/client": {"config", "internal/admin"}, // its types, not its handler
 	// Makes spans of proxy's records; the fields for the collector are secret.
-	"internal/trace":  {"proxy", "config/secret"},
+	"internal/trace":  {"config", "proxy", "config/secret"},
 	"internal/certs":  {"internal/files"}, // knows no variable
 	"internal/files":  {},                 // knows files, not what is in them
 	"internal/ids":    {},
-	"internal/listen": {"config", "proxy/socket"}, // of socket the users of connections alone
+	"internal/listen": {"config", "internal/files", "proxy/socket"}, // of socket the users of connections alone
 	// Of admin only the type of /status.
 	"internal/named": {"config", "config/watch", "internal/admin", "internal/ids", "internal/listen", "proxy/identity", "tokencache"},
-	"internal/logs":  {"config"},
+	"internal/logs":  {"config", "internal/files"},
 	// Does what the sidecar does, step by step: with its transport, handler and mints.
-	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/confine", "internal/ids", "proxy", "proxy/identity", "proxy/upstream",
+	"internal/doctor": {"config", "config/secret", "internal/admin/client", "internal/confine", "internal/ids", "proxy", "proxy/dial", "proxy/identity", "proxy/upstream",
 		"tokencache", "tokencache/redisstore", "tokencache/tokenendpoint"},
 	"internal/confine":   {},                          // is told what may be done, not why
 	"internal/genroutes": {"proxy/monitetest/schema"}, // writes its table
@@ -72,7 +72,9 @@ var allowed = map[string][]string{
 	"internal/wiretest":  {},                          // the ends of a wire, for anybody's tests
 	"internal/pictures":  {"proxy/monitetest"},        // runs the binary, and starts a simulator beside it
 	"internal/house":     {},
-	"e2e":                {}, // from outside
+	"bench":              {"internal/wiretest"}, // certificates
+	"bench/delay":        {"internal/wiretest"}, // likewise
+	"e2e":                {},                    // from outside
 }
 
 type goPackage struct {

@@ -187,7 +187,7 @@ func TestSetModeChangesWhoMayConnect(t *testing.T) {
 	wiretest.Must(t, err)
 	defer func() { _ = l.Close() }()
 	wiretest.Must(t, l.SetMode(0o660))
-	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.Mode() != 0o660 {
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.options.Mode != 0o660 {
 		t.Errorf("mode = %v, %v, want 0660", info.Mode(), err)
 	}
 }
@@ -233,8 +233,8 @@ func TestSetModeDoesNotFollowALink(t *testing.T) {
 				t.Errorf("%s: %s has mode %v now, %v", name, filepath.Base(file), info.Mode(), err)
 			}
 		}
-		if l.Mode() != 0o600 {
-			t.Errorf("%s: Mode() = %v, want 0600", name, l.Mode())
+		if l.options.Mode != 0o600 {
+			t.Errorf("%s: mode = %v, want 0600", name, l.options.Mode)
 		}
 	}
 }
@@ -251,7 +251,7 @@ func TestSocketOfTheServiceManagerGetsTheConfiguredMode(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode = %v, %v, want 0600", info.Mode(), err)
 	}
-	if l.Warning() == "" || l.Mode() != 0o600 {
-		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.Mode())
+	if l.Warning() == "" || l.options.Mode != 0o600 {
+		t.Errorf("warning %q, mode %v: the operator should be told", l.Warning(), l.options.Mode)
 	}
 }

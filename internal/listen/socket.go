@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
 // socketFile is a unix socket as this process made it.
@@ -32,7 +34,7 @@ func listenSocket(path string, mode fs.FileMode) (net.Listener, *socketFile, err
 	}
 	opened.SetUnlinkOnClose(false) // it would remove whatever has the name by then
 	made, err := os.Lstat(path)
-	if err == nil && !(ownedByUs(made) && isSocketWith(mode, made)) {
+	if err == nil && !(files.OwnedByUs(made) && isSocketWith(mode, made)) {
 		err = fmt.Errorf("listen unix %s: it was replaced at once", path)
 	}
 	if err != nil {
@@ -57,7 +59,7 @@ func removeStaleSocket(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("listen unix %s: there is something that is not a socket", path)
 	}
-	if !ownedByUs(info) {
+	if !files.OwnedByUs(info) {
 		return fmt.Errorf("listen unix %s: the socket there belongs to another user", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
@@ -89,10 +91,6 @@ func removeOnly(path string, info fs.FileInfo) error {
 	}
 	return fmt.Errorf("listen unix %s: it was replaced at this moment", path)
 }
-
-// Mode returns the permission bits of a unix socket, as Open or SetMode was told
-// them.
-func (l *Listener) Mode() fs.FileMode { return l.options.Mode }
 
 // SetMode changes who may connect to a unix socket. A TCP listener has no mode. It
 // changes the socket that Open made and nothing that has taken its place: a symbolic

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 
@@ -30,11 +29,6 @@ func listenWithMode(path string, mode fs.FileMode) (*net.UnixListener, error) {
 // noSuchAddress reports whether the host does not have the address.
 func noSuchAddress(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EPROTONOSUPPORT)
-}
-
-func ownedByUs(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid()
 }
 
 func isSocketWith(mode fs.FileMode, info fs.FileInfo) bool { return info.Mode() == fs.ModeSocket|mode }

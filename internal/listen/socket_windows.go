@@ -13,8 +13,6 @@ func listenWithMode(path string, _ fs.FileMode) (*net.UnixListener, error) {
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }
 
-func ownedByUs(fs.FileInfo) bool { return true }
-
 func isSocketWith(fs.FileMode, fs.FileInfo) bool { return true }
 
 // chmodSocket does nothing: a socket has no mode here.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/monite-proxy/monite-proxy/internal/files"
 )
 
 // auditFile is appended to, and opened again once it was moved away. Only its
@@ -28,7 +30,7 @@ func openAuditFile(path string, never ...string) (*auditFile, error) {
 func (a *auditFile) reopen() error {
 	// Without O_NONBLOCK, opening a pipe without a reader would never return. A link
 	// at that name could lead into any file that this user may write to.
-	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|noFollow, 0o600)
+	file, err := os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|files.NoFollow, 0o600)
 	if err != nil {
 		if info, lerr := os.Lstat(a.path); lerr == nil && info.Mode().Type() == fs.ModeSymlink {
 			err = errors.New("it is a symbolic link")
@@ -62,7 +64,7 @@ func (a *auditFile) check(file *os.File) error {
 		}
 	}
 	switch {
-	case !ownedByUs(info):
+	case !files.OwnedByUs(info):
 		return errors.New("it belongs to another user")
 	case info.Mode()&0o002 != 0:
 		return errors.New("every user may write to it")

@@ -6,8 +6,7 @@
 //     own lines
 //   - writer.go: the Writer behind it, a goroutine between the logger and stderr
 //   - audit.go: the audit lines, in the log or in a file
-//   - auditfile.go: that file, which may be rotated; auditfile_unix.go and
-//     auditfile_windows.go: whose it is
+//   - auditfile.go: that file, which may be rotated
 //
 // An audit line takes the same way as a log line: logger, Writer, file.
 package logs

@@ -20,7 +20,7 @@ var shared = []mutant{
 		{store + "lua/tell.lua", "if born and born >=", "if born and born < 0 and born >="},
 	}, "tokencache/redisstore", []string{"TestMemoryDoesWhatRedisDoes"}},
 	{"a relative end", []edit{
-		{store + "store.go", "c.id, value, born+min(", "c.id, value, born-born+time.Now().UnixMilli()+min("},
+		{store + "tell.go", "c.id, value, born+min(", "c.id, value, born-born+time.Now().UnixMilli()+min("},
 	}, "tokencache/redisstore", []string{"TestLateOutcomeAddsNoLife"}},
 	{"the age counts from the answer", []edit{
 		{others, "f.adopt(a, sent, held)", "f.adopt(a, f.clock.now(), held)"},
@@ -105,7 +105,7 @@ var shared = []mutant{
 		{"tokencache/mint.go", "\tif f.lifetime.Err() != nil && r.err != nil {\n\t\tf.giveBack()", "\tif f.lifetime.Err() != nil && r.err != nil {"},
 	}, "tokencache", []string{"TestClaimIsGivenBackAtTheEnd"}},
 	{"a token of any pair is told", []edit{
-		{store + "store.go", "|| o.Token.By != c.ring.pair", ""},
+		{store + "tell.go", "|| o.Token.By != c.ring.pair", ""},
 	}, "tokencache/redisstore", []string{"TestClaimOfAnotherPairIsNotTold"}},
 	{"whoever's clock it is", []edit{
 		{store + "store.go", "far := offset > farOff || offset < -farOff", "far := offset > 1000*farOff"},

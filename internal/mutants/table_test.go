@@ -27,7 +27,7 @@ var mutants = []mutant{
 		{"proxy/guard.go", "case g.fromPage(in):", `case path != "/v1/webhook_subscriptions" && fromBrowser(in):`},
 	}, "proxy", []string{"TestNoRouteIsOpenToPages_CVE_2025_47910"}},
 	{"CONNECT is a method", []edit{
-		{"proxy/guard.go", "http.MethodPatch, http.MethodDelete:", "http.MethodPatch, http.MethodDelete, http.MethodConnect:"},
+		{"proxy/guard.go", "http.MethodPatch, http.MethodDelete}", "http.MethodPatch, http.MethodDelete, http.MethodConnect}"},
 	}, "proxy", []string{"TestConnectIsRefusedWithItsBody_GHSA_3ccp_42pg_hgv6"}},
 	{"targets of any length", []edit{
 		{"proxy/guard.go", "case len(in.RequestURI) > maxTargetBytes:", "case len(in.RequestURI) > 1<<20:"},

@@ -14,37 +14,19 @@ package trace
 import (
 	"net/http"
 	"net/url"
-	"time"
-
-	"crypto/x509"
 
 	"github.com/rs/zerolog"
 
-	"github.com/monite-proxy/monite-proxy/config/secret"
+	"github.com/monite-proxy/monite-proxy/config"
 )
 
 // Config configures Traces.
 type Config struct {
-	// Endpoint is the collector's whole URL.
-	Endpoint *url.URL
-	Headers  []secret.Pair
-	// RootCAs are those of the collector. Nil: the system's.
-	RootCAs *x509.CertPool
+	config.Traces
 	// Proxy is asked for a forward proxy. Nil: there is none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Timeout of one export. Above 0.
-	Timeout time.Duration
-	// At most QueueSize spans wait. They are sent in batches of BatchSize, and a
-	// smaller batch after BatchDelay. All above 0.
-	QueueSize, BatchSize int
-	BatchDelay           time.Duration
-	// ServiceName, Version and Attributes describe this process; the latter are
-	// names and values in turn.
-	ServiceName, Version string
-	Attributes           []string
-	// Sampler is a value of OTEL_TRACES_SAMPLER, Ratio that of traceidratio.
-	Sampler string
-	Ratio   float64
+	// Version is that of this process.
+	Version string
 	// Upstream is the origin that attempts go to.
 	Upstream *url.URL
 	Log      zerolog.Logger

@@ -69,7 +69,7 @@ func (q *queue) run(ctx context.Context) error {
 	defer stop()
 	for {
 		batch := q.next(ctx)
-		if len(batch) == 0 && ctx.Err() != nil {
+		if len(batch)+len(q.spans) == 0 && ctx.Err() != nil {
 			return nil
 		}
 		q.export(life, batch)
@@ -93,20 +93,7 @@ func (q *queue) next(ctx context.Context) (batch []sdk.ReadOnlySpan) {
 		case <-timer.C:
 			return batch
 		case <-ctx.Done():
-			return append(batch, q.rest(q.batch-len(batch))...)
-		}
-	}
-	return batch
-}
-
-// rest returns the spans that can be taken without waiting.
-func (q *queue) rest(most int) (batch []sdk.ReadOnlySpan) {
-	for len(batch) < most {
-		select {
-		case span := <-q.spans:
-			batch = append(batch, span)
-		default:
-			return batch
+			return batch // all that was there: run comes back for more
 		}
 	}
 	return batch

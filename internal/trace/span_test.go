@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/monite-proxy/monite-proxy/config"
 	"github.com/monite-proxy/monite-proxy/proxy"
 )
 
@@ -22,9 +23,11 @@ const (
 
 func testConfig() Config {
 	return Config{
-		QueueSize: 100, BatchSize: 10, BatchDelay: time.Second, Timeout: 10 * time.Second,
-		ServiceName: "monite-proxy", Version: "v0", Sampler: "parentbased_always_on", Ratio: 1,
-		Upstream: &url.URL{Scheme: "https", Host: "api.monite.com"}, Log: zerolog.Nop(),
+		Traces: config.Traces{
+			QueueSize: 100, BatchSize: 10, BatchDelay: time.Second, Timeout: 10 * time.Second,
+			ServiceName: "monite-proxy", Sampler: "parentbased_always_on", Ratio: 1,
+		},
+		Version: "v0", Upstream: &url.URL{Scheme: "https", Host: "api.monite.com"}, Log: zerolog.Nop(),
 	}
 }
 

@@ -38,8 +38,8 @@ func newTraces(c Config, to sdk.SpanExporter, rejected func() int64) *Traces {
 		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),
 		attribute.String("telemetry.sdk.version", otel.Version()), attribute.String("service.version", c.Version),
 	}
-	for i := 0; i+1 < len(c.Attributes); i += 2 {
-		attributes = append(attributes, attribute.String(c.Attributes[i], c.Attributes[i+1]))
+	for _, a := range c.Attributes {
+		attributes = append(attributes, attribute.String(a.Name, a.Value))
 	}
 	// Of two of one name the last counts.
 	attributes = append(attributes, attribute.String("service.name", c.ServiceName))

@@ -59,15 +59,14 @@ func Must(t testing.TB, err error) {
 }
 
 // Eventually waits until done reports true: for what another goroutine, another
-// process or the kernel does, where no bubble can help.
+// process or the kernel does, where no bubble can help. It asks less and less often,
+// because each question may cost what it waits for.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
 	limit := time.After(Patience)
-	for !done() {
+	for pause := 2 * time.Millisecond; !done(); pause = min(pause*5/4, 20*time.Millisecond) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-limit:
 			t.Fatalf("gave up waiting for %s", what)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -239,6 +240,34 @@ func (n *addressBook) stop() {
 	for _, k := range n.known {
 		if k.latest != nil {
 			k.latest.cancel()
+		}
+	}
+}
+
+// otherFamily is the time for which Lookup waits for the addresses of the second family.
+const otherFamily = time.Second
+
+// Lookup looks up a name as a Dialer does for a connection. The doctor examines the
+// way to upstream with it.
+func Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	book := &addressBook{resolve: net.DefaultResolver.LookupNetIP}
+	l := book.begin(host)
+	defer book.stop()
+	var enough <-chan time.Time
+	for {
+		now := book.state(l)
+		if now.changed == nil {
+			return now.found, now.failed
+		}
+		if len(now.found) > 0 {
+			enough = time.After(otherFamily)
+		}
+		select {
+		case <-now.changed:
+		case <-enough:
+			return now.found, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -31,26 +31,80 @@ func TestMovedClockEndsTokensAndMakesInvoicesOverdue(t *testing.T) {
 	}
 }
 
+// The clock stops on its way: what happens carries the time at which it was due.
 func TestRecurrenceIssuesByTheClock(t *testing.T) {
 	b := start(t, monitetest.Config{})
 	header := b.as("", monitetest.DemoEntityID)
-	start := b.sim.Now().AddDate(0, 0, 3).UTC().Format(time.DateOnly)
+	first := b.sim.Now().AddDate(0, 0, 3).UTC()
 	made := b.want(200, "POST", "/v1/recurrences", encode(map[string]any{
-		"invoice_id": monitetest.DemoReceivableID, "start_date": start, "frequency": "month", "interval": 1, "max_occurrences": 2,
+		"invoice_id": monitetest.DemoReceivableID, "start_date": first.Format(time.DateOnly), "frequency": "week", "interval": 4, "max_occurrences": 2,
 		"automation_level": "issue",
 	}), header).json(t)
-	b.sim.Advance(40 * 24 * time.Hour)
+	b.want(200, "POST", "/_sim/clock", `{"advance":"1200h"}`, nil) // 50 days
 	header = b.as("", monitetest.DemoEntityID)
-	got := b.want(200, "GET", "/v1/recurrences/"+made["id"].(string), "", header).json(t)
-	if got["status"] != "completed" {
-		t.Errorf("recurrence = %v, want it completed", got)
+	recurrence := b.want(200, "GET", "/v1/recurrences/"+made["id"].(string), "", header).json(t)
+	if recurrence["status"] != "completed" {
+		t.Errorf("recurrence = %v, want it completed", recurrence)
 	}
-	for _, iteration := range got["iterations"].([]any) {
+	for i, iteration := range recurrence["iterations"].([]any) {
 		id, _ := iteration.(map[string]any)["issued_invoice_id"].(string)
 		invoice := b.want(200, "GET", "/v1/receivables/"+id, "", header).json(t)
-		if invoice["status"] != "issued" || invoice["document_id"] == nil || invoice["recurrence_id"] != made["id"] {
-			t.Errorf("invoice = %v, want it issued by the recurrence", invoice)
+		issued := first.AddDate(0, 0, 28*i)
+		for name, want := range map[string]string{
+			"issue_date": issued.Format(time.DateOnly), "due_date": issued.AddDate(0, 0, 30).Format(time.DateOnly), "status": []string{"overdue", "issued"}[i],
+		} {
+			if got, _ := invoice[name].(string); !strings.HasPrefix(got, want) {
+				t.Errorf("invoice %d: %s = %s, want %s", i, name, got, want)
+			}
 		}
+		if invoice["document_id"] == nil || invoice["recurrence_id"] != made["id"] {
+			t.Errorf("invoice = %v, want a number, and the recurrence's id", invoice)
+		}
+	}
+}
+
+func TestRemindersGoOutBeforeTheEndOfEachTerm(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	reminder := func(days int) any { return map[string]any{"days_before": days, "subject": "S", "body": "B"} }
+	reminders := b.want(201, "POST", "/v1/payment_reminders", encode(map[string]any{
+		"name": "Each", "term_1_reminder": reminder(2), "term_2_reminder": reminder(3), "term_final_reminder": reminder(4),
+	}), header).json(t)
+	terms := b.want(201, "POST", "/v1/payment_terms",
+		`{"name":"T","term_1":{"discount":500,"number_of_days":10},"term_2":{"discount":200,"number_of_days":20},"term_final":{"number_of_days":30}}`, header).json(t)
+	item := "/v1/receivables/" + monitetest.DemoReceivableID
+	b.want(200, "PATCH", item, encode(map[string]any{"invoice": map[string]any{
+		"payment_terms_id": terms["id"], "payment_reminder_id": reminders["id"],
+	}}), header)
+	b.want(200, "POST", item+"/issue", "", header)
+	issued := b.sim.Now().UTC().Truncate(24 * time.Hour)
+	b.sim.Advance(29 * 24 * time.Hour)
+	header = b.as("", monitetest.DemoEntityID)
+	var got []string
+	for _, entry := range b.want(200, "GET", item+"/history", "", header).data(t) {
+		if data, _ := entry["event_data"].(map[string]any); data["term"] != nil {
+			at, _ := time.Parse(time.RFC3339, entry["timestamp"].(string))
+			got = append(got, fmt.Sprint(data["term"], " on day ", int(at.Sub(issued).Hours())/24))
+		}
+	}
+	if want := "[term_1 on day 8 term_2 on day 17 term_final on day 26]"; fmt.Sprint(got) != want {
+		t.Errorf("reminders = %v, want %s", got, want)
+	}
+}
+
+func TestSeedRepeatsIDsWhateverHappensMeanwhile(t *testing.T) {
+	id := func(seed uint64, meanwhile time.Duration) any {
+		b := start(t, monitetest.Config{Seed: seed})
+		header := b.as("", monitetest.DemoEntityID)
+		b.want(200, "POST", "/v1/receivables/"+monitetest.DemoReceivableID+"/send", `{"subject_text":"S","body_text":"B"}`, header)
+		b.sim.Advance(meanwhile)
+		return b.want(201, "POST", "/v1/tags", `{"name":"x"}`, header).json(t)["id"]
+	}
+	if soon, late := id(1, 0), id(1, 5*time.Second); soon != late {
+		t.Errorf("id = %v before the mail was sent, %v after it", soon, late)
+	}
+	if a, b := id(1, 0), id(1<<32+1, 0); a == b {
+		t.Errorf("seeds 1 and 2^32+1 both make %v", a)
 	}
 }
 

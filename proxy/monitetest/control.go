@@ -78,6 +78,9 @@ func read(body []byte, into any) *answer {
 	if err := dec.Decode(into); err != nil {
 		return failure(http.StatusBadRequest, "bad_request", err.Error())
 	}
+	if _, err := dec.Token(); err != io.EOF {
+		return failure(http.StatusBadRequest, "bad_request", "want one JSON value")
+	}
 	return nil
 }
 
@@ -107,13 +110,13 @@ func (s *Simulator) controlClock(body []byte) *answer {
 	}
 	switch {
 	case order.Advance > 0 && order.Now.IsZero():
-		s.Advance(time.Duration(order.Advance))
+		order.Now = s.now().Add(time.Duration(order.Advance))
 	case order.Advance == 0 && !order.Now.IsZero():
-		if err := s.SetClock(order.Now); err != nil {
-			return failure(http.StatusBadRequest, "bad_request", err.Error())
-		}
 	default:
 		return failure(http.StatusBadRequest, "bad_request", `want {"advance":"720h"}, above 0, or {"now":"2027-01-31T00:00:00Z"}`)
+	}
+	if err := s.SetClock(order.Now); err != nil {
+		return failure(http.StatusBadRequest, "bad_request", err.Error())
 	}
 	return jsonAnswer(http.StatusOK, doc{"now": s.now().UTC()})
 }
@@ -152,28 +155,38 @@ func (s *Simulator) controlRestore(name string) *answer {
 	return done()
 }
 
-// Snapshot keeps the state under a name. Clock, faults and counts are not part
-// of it.
+// snapshot is what Restore goes back to.
+type snapshot struct {
+	state  *resources.Snapshot
+	offset time.Duration // of the clock
+}
+
+// Snapshot keeps state and clock under a name. Tokens, faults and counts are not
+// part of it.
 func (s *Simulator) Snapshot(name string) {
-	taken := s.api.Snapshot()
 	s.snapshotsMu.Lock()
 	defer s.snapshotsMu.Unlock()
-	s.snapshots[name] = taken
+	s.clock.moving.Lock()
+	defer s.clock.moving.Unlock()
+	s.snapshots[name] = snapshot{s.api.Snapshot(), time.Duration(s.clock.offset.Load())}
 }
 
 // Restore goes back to a snapshot, and reports whether there is one.
 func (s *Simulator) Restore(name string) bool {
 	s.snapshotsMu.Lock()
 	defer s.snapshotsMu.Unlock()
-	taken := s.snapshots[name]
-	if taken != nil {
-		s.api.Restore(taken)
+	taken, is := s.snapshots[name]
+	if is {
+		s.clock.moving.Lock()
+		defer s.clock.moving.Unlock()
+		s.clock.set(taken.offset)
+		s.api.Restore(taken.state)
 	}
-	return taken != nil
+	return is
 }
 
 func (s *Simulator) snapshotNames() []string {
 	s.snapshotsMu.Lock()
 	defer s.snapshotsMu.Unlock()
-	return slices.AppendSeq([]string{}, maps.Keys(s.snapshots))
+	return append([]string{}, slices.Sorted(maps.Keys(s.snapshots))...)
 }

@@ -243,3 +243,70 @@ func TestOlderVersionMayHaveFieldsOfItsOwn(t *testing.T) {
 	}
 	b.want(422, "POST", "/v1/products", `{"name":7}`, with(header, "X-Monite-Version", "2023-09-01"))
 }
+
+func TestAnalyticsGroupByTheDaysThatPeriodsBeginWith(t *testing.T) {
+	b := start(t, monitetest.Config{Data: map[string]map[string][]map[string]any{
+		"partner": {"entities": {{"id": monitetest.DemoEntityID, "type": "organization", "organization": map[string]any{"legal_name": "Own"}}}},
+		monitetest.DemoEntityID: {"payables": {
+			{"id": nobody, "status": "new", "issued_at": "2026-08-19", "total_amount": 100},
+			{"id": monitetest.DemoPayableID, "status": "paid", "issued_at": "2026-08-31", "total_amount": 20},
+		}},
+	}})
+	header := b.as("", monitetest.DemoEntityID)
+	tests := map[string]string{
+		"daily": "2026-08-19 100 2026-08-31 20", "weekly": "2026-08-17 100 2026-08-31 20", "monthly": "2026-08-01 120", "quarterly": "2026-07-01 120",
+		"yearly": "2026-01-01 120",
+	}
+	for breakdown, want := range tests {
+		t.Run(breakdown, func(t *testing.T) {
+			query := "metric=total_amount&aggregation_function=summary&dimension=issued_at&date_dimension_breakdown=" + breakdown
+			var got []string
+			for _, point := range b.want(200, "GET", "/v1/analytics/payables?"+query, "", header).data(t) {
+				got = append(got, fmt.Sprint(point["dimension_value"], " ", point["metric_value"]))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("points = %v, want %s", got, want)
+			}
+		})
+	}
+}
+
+// What was paid stays paid when the price falls afterwards.
+func TestCreditNotesNeverMakeTheAmountDueNegative(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	amounts := func(item string) string {
+		d := b.want(200, "GET", item, "", header).json(t)
+		return fmt.Sprint(d["amount_paid"], " paid, ", d["amount_due"], " due of ", d["total_amount_with_credit_notes"])
+	}
+	invoice := "/v1/receivables/" + monitetest.DemoReceivableID
+	b.want(200, "POST", invoice+"/issue", "", header)
+	b.want(200, "POST", invoice+"/mark_as_partially_paid", `{"amount_paid":1000}`, header)
+	note := b.want(201, "POST", "/v1/receivables", `{"type":"credit_note","based_on":"`+monitetest.DemoReceivableID+`"}`, header).json(t)
+	b.want(200, "POST", "/v1/receivables/"+note["id"].(string)+"/issue", "", header)
+	for range 2 {
+		if got, want := amounts(invoice), "1000 paid, 0 due of 0"; got != want {
+			t.Errorf("invoice: %s, want %s", got, want)
+		}
+		b.do("POST", invoice+"/mark_as_paid", "", header)
+	}
+
+	bill := b.want(200, "POST", "/v1/payables", `{"document_id":"1","total_amount":500,"currency":"EUR"}`, header).json(t)["id"].(string)
+	credit := b.want(201, "POST", "/v1/payable_credit_notes",
+		encode(map[string]any{"document_id": "C", "based_on": bill, "total_amount": 200, "currency": "EUR", "issued_at": "2026-01-01"}), header).json(t)
+	b.want(200, "POST", "/v1/payable_credit_notes/"+credit["id"].(string)+"/approve", "", header)
+	b.want(200, "PATCH", "/v1/payables/"+bill, `{"description":"changed"}`, header)
+	if got, want := amounts("/v1/payables/"+bill), "0 paid, 300 due of 300"; got != want {
+		t.Errorf("bill: %s, want %s", got, want)
+	}
+}
+
+func TestVerifiedDomainIsAWrite(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	domain := b.want(201, "POST", "/v1/mailbox_domains", `{"domain":"bills.example.com"}`, header).json(t)["id"].(string)
+	b.want(200, "POST", "/v1/mailbox_domains/"+domain+"/verify", "", header)
+	if writes := b.sim.Stats().Writes; writes != 2 {
+		t.Errorf("writes = %d, want 2: both changed the state", writes)
+	}
+}

@@ -28,7 +28,7 @@ type Simulator struct {
 	ring      ring
 
 	snapshotsMu sync.Mutex // guards snapshots
-	snapshots   map[string]*resources.Snapshot
+	snapshots   map[string]snapshot
 }
 
 // New returns a Simulator with the demo data. It panics if Config.Data makes
@@ -43,7 +43,7 @@ func New(config Config) *Simulator {
 
 // Open is New for data that may be wrong.
 func Open(config Config) (*Simulator, error) {
-	s := &Simulator{config: config.withDefaults(), snapshots: map[string]*resources.Snapshot{}}
+	s := &Simulator{config: config.withDefaults(), snapshots: map[string]snapshot{}}
 	s.clock.real = s.config.Now
 	s.limiter.perSecond = s.config.RateLimit
 	s.ring.limit = s.config.KeepRequests
@@ -58,6 +58,8 @@ func Open(config Config) (*Simulator, error) {
 // clears the faults, statistics and recorded requests, and starts the token
 // endpoint again. Tokens stay valid.
 func (s *Simulator) Reset() {
+	s.clock.moving.Lock()
+	defer s.clock.moving.Unlock()
 	s.clock.set(0)
 	_ = s.api.Reset() // the same data was good before
 	s.ClearFaults()

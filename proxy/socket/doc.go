@@ -16,6 +16,7 @@
 // are not sockets, it is package net's own Read and Write.
 //
 //	socket_linux.go   Read and Write (socket_other.go: package net's)
+//	buffer.go         a read that needs no buffer while it waits
 //	bare.go           what is below TLS
 //	peek_unix.go      a look at what can be read, without taking it
 //	deadline.go       a deadline that is moved rarely

@@ -41,7 +41,8 @@ type half struct {
 	try func(fd uintptr) (done bool) // made once: a closure per call would allocate
 
 	mu     sync.Mutex // held by a call; guards the rest
-	p      []byte     // what is left of the caller's
+	late   bool       // p is a buffer of buffers, taken for each try
+	p      []byte     // what is left of it, or of the caller's
 	n      int
 	failed syscall.Errno
 }
@@ -55,39 +56,55 @@ func (s *stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := s.in.do(p, s.raw.Read)
+	_, n, err := s.in.do(p, false, s.raw.Read)
+	return n, s.readError(n, err)
+}
+
+func (s *stream) readLate() (p []byte, n int, err error) {
+	p, n, err = s.in.do(nil, true, s.raw.Read)
+	return p, n, s.readError(n, err)
+}
+
+func (s *stream) readError(n int, err error) error {
 	switch {
 	case err != nil:
-		return n, s.opError("read", err)
+		return s.opError("read", err)
 	case n == 0:
-		return 0, io.EOF
+		return io.EOF
 	}
-	return n, nil
+	return nil
 }
 
 // Write implements io.Writer.
 func (s *stream) Write(p []byte) (int, error) {
-	n, err := s.out.do(p, s.raw.Write)
+	_, n, err := s.out.do(p, false, s.raw.Write)
 	if err != nil {
 		return n, s.opError("write", err)
 	}
 	return n, nil
 }
 
-func (h *half) do(p []byte, wait func(func(uintptr) bool) error) (n int, err error) {
+func (h *half) do(p []byte, late bool, wait func(func(uintptr) bool) error) (rest []byte, n int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.p, h.n, h.failed = p, 0, 0
+	h.p, h.late, h.n, h.failed = p, late, 0, 0
 	err = wait(h.try)
-	n, h.p = h.n, nil
+	rest, n, h.p = h.p, h.n, nil
 	if err == nil && h.failed != 0 {
 		err = h.failed
 	}
-	return n, err
+	return rest, n, err
 }
 
 func (h *half) read(fd uintptr) bool {
+	if h.late {
+		h.p = takeBuffer()
+	}
 	n, again := h.call(syscall.SYS_READ, fd)
+	if again && h.late {
+		GiveBack(h.p)
+		h.p = nil
+	}
 	if again {
 		return false
 	}

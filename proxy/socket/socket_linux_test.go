@@ -18,3 +18,21 @@ func TestNothingOfTheCallerIsKept(t *testing.T) {
 		t.Error("a buffer is kept")
 	}
 }
+
+func TestSocketThatWaitsHoldsNoBuffer(t *testing.T) {
+	near, far := pair(t, "tcp")
+	s := Of(near).(*stream)
+	s.in.try = func(fd uintptr) bool {
+		if s.in.read(fd) {
+			return true
+		}
+		if s.in.p != nil {
+			t.Error("a buffer is held")
+		}
+		_, _ = far.Write([]byte("hello")) // not before it has found nothing
+		return false
+	}
+	if p, n, err := ReadLate(s); string(p[:n]) != "hello" || err != nil || s.in.p != nil {
+		t.Errorf("read %q, %v, a buffer is held: %v", p[:n], err, s.in.p != nil)
+	}
+}

@@ -255,3 +255,28 @@ func TestPeekTakesNothing(t *testing.T) {
 		t.Errorf("at the end: Peek() = %d, %v", n, err)
 	}
 }
+
+// A wait for a buffer ends with bytes, with the end, or with the deadline, as that of
+// Read does.
+func TestReadLate(t *testing.T) {
+	for _, network := range networks {
+		near, far := pair(t, network)
+		s := Of(near)
+		var writing sync.WaitGroup
+		writing.Go(func() { _, _ = far.Write([]byte("hello")) })
+		p, n, err := ReadLate(s)
+		if writing.Wait(); err != nil || string(p[:n]) != "hello" || len(p) != Buffer {
+			t.Errorf("%s: %q of a buffer of %d, %v", network, p[:n], len(p), err)
+		}
+		GiveBack(p)
+		_ = near.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, n, err := ReadLate(s); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %d bytes, %v, want the deadline", network, n, err)
+		}
+		_ = near.SetReadDeadline(time.Time{})
+		_ = far.Close()
+		if _, n, err := ReadLate(s); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %d bytes, %v, want the end", network, n, err)
+		}
+	}
+}

@@ -4,12 +4,13 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/proxy/socket"
 )
 
 const (
-	// smallBuffer is the size that a connection keeps while it is idle. A usual head
-	// fits.
-	smallBuffer = 2 << 10
+	// smallBuffer is the size that a connection begins with. A usual head fits.
+	smallBuffer = socket.Buffer
 	// bufferStep is by how much the buffer of a larger head grows.
 	bufferStep = 4 << 10
 )
@@ -94,11 +95,16 @@ func (c *conn) begins() bool {
 }
 
 // fill reads once, behind the bytes so far.
-func (c *conn) fill() error {
-	if c.w == len(c.buf) {
-		c.makeRoom()
+func (c *conn) fill() (err error) {
+	n := 0
+	if c.buf == nil {
+		c.buf, n, err = socket.ReadLate(c.stream)
+	} else {
+		if c.w == len(c.buf) {
+			c.makeRoom()
+		}
+		n, err = c.stream.Read(c.buf[c.w:])
 	}
-	n, err := c.stream.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil // the error comes again

@@ -3,6 +3,7 @@ package strict
 import (
 	"bytes"
 	"errors"
+	"strconv"
 )
 
 const (
@@ -80,24 +81,8 @@ func chunkError(err error) error {
 
 // parseSize takes up to 16 digits, and what is below 2^63.
 func parseSize(digits string) (size int64, ok bool) {
-	if digits == "" || len(digits) > 16 {
-		return 0, false
-	}
-	for i := range len(digits) {
-		c := digits[i]
-		switch {
-		case isDigit(c):
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		size = size<<4 | int64(c)
-	}
-	return size, size >= 0
+	n, err := strconv.ParseUint(digits, 16, 63)
+	return int64(n), err == nil && len(digits) <= 16
 }
 
 // line takes one line of at most limit bytes, without its CR LF.

@@ -116,6 +116,10 @@ func (c *conn) begin() {
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	}
+	if c.w == 0 && len(c.buf) == smallBuffer {
+		socket.GiveBack(c.buf)
+		c.buf = nil
+	}
 }
 
 // next serves one request. It reports whether another one may follow.

@@ -24,8 +24,8 @@
 //	linger.go     what an app still sends after its response is read, not reset
 //	deadline.go   deadlines that are moved rarely
 //
-// Between requests a connection keeps its read buffer and nothing else, and of
-// that no handler ever sees a byte. What a handler is given, the request with its
+// Between requests a connection keeps nothing: its read buffer, of which no handler
+// ever sees a byte, is another's meanwhile. What a handler is given, the request with its
 // fields and the ResponseWriter, a later request may be given too, emptied, if this
 // one was a GET or HEAD without a body and its connection goes on (request.free). So a
 // handler must keep none of it, and must say Connection: close where it cannot know

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -262,17 +263,8 @@ func (h *head) readFraming(fields http.Header) Violation {
 
 // parseLength accepts digits only, no list and no sign.
 func parseLength(text string) (int64, bool) {
-	if text == "" || len(text) > 19 {
-		return 0, false
-	}
-	length := uint64(0)
-	for i := range len(text) {
-		if !isDigit(text[i]) {
-			return 0, false
-		}
-		length = length*10 + uint64(text[i]-'0')
-	}
-	return int64(length), length <= 1<<63-1
+	length, err := strconv.ParseUint(text, 10, 63)
+	return int64(length), err == nil && len(text) <= 19
 }
 
 func readTrailer(fields http.Header) Violation {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -100,4 +101,39 @@ func TestARequestFindsNothingOfALargerOneBefore(t *testing.T) {
 		}
 		app.Gets(get("/small"), 200, "GET /small map[] "+rest)
 	}
+}
+
+// An idle connection gives its buffer to others. Requests come in pieces and several at
+// once, so that a piece of one could be read as another's.
+func TestConnectionsThatShareBuffersAreNotCrossed(t *testing.T) {
+	r := serve(t, func(w http.ResponseWriter, in *http.Request) {
+		body, _ := io.ReadAll(in.Body)
+		_, _ = fmt.Fprintf(w, "%s %s", in.URL.Path, body)
+	})
+	var all sync.WaitGroup
+	for n := range 16 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(n), 1))
+			app := r.dial()
+			for range 50 {
+				var text strings.Builder
+				var want []string
+				for i := range 1 + random.IntN(3) {
+					body := strings.Repeat(fmt.Sprint(n), random.IntN(3000))
+					path := fmt.Sprintf("/%d-%d", n, i)
+					text.WriteString(post(path, body, fmt.Sprint("Content-Length: ", len(body))))
+					want = append(want, path+" "+body)
+				}
+				for rest := text.String(); rest != ""; {
+					piece := rest[:min(len(rest), 1+random.IntN(2500))]
+					app.Say(piece)
+					rest = rest[len(piece):]
+				}
+				for _, body := range want {
+					app.Want("POST", 200, body)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log"
@@ -205,15 +206,7 @@ func (s *Server) closeIdle() int {
 }
 
 func (s *Server) headerTimeout() time.Duration {
-	if s.ReadHeaderTimeout > 0 {
-		return s.ReadHeaderTimeout
-	}
-	return defaultHeaderTimeout
+	return cmp.Or(s.ReadHeaderTimeout, defaultHeaderTimeout)
 }
 
-func (s *Server) idleTimeout() time.Duration {
-	if s.IdleTimeout > 0 {
-		return s.IdleTimeout
-	}
-	return defaultIdleTimeout
-}
+func (s *Server) idleTimeout() time.Duration { return cmp.Or(s.IdleTimeout, defaultIdleTimeout) }

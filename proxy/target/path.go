@@ -1,6 +1,9 @@
 package target
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // OriginForm reports whether a request target is in origin-form (RFC 9112 section
 // 3.2.1), of visible ASCII and without a fragment, which no request target has.
@@ -62,19 +65,11 @@ func segmentSafe(segment string) bool {
 
 // unescaped decodes a segment whose escapes are whole.
 func unescaped(segment string) string {
-	if strings.IndexByte(segment, '%') < 0 {
+	plain, err := url.PathUnescape(segment)
+	if err != nil {
 		return segment
 	}
-	plain := make([]byte, 0, len(segment))
-	for i := 0; i < len(segment); i++ {
-		c := segment[i]
-		if c == '%' {
-			c = byte(unhex(segment[i+1])<<4 | unhex(segment[i+2]))
-			i += 2
-		}
-		plain = append(plain, c)
-	}
-	return string(plain)
+	return plain
 }
 
 // isDots reports whether a segment is "." or "..", with or without blanks around it.

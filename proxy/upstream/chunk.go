@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"maps"
+	"strconv"
 )
 
 const (
@@ -126,30 +127,11 @@ func (c *conn) chunkLine() ([]byte, error) {
 func chunkSize(line []byte) (int64, error) {
 	_, end := trim(line, 0, len(line))
 	digits, _, _ := bytes.Cut(line[:end], []byte(";"))
-	if len(digits) == 0 || len(digits) > 16 {
+	size, err := strconv.ParseUint(string(digits), 16, maxChunkBits)
+	if err != nil || len(digits) > 16 {
 		return 0, errBodyMalformed
 	}
-	size := int64(0)
-	for _, b := range digits {
-		value := hexValue(b)
-		if value < 0 || size >= 1<<(maxChunkBits-4) {
-			return 0, errBodyMalformed
-		}
-		size = size<<4 | value
-	}
-	return size, nil
-}
-
-func hexValue(b byte) int64 {
-	switch {
-	case '0' <= b && b <= '9':
-		return int64(b - '0')
-	case 'a' <= b && b <= 'f':
-		return int64(b-'a') + 10
-	case 'A' <= b && b <= 'F':
-		return int64(b-'A') + 10
-	}
-	return -1
+	return int64(size), nil
 }
 
 // readTrailer reads the section after the last chunk, and returns io.EOF.

@@ -24,11 +24,6 @@ type Trace struct {
 // TraceKey is the key of a context's value, a *Trace, which its round trip fills.
 type TraceKey struct{}
 
-// WithTrace returns a context whose round trip fills trace.
-func WithTrace(ctx context.Context, trace *Trace) context.Context {
-	return context.WithValue(ctx, TraceKey{}, trace)
-}
-
 func traceOf(ctx context.Context) *Trace {
 	trace, _ := ctx.Value(TraceKey{}).(*Trace)
 	return trace

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"testing"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
@@ -12,7 +13,7 @@ func TestTraceHasTheTimeOfTheDial(t *testing.T) {
 	for i := range 2 {
 		var trace Trace
 		req := newRequest(t.Context(), o, "POST", "/v1/x", mem("body"), 4)
-		mustDo(t, tr, req.WithContext(WithTrace(req.Context(), &trace)))
+		mustDo(t, tr, req.WithContext(context.WithValue(req.Context(), TraceKey{}, &trace)))
 		if reused := i > 0; (trace.DialDuration == 0) != reused {
 			t.Errorf("DialDuration = %v in request %d", trace.DialDuration, i+1)
 		}

@@ -80,7 +80,8 @@ func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
 			tr.KeepWarm, tr.IdleTimeout, tr.MaxConnAge = time.Minute, 400*time.Millisecond, 700*time.Millisecond
 		})
 		all.Go(func() {
-			for i := range writes / workers {
+			// A busy machine makes connections so slowly that most are closed unused: it takes more writes.
+			for i := 0; i < writes/workers || good.Load() < int64(writes/3) && i < 10*writes/workers; i++ {
 				time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
 				nonce := fmt.Sprintf("nonce-%d-%d|", worker, i)
 				req := newRequest(t.Context(), o, http.MethodPost, "/", mem("body"), 4)

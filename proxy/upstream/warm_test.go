@@ -148,7 +148,7 @@ func TestConnectionMadeAheadIsUsedInSpiteOfItsTickets(t *testing.T) {
 	wiretest.Eventually(t, "a connection made ahead", func() bool { made, _, _ := tr.MadeAhead(); return made > 0 })
 	wiretest.Eventually(t, "the end of the one before", func() bool { return tr.Stats().Open == 1 })
 	var trace Trace
-	_, body := mustDo(t, tr, newRequest(WithTrace(t.Context(), &trace), o, "POST", "/", nil, 0))
+	_, body := mustDo(t, tr, newRequest(context.WithValue(t.Context(), TraceKey{}, &trace), o, "POST", "/", nil, 0))
 	if made, used, unused := tr.MadeAhead(); body != "hello" || trace.DialDuration != 0 || used == 0 {
 		t.Errorf("%q after a dial of %v; made %d, used %d, unused %d", body, trace.DialDuration, made, used, unused)
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -142,11 +143,11 @@ func appendFields(b []byte, header http.Header) ([]byte, error) {
 			continue
 		}
 		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, &fieldError{"name", name}
+			return nil, fmt.Errorf("invalid field name %q", shortened(name))
 		}
 		for _, value := range values {
 			if !plain(value) {
-				return nil, &fieldError{"value", name}
+				return nil, fmt.Errorf("invalid field value %q", shortened(name))
 			}
 			b = append(append(b, name...), ": "...)
 			b = append(append(b, value...), "\r\n"...)
@@ -154,6 +155,9 @@ func appendFields(b []byte, header http.Header) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// shortened is a name for an error, which never holds a value.
+func shortened(name string) string { return name[:min(len(name), 64)] }
 
 // ownField reports the fields that belong to this connection and not to the
 // message (RFC 9110, 7.6.1), or that are derived from the request's fields.
@@ -178,17 +182,6 @@ func ownField(name string) bool {
 		return strings.EqualFold(name, "Transfer-Encoding")
 	}
 	return false
-}
-
-// fieldError names a field that cannot be sent, never its value.
-type fieldError struct{ part, name string }
-
-func (e *fieldError) Error() string {
-	name := e.name
-	if len(name) > 64 {
-		name = name[:64]
-	}
-	return "invalid field " + e.part + " " + strconv.Quote(name)
 }
 
 // appendSmallBody reads a body of length bytes that is in memory.

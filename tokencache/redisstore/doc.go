@@ -8,7 +8,7 @@
 //
 // The walk of a question, in file order:
 //
-//   - store.go: Ask and Tell, as tokencache wants them.
+//   - store.go: Ask, as tokencache wants it; tell.go: what came of a claim.
 //   - names.go: the names and keys that a pair of credentials makes.
 //   - seal.go: a token as it is stored.
 //   - verdict.go: what the endpoint said of a grant, and which replicas have received it.

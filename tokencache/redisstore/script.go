@@ -3,9 +3,12 @@ package redisstore
 import (
 	"context"
 	"crypto/sha1" //nolint:gosec // EVALSHA names scripts by it; nothing is secured by it
-	_ "embed"
+	"embed"
 	"encoding/hex"
 )
+
+//go:embed lua/*.lua
+var texts embed.FS
 
 // script is one of lua/*.lua. It needs nothing installed: it is called by its hash,
 // and sent whole where the server does not know it.
@@ -13,47 +16,28 @@ type script struct {
 	name string
 	text string
 	hash string
-	// mostBulk is the longest value that it returns, in bytes. 0: maxBulk.
+	// mostBulk is the longest value that it returns, in bytes.
 	mostBulk int
 }
 
-func newScript(name, text string) *script {
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // as above
-	return &script{name: name, text: text, hash: hex.EncodeToString(sum[:])}
-}
-
-// returning says how long the longest value is that it returns.
-func (s *script) returning(mostBulk int) *script {
-	s.mostBulk = mostBulk
-	return s
+func newScript(name string, mostBulk int) *script {
+	text, err := texts.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic("redisstore: " + err.Error())
+	}
+	sum := sha1.Sum(text) //nolint:gosec // the server's own name for it
+	return &script{name: name, text: string(text), hash: hex.EncodeToString(sum[:]), mostBulk: mostBulk}
 }
 
 var (
-	//go:embed lua/ask.lua
-	askText string
-	//go:embed lua/tell.lua
-	tellText string
-	//go:embed lua/failed.lua
-	failedText string
-	//go:embed lua/claim.lua
-	claimText string
-	//go:embed lua/settle.lua
-	settleText string
-	//go:embed lua/look.lua
-	lookText string
-	//go:embed lua/probe.lua
-	probeText string
-	//go:embed lua/pace.lua
-	paceText string
-
-	askScript    = newScript("ask", askText)
-	tellScript   = newScript("tell", tellText)
-	failedScript = newScript("failed", failedText)
-	claimScript  = newScript("claim", claimText).returning(maxRecord)
-	settleScript = newScript("settle", settleText)
-	lookScript   = newScript("look", lookText).returning(maxRecord)
-	probeScript  = newScript("probe", probeText)
-	paceScript   = newScript("pace", paceText)
+	askScript    = newScript("ask", maxBulk)
+	tellScript   = newScript("tell", maxBulk)
+	failedScript = newScript("failed", maxBulk)
+	claimScript  = newScript("claim", maxRecord)
+	settleScript = newScript("settle", maxBulk)
+	lookScript   = newScript("look", maxRecord)
+	probeScript  = newScript("probe", maxBulk)
+	paceScript   = newScript("pace", maxBulk)
 )
 
 // server runs scripts. Its replies are []byte, string, int64 or []any of these; its

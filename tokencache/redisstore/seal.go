@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/config/secret"
@@ -95,15 +95,10 @@ func newMark(born time.Time) string {
 	return fmt.Sprintf("%013d", born.UnixMilli()) + string(nonce)
 }
 
-// digits reads a decimal number; strconv also takes a sign.
+// digits reads a decimal number of at most 18 digits.
 func digits(text string) (n int64, ok bool) {
-	if text == "" || len(text) > 18 || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	for _, c := range text {
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
+	number, err := strconv.ParseUint(text, 10, 63)
+	return int64(number), err == nil && len(text) <= 18
 }
 
 // sealBytes seals what is not a token under the name of its key.

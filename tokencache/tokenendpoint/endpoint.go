@@ -25,8 +25,6 @@ type Credentials interface {
 type Endpoint struct {
 	// Origin is the upstream's scheme and host.
 	Origin *url.URL
-	// Path of the token endpoint. Default (empty): /v1/auth/token.
-	Path string
 	// APIVersion is sent as X-Monite-Version, a date such as 2024-05-25.
 	APIVersion string
 	// Credentials are asked at every mint.
@@ -101,10 +99,7 @@ func (e *Endpoint) request(ctx context.Context, grant tokencache.Grant, with *pa
 		return nil, errors.New("encode the mint request")
 	}
 	target := *e.Origin
-	target.Path = e.Path
-	if target.Path == "" {
-		target.Path = "/v1/auth/token"
-	}
+	target.Path = "/v1/auth/token"
 	out, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, errors.New("make the mint request")

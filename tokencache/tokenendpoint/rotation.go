@@ -276,13 +276,3 @@ func (r *Rotation) Status() RotationStatus {
 	}
 	return s
 }
-
-// ProveBy returns a Prove that mints grant as e does, and throws the token away.
-func ProveBy(e *Endpoint, grant tokencache.Grant) func(context.Context, Credentials) error {
-	return func(ctx context.Context, candidate Credentials) error {
-		with := *e
-		with.Credentials = candidate
-		_, err := with.Fetch(ctx, grant)
-		return err
-	}
-}

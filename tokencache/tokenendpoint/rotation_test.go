@@ -3,8 +3,6 @@ package tokenendpoint
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -340,27 +338,4 @@ func TestAnyOrderOfChangesEndsWithTheLastGoodPair(t *testing.T) {
 		time.Sleep(time.Second)
 		b.wantLive(good[len(good)-1])
 	})
-}
-
-func TestProveByMintsWithThePairAndTheGrant(t *testing.T) {
-	var body, answer string
-	status := http.StatusOK
-	e := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		text, _ := io.ReadAll(r.Body)
-		body = string(text)
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, answer)
-	})
-	answer = good
-	err := ProveBy(e, partner)(t.Context(), &pair{secret.New("new-id"), secret.New("new-secret")})
-	if err != nil || !strings.Contains(body, `"client_id":"new-id","client_secret":"new-secret","grant_type":"client_credentials"`) {
-		t.Errorf("proof = %v with body %s", err, body)
-	}
-	if id, _ := e.Credentials.Pair(); id.Reveal() != canaryID {
-		t.Error("the endpoint itself has the new pair")
-	}
-	status = http.StatusUnauthorized
-	if err := ProveBy(e, partner)(t.Context(), &pair{}); err == nil {
-		t.Error("a refused proof succeeded")
-	}
 }

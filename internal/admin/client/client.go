@@ -65,6 +65,16 @@ func (c *Client) Ask(ctx context.Context, method, path string) (string, error) {
 	return text, errors.New(text)
 }
 
+// Runs reports whether a monite-proxy responds on the admin listener, ready or not.
+func Runs(ctx context.Context) bool {
+	c, err := New()
+	if err != nil {
+		return false
+	}
+	text, _ := c.Ask(ctx, http.MethodGet, "/readyz?verbose") // an error if it is not ready
+	return strings.HasPrefix(text, "[+] ") || strings.HasPrefix(text, "[-] ")
+}
+
 // Shown makes a text from the network fit for a terminal: short, and without
 // control bytes.
 func Shown(text string) string {

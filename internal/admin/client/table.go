@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -173,7 +174,7 @@ func tokenTable(s *admin.Status) []line {
 		if one.LastError != nil {
 			colour = red
 		}
-		t.row(colour, orDash(TermSafe(strings.Join(one.Names, ","))), TermSafe(one.GrantType), orDash(TermSafe(one.UserHash)), TermSafe(one.State), age, refresh, left,
+		t.row(colour, cmp.Or(TermSafe(strings.Join(one.Names, ",")), "-"), TermSafe(one.GrantType), cmp.Or(TermSafe(one.UserHash), "-"), TermSafe(one.State), age, refresh, left,
 			fmt.Sprint(one.Mints), fmt.Sprint(one.Failures), lastError(one.LastError))
 	}
 	all := t.lines()
@@ -206,11 +207,11 @@ func requestTable(s *admin.Status, view View) []line {
 		case r.Status >= 400:
 			colour = yellow
 		}
-		cells := []string{r.At.Format("15:04:05"), orDash(TermSafe(r.Identity)), TermSafe(r.Method), TermSafe(r.Route), fmt.Sprint(r.Status)}
+		cells := []string{r.At.Format("15:04:05"), cmp.Or(TermSafe(r.Identity), "-"), TermSafe(r.Method), TermSafe(r.Route), fmt.Sprint(r.Status)}
 		if roomy {
-			cells = append(cells, TermSafe(r.Origin), ShortSeconds(r.Upstream), ShortSeconds(r.TokenWait), orDash(TermSafe(notes(r))), TermSafe(r.RequestID))
+			cells = append(cells, TermSafe(r.Origin), ShortSeconds(r.Upstream), ShortSeconds(r.TokenWait), cmp.Or(TermSafe(notes(r)), "-"), TermSafe(r.RequestID))
 		} else {
-			cells = append(cells, ShortSeconds(r.Upstream), orDash(TermSafe(notes(r))))
+			cells = append(cells, ShortSeconds(r.Upstream), cmp.Or(TermSafe(notes(r)), "-"))
 		}
 		t.row(colour, cells...)
 	}
@@ -228,9 +229,7 @@ func UnknownWrites(text string, _ View) (string, error) {
 		return "no writes of unknown outcome", nil
 	}
 	var out strings.Builder
-	table := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
-	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	row("TIME (UTC)", "METHOD", "ROUTE", "STATUS", "KEY", "REQUEST ID")
+	t := newTable("TIME (UTC)", "METHOD", "ROUTE", "STATUS", "KEY", "REQUEST ID")
 	for _, w := range s.UnknownWrites {
 		status, key := "-", "-"
 		if w.Status != 0 {
@@ -239,11 +238,13 @@ func UnknownWrites(text string, _ View) (string, error) {
 		if w.Keyed {
 			key = "yes"
 		}
-		row(w.At.UTC().Format("2006-01-02 15:04:05"), TermSafe(w.Method), TermSafe(w.Route), status, key, TermSafe(w.RequestID))
+		t.row(plain, w.At.UTC().Format("2006-01-02 15:04:05"), TermSafe(w.Method), TermSafe(w.Route), status, key, TermSafe(w.RequestID))
 	}
-	_ = table.Flush()
-	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. If a write was not executed, let the app send it again: POST /writes/REQUEST_ID/forget on the admin listener.\n", s.UnknownWritesTotal)
-	return strings.TrimRight(out.String(), "\n"), nil
+	for _, one := range t.lines() {
+		out.WriteString(one.text + "\n")
+	}
+	_, _ = fmt.Fprintf(&out, "%d in all. Read each resource in Monite. If a write was not executed, let the app send it again: POST /writes/REQUEST_ID/forget on the admin listener.", s.UnknownWritesTotal)
+	return out.String(), nil
 }
 
 // namedTable shows the identities file.
@@ -260,8 +261,8 @@ func namedTable(named *admin.NamedStatus) []line {
 		if one.AuditOnly {
 			access += ", on trial"
 		}
-		t.row(plain, TermSafe(one.Name), TermSafe(one.GrantType), orDash(TermSafe(one.UserHash)), TermSafe(one.Entities), TermSafe(access), fmt.Sprint(one.Requests),
-			orDash(TermSafe(strings.Join(one.Ways, "; "))))
+		t.row(plain, TermSafe(one.Name), TermSafe(one.GrantType), cmp.Or(TermSafe(one.UserHash), "-"), TermSafe(one.Entities), TermSafe(access), fmt.Sprint(one.Requests),
+			cmp.Or(TermSafe(strings.Join(one.Ways, "; ")), "-"))
 	}
 	all := t.lines()
 	if named.Stale {
@@ -310,11 +311,4 @@ func ShortSeconds(seconds float64) string {
 		digit = max(digit, time.Microsecond)
 	}
 	return d.Round(digit).String()
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest"
 )
 
@@ -152,4 +154,26 @@ func TestFullBodiesAreUnderstood(t *testing.T) {
 		}
 	}
 	t.Logf("%d operations with full bodies, %d refused for their state", count, refused)
+}
+
+// What an operation stores is what the document has: a status that it does not know
+// would be shown as another one.
+//
+// Each run looks at one in ten operations, with LONG at all.
+func TestWhatIsStoredIsPublished(t *testing.T) {
+	a := newApp(t, load(t))
+	operations := slices.DeleteFunc(a.d.operations(), func(op operation) bool { return op.method == "GET" || strings.HasPrefix(op.path, "/auth/") })
+	for i := 0; i < len(operations); i += wiretest.Sized(10, 1) {
+		a.call(operations[i], true)
+		a.sim.Advance(3 * time.Second)
+		reply := httptest.NewRecorder()
+		a.sim.ServeHTTP(reply, httptest.NewRequest(http.MethodGet, "/_sim/state", nil))
+		data, err := monitetest.ParseData(reply.Body.Bytes())
+		if err == nil {
+			_, err = monitetest.Open(monitetest.Config{Data: data})
+		}
+		if err != nil {
+			t.Errorf("after %s: %v", operations[i], err)
+		}
+	}
 }

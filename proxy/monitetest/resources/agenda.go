@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,22 @@ func (g *agenda) run(a *API) {
 }
 
 // Catch does everything that is due by now. The clock was moved.
-func (a *API) Catch() { a.agenda.run(a) }
+func (a *API) Catch() {
+	a.whole.RLock()
+	defer a.whole.RUnlock()
+	a.agenda.run(a)
+}
+
+// Next returns the next time at which something happens by itself: a job is due, or
+// a day begins.
+func (a *API) Next() time.Time {
+	now := a.now().UTC()
+	next := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, time.UTC)
+	if due := a.agenda.next.Load(); due != 0 && due < next.UnixNano() {
+		next = time.Unix(0, due)
+	}
+	return next
+}
 
 // beginDay lets invoices fall due, quotes run out, reminders go out and
 // recurrences issue.
@@ -100,23 +116,32 @@ func (a *API) beginDay(day time.Time) {
 
 // Snapshot is a copy of everything that the API knows.
 type Snapshot struct {
-	data *state.Store
-	jobs []job
-	day  int64
+	data    *state.Store
+	jobs    []job
+	day     int64
+	letters []*letter
+	ids     map[string]int
 }
 
-// Snapshot copies the state, with what is to happen later.
+// Snapshot copies the state, with what is to happen later and the webhooks that
+// are still to be sent.
 func (a *API) Snapshot() *Snapshot {
-	a.agenda.mu.Lock()
-	defer a.agenda.mu.Unlock()
-	return &Snapshot{a.Store().Clone(), slices.Clone(a.agenda.jobs), a.agenda.day.Load()}
+	a.whole.Lock()
+	defer a.whole.Unlock()
+	a.outbox.mu.Lock()
+	defer a.outbox.mu.Unlock()
+	return &Snapshot{a.Store().Clone(), slices.Clone(a.agenda.jobs), a.agenda.day.Load(), copied(a.outbox.letters), maps.Clone(a.ids)}
 }
 
 // Restore goes back to a snapshot, which can be used again.
 func (a *API) Restore(s *Snapshot) {
-	a.agenda.mu.Lock()
-	defer a.agenda.mu.Unlock()
+	a.whole.Lock()
+	defer a.whole.Unlock()
+	a.outbox.mu.Lock()
+	a.outbox.letters = copied(s.letters)
+	a.outbox.mu.Unlock()
 	a.data.Store(s.data.Clone())
+	a.ids = maps.Clone(s.ids)
 	a.agenda.jobs = slices.Clone(s.jobs)
 	a.agenda.day.Store(s.day)
 	a.agenda.next.Store(0)

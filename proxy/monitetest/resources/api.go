@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"encoding/binary"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/url"
@@ -38,8 +40,12 @@ type API struct {
 	agenda agenda
 	outbox outbox
 
+	// whole is held for reading while an operation acts, and for writing while the
+	// data is replaced or copied: an operation sees the data of one time.
+	whole sync.RWMutex
+
 	idsMu sync.Mutex // guards ids
-	ids   *rand.ChaCha8
+	ids   map[string]int
 }
 
 // New returns an API with the demo data, or with the data of the Config.
@@ -52,11 +58,9 @@ func New(config Config) (*API, error) {
 
 // Reset brings back the data that the API began with.
 func (a *API) Reset() error {
-	a.idsMu.Lock()
-	if a.config.Seed != 0 {
-		a.ids = rand.NewChaCha8([32]byte{byte(a.config.Seed), byte(a.config.Seed >> 8), byte(a.config.Seed >> 16), byte(a.config.Seed >> 24)})
-	}
-	a.idsMu.Unlock()
+	a.whole.Lock()
+	defer a.whole.Unlock()
+	a.ids = map[string]int{}
 	a.agenda.clear()
 	a.outbox.clear()
 	if a.config.Data != nil {
@@ -80,27 +84,20 @@ func (a *API) timestamp() string { return schema.Timestamp(a.now()) }
 
 func (a *API) today() string { return a.now().UTC().Format(time.DateOnly) }
 
-// NewID returns a UUID that was not used before.
-func (a *API) NewID() string {
-	var b [16]byte
+// newID returns a UUID that was not used before. With a seed, the kinds are
+// counted apart: what happens by itself, such as a mail that is sent while a slow
+// test looks away, does not change the ids of what the test makes.
+func (a *API) newID(kind string) string {
 	if a.config.Seed == 0 {
-		for i := range 2 {
-			putUint64(b[8*i:], rand.Uint64())
-		}
+		var b [16]byte
+		binary.LittleEndian.PutUint64(b[:], rand.Uint64())
+		binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 		return schema.UUID(b)
 	}
 	a.idsMu.Lock()
 	defer a.idsMu.Unlock()
-	for i := range 2 {
-		putUint64(b[8*i:], a.ids.Uint64())
-	}
-	return schema.UUID(b)
-}
-
-func putUint64(b []byte, v uint64) {
-	for i := range 8 {
-		b[i] = byte(v >> (8 * i))
-	}
+	a.ids[kind]++
+	return schema.FixedUUID(fmt.Sprintf("%d %s %d", a.config.Seed, kind, a.ids[kind]))
 }
 
 // Request is one call of an operation that is allowed: token, entity and role

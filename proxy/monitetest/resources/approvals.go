@@ -9,14 +9,19 @@ import (
 func init() {
 	const request = "POST approval_requests/{approval_request_id}/"
 	behave(map[string]*kind{
-		"approval_policies": {object: "approval_policy", fill: func(_ *call, d Doc) error { d["status"] = "active"; return nil }},
+		"approval_policies": {
+			object: "approval_policy", fill: func(_ *call, d Doc) error { d["status"] = "active"; return nil },
+			below: map[string]string{"process_id": "processes.id"},
+		},
+		"approval_policies/{approval_policy_id}/processes": {
+			life: map[string]transition{"cancel": {from: []string{"running", "waiting"}, to: "canceled"}},
+		},
 		"approval_requests": {object: "approval_request", fill: fillRequest},
 	}, map[string]handler{
 		request + "approve": decideRequest("approved"),
 		request + "reject":  decideRequest("rejected"),
 		request + "cancel":  decideRequest("canceled"),
-		"GET approval_policies/{approval_policy_id}/processes/{process_id}/steps":   processSteps,
-		"POST approval_policies/{approval_policy_id}/processes/{process_id}/cancel": cancelProcess,
+		"GET approval_policies/{approval_policy_id}/processes/{process_id}/steps": processSteps,
 	})
 }
 
@@ -43,7 +48,7 @@ func (c *call) startApproval(payable Doc) {
 	}
 	id := text(payable["id"])
 	process := Doc{
-		"id": c.api.NewID(), "created_at": c.api.timestamp(), "updated_at": c.api.timestamp(), "status": "running", "created_by": c.actor(),
+		"id": c.api.newID("processes"), "created_at": c.api.timestamp(), "updated_at": c.api.timestamp(), "status": "running", "created_by": c.actor(),
 		"input": Doc{"object_id": id, "object_type": "payable"}, "metadata": Doc{}, "script_snapshot": policy["script"],
 	}
 	calls := callsOf(policy["script"])
@@ -190,8 +195,8 @@ func (c *call) endApproval(payable, decision string, pay bool) {
 	if decision == "rejected" {
 		action = "reject"
 	}
-	if _, err := c.movePayable(payable, action, nil); err == nil && pay && decision == "approved" {
-		_, _ = c.movePayable(payable, "mark_as_paid", func(d Doc) error { payAll(d, c.api.timestamp()); return nil })
+	if err := c.movePayable(payable, action); err == nil && pay && decision == "approved" {
+		_ = c.movePayable(payable, "mark_as_paid")
 	}
 }
 
@@ -216,14 +221,4 @@ func processSteps(c *call) (any, error) {
 		steps = append(steps, request)
 	}
 	return Doc{"data": steps}, nil
-}
-
-func cancelProcess(c *call) (any, error) {
-	return c.touch(func(d Doc) error {
-		if status := text(d["status"]); status != "running" && status != "waiting" {
-			return c.conflict("The process is " + status)
-		}
-		d["status"] = "canceled"
-		return nil
-	})
 }

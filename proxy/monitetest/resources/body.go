@@ -148,7 +148,7 @@ func (c *call) keepFile(kind string) Doc {
 }
 
 func (a *API) addFile(kind string, file Doc) Doc {
-	id, now := a.NewID(), a.timestamp()
+	id, now := a.newID("files"), a.timestamp()
 	path := kind + "/" + id
 	maps.Copy(file, Doc{
 		"id": id, "created_at": now, "updated_at": now, "file_type": kind, "region": "eu-central-1",

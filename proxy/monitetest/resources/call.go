@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
@@ -118,6 +119,16 @@ func (c *call) update(rows *state.Collection, id string, change func(d Doc) erro
 		}
 		d["updated_at"] = c.api.timestamp()
 		return nil
+	})
+}
+
+// later does something after a while, with the data of that time: by then a
+// snapshot may have been restored.
+func (c *call) later(after time.Duration, do func(c *call)) {
+	c.api.agenda.add(c.api.now().Add(after), func() {
+		then := *c
+		then.data = c.api.Store()
+		do(&then)
 	})
 }
 

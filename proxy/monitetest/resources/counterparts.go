@@ -1,13 +1,20 @@
 package resources
 
+// counterpartsBelow finds counterparts by what hangs below them.
+var counterpartsBelow = map[string]string{
+	"account_number": "bank_accounts.account_number", "iban": "bank_accounts.iban", "sort_code": "bank_accounts.sort_code", "vat_id": "vat_ids.value",
+	"address.city": "addresses.city", "address.country": "addresses.country", "address.line1": "addresses.line1", "address.line2": "addresses.line2",
+	"address.postal_code": "addresses.postal_code", "address.state": "addresses.state",
+}
+
 func init() {
 	const one = "counterparts/{counterpart_id}/"
 	behave(map[string]*kind{
-		"counterparts":                 {object: "counterpart", changed: changedCounterpart, field: counterpartField},
+		"counterparts":                 {object: "counterpart", changed: changedCounterpart, below: counterpartsBelow},
 		one + "addresses":              {object: "counterpart_address"},
 		one + "bank_accounts":          {object: "counterpart_bank_account", fill: firstIsDefault("is_default_for_currency")},
 		one + "contacts":               {object: "counterpart_contact_person", fill: firstIsDefault("is_default")},
-		one + "vat_ids":                {object: "counterpart_vat_id"},
+		one + "vat_ids":                {object: "counterpart_tax_id"},
 		one + "einvoicing_credentials": {},
 	}, map[string]handler{
 		"POST counterparts": createCounterpart,
@@ -21,7 +28,7 @@ func createCounterpart(c *call) (any, error) {
 	kind := text(fields["type"])
 	party := object(fields[kind])
 	fields[kind] = without(party, "address")
-	addressID := c.api.NewID()
+	addressID := c.api.newID("addresses")
 	fields["default_billing_address_id"], fields["default_shipping_address_id"] = addressID, addressID
 	fields["created_automatically"] = false
 	if fields["reminders_enabled"] == nil {
@@ -85,23 +92,4 @@ func removeAddress(c *call) (any, error) {
 		return nil
 	})
 	return removed, err
-}
-
-// counterpartField finds counterparts by what hangs below them.
-func counterpartField(c *call, d Doc, name string) ([]any, bool) {
-	below := map[string][2]string{
-		"iban": {"bank_accounts", "iban"}, "sort_code": {"bank_accounts", "sort_code"}, "account_number": {"bank_accounts", "account_number"},
-		"vat_id": {"vat_ids", "value"}, "address.country": {"addresses", "country"}, "address.city": {"addresses", "city"},
-		"address.postal_code": {"addresses", "postal_code"}, "address.state": {"addresses", "state"}, "address.line1": {"addresses", "line1"},
-		"address.line2": {"addresses", "line2"},
-	}
-	place, is := below[name]
-	if !is {
-		return nil, false
-	}
-	values := []any{}
-	for _, one := range c.at("counterparts/" + text(d["id"]) + "/" + place[0]).All() {
-		values = append(values, one[place[1]])
-	}
-	return values, true
 }

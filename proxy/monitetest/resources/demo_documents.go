@@ -89,7 +89,7 @@ func settle(d Doc, status string, issued time.Time) {
 	case "partially_paid":
 		paid = total / 2
 	}
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, total-paid, total-paid
+	setPaid(d, paid)
 }
 
 func addReceivables(st *state.Store, e demoEntity, now time.Time) {

@@ -13,7 +13,8 @@
 //
 // # Behaviour
 //
-// A resource with rules has a file: payables.go with payable_lines.go and
+// life.go does the actions that change a status, from the tables of the resources. A
+// resource with rules has a file: payables.go with payable_lines.go and
 // ocr.go, purchasing.go, approvals.go with scripts.go, payments.go; receivables.go with
 // pricing.go, numbers.go, receivable_life.go, mails.go and recurrences.go;
 // counterparts.go, entities.go, people.go, catalogue.go, templates.go and
@@ -21,9 +22,8 @@
 //
 // # What happens by itself
 //
-// agenda.go does what is due by the API's own clock, events.go records what happened,
-// subscriptions.go keeps the subscribers, and webhooks.go notifies them, if delivery
-// is on.
+// agenda.go does what is due by the API's own clock, events.go records what happened and
+// keeps the subscribers, and webhooks.go notifies them, if delivery is on.
 //
 // # What it begins with
 //

@@ -6,15 +6,16 @@ import (
 
 func init() {
 	behave(map[string]*kind{
-		"entities": {object: "entity", fill: fillEntity},
+		"entities": {object: "entity", fill: fillEntity, life: map[string]transition{
+			"activate":   {to: "active", event: "updated"},
+			"deactivate": {to: "inactive", event: "updated"},
+		}},
 	}, map[string]handler{
-		"POST entities/{entity_id}/activate":   setEntityStatus("active"),
-		"POST entities/{entity_id}/deactivate": setEntityStatus("inactive"),
-		"GET entities/me":                      ownEntity,
-		"PATCH entities/me":                    ownEntity,
-		"GET entity_users/my_entity":           ownEntity,
-		"PATCH entity_users/my_entity":         ownEntity,
-		"PUT entities/{entity_id}/logo":        setLogo,
+		"GET entities/me":               ownEntity,
+		"PATCH entities/me":             ownEntity,
+		"GET entity_users/my_entity":    ownEntity,
+		"PATCH entity_users/my_entity":  ownEntity,
+		"PUT entities/{entity_id}/logo": setLogo,
 		"DELETE entities/{entity_id}/logo": func(c *call) (any, error) {
 			return c.touch(func(d Doc) error { d["logo"] = nil; return nil })
 		},
@@ -28,16 +29,6 @@ func fillEntity(c *call, d Doc) error {
 		d["tax_id"] = tax
 	}
 	return nil
-}
-
-func setEntityStatus(status string) handler {
-	return func(c *call) (any, error) {
-		d, err := c.touch(func(d Doc) error { d["status"] = status; return nil })
-		if err == nil {
-			c.event("entity", "updated", d)
-		}
-		return d, err
-	}
 }
 
 // ownEntity is the entity of the token, or for a partner that of the header.

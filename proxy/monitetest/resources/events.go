@@ -1,6 +1,9 @@
 package resources
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"maps"
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
@@ -8,7 +11,12 @@ import (
 )
 
 func init() {
-	behave(nil, map[string]handler{"GET events": listEvents})
+	behave(map[string]*kind{
+		"webhook_subscriptions": {fill: fillSubscription, life: map[string]transition{"enable": {to: "enabled"}, "disable": {to: "disabled"}}},
+	}, map[string]handler{
+		"GET events": listEvents,
+		"POST webhook_subscriptions/{webhook_subscription_id}/regenerate_secret": regenerateSecret,
+	})
 }
 
 // event records what happened to a document and tells those who subscribed.
@@ -21,7 +29,7 @@ func (a *API) event(entityID, object, action string, d Doc) {
 		return
 	}
 	event := Doc{
-		"id": a.NewID(), "created_at": a.timestamp(), "action": object + "." + action, "api_version": a.table.Version,
+		"id": a.newID("events"), "created_at": a.timestamp(), "action": object + "." + action, "api_version": a.table.Version,
 		"description": strings.ReplaceAll(object, ".", "_") + "_was_" + action + "_event", "entity_id": entityID,
 		"object": Doc{"id": d["id"]}, "object_type": object,
 	}
@@ -46,8 +54,33 @@ func listEvents(c *call) (any, error) {
 // history adds an entry to the history of a payable or a receivable.
 func (a *API) history(entityID, kind, id, eventType string, user any, data Doc) {
 	entry := Doc{
-		"id": a.NewID(), "event_type": eventType, "event_data": data, "entity_user_id": user, "timestamp": a.timestamp(),
+		"id": a.newID("history"), "event_type": eventType, "event_data": data, "entity_user_id": user, "timestamp": a.timestamp(),
 		singular(kind) + "_id": id,
 	}
 	a.Store().At(entityID, kind+"/"+id+"/history").Add(entry)
+}
+
+func fillSubscription(c *call, d Doc) error {
+	d["status"], d["secret"] = "enabled", newSecret()
+	if d["event_types"] == nil {
+		d["event_types"] = []any{}
+	}
+	return nil
+}
+
+func newSecret() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails
+	return "whsec_" + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func regenerateSecret(c *call) (any, error) {
+	d, err := c.touch(func(d Doc) error {
+		d["secret"] = newSecret()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return maps.Clone(d), nil
 }

@@ -5,71 +5,83 @@ import (
 	"strings"
 )
 
-// fieldValues reads a field for a filter or a sort: the field of that name, or
-// what people mean by it. It reports false for a field that such documents do
-// not have, which then filters nothing.
-func (c *call) fieldValues(k *kind, d Doc, name string) ([]any, bool) {
-	if k.field != nil {
-		if values, ok := k.field(c, d, name); ok {
-			return values, true
-		}
-	}
-	switch name {
-	case "counterpart_name", "counterpart.name":
-		return []any{c.counterpartName(d)}, true
-	case "tag_ids":
-		return idsOf(list(d["tags"]), list(object(d["organization"])["tags"]), list(object(d["individual"])["tags"])), true
-	case "has_tags":
-		return []any{len(list(d["tags"])) > 0}, true
-	case "has_file":
-		return []any{d["file_id"] != nil}, true
-	case "has_transaction":
-		return []any{d["transaction_id"] != nil}, true
-	case "product_ids":
-		return productIDs(d), true
-	case "origin":
-		return []any{first(d["payable_origin"], d["origin"])}, true
-	case "amount":
-		return []any{first(d["total_amount"], d["amount"])}, true
-	case "price":
-		return []any{object(d["price"])["value"]}, true
-	case "currency":
-		return []any{first(d["currency"], object(d["price"])["currency"])}, true
-	case "is_vendor", "is_customer", "email":
-		return []any{first(object(d["organization"])[name], object(d["individual"])[name], d[name])}, true
-	case "name":
-		if d["first_name"] != nil {
-			return []any{fmt.Sprint(d["first_name"], " ", text(d["last_name"])), d["first_name"], d["last_name"]}, true
-		}
-		return []any{first(d["name"], d["template_name"])}, true
-	case "search_text":
-		return []any{d["document_id"], d["description"], c.counterpartName(d)}, true
-	}
-	if outer, inner, nested := strings.Cut(name, "."); nested {
-		return []any{object(d[outer])[inner]}, true
-	}
-	value, is := d[name]
-	switch value := value.(type) {
-	case []any:
-		return value, true
-	case nil:
-		return []any{nil}, is || c.published(name)
-	}
-	return []any{value}, true
+// fieldPaths are where filters and sorts find a field, if not under its own name.
+var fieldPaths = map[string][]string{
+	"amount":          {"total_amount", "amount"},
+	"currency":        {"currency", "price.currency"},
+	"email":           {"email", "organization.email", "individual.email"},
+	"has_file":        {"file_id"},
+	"has_tags":        {"tags"},
+	"has_transaction": {"transaction_id"},
+	"is_customer":     {"organization.is_customer", "individual.is_customer"},
+	"is_vendor":       {"organization.is_vendor", "individual.is_vendor"},
+	"object_id":       {"object_id", "object.id"},
+	"object_type":     {"object_type", "object.type"},
+	"origin":          {"payable_origin", "origin"},
+	"price":           {"price.value"},
+	"product_ids":     {"line_items.product.id"},
+	"role_id":         {"role_id", "role_ids"},
+	"tag_ids":         {"tags.id", "organization.tags.id", "individual.tags.id"},
+	"user_id":         {"user_id", "user_ids"},
 }
 
-// published reports whether the listed documents may have the field.
-func (c *call) published(name string) bool {
-	item := listItem(c.Op)
-	if item == nil {
-		return false
+// fieldValues reads a field for a filter or a sort: the field of that name, or
+// what people mean by it.
+func (c *call) fieldValues(k *kind, d Doc, name string) (values []any) {
+	switch name {
+	case "counterpart_name", "counterpart.name":
+		return []any{c.counterpartName(d)}
+	case "search_text":
+		return []any{d["document_id"], d["description"], c.counterpartName(d)}
+	case "name":
+		if d["first_name"] != nil {
+			return []any{fmt.Sprint(d["first_name"], " ", text(d["last_name"])), d["first_name"], d["last_name"]}
+		}
+		return []any{first(d["name"], d["template_name"])}
 	}
-	for _, s := range append(item.AnyOf, item) {
-		if s.Property(name) != nil {
-			return true
+	if collection, field, is := strings.Cut(k.below[name], "."); is {
+		for _, one := range c.at(c.listTemplate() + "/" + text(d["id"]) + "/" + collection).All() {
+			values = append(values, one[field])
+		}
+		return values
+	}
+	paths := fieldPaths[name]
+	if paths == nil {
+		paths = []string{name}
+	}
+	for _, path := range paths {
+		values = append(values, valuesAt(d, strings.Split(path, "."))...)
+	}
+	if strings.HasPrefix(name, "has_") {
+		return []any{len(values) > 0}
+	}
+	return values
+}
+
+// valuesAt returns the values at a path, of each item where it leads through lists.
+// A null is not one.
+func valuesAt(value any, path []string) (values []any) {
+	switch value := value.(type) {
+	case nil:
+	case Doc:
+		if len(path) == 0 {
+			return []any{value}
+		}
+		return valuesAt(value[path[0]], path[1:])
+	case []any:
+		for _, item := range value {
+			values = append(values, valuesAt(item, path)...)
+		}
+	case []Doc:
+		for _, item := range value {
+			values = append(values, valuesAt(item, path)...)
+		}
+	default:
+		if len(path) == 0 {
+			return []any{value}
 		}
 	}
-	return false
+	return values
 }
 
 func first(values ...any) any {
@@ -79,22 +91,6 @@ func first(values ...any) any {
 		}
 	}
 	return nil
-}
-
-func idsOf(lists ...[]Doc) (ids []any) {
-	for _, docs := range lists {
-		for _, d := range docs {
-			ids = append(ids, d["id"])
-		}
-	}
-	return ids
-}
-
-func productIDs(d Doc) (ids []any) {
-	for _, line := range list(d["line_items"]) {
-		ids = append(ids, object(line["product"])["id"])
-	}
-	return ids
 }
 
 // counterpartName is the name that a document has for its counterpart, or the

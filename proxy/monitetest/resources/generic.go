@@ -28,9 +28,11 @@ type kind struct {
 	guard func(c *call, d Doc) error
 	// changed settles what follows from a change, on the copy that is stored.
 	changed func(c *call, d Doc) error
-	// field reads a field for filters and sort; a second result of false means
-	// that the field is read as usual.
-	field func(c *call, d Doc, name string) ([]any, bool)
+	// life are the actions that change the status, by the last segment of their paths.
+	life    map[string]transition
+	history bool // changes of the status are kept below the document
+	// below are fields that filters read from documents below: "line_items.id".
+	below map[string]string
 }
 
 // kinds are by the path of the collection, with {names}.
@@ -46,9 +48,16 @@ func behave(byKind map[string]*kind, byOperation map[string]handler) {
 
 // Do does one operation.
 func (a *API) Do(r *Request) *Reply {
+	c := &call{Request: r, api: a}
+	err := c.judge() // a body may come slowly: nobody waits for it
+	a.whole.RLock()
+	defer a.whole.RUnlock()
 	a.agenda.run(a)
-	c := &call{Request: r, api: a, data: a.Store()}
-	value, err := c.do()
+	c.data = a.Store()
+	var value any
+	if err == nil {
+		value, err = c.do()
+	}
 	if err != nil {
 		refusal, ok := errors.AsType[*Refusal](err)
 		if !ok {
@@ -65,9 +74,6 @@ func (a *API) Do(r *Request) *Reply {
 }
 
 func (c *call) do() (any, error) {
-	if err := c.judge(); err != nil {
-		return nil, err
-	}
 	if err := c.locate(); err != nil {
 		return nil, err
 	}
@@ -82,18 +88,21 @@ func (c *call) do() (any, error) {
 
 // onlyReads are the POSTs that change nothing.
 func (c *call) onlyReads() bool {
-	last := c.template()[strings.LastIndexByte(c.template(), '/')+1:]
-	return c.reads() || c.Op.Method == http.MethodPost && slices.Contains([]string{"search", "preview", "verify"}, last)
+	_, last, _ := cutLast(c.template())
+	return c.reads() || last == "search" || last == "preview" || c.template() == "receivables/{receivable_id}/verify"
 }
 
 // generic serves an operation from its shape alone: a path that ends in a
 // parameter is an item, then there are collections, and any other is a view, a
 // setting or an action.
 func (c *call) generic() (any, error) {
-	_, last, _ := cutLast(c.template())
+	parent, last, _ := cutLast(c.template())
+	collection, _, _ := cutLast(parent)
 	switch p := c.api.places[c.template()]; {
 	case isParam(last):
 		return c.item()
+	case c.kindOf(collection).life[last].to != "":
+		return c.act(collection, last)
 	case strings.HasSuffix(last, "_file") || last == "logo" && c.upload != nil:
 		return c.attach()
 	case p.collection && c.reads():
@@ -177,7 +186,7 @@ func (c *call) create(fields Doc) (Doc, error) {
 // stamp sets what the server owns.
 func (c *call) stamp(d Doc) {
 	now := c.api.timestamp()
-	d["id"], d["created_at"], d["updated_at"] = c.api.NewID(), now, now
+	d["id"], d["created_at"], d["updated_at"] = c.api.newID(c.EntityID+"/"+c.path), now, now
 	d["entity_id"], d["created_by"] = c.EntityID, c.actor()
 	for _, name := range []string{"created_by_entity_user_id", "entity_user_id", "was_created_by_user_id", "created_by_user_id"} {
 		if d[name] == nil {

@@ -50,20 +50,13 @@ func (c *call) pageBy(rows []*state.Row, query Doc) (*page, error) {
 			filter.Operator = "icontains"
 		}
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *state.Row) bool {
-			values, known := c.fieldValues(k, r.Doc, filter.Field)
-			return known && !filter.Matches(values...)
+			return !filter.Matches(c.fieldValues(k, r.Doc, filter.Field)...)
 		})
 	}
 	descending := query["order"] == "desc"
 	var field func(Doc) any
-	if by := text(query["sort"]); by != "" && by != "created_at" {
-		field = func(d Doc) any {
-			values, _ := c.fieldValues(k, d, by)
-			if len(values) == 0 {
-				return nil
-			}
-			return values[0]
-		}
+	if by := text(query["sort"]); by != "" {
+		field = func(d Doc) any { return first(c.fieldValues(k, d, by)...) }
 	}
 	rows = state.Sort(rows, field, descending)
 	if offset := number(query["offset"]); offset > 0 {

@@ -10,11 +10,13 @@ const mailTakes = time.Second
 
 func init() {
 	behave(map[string]*kind{
-		"mailboxes":       {fill: fillMailbox, unique: "mailbox_full_address"},
-		"mailbox_domains": {unique: "domain", fill: func(_ *call, d Doc) error { d["status"] = "unverified"; return nil }},
+		"mailboxes": {fill: fillMailbox, unique: "mailbox_full_address"},
+		"mailbox_domains": {
+			unique: "domain", fill: func(_ *call, d Doc) error { d["status"] = "unverified"; return nil },
+			life: map[string]transition{"verify": {to: "active"}},
+		},
 	}, map[string]handler{
-		"POST mailboxes/search":                   searchMailboxes,
-		"POST mailbox_domains/{domain_id}/verify": setStatus("active"),
+		"POST mailboxes/search": searchMailboxes,
 
 		"POST receivables/{receivable_id}/send":               sendReceivable,
 		"POST receivables/{receivable_id}/send_test_reminder": sendTestReminder,
@@ -23,7 +25,7 @@ func init() {
 				d["status"], d["issued_at"] = "issued", c.api.today()
 				return nil
 			})
-			return Doc{"mail_id": c.api.NewID()}, err
+			return Doc{"mail_id": c.api.newID("mails")}, err
 		},
 	})
 }
@@ -58,7 +60,7 @@ func sendTestReminder(c *call) (any, error) {
 func (a *API) mail(entityID string, d Doc, recipients any, kind, term string, user any) string {
 	receivable := text(d["id"])
 	shown := a.recipients(entityID, d, object(recipients))
-	id, now := a.NewID(), a.timestamp()
+	id, now := a.newID("mails"), a.timestamp()
 	mails := a.Store().At(entityID, "receivables/"+receivable+"/mails")
 	mails.Add(Doc{"id": id, "created_at": now, "updated_at": now, "status": "pending", "recipients": shown, "kind": kind})
 	a.agenda.add(a.now().Add(mailTakes), func() {
@@ -108,9 +110,11 @@ func (a *API) remind(entityID string, today time.Time) {
 		}
 		if id := text(d["payment_reminder_id"]); id != "" {
 			reminder := a.Store().At(entityID, "payment_reminders").Get(id)
-			before := object(reminder["term_final_reminder"])
-			if before != nil && due.AddDate(0, 0, -number(before["days_before"])).Equal(today) {
-				a.mail(entityID, d, reminder["recipients"], "payment_reminder_mail_sent", "term_final", nil)
+			for term, ends := range termEnds(d, due) {
+				before := object(reminder[term+"_reminder"])
+				if before != nil && ends.AddDate(0, 0, -number(before["days_before"])).Equal(today) {
+					a.mail(entityID, d, reminder["recipients"], "payment_reminder_mail_sent", term, nil)
+				}
 			}
 		}
 		if id := text(d["overdue_reminder_id"]); id != "" {
@@ -122,6 +126,19 @@ func (a *API) remind(entityID string, today time.Time) {
 			}
 		}
 	}
+}
+
+// termEnds returns the last days of the terms of payment: of the discounts, if
+// some were agreed, and of the invoice.
+func termEnds(d Doc, due time.Time) map[string]time.Time {
+	ends := map[string]time.Time{"term_final": due}
+	issued, err := time.Parse(time.DateOnly, dayOf(text(d["issue_date"])))
+	for _, term := range []string{"term_1", "term_2"} {
+		if days, agreed := object(object(d["payment_terms"])[term])["number_of_days"].(int); agreed && err == nil {
+			ends[term] = issued.AddDate(0, 0, days)
+		}
+	}
+	return ends
 }
 
 func fillMailbox(c *call, d Doc) error {

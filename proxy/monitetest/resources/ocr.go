@@ -48,6 +48,8 @@ type Mail struct {
 // Receive makes a payable of the mail, as Monite does, and returns it. The
 // recognition of its attachment ends two seconds later.
 func (a *API) Receive(m Mail) (Doc, error) {
+	a.whole.RLock()
+	defer a.whole.RUnlock()
 	for _, entity := range a.Store().At("", "entities").All() {
 		for _, mailbox := range a.Store().At(text(entity["id"]), "mailboxes").All() {
 			if strings.EqualFold(text(mailbox["mailbox_full_address"]), m.To) {
@@ -86,7 +88,7 @@ func (a *API) inside(entityID, template string) *call {
 
 // recognise fills in a payable when its file has been read.
 func (a *API) recognise(entityID, id string, said Doc) {
-	task := a.NewID()
+	task := a.newID("ocr_requests")
 	_, _ = a.Store().At(entityID, "payables").Update(id, func(d Doc) error {
 		d["ocr_request_id"] = task
 		return nil
@@ -187,11 +189,10 @@ func createOCRTask(c *call) (any, error) {
 		return nil, err
 	}
 	id := text(d["id"])
-	rows := c.data.At(c.EntityID, "ocr_tasks")
-	c.api.agenda.add(c.api.now().Add(ocrTakes), func() {
+	c.later(ocrTakes, func(c *call) {
 		m := c.maker(id)
 		m.Full = true
-		_, _ = c.update(rows, id, func(d Doc) error {
+		_, _ = c.update(c.at("ocr_tasks"), id, func(d Doc) error {
 			d["status"] = "success"
 			if recognised := c.api.places["ocr_tasks/{task_id}"].methods["GET"].Response.Property("recognized_data"); recognised != nil {
 				for _, s := range recognised.Schema.AnyOf {

@@ -48,12 +48,12 @@ func summed(handle handler) handler {
 		if err != nil {
 			return nil, err
 		}
-		subtotal, tax := 0, 0
-		for _, line := range c.at("payables/" + id + "/line_items").All() {
-			subtotal += number(line["subtotal"])
-			tax += number(line["tax_amount"])
-		}
 		_, err = c.update(rows, id, func(d Doc) error {
+			subtotal, tax := 0, 0 // added up here: of two changes at once, the last one counts both
+			for _, line := range c.at("payables/" + id + "/line_items").All() {
+				subtotal += number(line["subtotal"])
+				tax += number(line["tax_amount"])
+			}
 			d["subtotal"], d["tax_amount"], d["total_amount"] = subtotal, tax, subtotal+tax-number(d["discount"])
 			return changedPayable(c, d)
 		})

@@ -6,30 +6,42 @@ import (
 	"time"
 )
 
-// transition is the status that an action needs, and the one that it leads to.
-type transition struct {
-	from  []string
-	to    string
-	event string // what subscribers are told
-}
-
-// payableTransitions are Monite's life of a payable: draft -> new ->
-// approve_in_progress -> waiting_to_be_paid -> partially_paid -> paid, with
-// rejected and canceled beside it.
-var payableTransitions = map[string]transition{
-	"submit_for_approval":       {[]string{"new"}, "approve_in_progress", "submitted_for_approval"},
-	"approve_payment_operation": {[]string{"new", "approve_in_progress"}, "waiting_to_be_paid", "approved"},
-	"reject":                    {[]string{"new", "approve_in_progress"}, "rejected", "rejected"},
-	"cancel":                    {[]string{"draft", "new", "approve_in_progress", "waiting_to_be_paid"}, "canceled", "canceled"},
-	"reopen":                    {[]string{"rejected", "waiting_to_be_paid"}, "new", "reopened"},
-	"mark_as_paid":              {[]string{"waiting_to_be_paid", "partially_paid"}, "paid", "paid"},
-	"mark_as_partially_paid":    {[]string{"waiting_to_be_paid", "partially_paid"}, "partially_paid", "partially_paid"},
+// payableLife is draft -> new -> approve_in_progress -> waiting_to_be_paid ->
+// partially_paid -> paid, with rejected and canceled beside it.
+var payableLife = map[string]transition{
+	"submit_for_approval": {
+		from: []string{"new"}, to: "approve_in_progress", event: "submitted_for_approval",
+		then: func(c *call, _, d Doc) (any, error) { c.startApproval(d); return c.rows().Get(c.id), nil },
+	},
+	"approve_payment_operation": {
+		from: []string{"new", "approve_in_progress"}, to: "waiting_to_be_paid", event: "approved",
+		then: func(c *call, _, d Doc) (any, error) { c.closeRequests(c.id, "approved"); return d, nil },
+	},
+	"reject": {from: []string{"new", "approve_in_progress"}, to: "rejected", event: "rejected"},
+	"cancel": {from: []string{"draft", "new", "approve_in_progress", "waiting_to_be_paid"}, to: "canceled", event: "canceled"},
+	"reopen": {from: []string{"rejected", "waiting_to_be_paid"}, to: "new", event: "reopened"},
+	"mark_as_paid": {
+		from: []string{"waiting_to_be_paid", "partially_paid"}, to: "paid", event: "paid",
+		more: func(c *call, d Doc) error {
+			payAll(d, c.api.timestamp())
+			d["marked_as_paid_by_entity_user_id"] = c.user()
+			if comment := c.body["comment"]; comment != nil {
+				d["marked_as_paid_with_comment"] = comment
+			}
+			return nil
+		},
+	},
+	"mark_as_partially_paid": {
+		from: []string{"waiting_to_be_paid", "partially_paid"}, to: "partially_paid", event: "partially_paid", more: (*call).payPartly,
+	},
 }
 
 func init() {
 	const item = "POST payables/{payable_id}/"
 	behave(map[string]*kind{
-		"payables": {object: "payable", fill: fillPayable, guard: openPayable, changed: changedPayable, field: payableField},
+		"payables": {
+			object: "payable", life: payableLife, history: true, fill: fillPayable, guard: openPayable, changed: changedPayable, below: map[string]string{"line_item_id": "line_items.id"},
+		},
 	}, map[string]handler{
 		"POST payables":                  createPayable,
 		"PATCH payables/{payable_id}":    changePayable,
@@ -37,74 +49,26 @@ func init() {
 		item + "attach_file":             attachPayable,
 		item + "validate":                validatePayable,
 		item + "cancel_ocr":              cancelOCR,
-		item + "submit_for_approval":     submitPayable,
-		item + "mark_as_partially_paid":  payPayablePartly,
-		item + "mark_as_paid":            payPayable,
-		item + "cancel":                  movePayable("cancel"),
-		item + "reject":                  movePayable("reject"),
-		item + "reopen":                  movePayable("reopen"),
-		item + "approve_payment_operation": func(c *call) (any, error) {
-			d, err := movePayable("approve_payment_operation")(c)
-			if err == nil {
-				c.closeRequests(c.id, "approved")
-			}
-			return d, err
-		},
-		"GET payables/analytics": payableTotals,
-	})
-}
-
-// move changes the status of a document, of one of the types if they matter, as the
-// action does, and tells of it; or it refuses.
-func (c *call) move(object, id, action string, all map[string]transition, types []string, more func(d Doc) error) (Doc, error) {
-	from, t := "", all[action]
-	d, err := c.update(c.at(object+"s"), id, func(d Doc) error {
-		kind := object
-		if types != nil {
-			kind = text(d["type"])
-		}
-		if from = text(d["status"]); !slices.Contains(t.from, from) || types != nil && !slices.Contains(types, kind) {
-			return c.conflict("Action " + action + " is not allowed for a " + kind + " in the status " + from)
-		}
-		d["status"] = t.to
-		if more != nil {
-			return more(d)
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case d == nil:
-		return nil, notFound(object)
-	}
-	c.api.history(c.EntityID, object+"s", id, "status_changed", c.user(), Doc{"old_status": from, "new_status": d["status"]})
-	c.event(object, t.event, d)
-	return d, nil
-}
-
-// movePayable is an action that changes the status, or is refused.
-func movePayable(action string) handler {
-	return func(c *call) (any, error) { return c.movePayable(c.id, action, nil) }
-}
-
-func (c *call) movePayable(id, action string, more func(d Doc) error) (Doc, error) {
-	return c.move("payable", id, action, payableTransitions, nil, more)
-}
-
-func payPayable(c *call) (any, error) {
-	return c.movePayable(c.id, "mark_as_paid", func(d Doc) error {
-		payAll(d, c.api.timestamp())
-		d["marked_as_paid_by_entity_user_id"] = c.user()
-		if comment := c.body["comment"]; comment != nil {
-			d["marked_as_paid_with_comment"] = comment
-		}
-		return nil
+		"GET payables/analytics":         payableTotals,
 	})
 }
 
 func payAll(d Doc, at string) {
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"], d["paid_at"] = owed(d), 0, 0, at
+	setPaid(d, max(owed(d), number(d["amount_paid"])))
+	d["paid_at"] = at
+}
+
+// setPaid settles what is due. More may have been paid than the document costs: it was
+// credited since.
+func setPaid(d Doc, paid int) {
+	due := max(0, owed(d)-paid)
+	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, due, due
+}
+
+// setOwed settles what is due for a price, credit notes taken off.
+func setOwed(d Doc, owed int) {
+	d["total_amount_with_credit_notes"] = max(0, owed)
+	setPaid(d, number(d["amount_paid"]))
 }
 
 // owed is the price of the whole document, minus credit notes.
@@ -116,26 +80,13 @@ func owed(d Doc) int {
 }
 
 // payPartly sets what was paid in all: above what was paid, below the total.
-func (c *call) payPartly(d Doc, paid int) error {
-	total := owed(d)
-	if paid >= total || paid <= number(d["amount_paid"]) {
+func (c *call) payPartly(d Doc) error {
+	paid := number(c.body["amount_paid"])
+	if paid >= owed(d) || paid <= number(d["amount_paid"]) {
 		return badRequest("amount_paid must be above what is paid and below the total")
 	}
-	d["amount_paid"], d["amount_due"], d["amount_to_pay"] = paid, total-paid, total-paid
+	setPaid(d, paid)
 	return nil
-}
-
-func payPayablePartly(c *call) (any, error) {
-	return c.movePayable(c.id, "mark_as_partially_paid", func(d Doc) error { return c.payPartly(d, number(c.body["amount_paid"])) })
-}
-
-func submitPayable(c *call) (any, error) {
-	d, err := c.movePayable(c.id, "submit_for_approval", nil)
-	if err != nil {
-		return nil, err
-	}
-	c.startApproval(d)
-	return c.rows().Get(c.id), nil
 }
 
 // payableRequired makes a draft new, and can be extended in the settings.
@@ -185,9 +136,10 @@ func changedPayable(c *call, d Doc) error {
 		d["counterpart_raw_data"] = Doc{"name": partyName(counterpart), "email": party["email"]}
 	}
 	if total, is := d["total_amount"].(int); is {
-		paid := number(d["amount_paid"])
-		d["total_amount_with_credit_notes"] = total
-		d["amount_due"], d["amount_to_pay"] = total-paid, total-paid
+		for _, note := range list(d["credit_notes"]) {
+			total -= number(note["total_amount"])
+		}
+		setOwed(d, total)
 	}
 	return nil
 }
@@ -206,13 +158,6 @@ func openPayable(c *call, d Doc) error {
 		return c.conflict("A payable in the status " + status + " cannot be changed")
 	}
 	return nil
-}
-
-func payableField(c *call, d Doc, name string) ([]any, bool) {
-	if name == "line_item_id" {
-		return idsOf(c.at("payables/" + text(d["id"]) + "/line_items").All()), true
-	}
-	return nil, false
 }
 
 // validatePayable responds with the errors, and gives a complete draft the status
@@ -264,3 +209,6 @@ func payableTotals(c *call) (any, error) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// dayOf returns the day of a time or of a date.
+func dayOf(text string) string { return text[:min(10, len(text))] }

@@ -11,19 +11,20 @@ import (
 const bankTakes = 2 * time.Second
 
 func init() {
-	const record = "POST payment_records/{payment_record_id}/"
 	behave(map[string]*kind{
-		"payment_records": {object: "payment", fill: fillRecord},
-		"payment_links":   {object: "payment_link", fill: fillLink},
-		"batch_payments":  {object: "batch_payment", fill: fillBatch},
+		"payment_records": {object: "payment", fill: fillRecord, life: map[string]transition{
+			"start_processing":  {from: []string{"created"}, to: "processing", event: "updated", more: noteRecord},
+			"cancel":            {from: []string{"created", "processing"}, to: "canceled", event: "updated", more: noteRecord},
+			"mark_as_succeeded": {from: []string{"created", "processing"}, to: "succeeded", event: "updated", more: noteRecord},
+		}},
+		"payment_links": {object: "payment_link", fill: fillLink, life: map[string]transition{
+			"expire": {from: []string{"created"}, to: "expired"},
+		}},
+		"batch_payments": {object: "batch_payment", fill: fillBatch},
 	}, map[string]handler{
-		record + "start_processing":                   moveRecord("processing", "created"),
-		record + "cancel":                             moveRecord("canceled", "created", "processing"),
-		record + "mark_as_succeeded":                  moveRecord("succeeded", "created", "processing"),
-		"POST payment_links":                          func(c *call) (any, error) { return c.create(c.body) },
-		"POST payment_links/{payment_link_id}/expire": expireLink,
-		"POST financing_invoices":                     pushInvoices,
-		"POST batch_payments":                         func(c *call) (any, error) { return c.create(c.body) },
+		"POST payment_links":      func(c *call) (any, error) { return c.create(c.body) },
+		"POST financing_invoices": pushInvoices,
+		"POST batch_payments":     func(c *call) (any, error) { return c.create(c.body) },
 		"GET payment_intents/{payment_intent_id}/history": func(c *call) (any, error) {
 			d := c.rows().Get(c.id)
 			return Doc{"data": []any{Doc{
@@ -46,7 +47,7 @@ func fillRecord(c *call, d Doc) error {
 	status := text(first(d["status"], "succeeded"))
 	d["status"] = status
 	now := c.api.timestamp()
-	d["history"] = []any{Doc{"status": status, "timestamp": now, "entity_user_id": c.user()}}
+	d["history"] = []any{Doc{"status": status, "timestamp": now, "entity_user_id": c.actor()}}
 	d["object"] = Doc{"id": id, "type": kind, "old_status": document["status"], "new_status": document["status"]}
 	if status == "succeeded" {
 		if d["paid_at"] == nil {
@@ -61,11 +62,10 @@ func fillRecord(c *call, d Doc) error {
 func (c *call) pay(record Doc) {
 	target := object(record["object"])
 	kind, id := text(target["type"]), text(target["id"])
-	table := map[string]map[string]transition{"payable": payableTransitions, "receivable": receivableTransitions}[kind]
 	amount, from := number(record["amount"]), ""
 	d, _ := c.update(c.at(kind+"s"), id, func(d Doc) error {
 		from = text(d["status"])
-		if !slices.Contains(table["mark_as_paid"].from, from) {
+		if !slices.Contains(kinds[kind+"s"].life["mark_as_paid"].from, from) {
 			return nil
 		}
 		due := number(d["amount_due"])
@@ -75,8 +75,8 @@ func (c *call) pay(record Doc) {
 			d["status"] = "paid"
 			return nil
 		}
-		d["amount_paid"] = number(d["amount_paid"]) + amount
-		d["amount_due"], d["amount_to_pay"], d["status"] = due-amount, due-amount, "partially_paid"
+		setPaid(d, number(d["amount_paid"])+amount)
+		d["status"] = "partially_paid"
 		return nil
 	})
 	if d == nil {
@@ -92,30 +92,19 @@ func (c *call) pay(record Doc) {
 	}
 }
 
-func moveRecord(to string, from ...string) handler {
-	return func(c *call) (any, error) {
-		d, err := c.touch(func(d Doc) error {
-			if !slices.Contains(from, text(d["status"])) {
-				return c.conflict("The payment record is " + text(d["status"]))
-			}
-			d["status"] = to
-			for _, name := range []string{"paid_at", "payment_intent_status"} {
-				if c.body[name] != nil {
-					d[name] = c.body[name]
-				}
-			}
-			entries := append(slices.Clone(asList(d["history"])), Doc{"status": to, "timestamp": c.api.timestamp(), "entity_user_id": c.user()})
-			d["history"] = entries
-			if to == "succeeded" {
-				c.pay(d)
-			}
-			return nil
-		})
-		if err == nil {
-			c.event("payment", "updated", d)
+// noteRecord adds the change of a record's status to its history, and pays the document
+// once the money has come.
+func noteRecord(c *call, d Doc) error {
+	for _, name := range []string{"paid_at", "payment_intent_status"} {
+		if c.body[name] != nil {
+			d[name] = c.body[name]
 		}
-		return d, err
 	}
+	d["history"] = append(slices.Clone(asList(d["history"])), Doc{"status": d["status"], "timestamp": c.api.timestamp(), "entity_user_id": c.actor()})
+	if d["status"] == "succeeded" {
+		c.pay(d)
+	}
+	return nil
 }
 
 func asList(value any) []any {
@@ -138,7 +127,7 @@ func fillLink(c *call, d Doc) error {
 	}
 	id := text(d["id"])
 	d["status"], d["payment_page_url"] = "created", "https://pay.monite-sim.invalid/"+id
-	intent := c.api.NewID()
+	intent := c.api.newID("payment_intents")
 	d["payment_intent_id"] = intent
 	c.at("payment_intents").Add(c.complete(c.api.places["payment_intents/{payment_intent_id}"].methods["GET"].Response, Doc{
 		"id": intent, "updated_at": c.api.timestamp(), "amount": first(d["amount"], 0), "currency": first(d["currency"], "EUR"), "status": "created",
@@ -146,16 +135,6 @@ func fillLink(c *call, d Doc) error {
 		"payment_reference": d["payment_reference"], "object": d["object"],
 	}))
 	return nil
-}
-
-func expireLink(c *call) (any, error) {
-	return c.touch(func(d Doc) error {
-		if d["status"] != "created" {
-			return c.conflict("The payment link is " + text(d["status"]))
-		}
-		d["status"] = "expired"
-		return nil
-	})
 }
 
 // fillBatch pays several payables, which takes the bank two seconds.
@@ -167,7 +146,7 @@ func fillBatch(c *call, d Doc) error {
 			return c.unknown("payable", text(object(sent["object"])["id"]), "body", "payment_intents", i, "object", "id")
 		}
 		intent := without(sent)
-		intent["id"], intent["created_at"], intent["status"] = c.api.NewID(), c.api.timestamp(), "created"
+		intent["id"], intent["created_at"], intent["status"] = c.api.newID("payment_intents"), c.api.timestamp(), "created"
 		intent["amount"], intent["currency"] = payable["amount_due"], payable["currency"]
 		intent["payment_reference"] = first(sent["payment_reference"], payable["document_id"], "payment")
 		total += number(payable["amount_due"])
@@ -175,7 +154,7 @@ func fillBatch(c *call, d Doc) error {
 	}
 	d["payment_intents"], d["total_amount"], d["status"] = intents, total, "created"
 	id := text(d["id"])
-	c.api.agenda.add(c.api.now().Add(bankTakes), func() { c.settleBatch(id) })
+	c.later(bankTakes, func(c *call) { c.settleBatch(id) })
 	return nil
 }
 
@@ -187,7 +166,7 @@ func (c *call) settleBatch(id string) {
 			paid["status"] = "succeeded"
 			intents = append(intents, paid)
 		}
-		d["payment_intents"], d["status"] = intents, "completed"
+		d["payment_intents"], d["status"] = intents, "succeeded"
 		return nil
 	})
 	for _, intent := range list(d["payment_intents"]) {

@@ -175,8 +175,5 @@ func addTotals(d Doc) {
 	if discount := object(d["discount"]); discount != nil {
 		d["discount"] = Doc{"amount": discount["amount"], "type": discount["type"], "value": off}
 	}
-	paid := number(d["amount_paid"])
-	owed := max(0, total-number(d["_credited"]))
-	d["amount_paid"], d["total_amount_with_credit_notes"] = paid, owed
-	d["amount_due"], d["amount_to_pay"] = owed-paid, owed-paid
+	setOwed(d, total-number(d["_credited"]))
 }

@@ -1,32 +1,32 @@
 package resources
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-// creditTransitions are the life of a supplier's credit note.
-var creditTransitions = map[string]transition{
-	"submit_for_approval": {[]string{"draft", "new"}, "submitted_for_approval", "submitted_for_approval"},
-	"approve":             {[]string{"draft", "new", "submitted_for_approval"}, "approved", "approved"},
-	"reject":              {[]string{"new", "submitted_for_approval"}, "rejected", "rejected"},
-	"cancel":              {[]string{"draft", "new", "submitted_for_approval", "approved"}, "canceled", "canceled"},
+// creditLife is the life of a supplier's credit note.
+var creditLife = map[string]transition{
+	"submit_for_approval": {from: []string{"draft", "new"}, to: "submitted_for_approval", event: "submitted_for_approval"},
+	"approve":             {from: []string{"draft", "new", "submitted_for_approval"}, to: "approved", event: "approved", then: applyCredit},
+	"reject":              {from: []string{"new", "submitted_for_approval"}, to: "rejected", event: "rejected"},
+	"cancel":              {from: []string{"draft", "new", "submitted_for_approval", "approved"}, to: "canceled", event: "canceled"},
 }
 
 func init() {
-	table := map[string]handler{
-		"GET payable_credit_notes/{credit_note_id}/validate":       func(c *call) (any, error) { return Doc{"id": c.id, "validation_errors": []any{}}, nil },
-		"POST payable_credit_notes/validations/reset":              resetView("payable_credit_notes/validations"),
-		"POST payables/validations/reset":                          resetView("payables/validations"),
-		"POST delivery_notes/{delivery_note_id}/cancel":            moveNote("canceled"),
-		"POST delivery_notes/{delivery_note_id}/mark_as_delivered": moveNote("delivered"),
-	}
-	for action := range creditTransitions {
-		table["POST payable_credit_notes/{credit_note_id}/"+action] = moveCreditNote(action)
-	}
 	behave(map[string]*kind{
-		"payable_credit_notes":    {object: "payables_credit_note", fill: fillCreditNote, changed: changedCreditNote},
+		"payable_credit_notes":    {object: "payables_credit_note", life: creditLife, fill: fillCreditNote, changed: changedCreditNote},
 		"payable_purchase_orders": {object: "payables_purchase_order", fill: fillOrder, changed: addCompanies},
-		"delivery_notes":          {object: "delivery_note", fill: fillDelivery},
-		"receipts":                {object: "receipt"},
-	}, table)
+		"delivery_notes": {object: "delivery_note", fill: fillDelivery, life: map[string]transition{
+			"cancel":            {from: []string{"created"}, to: "canceled", event: "canceled"},
+			"mark_as_delivered": {from: []string{"created"}, to: "delivered", event: "delivered"},
+		}},
+		"receipts": {object: "receipt"},
+	}, map[string]handler{
+		"GET payable_credit_notes/{credit_note_id}/validate": func(c *call) (any, error) { return Doc{"id": c.id, "validation_errors": []any{}}, nil },
+		"POST payable_credit_notes/validations/reset":        resetView("payable_credit_notes/validations"),
+		"POST payables/validations/reset":                    resetView("payables/validations"),
+	})
 }
 
 func resetView(path string) handler {
@@ -53,39 +53,16 @@ func changedCreditNote(c *call, d Doc) error {
 	return nil
 }
 
-// moveCreditNote changes the status. An approved note lowers what its bill
-// costs.
-func moveCreditNote(action string) handler {
-	return func(c *call) (any, error) {
-		t := creditTransitions[action]
-		d, err := c.touch(func(d Doc) error {
-			if !slices.Contains(t.from, text(d["status"])) {
-				return c.conflict("Action " + action + " is not allowed for a credit note in the status " + text(d["status"]))
-			}
-			d["status"] = t.to
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		c.event("payables_credit_note", t.event, d)
-		if bill := text(d["based_on"]); action == "approve" && bill != "" {
-			c.applyCredit(bill, d)
-		}
-		return d, nil
-	}
-}
-
-func (c *call) applyCredit(bill string, note Doc) {
-	_, _ = c.update(c.at("payables"), bill, func(p Doc) error {
+// applyCredit lowers what the bill of an approved note costs.
+func applyCredit(c *call, _, note Doc) (any, error) {
+	_, err := c.update(c.at("payables"), text(note["based_on"]), func(p Doc) error {
 		p["credit_notes"] = append(slices.Clone(asList(p["credit_notes"])), Doc{
 			"id": note["id"], "status": note["status"], "document_id": note["document_id"], "total_amount": note["total_amount"], "issued_at": note["issued_at"],
 		})
-		total := max(0, owed(p)-number(note["total_amount"]))
-		p["total_amount_with_credit_notes"] = total
-		p["amount_due"], p["amount_to_pay"] = total-number(p["amount_paid"]), total-number(p["amount_paid"])
+		setOwed(p, owed(p)-number(note["total_amount"]))
 		return nil
 	})
+	return note, err
 }
 
 func fillOrder(c *call, d Doc) error {
@@ -97,15 +74,30 @@ func fillOrder(c *call, d Doc) error {
 func addCompanies(c *call, d Doc) error {
 	counterpart := c.at("counterparts").Get(text(d["counterpart_id"]))
 	party := without(object(first(counterpart["organization"], counterpart["individual"])))
-	party["counterpart_type"], party["type"], party["name"] = counterpart["type"], counterpart["type"], partyName(counterpart)
-	party["organization"], party["individual"] = counterpart["organization"], counterpart["individual"]
-	d["counterpart"] = party
+	for _, name := range []string{"id", "created_at", "updated_at", "type", "organization", "individual"} {
+		if counterpart[name] != nil {
+			party[name] = counterpart[name]
+		}
+	}
+	party["counterpart_type"], party["name"] = counterpart["type"], partyName(counterpart)
 	address := first(d["counterpart_address_id"], counterpart["default_billing_address_id"])
 	d["counterpart_address"] = c.at("counterparts/" + text(counterpart["id"]) + "/addresses").Get(text(address))
 	addSeller(d, c.entity())
 	seller := object(d["entity"])
-	seller["organization"], seller["individual"] = c.entity()["organization"], c.entity()["individual"]
+	for _, name := range []string{"id", "created_at", "updated_at", "organization", "individual"} {
+		if value := c.entity()[name]; value != nil {
+			seller[name] = value
+		}
+	}
+	d["counterpart"], d["entity"] = c.fitted("counterpart", party), c.fitted("entity", seller)
 	return nil
+}
+
+// fitted is the part of a value that orders or delivery notes have under a name.
+func (c *call) fitted(name string, value any) any {
+	kind, _, _ := strings.Cut(c.template(), "/")
+	fitted, _ := c.maker(c.id).Project(c.api.places[kind].item.Property(name).Schema, value)
+	return fitted
 }
 
 func fillDelivery(c *call, d Doc) error {
@@ -127,26 +119,10 @@ func fillDelivery(c *call, d Doc) error {
 	for _, line := range list(d["line_items"]) {
 		shown := without(line)
 		if product := c.at("products").Get(text(line["product_id"])); product != nil {
-			shown["product"] = Doc{"id": product["id"], "name": product["name"], "measure_unit": unitOf(c.pricer(), product)}
+			shown["product"] = Doc{"name": product["name"], "measure_unit": unitOf(c.pricer(), product)}
 		}
 		lines = append(lines, shown)
 	}
-	d["line_items"] = lines
+	d["line_items"] = c.fitted("line_items", lines)
 	return addCompanies(c, d)
-}
-
-func moveNote(to string) handler {
-	return func(c *call) (any, error) {
-		d, err := c.touch(func(d Doc) error {
-			if d["status"] != "created" {
-				return c.conflict("The delivery note is " + text(d["status"]))
-			}
-			d["status"] = to
-			return nil
-		})
-		if err == nil {
-			c.event("delivery_note", to, d)
-		}
-		return d, err
-	}
 }

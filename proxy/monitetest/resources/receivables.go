@@ -11,12 +11,15 @@ import (
 func init() {
 	const item = "POST receivables/{receivable_id}/"
 	behave(map[string]*kind{
-		"receivables": {object: "receivable", fill: fillReceivable, guard: openReceivable, changed: changedReceivable},
+		"receivables": {
+			object: "receivable", life: receivableLife, history: true, fill: fillReceivable, guard: openReceivable, changed: changedReceivable,
+		},
 	}, map[string]handler{
 		"POST receivables":                           createReceivable,
 		"PATCH receivables/{receivable_id}":          changeReceivable,
 		"PUT receivables/{receivable_id}/line_items": replaceReceivableLines,
 		item + "clone":                               cloneReceivable,
+		item + "issue":                               func(c *call) (any, error) { return c.issueReceivable(c.id) },
 		"GET receivables/{receivable_id}/pdf_link":   pdfLink,
 		"POST receivables/search":                    searchReceivables,
 		"GET receivables/required_fields":            func(*call) (any, error) { return Doc{}, nil },
@@ -72,10 +75,33 @@ func changedReceivable(c *call, d Doc) error {
 		d["payment_terms"] = terms
 	}
 	c.tagged(d)
+	if err := c.attached(d); err != nil {
+		return err
+	}
 	if problem := priceLines(d, c.pricer()); problem != nil {
 		return invalid(*problem)
 	}
 	addTotals(d)
+	return nil
+}
+
+// attached adds to the attachments what is known of their files.
+func (c *call) attached(d Doc) error {
+	attachments := []any{}
+	for i, sent := range list(d["attachments"]) {
+		file := c.data.At("", "files").Get(text(sent["id"]))
+		if file == nil {
+			return c.unknown("file", text(sent["id"]), "body", "attachments", i, "id")
+		}
+		shown := Doc{"id": file["id"], "include_in_email": sent["include_in_email"] == true}
+		for _, name := range []string{"mimetype", "name", "size", "url"} {
+			shown[name] = file[name]
+		}
+		attachments = append(attachments, shown)
+	}
+	if d["attachments"] != nil {
+		d["attachments"] = attachments
+	}
 	return nil
 }
 

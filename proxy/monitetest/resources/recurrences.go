@@ -1,19 +1,15 @@
 package resources
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 func init() {
-	const item = "POST recurrences/{recurrence_id}/"
 	behave(map[string]*kind{
-		"recurrences": {object: "recurrence", fill: fillRecurrence},
-	}, map[string]handler{
-		item + "pause":  moveRecurrence("paused", "active"),
-		item + "resume": moveRecurrence("active", "paused"),
-		item + "cancel": moveRecurrence("canceled", "active", "paused"),
-	})
+		"recurrences": {object: "recurrence", fill: fillRecurrence, life: map[string]transition{
+			"pause":  {from: []string{"active"}, to: "paused", event: "updated"},
+			"resume": {from: []string{"paused"}, to: "active", event: "updated"},
+			"cancel": {from: []string{"active", "paused"}, to: "canceled", event: "updated"},
+		}},
+	}, nil)
 }
 
 // fillRecurrence plans the next twelve invoices, or as many as were wanted.
@@ -64,22 +60,6 @@ func step(start time.Time, frequency string, n int) time.Time {
 		return start.AddDate(n, 0, 0)
 	}
 	return start.AddDate(0, n, 0)
-}
-
-func moveRecurrence(to string, from ...string) handler {
-	return func(c *call) (any, error) {
-		d, err := c.touch(func(d Doc) error {
-			if !slices.Contains(from, text(d["status"])) {
-				return c.conflict("The recurrence is " + text(d["status"]))
-			}
-			d["status"] = to
-			return nil
-		})
-		if err == nil {
-			c.event("recurrence", "updated", d)
-		}
-		return d, err
-	}
 }
 
 // recur issues the invoices whose day has come, and sends them where wanted.

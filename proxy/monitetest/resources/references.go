@@ -1,8 +1,6 @@
 package resources
 
 import (
-	"slices"
-
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
 )
 
@@ -35,7 +33,7 @@ func (c *call) checkReferencesOf(fields Doc, counterpart string, loc []any) erro
 		counterpart = id
 	}
 	for name, value := range fields {
-		at := append(slices.Clone(loc), name)
+		at := append(loc, name) // the room behind loc is this branch's until it returns
 		if err := c.checkReference(name, value, counterpart, at); err != nil {
 			return err
 		}
@@ -45,7 +43,7 @@ func (c *call) checkReferencesOf(fields Doc, counterpart string, loc []any) erro
 			}
 		}
 		for i, inner := range list(value) {
-			if err := c.checkReferencesOf(inner, counterpart, append(slices.Clone(at), i)); err != nil {
+			if err := c.checkReferencesOf(inner, counterpart, append(at, i)); err != nil {
 				return err
 			}
 		}

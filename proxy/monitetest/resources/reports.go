@@ -38,7 +38,7 @@ func fillExport(c *call, d Doc) error {
 	for _, wanted := range list(d["objects"]) {
 		statuses := strings.Join(texts(wanted["statuses"]), " ") + " "
 		for _, document := range c.at(text(wanted["name"]) + "s").All() {
-			made := text(document["created_at"])[:10]
+			made := dayOf(text(document["created_at"]))
 			if strings.Contains(statuses, text(document["status"])+" ") && made >= text(d["date_from"]) && made <= text(d["date_to"]) {
 				count++
 			}
@@ -47,7 +47,7 @@ func fillExport(c *call, d Doc) error {
 	d["count"], d["status"], d["language"] = count, "pending", "en"
 	d["start_datetime"], d["end_datetime"] = text(d["date_from"])+"T00:00:00+00:00", text(d["date_to"])+"T23:59:59+00:00"
 	id := text(d["id"])
-	c.api.agenda.add(c.api.now().Add(2*time.Second), func() {
+	c.later(2*time.Second, func(c *call) {
 		done, _ := c.update(c.at("data_exports"), id, func(d Doc) error {
 			d["status"], d["source_url"] = "succeeded", fileURL("exports/"+id+".zip")
 			return nil
@@ -132,7 +132,7 @@ func (c *call) groupOf(row *state.Row) string {
 	case "weekly":
 		return day(at.AddDate(0, 0, -(int(at.Weekday())+6)%7))
 	case "monthly":
-		return at.Format("2006-01-01")
+		return at.Format("2006-01") + "-01"
 	case "quarterly":
 		return fmt.Sprintf("%d-%02d-01", at.Year(), (int(at.Month())-1)/3*3+1)
 	case "yearly":

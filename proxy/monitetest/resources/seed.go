@@ -29,23 +29,28 @@ func (a *API) seeds(st *state.Store, born time.Time) func(state.Key) []Doc {
 		}
 		rows := seedsOf(p.item, key, born)
 		for _, d := range rows {
-			useFilters(d, p)
+			a.useFilters(d, p, born)
 		}
 		return rows
 	}
 }
 
-// useFilters gives text fields a value that the list can be filtered by, where
-// only the filter publishes the members.
-func useFilters(d Doc, p *place) {
+// useFilters gives fields a value that the list can be filtered by, where only the
+// filter publishes the members, or the field.
+func (a *API) useFilters(d Doc, p *place, born time.Time) {
 	get := p.methods[http.MethodGet]
 	if get == nil {
 		return
 	}
+	m := &schema.Maker{Now: born, Seed: text(d["id"]), Full: true}
 	for _, q := range get.Query {
-		property := p.item.Property(q.Name)
-		if property != nil && property.Schema.Type == "string" && len(property.Schema.Enum) == 0 && len(q.Schema.Enum) > 0 && !slices.Contains(q.Schema.Enum, text(d[q.Name])) {
-			d[q.Name] = q.Schema.Enum[0]
+		name := state.ParseFilter(q.Name).Field
+		property := p.item.Property(name)
+		switch {
+		case property != nil && property.Schema.Type == "string" && len(property.Schema.Enum) == 0 && len(q.Schema.Enum) > 0 && !slices.Contains(q.Schema.Enum, text(d[name])):
+			d[name] = q.Schema.Enum[0]
+		case property == nil && d[name] == nil && fieldPaths[name] == nil && !slices.Contains(notFilters, name) && !strings.Contains(name, "."):
+			d[name] = m.Fill(q.Schema)
 		}
 	}
 }
@@ -135,7 +140,7 @@ func seedOf(item *schema.Schema, key state.Key, id string, born time.Time) Doc {
 	if d = maps.Clone(d); d == nil {
 		d = Doc{}
 	}
-	d["id"] = id
+	d["id"], d["created_at"], d["updated_at"] = id, first(d["created_at"], schema.Timestamp(m.Now)), first(d["updated_at"], schema.Timestamp(m.Now))
 	for _, e := range demoEntities {
 		if e.id == key.Owner {
 			for _, name := range []string{"created_by_entity_user_id", "entity_user_id", "created_by_user_id", "was_created_by_user_id", "created_by", "updated_by"} {
@@ -157,7 +162,11 @@ func seedOf(item *schema.Schema, key state.Key, id string, born time.Time) Doc {
 		}
 	}
 	if target := object(d["object"]); target["type"] == "payable" {
-		d["object"] = Doc{"id": payableID(key.Owner, 0), "type": "payable", "old_status": "new", "new_status": "new"}
+		target = Doc{"id": payableID(key.Owner, 0), "type": "payable"}
+		if key.Path == "payment_records" {
+			target["old_status"], target["new_status"] = "new", "new"
+		}
+		d["object"] = target
 	}
 	return d
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 func init() {
@@ -51,6 +52,7 @@ func previewTemplate(c *call) (any, error) {
 
 // pdf makes a page with one line of text.
 func pdf(text string) []byte {
+	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(text)
 	content := fmt.Sprintf("BT /F1 24 Tf 72 720 Td (%s) Tj ET", text)
 	objects := []string{
 		"<</Type/Catalog/Pages 2 0 R>>",

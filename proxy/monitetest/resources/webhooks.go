@@ -47,7 +47,8 @@ type letter struct {
 	delivery     string // id of the webhook_deliveries document
 	attempt      int
 	due          time.Time
-	held         bool // until the next letter has gone
+	held         bool // until another one to the same subscription has gone
+	sending      bool
 }
 
 func (o *outbox) clear() {
@@ -87,7 +88,7 @@ func (a *API) notify(event Doc, action string) {
 
 func (a *API) address(event, subscription Doc) {
 	entityID := text(event["entity_id"])
-	l := &letter{event: maps.Clone(event), subscription: text(subscription["id"]), entityID: entityID, delivery: a.NewID(), due: a.now()}
+	l := &letter{event: maps.Clone(event), subscription: text(subscription["id"]), entityID: entityID, delivery: a.newID("webhook_deliveries"), due: a.now()}
 	l.event["webhook_subscription_id"] = l.subscription
 	a.Store().At(entityID, "webhook_deliveries").Add(Doc{
 		"id": l.delivery, "event_id": event["id"], "requests_made_count": 0, "response": nil, "response_status_code": nil,
@@ -145,29 +146,55 @@ func (a *API) DeliverWebhooks(ctx context.Context) {
 	}
 }
 
-// take returns the next letter that is due. One that is held goes behind the
-// next.
+// take returns the next letter that is due, and lets go what was held back for it.
+// The letter stays in the outbox until done.
 func (o *outbox) take(now time.Time) *letter {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, l := range o.letters {
-		switch {
-		case l.due.After(now):
-			continue
-		case l.held && i+1 < len(o.letters):
-			l.held = false
-			o.letters[i], o.letters[i+1] = o.letters[i+1], o.letters[i]
-			l = o.letters[i]
-		case l.held:
+		if l.held || l.sending || l.due.After(now) {
 			continue
 		}
-		o.letters = slices.Delete(o.letters, i, i+1)
+		for _, earlier := range o.letters[:i] {
+			if earlier.subscription == l.subscription {
+				earlier.held = false
+			}
+		}
+		l.sending = true
 		return l
 	}
 	return nil
 }
 
+// done ends the sending of a letter, which is sent again at a later time unless
+// that is zero. A letter that is no longer here belongs to data that was replaced.
+func (o *outbox) done(l *letter, again time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.Index(o.letters, l)
+	switch {
+	case i < 0:
+	case again.IsZero():
+		o.letters = slices.Delete(o.letters, i, i+1)
+	default:
+		l.sending, l.due = false, again
+	}
+}
+
+// copied returns copies of all letters, none of them under way.
+func copied(letters []*letter) []*letter {
+	out := make([]*letter, len(letters))
+	for i, l := range letters {
+		twin := *l
+		twin.sending = false
+		out[i] = &twin
+	}
+	return out
+}
+
 func (a *API) send(ctx context.Context, client *http.Client, l *letter) {
+	again := time.Time{}
+	defer func() { a.outbox.done(l, again) }()
 	subscription := a.Store().At("", "webhook_subscriptions").Get(l.subscription)
 	if subscription == nil || subscription["status"] != "enabled" {
 		return
@@ -190,8 +217,7 @@ func (a *API) send(ctx context.Context, client *http.Client, l *letter) {
 		return nil
 	})
 	if status/100 != 2 && l.attempt <= len(retries) {
-		l.due = a.now().Add(retries[l.attempt-1])
-		a.outbox.put(l)
+		again = a.now().Add(retries[l.attempt-1])
 	}
 }
 

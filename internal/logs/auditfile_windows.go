@@ -1,7 +1,0 @@
-package logs
-
-import "io/fs"
-
-const noFollow = 0
-
-func ownedByUs(fs.FileInfo) bool { return true }
