@@ -270,6 +270,20 @@ func testUnknownWritesAreListed(t *testing.T) {
 	}
 }
 
+func TestConfigOfAJournal(t *testing.T) {
+	for given, want := range map[int]int{0: 256 << 10, 5: 5} {
+		if got := New(Config{Patience: 1, MaxResponse: given}).MaxResponse(); got != want {
+			t.Errorf("MaxResponse %d became %d, want %d", given, got, want)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a Journal without Patience was made")
+		}
+	}()
+	New(Config{})
+}
+
 func TestOffRemembersNothing(t *testing.T) {
 	j := newJournal(t, func(c *Config) { c.Guard, c.KeyTTL = 0, 0 })
 	for range 2 {

@@ -150,6 +150,7 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 	get := func(target string) *Request {
 		return &Request{GrantType: "entity_user", EntityUserID: "u", EntityID: "e", Method: "GET", Target: target}
 	}
+	const hex = "/v1/payables/09afAF00-0a9f-AF09-09af-09afAF09afAF"
 	somebodyElse := get(resource)
 	somebodyElse.EntityUserID = "v"
 	for _, tt := range []struct {
@@ -166,6 +167,9 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 		{"what is created under another", resource + "/line_items", get(resource + "/line_items"), time.Minute, Send},
 		{"a change", resource, get(resource), time.Minute, Send},
 		{"an upload", "/v1/payables/upload_from_file", get("/v1/payables"), time.Minute, Send},
+		{"an id with letters", hex + "/approve", get(hex), time.Minute, Send},
+		{"what is no id", hex + "g/approve", get(hex + "g"), time.Minute, Refuse},
+		{"a letter beyond f", "/v1/payables/g" + hex[14:] + "/approve", get("/v1/payables/g" + hex[14:]), time.Minute, Refuse},
 		{"too soon", approve, get(resource), 30*time.Second - 1, Refuse},
 		{"somebody else", approve, somebodyElse, time.Minute, Refuse},
 		{"another resource", approve, get("/v1/payables/11111111-2222-3333-4444-555555555556"), time.Minute, Refuse},
@@ -183,6 +187,24 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestReadLetsGoOfWhatIsLeftOfAResource(t *testing.T) {
+	bubble(t, func(t *testing.T, j *Journal) {
+		change := payment("change")
+		change.Method, change.Target = "PATCH", resource
+		sent(t, j, payment("first")).Unknown(0)
+		sent(t, j, change).Unknown(0)
+		if !j.Forget("first") || !j.Watching() {
+			t.Error("nothing was forgotten, or all")
+		}
+		time.Sleep(time.Minute)
+		j.Read(&Request{GrantType: "entity_user", EntityUserID: "u", EntityID: "e", Method: "GET", Target: resource}, time.Now())
+		sent(t, j, change)
+		if j.Watching() {
+			t.Error("nothing is unknown, and reads are watched")
+		}
+	})
 }
 
 // Of a response that was sent again here, this process knows by itself whether it was taken.
