@@ -306,20 +306,22 @@ func TestEqualWritesWithoutFaultsAreAllSent(t *testing.T) {
 	if testing.Short() {
 		n = 10_000
 	}
-	j := newJournal(t)
-	w := payment("x")
-	for i := range n {
-		d := j.Begin(t.Context(), w)
-		if d.Verdict != Send {
-			t.Fatalf("write %d: verdict %d", i, d.Verdict)
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal(t)
+		w := payment("x")
+		for i := range n {
+			d := j.Begin(t.Context(), w)
+			if d.Verdict != Send {
+				t.Fatalf("write %d: verdict %d", i, d.Verdict)
+			}
+			d.Claim.Answered(201, created("a"))
+			d.Claim.Written(yes)
+			if i%3 > 0 { // else the next one comes before more is known
+				d.Claim.Delivered(true)
+			}
 		}
-		d.Claim.Answered(201, created("a"))
-		d.Claim.Written(yes)
-		if i%3 > 0 { // else the next one comes before more is known
-			d.Claim.Delivered(true)
+		if s := j.Stats(); s.Records > 1 {
+			t.Errorf("left is %+v", s)
 		}
-	}
-	if s := j.Stats(); s.Records > 1 {
-		t.Errorf("left is %+v", s)
-	}
+	})
 }
