@@ -152,7 +152,7 @@ mutants: ## break the proxy on purpose, flaw by flaw: each test of a published f
 	MUTANTS=1 go test -count=1 -v -timeout 60m -run 'MutantsAreCaught' ./internal/mutants
 
 .PHONY: mutation
-mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, token cache
+mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, write records, token cache
 	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
 
 .PHONY: long

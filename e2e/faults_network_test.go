@@ -448,6 +448,8 @@ func TestResolvConfBecomesALink(t *testing.T) {
 	callAnew(s, o, "GET")
 	time.Sleep(1100 * time.Millisecond)
 	server.Trouble("SERVFAIL")
-	callAnew(s, o, "GET")
-	s.waitLogged("Landlock")
+	s.waitFor("the cause in the log", func() bool {
+		callAnew(s, o, "GET")
+		return s.loggedNow("Landlock")
+	})
 }

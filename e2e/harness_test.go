@@ -310,13 +310,6 @@ func request(ctx context.Context, method, url, body string, pairs ...string) (an
 // dialer makes the connection of a request.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// overUnix connects to a socket, whatever the URL says.
-func overUnix(path string) dialer {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-}
-
 // requestOver is request by a dialer.
 func requestOver(ctx context.Context, dial dialer, method, url, body string, pairs ...string) (answer, error) {
 	// No request of a test may wait for ever: what hangs is to be seen.

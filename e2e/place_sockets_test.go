@@ -35,7 +35,10 @@ func shortDir(t *testing.T) string {
 
 // overSocket sends one request over a unix socket.
 func overSocket(path, method, target string) (answer, error) {
-	return requestOver(context.Background(), overUnix(path), method, "http://localhost"+target, "")
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+	return requestOver(context.Background(), dial, method, "http://localhost"+target, "")
 }
 
 // wantOver wants a GET over a unix socket to be served.

@@ -189,6 +189,15 @@ func TestGuardRefusesAndPasses(t *testing.T) {
 	t.Logf("%d rows, %d of them browsers", len(rows), len(browserRows()))
 }
 
+func TestHeadMayBeAsLargeAsTheLimit(t *testing.T) {
+	for over, want := range []bool{false, true} {
+		value := strings.Repeat("b", maxHeaderBytes-len("A: \r\n")+over)
+		if headTooLarge(http.Header{"A": {value}}) != want {
+			t.Errorf("%d bytes beyond the limit: too large is %t", over, !want)
+		}
+	}
+}
+
 func TestAppTokenIsExactlyOneRightValue(t *testing.T) {
 	const right = "s3cret-app-token"
 	for _, c := range []struct {

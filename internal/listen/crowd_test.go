@@ -54,15 +54,6 @@ func (c *Crowd) size() int {
 	return len(c.at)
 }
 
-func awaitSize(t *testing.T, c *Crowd, want int) {
-	t.Helper()
-	for begin := time.Now(); c.size() != want; <-time.After(time.Millisecond) {
-		if time.Since(begin) > 5*time.Second {
-			t.Fatalf("%d connections, want %d", c.size(), want)
-		}
-	}
-}
-
 func TestSilentConnectionsMakeRoomForNewOnes(t *testing.T) {
 	for name, beginning := range map[string]string{"silent": "", "an unfinished head": "GET / HTTP/1.1\r\nHost: loc"} {
 		crowd := &Crowd{Max: 10}
@@ -73,7 +64,7 @@ func TestSilentConnectionsMakeRoomForNewOnes(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			_, _ = io.WriteString(conn, beginning)
 		}
-		awaitSize(t, crowd, crowd.Max)
+		wiretest.Eventually(t, "the crowd to fit", func() bool { return crowd.size() == crowd.Max })
 		for i := range 3 * crowd.Max {
 			if err := answers(t, address); err != nil {
 				t.Fatalf("%s: request %d: %v", name, i, err)
@@ -110,17 +101,11 @@ func TestFullCrowdOfActiveConnections(t *testing.T) {
 				ended[i] <- err
 			}()
 		}
-		for begin := time.Now(); ; <-time.After(time.Millisecond) {
+		wiretest.Eventually(t, "all to be active", func() bool {
 			crowd.mu.Lock()
-			active := crowd.active.Len()
-			crowd.mu.Unlock()
-			if active == crowd.Max {
-				break
-			}
-			if time.Since(begin) > 5*time.Second {
-				t.Fatalf("%d active", active)
-			}
-		}
+			defer crowd.mu.Unlock()
+			return crowd.active.Len() == crowd.Max
+		})
 		if err := answers(t, address); (err == nil) != cut {
 			t.Errorf("CutActive %t: the newcomer: %v", cut, err)
 		}

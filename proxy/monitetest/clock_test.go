@@ -138,7 +138,7 @@ func TestExportedStateCanBeTheDataOfAnother(t *testing.T) {
 	if got := other.want(200, "GET", "/v1/tags", "", other.as("", monitetest.DemoEntityID)).body; !strings.Contains(got, `"mine"`) {
 		t.Errorf("tags = %s", got)
 	}
-	for _, bad := range []string{`[]`, `{"partner":[]}`, `{"partner":{"entities":{}}}`, `{"partner":{"entities":[1]}}`, `{`} {
+	for _, bad := range []string{`[]`, `{"partner":[]}`, `{"partner":{"entities":{}}}`, `{"partner":{"entities":[1]}}`, `{`, `null`, `{} {}`} {
 		if _, err := monitetest.ParseData([]byte(bad)); err == nil {
 			t.Errorf("ParseData(%s) has no error", bad)
 		}

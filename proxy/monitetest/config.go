@@ -1,11 +1,13 @@
 package monitetest
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"time"
-
-	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
 
 // Credentials are one pair that the token endpoint accepts.
@@ -89,35 +91,18 @@ func (c Config) withDefaults() Config {
 // writes them:
 //
 //	{"partner": {"entities": [...]}, "<entity id>": {"payables": [...]}}
-func ParseData(text []byte) (map[string]map[string][]map[string]any, error) {
-	value, err := schema.Decode(text)
+func ParseData(text []byte) (data map[string]map[string][]map[string]any, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	err = dec.Decode(&data)
+	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+		return nil, fmt.Errorf("at byte %d there is a JSON %s: want documents by owner and collection, such as {\"partner\": {\"entities\": [{...}]}}", wrong.Offset, wrong.Value)
+	}
 	if err != nil {
 		return nil, err
 	}
-	owners, ok := value.(doc)
-	if !ok {
-		return nil, errors.New("want an object of owners")
-	}
-	data := map[string]map[string][]map[string]any{}
-	for owner, paths := range owners {
-		collections, ok := paths.(doc)
-		if !ok {
-			return nil, errors.New(owner + ": want an object of collections")
-		}
-		data[owner] = map[string][]map[string]any{}
-		for path, items := range collections {
-			list, ok := items.([]any)
-			if !ok {
-				return nil, errors.New(owner + ": " + path + ": want an array of documents")
-			}
-			for _, item := range list {
-				d, ok := item.(doc)
-				if !ok {
-					return nil, errors.New(owner + ": " + path + ": want objects")
-				}
-				data[owner][path] = append(data[owner][path], d)
-			}
-		}
+	if _, err := dec.Token(); err != io.EOF || data == nil {
+		return nil, errors.New("want one JSON object")
 	}
 	return data, nil
 }

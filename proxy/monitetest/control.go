@@ -129,7 +129,7 @@ func (s *Simulator) controlMail(body []byte) *answer {
 	}
 	payable, err := s.Receive(mail)
 	if err != nil {
-		return failure(http.StatusNotFound, "not_found", err.Error())
+		return failure(http.StatusBadRequest, "bad_request", err.Error())
 	}
 	return jsonAnswer(http.StatusOK, doc{"payable_id": payable["id"]})
 }

@@ -70,7 +70,8 @@ func TestControlRefusesNonsense(t *testing.T) {
 		{"POST", "clock", `{"advance":"1h"} {"advance":"1h"}`, 400, "one JSON value"},
 		{"POST", "snapshots", `{}`, 400, "name"},
 		{"POST", "snapshots/unknown/restore", ``, 404, "unknown"},
-		{"POST", "mail", `{"to":"nobody@example.com"}`, 404, "nobody@example.com"},
+		{"POST", "mail", `{"to":"nobody@example.com"}`, 400, "nobody@example.com"},
+		{"POST", "mail", `{"to":"nobody@example.com","bill":{"total_amount":"much"}}`, 400, "total_amount"},
 		{"POST", "faults", `{"route":"POST /v1/payable"}`, 400, "published operation"},
 		{"POST", "faults", `{"effect":"expired","status":500}`, 400, "400, 401 or 403"},
 	}

@@ -3,6 +3,7 @@ package monitetest_test
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http/httptest"
@@ -123,3 +124,41 @@ type flushes struct {
 }
 
 func (f *flushes) Flush() { f.at = append(f.at, time.Since(f.began)) }
+
+func TestNumbersThatJSONCannotWriteAreRefused(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	for _, number := range []string{"1e999", "-1e999", "99999999999999999999999"} {
+		b.want(422, "POST", "/v1/payables", `{"total_amount":`+number+`}`, header)
+		b.want(200, "POST", "/v1/payables", `{"partner_metadata":{"any":`+number+`}}`, header)
+	}
+	for _, path := range []string{"/_sim/state", "/_sim/", "/v1/payables"} {
+		b.want(200, "GET", path, "", header)
+	}
+}
+
+func TestRefusalHasAnEnd(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	fields := map[string]any{}
+	for i := range 20_000 {
+		fields[fmt.Sprint("unknown", i)] = 1
+	}
+	refused := b.want(422, "POST", "/v1/tags", encode(fields), b.as("", monitetest.DemoEntityID))
+	if got := strings.Count(refused.body, "extra fields not permitted"); got < 90 || got > 100 {
+		t.Errorf("%d problems, want the first 100", got)
+	}
+}
+
+func TestEveryUploadedDocumentIsReadInTheEnd(t *testing.T) {
+	b := start(t, monitetest.Config{})
+	header := b.as("", monitetest.DemoEntityID)
+	form := "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\nPDF\r\n--x--\r\n"
+	for _, collection := range []string{"payables", "payable_credit_notes", "receipts"} {
+		made := b.do("POST", "/v1/"+collection+"/upload_from_file", form, with(header, "Content-Type", "multipart/form-data; boundary=x"))
+		item := "/v1/" + collection + "/" + made.json(t)["id"].(string)
+		b.sim.Advance(3 * time.Second)
+		if got := b.want(200, "GET", item, "", header).json(t); got["ocr_status"] != "success" || got["total_amount"] == nil {
+			t.Errorf("%s: ocr_status %v, total_amount %v, want it read", collection, got["ocr_status"], got["total_amount"])
+		}
+	}
+}

@@ -110,32 +110,15 @@ var objectTypes = map[string]string{
 // allows reads a role in the shape in which Monite sends it.
 func allows(role doc, object, action string) bool {
 	permissions, _ := role["permissions"].(doc)
-	for _, entry := range list(permissions["objects"]) {
+	for _, entry := range schema.List(permissions["objects"]) {
 		if entry["object_type"] != object {
 			continue
 		}
-		for _, granted := range list(entry["actions"]) {
+		for _, granted := range schema.List(entry["actions"]) {
 			if granted["action_name"] == action {
 				return granted["permission"] == "allowed" || granted["permission"] == "allowed_for_own"
 			}
 		}
 	}
 	return false
-}
-
-// list returns the objects of a JSON array, decoded or seeded.
-func list(value any) []doc {
-	switch value := value.(type) {
-	case []doc:
-		return value
-	case []any:
-		var docs []doc
-		for _, one := range value {
-			if d, ok := one.(doc); ok {
-				docs = append(docs, d)
-			}
-		}
-		return docs
-	}
-	return nil
 }

@@ -144,7 +144,7 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 	}
 	c.final = taken == nil
 	known := c.record.Keyed || c.record.Delivered && ok // to the shared store, or of no use there
-	c.record.Delivered, c.record.taken = ok, taken
+	c.record.Delivered, c.record.taken, c.record.written = ok, taken, time.Now()
 	c.record.Version++
 	c.mu.Unlock()
 	if !ok {

@@ -270,6 +270,20 @@ func testUnknownWritesAreListed(t *testing.T) {
 	}
 }
 
+func TestConfigOfAJournal(t *testing.T) {
+	for given, want := range map[int]int{0: 256 << 10, 5: 5} {
+		if got := New(Config{Patience: 1, MaxResponse: given}).MaxResponse(); got != want {
+			t.Errorf("MaxResponse %d became %d, want %d", given, got, want)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a Journal without Patience was made")
+		}
+	}()
+	New(Config{})
+}
+
 func TestOffRemembersNothing(t *testing.T) {
 	j := newJournal(t, func(c *Config) { c.Guard, c.KeyTTL = 0, 0 })
 	for range 2 {
@@ -292,20 +306,22 @@ func TestEqualWritesWithoutFaultsAreAllSent(t *testing.T) {
 	if testing.Short() {
 		n = 10_000
 	}
-	j := newJournal(t)
-	w := payment("x")
-	for i := range n {
-		d := j.Begin(t.Context(), w)
-		if d.Verdict != Send {
-			t.Fatalf("write %d: verdict %d", i, d.Verdict)
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal(t)
+		w := payment("x")
+		for i := range n {
+			d := j.Begin(t.Context(), w)
+			if d.Verdict != Send {
+				t.Fatalf("write %d: verdict %d", i, d.Verdict)
+			}
+			d.Claim.Answered(201, created("a"))
+			d.Claim.Written(yes)
+			if i%3 > 0 { // else the next one comes before more is known
+				d.Claim.Delivered(true)
+			}
 		}
-		d.Claim.Answered(201, created("a"))
-		d.Claim.Written(yes)
-		if i%3 > 0 { // else the next one comes before more is known
-			d.Claim.Delivered(true)
+		if s := j.Stats(); s.Records > 1 {
+			t.Errorf("left is %+v", s)
 		}
-	}
-	if s := j.Stats(); s.Records > 1 {
-		t.Errorf("left is %+v", s)
-	}
+	})
 }

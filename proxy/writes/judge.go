@@ -8,6 +8,9 @@ import (
 
 // untilHeard is more than a process needs to hear that a connection has broken, and to
 // tell the others.
+//
+// A kernel under load may deliver the end of a connection after what the app has sent on
+// the next one, if they were handled by different processors.
 const untilHeard = 100 * time.Millisecond
 
 // claim takes c's name in one store, or says why not.
@@ -67,14 +70,15 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 // more: its process may not have heard yet that the app had gone. heard is the Version
 // that was given the time for that.
 func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found *Record, heard *int) bool {
-	if found.Version != *heard && store != Store(j.memory) && j.mayBeTakenBack(found) {
+	switch {
+	case found.Version == *heard:
+	case found.taken != nil && time.Since(found.written) < untilHeard:
 		*heard = found.Version
-		pause := time.NewTimer(untilHeard)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
+		j.hear(ctx, name, found)
+		return true
+	case store != Store(j.memory) && j.mayBeTakenBack(found):
+		*heard = found.Version
+		pause(ctx, untilHeard)
 		return true
 	}
 	if found.taken == nil {
@@ -84,6 +88,26 @@ func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found
 	// but what it knew at its end was settled before.
 	now, ok, _ := store.Look(ctx, name)
 	return ok && now.Claim == found.Claim && !now.Delivered
+}
+
+// hear waits until more is known of a response that was written just now, or nothing is
+// to be expected any more.
+func (j *Journal) hear(ctx context.Context, name Name, found *Record) {
+	for ctx.Err() == nil && time.Since(found.written) < untilHeard {
+		pause(ctx, untilHeard/20)
+		if now, ok, _ := j.memory.Look(ctx, name); !ok || now.Claim != found.Claim || now.taken == nil || !now.delivered() {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // mayBeTakenBack reports whether another process has said of found that the app has the

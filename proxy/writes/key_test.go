@@ -14,6 +14,7 @@ func TestParseKey(t *testing.T) {
 		{`"8e03978e-40d5-43dd-bc93-6894a57f9324"`, "8e03978e-40d5-43dd-bc93-6894a57f9324", true},
 		{"8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324", true},
 		{`"a \"b\" \\ c"`, `a "b" \ c`, true},
+		{"~ from tilde to blank ~", "~ from tilde to blank ~", true},
 		{"stripe-node-retry-x", "stripe-node-retry-x", true},
 		{long, long, true},
 		{`"` + long + `"`, long, true},

@@ -82,6 +82,8 @@ type Record struct {
 	// Delivered has been said early: until the app's next request, or the end of its
 	// connection. nil: what Delivered says is final. Only in this process.
 	taken func() bool
+	// written is when it was written to the app.
+	written time.Time
 	// shared says that the shared store had it when this process saw it last; told, that
 	// it also knows how the write ended.
 	shared, told bool

@@ -42,10 +42,14 @@ func (c *call) judge() error {
 		problems = c.forgiveOldFields(problems)
 	}
 	if len(problems) > 0 {
-		return invalid(problems...)
+		return invalid(problems[:min(len(problems), maxProblems)]...)
 	}
 	return nil
 }
+
+// maxProblems bounds a refusal, which the ring of requests keeps: a body may have a
+// hundred thousand unknown fields.
+const maxProblems = 100
 
 // forgiveOldFields takes the fields that are not known out of the body, and
 // out of the problems.

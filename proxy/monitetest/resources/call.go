@@ -122,10 +122,13 @@ func (c *call) update(rows *state.Collection, id string, change func(d Doc) erro
 	})
 }
 
-// later does something after a while, with the data of that time: by then a
+// workTakes is the time that a recognition, a bank or an export takes.
+const workTakes = 2 * time.Second
+
+// later does something when such work ends, with the data of that time: by then a
 // snapshot may have been restored.
-func (c *call) later(after time.Duration, do func(c *call)) {
-	c.api.agenda.add(c.api.now().Add(after), func() {
+func (c *call) later(do func(c *call)) {
+	c.api.agenda.add(c.api.now().Add(workTakes), func() {
 		then := *c
 		then.data = c.api.Store()
 		do(&then)
@@ -162,22 +165,7 @@ func object(value any) Doc {
 	return d
 }
 
-// list returns the objects of a JSON array, decoded or made here.
-func list(value any) []Doc {
-	switch value := value.(type) {
-	case []Doc:
-		return value
-	case []any:
-		var docs []Doc
-		for _, one := range value {
-			if d, ok := one.(Doc); ok {
-				docs = append(docs, d)
-			}
-		}
-		return docs
-	}
-	return nil
-}
+func list(value any) []Doc { return schema.List(value) }
 
 // texts returns the strings of a JSON array.
 func texts(value any) []string {

@@ -7,20 +7,16 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
-
-// ocrTakes is the duration of the recognition of a document.
-const ocrTakes = 2 * time.Second
 
 func init() {
 	behave(nil, map[string]handler{
 		"POST ocr_tasks":                                        createOCRTask,
 		"POST ocr_tasks/upload_from_file":                       createOCRTask,
-		"POST payable_credit_notes/upload_from_file":            uploadCreditNote,
-		"POST receipts/upload_from_file":                        uploadReceipt,
+		"POST payable_credit_notes/upload_from_file":            uploadTo("payable_credit_notes", Doc{"status": "draft", "origin": "upload"}),
+		"POST receipts/upload_from_file":                        uploadTo("receipts", Doc{}),
 		"POST payable_credit_notes/{credit_note_id}/cancel_ocr": cancelOCR,
 		"GET payables/{payable_id}/suggestions":                 suggestions,
 		"POST payables/storecove":                               func(*call) (any, error) { return Doc{}, nil },
@@ -50,6 +46,10 @@ type Mail struct {
 func (a *API) Receive(m Mail) (Doc, error) {
 	a.whole.RLock()
 	defer a.whole.RUnlock()
+	bill := schema.Normal(m.Bill)
+	if wrong := a.places["payables"].methods[http.MethodPost].Body.Judge(bill, "bill"); m.Bill != nil && len(wrong) > 0 {
+		return nil, fmt.Errorf("%v: %s", wrong[0].Loc, wrong[0].Msg)
+	}
 	for _, entity := range a.Store().At("", "entities").All() {
 		for _, mailbox := range a.Store().At(text(entity["id"]), "mailboxes").All() {
 			if strings.EqualFold(text(mailbox["mailbox_full_address"]), m.To) {
@@ -93,7 +93,7 @@ func (a *API) recognise(entityID, id string, said Doc) {
 		d["ocr_request_id"] = task
 		return nil
 	})
-	a.agenda.add(a.now().Add(ocrTakes), func() {
+	a.agenda.add(a.now().Add(workTakes), func() {
 		c := a.inside(entityID, "payables")
 		read := a.reading(entityID, id)
 		maps.Copy(read, said)
@@ -189,7 +189,7 @@ func createOCRTask(c *call) (any, error) {
 		return nil, err
 	}
 	id := text(d["id"])
-	c.later(ocrTakes, func(c *call) {
+	c.later(func(c *call) {
 		m := c.maker(id)
 		m.Full = true
 		_, _ = c.update(c.at("ocr_tasks"), id, func(d Doc) error {
@@ -208,16 +208,33 @@ func createOCRTask(c *call) (any, error) {
 	return d, nil
 }
 
-func uploadCreditNote(c *call) (any, error) {
-	file := c.keepFile("payable_credit_notes")
-	return c.createAt("payable_credit_notes", Doc{
-		"status": "draft", "origin": "upload", "source_of_data": "ocr", "ocr_status": "processing", "file_id": file["id"], "file_url": file["url"],
-	})
-}
-
-func uploadReceipt(c *call) (any, error) {
-	file := c.keepFile("receipts")
-	return c.createAt("receipts", Doc{"source_of_data": "ocr", "ocr_status": "processing", "file_id": file["id"], "file_url": file["url"], "file": file})
+// uploadTo makes a document of an uploaded file, which is read in two seconds.
+func uploadTo(collection string, fields Doc) handler {
+	return func(c *call) (any, error) {
+		file := c.keepFile(collection)
+		made := maps.Clone(fields)
+		maps.Copy(made, Doc{"source_of_data": "ocr", "ocr_status": "processing", "file": file, "file_id": file["id"], "file_url": file["url"]})
+		d, err := c.createAt(collection, made)
+		if err != nil {
+			return nil, err
+		}
+		id := text(d["id"])
+		c.later(func(c *call) {
+			_, _ = c.update(c.at(collection), id, func(d Doc) error {
+				if d["ocr_status"] != "processing" {
+					return nil
+				}
+				for name, value := range c.api.reading(c.EntityID, id) {
+					if p := c.api.places[collection].item.Property(name); p != nil && d[name] == nil {
+						d[name], _ = c.maker(id).Project(p.Schema, value)
+					}
+				}
+				d["ocr_status"] = "success"
+				return nil
+			})
+		})
+		return d, nil
+	}
 }
 
 func suggestions(c *call) (any, error) {

@@ -2,13 +2,9 @@ package resources
 
 import (
 	"slices"
-	"time"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
 )
-
-// bankTakes is the time that a payment is under way.
-const bankTakes = 2 * time.Second
 
 func init() {
 	behave(map[string]*kind{
@@ -154,7 +150,7 @@ func fillBatch(c *call, d Doc) error {
 	}
 	d["payment_intents"], d["total_amount"], d["status"] = intents, total, "created"
 	id := text(d["id"])
-	c.later(bankTakes, func(c *call) { c.settleBatch(id) })
+	c.later(func(c *call) { c.settleBatch(id) })
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/monite-proxy/monite-proxy/proxy/monitetest/schema"
+	"github.com/monite-proxy/monite-proxy/proxy/monitetest/state"
 )
 
 func init() {
@@ -59,20 +60,13 @@ func changedReceivable(c *call, d Doc) error {
 	id := text(d["counterpart_id"])
 	billing := c.at("counterparts/" + id + "/addresses").Get(text(first(d["counterpart_billing_address_id"], counterpart["default_billing_address_id"])))
 	addBuyer(d, counterpart, billing)
-	if shipping := c.at("counterparts/" + id + "/addresses").Get(text(d["counterpart_shipping_address_id"])); shipping != nil {
-		d["counterpart_shipping_address"] = shipping
-	}
-	if vat := c.at("counterparts/" + id + "/vat_ids").Get(text(d["counterpart_vat_id_id"])); vat != nil {
-		d["counterpart_vat_id"] = vat
-	}
-	if vat := c.data.At("", "entities/"+c.EntityID+"/vat_ids").Get(text(d["entity_vat_id_id"])); vat != nil {
-		d["entity_vat_id"] = vat
-	}
-	if account := c.at("bank_accounts").Get(text(d["entity_bank_account_id"])); account != nil {
-		d["entity_bank_account"] = account
-	}
-	if terms := c.at("payment_terms").Get(text(d["payment_terms_id"])); terms != nil {
-		d["payment_terms"] = terms
+	for field, rows := range map[string]*state.Collection{
+		"counterpart_shipping_address": c.at("counterparts/" + id + "/addresses"), "counterpart_vat_id": c.at("counterparts/" + id + "/vat_ids"),
+		"entity_vat_id": c.data.At("", "entities/"+c.EntityID+"/vat_ids"), "entity_bank_account": c.at("bank_accounts"), "payment_terms": c.at("payment_terms"),
+	} {
+		if chosen := rows.Get(text(d[field+"_id"])); chosen != nil {
+			d[field] = chosen
+		}
 	}
 	c.tagged(d)
 	if err := c.attached(d); err != nil {

@@ -47,7 +47,7 @@ func fillExport(c *call, d Doc) error {
 	d["count"], d["status"], d["language"] = count, "pending", "en"
 	d["start_datetime"], d["end_datetime"] = text(d["date_from"])+"T00:00:00+00:00", text(d["date_to"])+"T23:59:59+00:00"
 	id := text(d["id"])
-	c.later(2*time.Second, func(c *call) {
+	c.later(func(c *call) {
 		done, _ := c.update(c.at("data_exports"), id, func(d Doc) error {
 			d["status"], d["source_url"] = "succeeded", fileURL("exports/"+id+".zip")
 			return nil

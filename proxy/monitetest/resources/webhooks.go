@@ -166,19 +166,21 @@ func (o *outbox) take(now time.Time) *letter {
 	return nil
 }
 
-// done ends the sending of a letter, which is sent again at a later time unless
-// that is zero. A letter that is no longer here belongs to data that was replaced.
-func (o *outbox) done(l *letter, again time.Time) {
+// done ends the sending of a letter, which is sent again later if it was refused. A
+// letter that is no longer here belongs to data that was replaced.
+func (o *outbox) done(l *letter, refused bool, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := slices.Index(o.letters, l)
-	switch {
-	case i < 0:
-	case again.IsZero():
-		o.letters = slices.Delete(o.letters, i, i+1)
-	default:
-		l.sending, l.due = false, again
+	if i < 0 {
+		return
 	}
+	if !refused || l.attempt == len(retries) {
+		o.letters = slices.Delete(o.letters, i, i+1)
+		return
+	}
+	l.sending, l.due = false, now.Add(retries[l.attempt])
+	l.attempt++
 }
 
 // copied returns copies of all letters, none of them under way.
@@ -193,8 +195,8 @@ func copied(letters []*letter) []*letter {
 }
 
 func (a *API) send(ctx context.Context, client *http.Client, l *letter) {
-	again := time.Time{}
-	defer func() { a.outbox.done(l, again) }()
+	refused := false
+	defer func() { a.outbox.done(l, refused, a.now()) }()
 	subscription := a.Store().At("", "webhook_subscriptions").Get(l.subscription)
 	if subscription == nil || subscription["status"] != "enabled" {
 		return
@@ -207,7 +209,6 @@ func (a *API) send(ctx context.Context, client *http.Client, l *letter) {
 	if ctx.Err() != nil {
 		return
 	}
-	l.attempt++
 	_, _ = a.Store().At(l.entityID, "webhook_deliveries").Update(l.delivery, func(d Doc) error {
 		d["requests_made_count"] = number(d["requests_made_count"]) + 1
 		d["response"], d["response_status_code"], d["was_successful"] = response, nil, status/100 == 2
@@ -216,9 +217,7 @@ func (a *API) send(ctx context.Context, client *http.Client, l *letter) {
 		}
 		return nil
 	})
-	if status/100 != 2 && l.attempt <= len(retries) {
-		again = a.now().Add(retries[l.attempt-1])
-	}
+	refused = status/100 != 2
 }
 
 // post sends one webhook, signed, and returns the status, 0 for none.

@@ -30,6 +30,23 @@ func Missing(loc ...any) Problem {
 	return Problem{loc, "field required", "value_error.missing"}
 }
 
+// List returns the objects of a JSON array, decoded or made here.
+func List(value any) []Doc {
+	switch value := value.(type) {
+	case []Doc:
+		return value
+	case []any:
+		var docs []Doc
+		for _, one := range value {
+			if d, ok := one.(Doc); ok {
+				docs = append(docs, d)
+			}
+		}
+		return docs
+	}
+	return nil
+}
+
 // Decode reads one JSON value. Whole numbers become int, others float64.
 func Decode(text []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -62,8 +79,10 @@ func plain(value any) any {
 		if whole, err := value.Int64(); err == nil {
 			return int(whole)
 		}
-		number, _ := value.Float64()
-		return number
+		if number, err := value.Float64(); err == nil {
+			return number
+		}
+		return value // 1e999: no schema of a number allows it
 	case Doc:
 		for name, member := range value {
 			value[name] = plain(member)
@@ -240,6 +259,9 @@ func (s *Schema) judgeNumber(value any, loc []any) []Problem {
 		number = value
 	default:
 		number = math.NaN()
+	}
+	if s.Type == "integer" && math.Abs(number) > math.MaxInt64 || math.IsInf(number, 0) {
+		number = math.NaN() // it would not be the number that was sent
 	}
 	if math.IsNaN(number) || s.Type == "integer" && number != math.Trunc(number) {
 		if s.Type == "integer" {

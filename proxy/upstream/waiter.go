@@ -1,0 +1,147 @@
+package upstream
+
+import (
+	"container/list"
+	"context"
+	"time"
+)
+
+// waiter is a request that waits for a connection, or a dial that nobody waits for.
+type waiter struct {
+	urgent bool
+	given  chan given
+	cancel func() // ends its dial; nil: it has none
+
+	// Guarded by pool.mu.
+	queue *list.List
+	place *list.Element
+}
+
+// given is what ends a wait: a connection, an error of the waiter's own dial, or a
+// bare slot.
+type given struct {
+	c      *conn
+	made   bool // for this waiter
+	failed *stepError
+}
+
+func (w *waiter) joinLocked(queue *list.List) { w.queue, w.place = queue, queue.PushBack(w) }
+
+// leaveLocked reports whether w was still waiting.
+func (w *waiter) leaveLocked() bool {
+	if w.queue == nil {
+		return false
+	}
+	w.queue.Remove(w.place)
+	w.queue, w.place = nil, nil
+	return true
+}
+
+func (p *pool) wait(ctx context.Context, limit time.Duration, w *waiter) (*conn, error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var err error
+	select {
+	case g := <-w.given:
+		return p.accept(g.c), nil
+	case <-ctx.Done():
+		err = contextError(ctx)
+	case <-timer.C:
+		err = errLimit
+	}
+	p.mu.Lock()
+	waited := w.leaveLocked()
+	p.mu.Unlock()
+	if !waited { // an offer was made just before we left: pass it on
+		if g := <-w.given; g.c == nil {
+			p.freeSlot(w.urgent)
+		} else {
+			p.put(g.c, time.Now())
+		}
+	}
+	return nil, err
+}
+
+// accept returns the connection that was offered, or nil if it is of no use: its slot
+// is then the caller's.
+func (p *pool) accept(c *conn) *conn {
+	if c == nil || c.usable(p.idleTimeout) {
+		p.warm.used(c)
+		return c
+	}
+	p.warm.unused(c)
+	_ = c.wire.Close()
+	return nil
+}
+
+// offerLocked gives c (nil: a slot) to the longest waiter.
+func (p *pool) offerLocked(c *conn) bool {
+	queue := &p.urgent
+	if queue.Len() == 0 {
+		queue = &p.waiters
+	}
+	if queue.Len() == 0 && c != nil && p.far {
+		queue = &p.dialling
+	}
+	front := queue.Front()
+	if front == nil {
+		return false
+	}
+	w := front.Value.(*waiter)
+	if !p.mayLocked(w.urgent) {
+		return false
+	}
+	p.takeLocked(w.urgent)
+	if c != nil {
+		c.urgent = w.urgent
+	}
+	w.leaveLocked()
+	if w.cancel != nil {
+		p.spareLocked(w)
+	}
+	w.given <- given{c: c}
+	return true
+}
+
+// dial makes a waiter whose dial ends by cancel.
+func (p *pool) dial(urgent bool, cancel func()) *waiter {
+	w := &waiter{urgent: urgent, given: make(chan given, 1), cancel: cancel}
+	p.mu.Lock()
+	w.joinLocked(&p.dialling)
+	p.mu.Unlock()
+	return w
+}
+
+// spareLocked is for a dial that nobody waits for.
+func (p *pool) spareLocked(w *waiter) {
+	p.making.Add(1) // for deliver
+	if p.spares == nil {
+		p.spares = map[*waiter]bool{}
+	}
+	p.spares[w] = true
+}
+
+// deliver ends a dial: its connection, or its error, goes to the request that waits for
+// it. A spare connection is for the next one. It reports whether there is a connection.
+func (p *pool) deliver(w *waiter, c *conn, failed *stepError) bool {
+	p.mu.Lock()
+	waited, spare := w.leaveLocked(), p.spares[w]
+	delete(p.spares, w)
+	p.mu.Unlock()
+	if spare {
+		defer p.making.Done()
+	}
+	if c != nil {
+		c.urgent = w.urgent
+	}
+	switch {
+	case waited:
+		w.given <- given{c, true, failed}
+	case failed != nil:
+		p.freeSlot(w.urgent)
+	default:
+		p.warm.ahead(c)
+		p.put(c, time.Now())
+	}
+	return failed == nil
+}
