@@ -31,10 +31,8 @@ import (
 //
 //	LEDGER_RETRIES=n  intended writes; 800 if not set
 //	LEDGER_SEED=n     of a run to repeat; printed
-//
-// Not beside other tests: that an app has closed with its response unread, a kernel under
-// heavy load may show after the repeat on another connection.
 func TestLedgerNoRepeatedWriteIsExecutedTwice(t *testing.T) {
+	t.Parallel()
 	r := newRetrySweep(t, int64(wiretest.Number(t, "LEDGER_RETRIES", 800)))
 	r.sweep("MONITE_REPEAT_GUARD", "", "MONITE_IDEMPOTENCY_TTL", "")
 	if len(r.violations) > 0 {
