@@ -36,6 +36,7 @@ func (g *gone) init(c *conn) {
 // longer in use.
 func (g *gone) watch() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.wanted = true
 	// What was taken makes room: into a buffer that a body has filled to its end
 	// nothing could be read.
@@ -43,7 +44,6 @@ func (g *gone) watch() {
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	}
-	g.mu.Unlock()
 	if g.timer == nil {
 		g.timer = time.AfterFunc(parked, g.read)
 	} else {

@@ -42,6 +42,16 @@ type stepError struct {
 	err error
 }
 
+// connectSafely keeps a panic from ending the process: no request's goroutine is below.
+func (d *dialer) connectSafely(ctx context.Context) (c *conn, failed *stepError) {
+	defer func() {
+		if recover() != nil {
+			c, failed = nil, &stepError{OpDial, errPanic}
+		}
+	}()
+	return d.connect(ctx)
+}
+
 func (d *dialer) connect(ctx context.Context) (*conn, *stepError) {
 	w, tunnel, failed := d.reach(ctx)
 	if failed != nil {

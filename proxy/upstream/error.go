@@ -85,6 +85,7 @@ var (
 	errNoCloseNotify  = fmt.Errorf("TLS ended without close_notify: %w", io.ErrUnexpectedEOF)
 	errStopped        = errors.New("exchange is over")
 	errAborted        = errors.New("the transport was aborted")
+	errPanic          = errors.New("making a connection panicked")
 )
 
 // contextError keeps both the context's error and a caller's cause visible to

@@ -120,12 +120,18 @@ func (x *exchange) connect() *Error {
 func (x *exchange) dial() (*conn, *Error) {
 	start := time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := x.t.pool.dial(x.urgent, cancel)
+	// A connection that was given back just now may be about to be closed, and that does
+	// not show yet: a write, which is not sent again, waits for a new one.
+	w := x.t.pool.dial(x.urgent, x.t.pool.far && safe(x.req.Method), cancel)
 	go x.t.dial(ctx, w)
 	stop := context.AfterFunc(x.ctx, cancel)
 	g := <-w.given
 	stop()
 	if g.c != nil && !g.made {
+		if x.ctx.Err() != nil {
+			x.t.pool.put(g.c, time.Now())
+			return nil, x.unsent(OpConnLimit, contextError(x.ctx))
+		}
 		return x.t.pool.accept(g.c), nil
 	}
 	now := time.Now()

@@ -3,6 +3,7 @@ package upstream
 import (
 	"container/list"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,8 +14,8 @@ import (
 // the right to have one connection open. What becomes free goes to the longest
 // waiter directly, to an urgent one first.
 //
-// A request that waits for its own dial takes a connection that becomes free, if no
-// other request waits for it: to an https origin a dial takes two round trips or three.
+// A read that waits for its own dial takes a connection that becomes free, if no other
+// request waits for it: to an https origin a dial takes two round trips or three.
 // What it has dialled is then for a later request. A plain origin is near, and may be a
 // server that serves one connection at a time.
 //
@@ -27,13 +28,12 @@ type pool struct {
 
 	mu       sync.Mutex // guards the following
 	idle     []*conn
-	open     int              // connections and dials under way
-	ordinary int              // those of them in the hands of requests that are not urgent
-	waiters  list.List        // of *waiter
-	urgent   list.List        // likewise
-	dialling list.List        // likewise, with a slot each
-	spares   map[*waiter]bool // dials that nobody waits for
-	making   sync.WaitGroup   // spares
+	open     int                       // connections and dials under way
+	ordinary int                       // those of them in the hands of requests that are not urgent
+	waiters  list.List                 // of *waiter
+	urgent   list.List                 // likewise
+	dialling list.List                 // likewise, with a slot each
+	spares   map[*waiter]chan struct{} // dials that nobody waits for; closed when one has ended
 	sweeper  *time.Timer
 	armed    bool // sweeper will run
 }
@@ -64,7 +64,7 @@ func (p *pool) leaveLocked(urgent bool) {
 // get returns an idle connection, or nil for a slot in which the caller dials:
 // it owes freeSlot if it makes no connection.
 func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, error) {
-	for {
+	for trusts := !need.urgent; ; trusts = false {
 		p.mu.Lock()
 		may := p.mayLocked(need.urgent)
 		if may && len(p.idle) > 0 {
@@ -79,7 +79,8 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 			p.discard(c)
 			continue
 		}
-		if may && p.open < p.maxOpen && !p.enoughLocked() {
+		room := may && p.open < p.maxOpen
+		if room && !(trusts && p.enoughLocked()) {
 			p.open++
 			p.takeLocked(need.urgent)
 			p.mu.Unlock()
@@ -91,9 +92,17 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 		}
 		w.joinLocked(queue)
 		p.mu.Unlock()
-		return p.wait(ctx, limit, w)
+		if !room {
+			return p.wait(ctx, limit, w)
+		}
+		if c, err := p.wait(ctx, min(limit, spareTrust), w); err != errLimit { //nolint:errorlint // bare
+			return c, err
+		}
 	}
 }
+
+// spareTrust limits the wait for a dial that nobody waits for: it may hang.
+const spareTrust = 250 * time.Millisecond
 
 // enoughLocked reports whether so many dials have lost their request to another
 // connection that a new request need not dial as well. Without it a dial would begin
@@ -193,11 +202,12 @@ func (p *pool) sweep() {
 // closeIdle closes what no request uses, and ends the dials that nobody waits for.
 func (p *pool) closeIdle() {
 	p.mu.Lock()
-	for w := range p.spares {
-		w.cancel()
-	}
+	spares := maps.Clone(p.spares)
 	p.mu.Unlock()
-	p.making.Wait()
+	for w, ended := range spares {
+		w.cancel()
+		<-ended
+	}
 	p.mu.Lock()
 	old := p.idle
 	p.idle = nil

@@ -494,3 +494,107 @@ func TestSharedDialsKeepTheCount(t *testing.T) {
 		})
 	}
 }
+
+// A dial that nobody waits for may hang: a request that counts on it dials itself after a
+// while, and an urgent one at once.
+func TestSpareDialThatHangsHoldsUpNobody(t *testing.T) {
+	for urgent, want := range map[bool]time.Duration{false: spareTrust + time.Second, true: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			tr, dials := &Transport{Reserve: 16}, atomic.Int64{}
+			far(tr)
+			slow := tr.dialer.dial
+			tr.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) == 2 {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return slow(ctx, network, addr)
+			}
+			mustDo(t, tr, taking(0))
+			var all sync.WaitGroup
+			all.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+			synctest.Wait()
+			all.Go(func() { mustDo(t, tr, taking(time.Minute)) }) // gets the connection of the first; its dial hangs
+			time.Sleep(200 * time.Millisecond)
+			trip := tr.RoundTrip
+			if urgent {
+				trip = tr.Reserved().RoundTrip
+			}
+			start := time.Now()
+			resp, err := trip(taking(0))
+			if took := time.Since(start); err != nil || took != want {
+				t.Errorf("urgent %v: %v after %v, want a response after %v", urgent, err, took, want)
+			} else {
+				_, _ = io.Copy(io.Discard, resp.Body)
+			}
+			all.Wait()
+			tr.CloseIdleConnections()
+			wantAtRest(t, tr, 0)
+		})
+	}
+}
+
+// A connection that was given back just now may be about to be closed, and that does not
+// show yet. A read is sent again then; a write waits for its own connection.
+func TestWriteWaitsForItsOwnConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{}
+		far(tr)
+		mustDo(t, tr, taking(0))
+		var both sync.WaitGroup
+		both.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+		synctest.Wait()
+		both.Go(func() {
+			write := taking(0)
+			write.Method = http.MethodPost
+			start := time.Now()
+			if mustDo(t, tr, write); time.Since(start) != time.Second {
+				t.Errorf("a write had its response after %v, want the time of a dial", time.Since(start))
+			}
+		})
+		both.Wait()
+		tr.CloseIdleConnections()
+		wantAtRest(t, tr, 0)
+	})
+}
+
+// CloseIdleConnections waits for the dials that it has ended, and for none that began
+// later.
+func TestIdleConnectionsAreClosedBesideTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{}
+		far(tr)
+		mustDo(t, tr, taking(0))
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() {
+				for range 100 {
+					time.Sleep(time.Duration(n) * time.Millisecond)
+					mustDo(t, tr, taking(20*time.Millisecond))
+				}
+			})
+		}
+		for range 50 {
+			time.Sleep(30 * time.Millisecond)
+			start := time.Now()
+			if tr.CloseIdleConnections(); time.Since(start) > 0 {
+				t.Errorf("it took %v", time.Since(start))
+			}
+		}
+		all.Wait()
+		time.Sleep(2 * time.Second)
+		tr.CloseIdleConnections()
+		wantAtRest(t, tr, 0)
+	})
+}
+
+func TestDialThatPanicsIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{}
+		far(tr)
+		tr.dialer.dial = func(context.Context, string, string) (net.Conn, error) { panic("on purpose") }
+		_, err := tr.RoundTrip(taking(0))
+		wantError(t, err, OpDial, NotSent)
+		wantAtRest(t, tr, 0)
+	})
+}

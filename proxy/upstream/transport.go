@@ -197,7 +197,7 @@ func (t *Transport) roundTrip(req *http.Request, urgent bool) (*http.Response, e
 // dial makes a connection for w, and reports whether there is one.
 func (t *Transport) dial(ctx context.Context, w *waiter) bool {
 	defer w.cancel()
-	c, failed := t.dialer.connect(ctx)
+	c, failed := t.dialer.connectSafely(ctx)
 	return t.pool.deliver(w, c, failed)
 }
 

@@ -80,7 +80,7 @@ func (p *pool) offerLocked(c *conn) bool {
 	if queue.Len() == 0 {
 		queue = &p.waiters
 	}
-	if queue.Len() == 0 && c != nil && p.far {
+	if queue.Len() == 0 && c != nil {
 		queue = &p.dialling
 	}
 	front := queue.Front()
@@ -103,45 +103,49 @@ func (p *pool) offerLocked(c *conn) bool {
 	return true
 }
 
-// dial makes a waiter whose dial ends by cancel.
-func (p *pool) dial(urgent bool, cancel func()) *waiter {
-	w := &waiter{urgent: urgent, given: make(chan given, 1), cancel: cancel}
+// dial makes a waiter whose dial ends by cancel. takes: it takes a connection that
+// becomes free as well.
+func (p *pool) dial(urgent, takes bool, cancel func()) *waiter {
+	w, queue := &waiter{urgent: urgent, given: make(chan given, 1), cancel: cancel}, &p.dialling
+	if !takes {
+		queue = new(list.List) // its own
+	}
 	p.mu.Lock()
-	w.joinLocked(&p.dialling)
+	w.joinLocked(queue)
 	p.mu.Unlock()
 	return w
 }
 
 // spareLocked is for a dial that nobody waits for.
 func (p *pool) spareLocked(w *waiter) {
-	p.making.Add(1) // for deliver
 	if p.spares == nil {
-		p.spares = map[*waiter]bool{}
+		p.spares = map[*waiter]chan struct{}{}
 	}
-	p.spares[w] = true
+	p.spares[w] = make(chan struct{})
 }
 
 // deliver ends a dial: its connection, or its error, goes to the request that waits for
 // it. A spare connection is for the next one. It reports whether there is a connection.
 func (p *pool) deliver(w *waiter, c *conn, failed *stepError) bool {
 	p.mu.Lock()
-	waited, spare := w.leaveLocked(), p.spares[w]
-	delete(p.spares, w)
+	waited := w.leaveLocked()
 	p.mu.Unlock()
-	if spare {
-		defer p.making.Done()
-	}
 	if c != nil {
 		c.urgent = w.urgent
 	}
 	switch {
 	case waited:
 		w.given <- given{c, true, failed}
+		return failed == nil
 	case failed != nil:
 		p.freeSlot(w.urgent)
 	default:
 		p.warm.ahead(c)
 		p.put(c, time.Now())
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.spares[w]) // not before its connection is in the pool
+	delete(p.spares, w)
 	return failed == nil
 }

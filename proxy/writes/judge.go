@@ -26,7 +26,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = Unavailable
 			return d
 		case found.Claim != c.record.Claim: // another one is in the way
-		case over == (ID{}) && d.Waited && c.left(ctx):
+		case over == (ID{}) && (d.Waited || heard >= 0) && c.left(ctx):
 			_ = store.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
 			d.Verdict = Left
 			return d
@@ -71,11 +71,11 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 // that was given the time for that.
 func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found *Record, heard *int) bool {
 	switch {
-	case found.Version == *heard:
 	case found.taken != nil && time.Since(found.written) < untilHeard:
 		*heard = found.Version
 		j.hear(ctx, name, found)
 		return true
+	case found.Version == *heard:
 	case store != Store(j.memory) && j.mayBeTakenBack(found):
 		*heard = found.Version
 		pause(ctx, untilHeard)

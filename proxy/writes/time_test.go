@@ -290,3 +290,31 @@ func TestRepeatRightAfterAResponseWaitsForTheEndOfItsConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestRepeatWhoseAppLeavesWhileItWaitsIsNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T, j *Journal) {
+		c := sent(t, j, payment("first"))
+		c.Answered(201, created("a"))
+		c.Written(yes)
+		var gone atomic.Bool
+		time.AfterFunc(20*time.Millisecond, func() { gone.Store(true) })
+		time.AfterFunc(30*time.Millisecond, func() { c.Delivered(true) })
+		w := payment("repeat")
+		w.HungUp = gone.Load
+		is(t, j, w, Left)
+	})
+}
+
+// Of two replays of one response each has a connection of its own.
+func TestEndOfEachReplaysConnectionIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal(t)
+		answered(sent(t, j, payment("first")), false)
+		one, two := is(t, j, payment("one"), Replay).Claim, is(t, j, payment("two"), Replay).Claim
+		one.Written(yes)
+		var gone atomic.Bool
+		time.AfterFunc(90*time.Millisecond, func() { two.Written(func() bool { return !gone.Load() }) })
+		time.AfterFunc(120*time.Millisecond, func() { gone.Store(true); two.Delivered(false) })
+		is(t, j, payment("three"), Replay)
+	})
+}
