@@ -104,9 +104,7 @@ func newRepeatRig(t testing.TB, changes ...func(*Config, *upstream.Transport)) (
 		if n := r.handler.config.Journal.Stats().Records; n > 1000 {
 			t.Errorf("%d records", n)
 		}
-		if n := r.handler.Followed(); n != 0 {
-			t.Errorf("%d writes are followed at the end", n)
-		}
+		wiretest.Eventually(t, "the end of the last write that is followed", func() bool { return r.handler.Followed() == 0 })
 	})
 	return r, f
 }

@@ -346,22 +346,18 @@ func (h *history) send(ctx context.Context, it *thing, c *Claim) bool {
 
 func (h *history) deliver(ctx context.Context, it *thing, c *Claim) bool {
 	if ctx.Err() != nil || h.draw(4) == 0 {
-		if !h.pendingElsewhere(it, c) {
-			h.now(it, "undelivered")
-		}
+		h.undelivered(it, c)
 		c.Delivered(false)
 		return false
 	}
 	if h.draw(4) == 0 { // it has ended its connection unread, and the process hears that later
-		if !h.pendingElsewhere(it, c) {
-			h.now(it, "undelivered")
-		}
+		h.undelivered(it, c)
 		c.Written(func() bool { return false })
 		time.Sleep(time.Duration(h.draw(50)) * time.Millisecond)
 		c.Delivered(false)
 		return false
 	}
-	if !h.pendingElsewhere(it, c) {
+	if !h.goneOn(it, c) {
 		h.now(it, "delivered")
 	}
 	c.Written(yes)
@@ -371,8 +367,18 @@ func (h *history) deliver(ctx context.Context, it *thing, c *Claim) bool {
 	return true
 }
 
-// pendingElsewhere: a replay is told of when the thing has gone on already.
-func (h *history) pendingElsewhere(it *thing, c *Claim) bool {
+// undelivered is of no meaning once the thing has gone on, as it may in this moment.
+func (h *history) undelivered(it *thing, c *Claim) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if it.id == c.record.RequestID && it.state != "delivered" {
+		h.say("%s is undelivered", it.id)
+		it.state, it.at, it.lost = "undelivered", time.Now(), time.Now()
+	}
+}
+
+// goneOn: a replay is told of when the thing has gone on already.
+func (h *history) goneOn(it *thing, c *Claim) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return it.id != c.record.RequestID || it.state == "delivered"
