@@ -172,7 +172,7 @@ func TestNoCanaryIsSeenAnywhere(t *testing.T) {
 			w.fileTrouble(e)
 			w.adminPages()
 			w.doctor(e)
-			w.commands(e, source == "environment")
+			w.commands(e)
 			s.signal(syscall.SIGQUIT) // what Go prints of a crash
 			s.exitCode(5 * time.Second)
 			w.texts["log"] = s.log.String()
@@ -479,9 +479,8 @@ func (w *canaryWalk) doctor(e env) {
 	w.upstream.mint.Store(nil)
 }
 
-// commands are check, and checks with a secret in the wrong place, of which a start says
-// the same: with serves it is looked at too.
-func (w *canaryWalk) commands(e env, serves bool) {
+// commands are check, and starts and checks with a secret in the wrong place.
+func (w *canaryWalk) commands(e env) {
 	w.texts["check"] = wantCommand(w.s.t, 0, e, "check")
 	secret := w.canaries["client secret"]
 	for name, value := range map[string]string{
@@ -492,9 +491,6 @@ func (w *canaryWalk) commands(e env, serves bool) {
 		"MONITE_APP_TOKEN": `"` + secret + `"`, "MONITE_REDIS_URL": "redis://:" + secret + "@", "MONITE_ENVIRONMENT": secret,
 	} {
 		for _, command := range []string{"serve", "check"} {
-			if command == "serve" && !serves {
-				continue
-			}
 			w.texts[command+" with a wrong "+name] = wantCommand(w.s.t, 2, e.with(name, value), command)
 		}
 	}

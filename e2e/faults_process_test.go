@@ -305,7 +305,7 @@ func faultsSIGTERM(r *faultRun) {
 	r.each(inUsual, "under_load", shapesShort, func(c *faultCell, shape faultShape) {
 		c.upstream(defaultEnv)
 		stop := goOn(c.T, 16, func(int, int) {
-			// Refused when nobody listens any more: that is no drop.
+			// Once nobody listens it is refused, which is not a drop.
 			if one := c.do(shape); one.err != nil && !strings.Contains(one.err.Error(), "connection refused") {
 				c.Errorf("dropped: %v", one.err)
 			}

@@ -41,7 +41,7 @@ type half struct {
 	try func(fd uintptr) (done bool) // made once: a closure per call would allocate
 
 	mu     sync.Mutex // held by a call; guards the rest
-	late   bool       // p is a buffer of buffers, taken for each try
+	late   bool       // of ReadLate: each try takes p from buffers
 	p      []byte     // what is left of it, or of the caller's
 	n      int
 	failed syscall.Errno

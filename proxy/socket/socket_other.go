@@ -10,6 +10,7 @@ import (
 // Of returns where the bytes of nc are read and written: nc.
 func Of(nc net.Conn) io.ReadWriter { return nc }
 
-type stream struct{ io.Reader } // of no connection here
+// stream is Linux's: Of never returns one here.
+type stream struct{ io.Reader }
 
 func (*stream) readLate() ([]byte, int, error) { return nil, 0, io.ErrNoProgress }

@@ -18,8 +18,8 @@
 //     any connection is touched.
 //  2. pool.get (pool.go) gives an idle connection whose socket is silent
 //     (peek_unix.go), or a slot in which to dial: TCP, CONNECT through a proxy
-//     if there is one, TLS (dial.go). A connection that becomes free meanwhile
-//     serves too, and sooner (waiter.go). Above MaxConns requests wait in order.
+//     if there is one, TLS (dial.go). A read that waits for its dial takes a
+//     connection that becomes free first (waiter.go). Above MaxConns requests wait in order.
 //     While there is traffic one idle connection is replaced before it is of no
 //     use any more (warm.go).
 //  3. The buffer leaves in one write. A streamed body follows on a goroutine of

@@ -64,7 +64,8 @@ func (p *pool) leaveLocked(urgent bool) {
 // get returns an idle connection, or nil for a slot in which the caller dials:
 // it owes freeSlot if it makes no connection.
 func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, error) {
-	for trusts := !need.urgent; ; trusts = false {
+	trusts := !need.urgent && !need.youngest // a write gets no connection that was given back just now
+	for {
 		p.mu.Lock()
 		may := p.mayLocked(need.urgent)
 		if may && len(p.idle) > 0 {
@@ -98,6 +99,7 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 		if c, err := p.wait(ctx, min(limit, spareTrust), w); err != errLimit { //nolint:errorlint // bare
 			return c, err
 		}
+		trusts = false
 	}
 }
 
@@ -108,7 +110,7 @@ const spareTrust = 250 * time.Millisecond
 // connection that a new request need not dial as well. Without it a dial would begin
 // for each request, and not for each that waits at one time.
 func (p *pool) enoughLocked() bool {
-	return p.far && len(p.spares) > p.waiters.Len()+p.urgent.Len()
+	return len(p.spares) > p.waiters.Len()+p.urgent.Len()
 }
 
 func (p *pool) popLocked(youngest bool) *conn {

@@ -537,25 +537,32 @@ func TestSpareDialThatHangsHoldsUpNobody(t *testing.T) {
 // A connection that was given back just now may be about to be closed, and that does not
 // show yet. A read is sent again then; a write waits for its own connection.
 func TestWriteWaitsForItsOwnConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := &Transport{}
-		far(tr)
-		mustDo(t, tr, taking(0))
-		var both sync.WaitGroup
-		both.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
-		synctest.Wait()
-		both.Go(func() {
-			write := taking(0)
-			write.Method = http.MethodPost
-			start := time.Now()
-			if mustDo(t, tr, write); time.Since(start) != time.Second {
-				t.Errorf("a write had its response after %v, want the time of a dial", time.Since(start))
+	for _, spare := range []bool{false, true} { // a dial that nobody waits for is under way
+		synctest.Test(t, func(t *testing.T) {
+			tr := &Transport{}
+			far(tr)
+			mustDo(t, tr, taking(0))
+			var all sync.WaitGroup
+			all.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+			synctest.Wait()
+			if spare {
+				all.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
+				time.Sleep(150 * time.Millisecond)
 			}
+			all.Go(func() {
+				write := taking(0)
+				write.Method = http.MethodPost
+				start := time.Now()
+				if mustDo(t, tr, write); time.Since(start) != time.Second {
+					t.Errorf("spare %v: a write had its response after %v, want the time of a dial", spare, time.Since(start))
+				}
+			})
+			all.Wait()
+			time.Sleep(2 * time.Second)
+			tr.CloseIdleConnections()
+			wantAtRest(t, tr, 0)
 		})
-		both.Wait()
-		tr.CloseIdleConnections()
-		wantAtRest(t, tr, 0)
-	})
+	}
 }
 
 // CloseIdleConnections waits for the dials that it has ended, and for none that began

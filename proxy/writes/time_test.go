@@ -172,7 +172,7 @@ func TestReadLetsGoOfAnUnknownWrite(t *testing.T) {
 		{"a change", resource, get(resource), time.Minute, Send},
 		{"an upload", "/v1/payables/upload_from_file", get("/v1/payables"), time.Minute, Send},
 		{"an id with letters", hex + "/approve", get(hex), time.Minute, Send},
-		{"what is no id", hex + "g/approve", get(hex + "g"), time.Minute, Refuse},
+		{"a segment that is not an id", hex + "g/approve", get(hex + "g"), time.Minute, Refuse},
 		{"a letter beyond f", "/v1/payables/g" + hex[14:] + "/approve", get("/v1/payables/g" + hex[14:]), time.Minute, Refuse},
 		{"too soon", approve, get(resource), 30*time.Second - 1, Refuse},
 		{"somebody else", approve, somebodyElse, time.Minute, Refuse},
