@@ -13,8 +13,10 @@ func boundaryOf(contentType string) string {
 		return ""
 	}
 	_, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return ""
+	if err != nil { // it may lack the quotes that it needs; split is sound with any text
+		_, boundary, _ := strings.Cut(contentType, "boundary=")
+		boundary, _, _ = strings.Cut(boundary, ";")
+		return strings.Trim(boundary, "\" \t")
 	}
 	return parameters["boundary"]
 }
