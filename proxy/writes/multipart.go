@@ -86,10 +86,9 @@ func delimiterEnds(rest []byte, whole bool) bool {
 // beginning returns how much of the end of text may be the beginning of the next
 // delimiter, cut off by the limit on what is looked at.
 func beginning(text []byte, delimiter string) int {
-	for n := min(len(delimiter)-1, len(text)); n > 0; n-- {
-		if string(text[len(text)-n:]) == delimiter[:n] {
-			return n
-		}
+	n := min(len(delimiter)-1, len(text))
+	for string(text[len(text)-n:]) != delimiter[:n] {
+		n--
 	}
-	return 0
+	return n
 }

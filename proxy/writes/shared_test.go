@@ -383,12 +383,21 @@ func TestEqualWriteOfOneReplicaDoesNotWait(t *testing.T) {
 	})
 }
 
-// lossyStore loses the reply to a claim that takes the place of another.
-type lossyStore struct{ *shared }
+// lossyStore loses the reply to a claim that takes the place of another, or the claim
+// itself, and then something else happens instead.
+type lossyStore struct {
+	*shared
+	instead func()
+}
 
 func (s lossyStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	loses := over != (ID{}) && mine.Keyed && mine.RepeatOf != ""
+	if loses && s.instead != nil {
+		s.instead()
+		return Record{}, errDown
+	}
 	found, err := s.shared.Claim(ctx, name, mine, over)
-	if over != (ID{}) && mine.Keyed && mine.RepeatOf != "" {
+	if loses {
 		err = errDown
 	}
 	return found, err
@@ -401,10 +410,24 @@ func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
 		sent(t, b, keyed("first", "k")).Unknown(0)
 		again := keyed("again", "k")
 		again.RepeatOf = "first"
-		a.config.Shared = lossyStore{store}
+		a.config.Shared = lossyStore{shared: store}
 		is(t, a, again, Unavailable)
 		b.memory = NewMemory(10, 1<<20)
 		is(t, b, keyed("repeat", "k"), Refuse)
+	})
+}
+
+// The first write ends at that moment: what is known of it by now is not undone.
+func TestRepeatOnPurposeThatGetsLostUndoesNothing(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		first := sent(t, b, keyed("first", "k"))
+		time.Sleep(time.Minute + lapseMargin)
+		again := keyed("again", "k")
+		again.RepeatOf = "first"
+		a.config.Shared = lossyStore{store, func() { answered(first, false) }}
+		is(t, a, again, Unavailable)
+		a.config.Shared = store
+		is(t, a, keyed("repeat", "k"), Replay)
 	})
 }
 
