@@ -357,6 +357,30 @@ func TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack(t *testing.T) {
 	})
 }
 
+// lateStore is a shared store in which something else happens before a claim takes the
+// place of another.
+type lateStore struct {
+	*shared
+	meanwhile func()
+}
+
+func (s lateStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	if over != (ID{}) {
+		s.meanwhile()
+	}
+	return s.shared.Claim(ctx, name, mine, over)
+}
+
+func TestRepeatElsewhereHearsOfItAtTheLastMoment(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		c := sent(t, a, payment("first"))
+		c.Answered(201, created("a"))
+		c.Written(yes)
+		b.config.Shared = lateStore{store, func() { c.Delivered(false) }}
+		is(t, b, payment("repeat"), Replay)
+	})
+}
+
 // A process hears of the end of a connection much sooner.
 func TestEqualWriteElsewhereAMinuteLaterDoesNotWait(t *testing.T) {
 	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
