@@ -102,14 +102,17 @@ func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
 		delivered bool
 		want      Verdict
 	}{{false, Replay}, {true, Send}} {
-		j := newJournal(t)
-		first := sent(t, j, payment("first"))
-		first.Answered(201, created("a"))
-		first.Written(func() bool {
-			first.Delivered(tt.delivered)
-			return true
+		synctest.Test(t, func(t *testing.T) {
+			j := newJournal(t)
+			first := sent(t, j, payment("first"))
+			first.Answered(201, created("a"))
+			first.Written(func() bool {
+				first.Delivered(tt.delivered)
+				return true
+			})
+			time.Sleep(untilHeard)
+			is(t, j, payment("second"), tt.want)
 		})
-		is(t, j, payment("second"), tt.want)
 	}
 }
 
