@@ -166,7 +166,7 @@ func (b *build) check() error {
 		if out, err := b.test(0, b.phases[i]); err != nil {
 			return fmt.Errorf("the tests passed without any change, but not in two parts: %w\n%s", err, out)
 		}
-		b.phases[i].limit = (10*time.Second + 5*time.Since(begin)).Round(time.Second)
+		b.phases[i].limit = (5*time.Second + 4*time.Since(begin)).Round(time.Second)
 	}
 	all, _ := strconv.Atoi(everything)
 	if was, err := b.run(all); err != nil || was.verdict == alive {
