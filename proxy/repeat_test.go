@@ -378,10 +378,29 @@ func TestFollowedWriteMayBreakAndIsUnknown(t *testing.T) {
 	f.meet(func(p *wiretest.Peer) { <-cue; p.Cut(true) })
 	r.do("POST", approvePath, "")
 	close(cue)
-	if response, _ := r.do("POST", approvePath, ""); response.StatusCode != 409 {
-		t.Errorf("the repeat: %d", response.StatusCode)
+	response, text := r.do("POST", approvePath, "")
+	if p := problemIn(t, text); response.StatusCode != 409 || p.Error.Earlier == nil || p.Error.Earlier.Status != 0 {
+		t.Errorf("the repeat: %d %s", response.StatusCode, text)
 	}
 	f.wants(t, 1)
+}
+
+// What an app sends before it has a response does not show that it has it.
+func TestRequestThatIsSentAheadIsNoSignOfDelivery(t *testing.T) {
+	for _, listener := range []string{"strict", "std"} {
+		for name, next := range map[string]string{"a read": get("/v1/payables"), "a write": post("/v1/tags", "{}")} {
+			f := &fates{}
+			r := newRigOf(t, listener, wiretest.Listen(t, nil, f.script).URL, remembering())
+			a := r.dial()
+			a.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n" + next)
+			_, _ = a.Read(make([]byte, 1))
+			_ = a.Close()
+			response, text := r.do("POST", approvePath, "")
+			if text != `{"n":1}` || response.Header.Get(headerReplayed) != "true" {
+				t.Errorf("%s, %s: %d %v %q", listener, name, response.StatusCode, response.Header, text)
+			}
+		}
+	}
 }
 
 // The app has closed with the response unread, or before it came.

@@ -106,11 +106,23 @@ func TestShortMultipartMayHaveABoundaryOfAnyLength(t *testing.T) {
 
 func TestBoundaryThatOccursInAPartIsNotTakenOut(t *testing.T) {
 	for _, file := range []string{"%s", "\r\n--%sX", "\n--%s\r\n", "x--%s\r\n"} {
-		a := form("0123456789abcdef", fmt.Sprintf(file, "0123456789abcdef"))
-		b := form("fedcba9876543210", fmt.Sprintf(file, "fedcba9876543210"))
-		if a.Fingerprint() == b.Fingerprint() {
-			t.Errorf("%q: two different files have the same fingerprint", file)
+		for _, more := range []string{"", strings.Repeat("x", HeadBytes)} {
+			a := form("0123456789abcdef", fmt.Sprintf(file, "0123456789abcdef")+more)
+			b := form("fedcba9876543210", fmt.Sprintf(file, "fedcba9876543210")+more)
+			if a.Fingerprint() == b.Fingerprint() {
+				t.Errorf("%q and %d bytes: two different files have the same fingerprint", file, len(more))
+			}
 		}
+	}
+}
+
+func TestLastByteThatIsLookedAtCounts(t *testing.T) {
+	a := form("0123456789abcdef", strings.Repeat("x", HeadBytes))
+	b := a
+	b.Head = bytes.Clone(a.Head)
+	b.Head[HeadBytes-1] = 'y'
+	if a.Fingerprint() == b.Fingerprint() {
+		t.Error("two different bodies have the same fingerprint")
 	}
 }
 
@@ -119,6 +131,10 @@ func TestPartsDoNotRunIntoEachOther(t *testing.T) {
 	other := multipartRequest("~", "--~\r\n\r\na\r\n-~\r\n\r\nb\r\n--~--\r\n")
 	if one.Fingerprint() == other.Fingerprint() {
 		t.Error("two different bodies have the same fingerprint")
+	}
+	one, other = multipartRequest("--x", "----x--x\r\n"), multipartRequest("--y", "----y--x\r\n")
+	if one.Fingerprint() == other.Fingerprint() {
+		t.Error("a boundary right behind a boundary was taken out")
 	}
 }
 

@@ -225,7 +225,12 @@ func TestRepeatOnPurposeThatWasNotSentChangesNothing(t *testing.T) {
 		if d := is(t, j, payment("third"), Refuse); d.Earlier.RequestID != "first" {
 			t.Errorf("refused because of %q", d.Earlier.RequestID)
 		}
-		is(t, j, onPurpose("fourth", "first"), Send)
+		sent(t, j, onPurpose("fourth", "first")).Release()
+		time.Sleep(time.Minute)
+		r := payment("read").Request
+		r.Target = resource
+		j.Read(&r, time.Now())
+		sent(t, j, payment("looked"))
 	})
 }
 

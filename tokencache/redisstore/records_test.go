@@ -292,6 +292,24 @@ func TestLateClaimOfAWriteClaimsNothing(t *testing.T) {
 	})
 }
 
+// The claim was made, and its reply came too late: nothing is sent under it, and nobody
+// may be told that something was.
+func TestClaimWhoseReplyIsLateIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		s := newStore(Config{Credentials: creds}, m).Records(0)
+		m.way = 90 * ms
+		if _, err := s.Claim(t.Context(), writes.Name{1}, pending(false), writes.ID{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		s.breaker.succeed()
+		if found, ok, err := s.Look(t.Context(), writes.Name{1}); ok || err != nil {
+			t.Errorf("it is %s (%t), %v", found.State, ok, err)
+		}
+	})
+}
+
 // A keyed write fails without the store, so it tries again after a second; a token
 // can wait.
 func TestKeyedWriteTriesAServerThatFailedASecondAgo(t *testing.T) {
