@@ -100,14 +100,18 @@ func (x *exchange) connect() *Error {
 	if err != nil {
 		return x.unsent(OpConnLimit, err)
 	}
+	x.reused = c != nil
 	for c == nil {
 		var failed *Error
 		if c, failed = x.dial(); failed != nil {
 			return failed
 		}
 	}
-	x.c = c
-	x.reused, c.served = c.served, true
+	if x.ctx.Err() != nil { // meanwhile: nobody waits for the response
+		x.t.pool.put(c, time.Now())
+		return x.unsent(OpConnLimit, contextError(x.ctx))
+	}
+	x.c, c.served = c, true
 	c.begin(x.t.limits.headBytes, isFollowable(x.ctx))
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
@@ -127,11 +131,8 @@ func (x *exchange) dial() (*conn, *Error) {
 	stop := context.AfterFunc(x.ctx, cancel)
 	g := <-w.given
 	stop()
-	if g.c != nil && !g.made {
-		if x.ctx.Err() != nil {
-			x.t.pool.put(g.c, time.Now())
-			return nil, x.unsent(OpConnLimit, contextError(x.ctx))
-		}
+	x.reused = !g.made
+	if g.c != nil && x.reused {
 		return x.t.pool.accept(g.c), nil
 	}
 	now := time.Now()

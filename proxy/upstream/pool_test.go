@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -604,4 +605,16 @@ func TestDialThatPanicsIsAnError(t *testing.T) {
 		wantError(t, err, OpDial, NotSent)
 		wantAtRest(t, tr, 0)
 	})
+}
+
+func TestDialThatPanicsLeavesNoConnection(t *testing.T) {
+	config := ca().Server()
+	config.ClientAuth = tls.RequestClientCert
+	o := wiretest.Listen(t, config, func(p *wiretest.Peer) { p.UntilCut() }) // makes the handshake
+	tr := transport(t, o, trusting, func(tr *Transport) {
+		tr.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { panic("on purpose") }
+	})
+	_, err := tr.RoundTrip(get(t, o))
+	wantError(t, err, OpDial, NotSent)
+	wiretest.Eventually(t, "the connection is closed", func() bool { return o.Open.Load() == 0 })
 }
