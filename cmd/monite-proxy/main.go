@@ -7,7 +7,8 @@
 //     people are told then
 //   - sidecar.go: the parts put together; credentials.go, shared.go, apps.go, probes.go,
 //     vend.go and traces.go: one part each
-//   - confine.go, memory.go: what the process gives up, and how much it may use
+//   - confine.go, memory.go: what the process gives up, and how much it may use;
+//     memory_linux.go and memory_other.go: the pages of the program
 //   - life.go: from open listeners to the exit code; notify.go: what the service
 //     manager is told meanwhile
 //   - drain.go: the end, in which no accepted request is lost; terminal_*.go: the end
