@@ -193,10 +193,11 @@ func (x *exchange) fail(op Op, err error) *Error {
 	}
 	if x.up != nil {
 		if isTimeout(err) && !x.up.ended() {
-			// The upload stalls, not the response.
-			op = OpWrite
-			if x.up.reading.Load() {
-				op = OpBody
+			// The upload stalls, not the response. It is upstream that stalls it only
+			// while a write waits: between two steps the process itself was paused.
+			op = OpBody
+			if x.up.writing.Load() {
+				op = OpWrite
 			}
 		}
 		x.up.abort()
