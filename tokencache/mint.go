@@ -105,7 +105,8 @@ func (f *flight) look() (token secret.String, err error, done bool) {
 // hopeless reports whether the line here is too long for the callers that wait. With a
 // Store they have not looked at it before: they first ask the Store for a token.
 func (f *flight) hopeless() bool {
-	return f.e.waiting.Load() > 0 && f.claim == nil && f.gate.delay(f.e) > f.config.HoldTimeout*4/5
+	hold := f.config.HoldTimeout
+	return f.e.waiting.Load() > 0 && f.claim == nil && f.gate.delay(f.e) > hold-hold/5
 }
 
 // fetchAndKeep mints, in its turn, and keeps what comes of it.
