@@ -88,8 +88,8 @@ func (c *Claim) share() {
 	}
 	pending := c.record
 	pending.State, pending.Response = Pending, nil
-	found, _ := store.Claim(context.Background(), c.name, pending, ID{})
-	c.shared = found.Claim == pending.Claim
+	found, err := store.Claim(context.Background(), c.name, pending, ID{})
+	c.shared = err == nil && found.Claim == pending.Claim
 	c.record.shared = c.shared
 }
 

@@ -81,6 +81,23 @@ func TestMultipartIsRecognisedWithAnotherBoundary(t *testing.T) {
 	}
 }
 
+func TestBoundaryIsFoundAsClientsWriteIt(t *testing.T) {
+	for contentType, want := range map[string]string{
+		"multipart/form-data; boundary=abc":                               "abc",
+		`Multipart/Mixed;charset=utf-8;boundary="a b:c"`:                  "a b:c",
+		"multipart/form-data; boundary=----=_Part_1_2.3":                  "----=_Part_1_2.3", // it needs quotes
+		"multipart/related; boundary=a:b/c; charset=utf-8; charset=utf-8": "a:b/c",
+		`multipart/related; boundary="a:b" ; charset`:                     "a:b",
+		"multipart/":                       "",
+		"application/json; boundary=abc":   "",
+		"application/json; boundary=----=": "",
+	} {
+		if got := boundaryOf(contentType); got != want {
+			t.Errorf("%s: boundary %q, want %q", contentType, got, want)
+		}
+	}
+}
+
 // However the limit cuts the body, also within a delimiter.
 func TestMultipartIsRecognisedWhereverItIsCut(t *testing.T) {
 	for n := HeadBytes - 400; n < HeadBytes+10; n++ {

@@ -175,6 +175,8 @@ func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
 	late.HungUp = func() bool { return true }
 	is(t, j, late, Left)
 	is(t, j, payment("meant"), Send)
+	late.Target = resource // nothing is in the way of it
+	is(t, j, late, Send)
 }
 
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {

@@ -357,6 +357,30 @@ func TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack(t *testing.T) {
 	})
 }
 
+// lateStore is a shared store in which something else happens before a claim takes the
+// place of another.
+type lateStore struct {
+	*shared
+	meanwhile func()
+}
+
+func (s lateStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	if over != (ID{}) {
+		s.meanwhile()
+	}
+	return s.shared.Claim(ctx, name, mine, over)
+}
+
+func TestRepeatElsewhereHearsOfItAtTheLastMoment(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		c := sent(t, a, payment("first"))
+		c.Answered(201, created("a"))
+		c.Written(yes)
+		b.config.Shared = lateStore{store, func() { c.Delivered(false) }}
+		is(t, b, payment("repeat"), Replay)
+	})
+}
+
 // A process hears of the end of a connection much sooner.
 func TestEqualWriteElsewhereAMinuteLaterDoesNotWait(t *testing.T) {
 	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
@@ -383,12 +407,21 @@ func TestEqualWriteOfOneReplicaDoesNotWait(t *testing.T) {
 	})
 }
 
-// lossyStore loses the reply to a claim that takes the place of another.
-type lossyStore struct{ *shared }
+// lossyStore loses the reply to a claim that takes the place of another, or the claim
+// itself, and then something else happens instead.
+type lossyStore struct {
+	*shared
+	instead func()
+}
 
 func (s lossyStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	loses := over != (ID{}) && mine.Keyed && mine.RepeatOf != ""
+	if loses && s.instead != nil {
+		s.instead()
+		return Record{}, errDown
+	}
 	found, err := s.shared.Claim(ctx, name, mine, over)
-	if over != (ID{}) && mine.Keyed && mine.RepeatOf != "" {
+	if loses {
 		err = errDown
 	}
 	return found, err
@@ -401,10 +434,24 @@ func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
 		sent(t, b, keyed("first", "k")).Unknown(0)
 		again := keyed("again", "k")
 		again.RepeatOf = "first"
-		a.config.Shared = lossyStore{store}
+		a.config.Shared = lossyStore{shared: store}
 		is(t, a, again, Unavailable)
 		b.memory = NewMemory(10, 1<<20)
 		is(t, b, keyed("repeat", "k"), Refuse)
+	})
+}
+
+// The first write ends at that moment: what is known of it by now is not undone.
+func TestRepeatOnPurposeThatGetsLostUndoesNothing(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		first := sent(t, b, keyed("first", "k"))
+		time.Sleep(time.Minute + lapseMargin)
+		again := keyed("again", "k")
+		again.RepeatOf = "first"
+		a.config.Shared = lossyStore{store, func() { answered(first, false) }}
+		is(t, a, again, Unavailable)
+		a.config.Shared = store
+		is(t, a, keyed("repeat", "k"), Replay)
 	})
 }
 

@@ -78,6 +78,12 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 		if got := mustLook(t, s, name); got.Claim != mine.Claim || got.State != writes.Answered {
 			t.Errorf("after another's settling: %+v", got)
 		}
+		// A response that was not delivered stays, though somebody has found it delivered.
+		if got := mustClaim(t, s, name, other, mine.Claim); got.Claim != mine.Claim {
+			t.Error("a response is replaced that its app does not have")
+		}
+		mine.Delivered = true
+		wiretest.Must(t, s.Settle(t.Context(), name, mine))
 		// Replaced by who names it, and released by who made it.
 		if got := mustClaim(t, s, name, other, mine.Claim); got.Claim != other.Claim {
 			t.Error("a record is not replaced by who names its claim")
