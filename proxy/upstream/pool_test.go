@@ -47,6 +47,37 @@ func TestIdleConnectionsAgeOutWithoutAnyRequest(t *testing.T) {
 	})
 }
 
+// A request that is on its way when upstream closes would be of unknown outcome.
+func TestConnectionIsNotUsedWhenUpstreamIsAboutToCloseIt(t *testing.T) {
+	for _, row := range []struct {
+		says  string
+		idle  time.Duration
+		dials int64
+	}{
+		{"", 1500 * time.Millisecond, 1},
+		{"timeout=2", 900 * time.Millisecond, 1},
+		{"timeout=2", 1100 * time.Millisecond, 2},
+		{"max=9, Timeout=2", 1100 * time.Millisecond, 2},
+		{"timeout=1", 400 * time.Millisecond, 1},
+		{"timeout=1", 600 * time.Millisecond, 2},
+		{"timeout=0", time.Millisecond, 2},
+		{"timeout=60", 1500 * time.Millisecond, 1},
+		{"timeout=x, timeout", 1500 * time.Millisecond, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := &Transport{}
+			dials := pipes(tr, pipeAnswering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: "+row.says+"\r\n\r\n"))
+			mustDo(t, tr, pipeRequest("POST", nil, 0))
+			time.Sleep(row.idle)
+			mustDo(t, tr, pipeRequest("POST", nil, 0))
+			if dials.Load() != row.dials {
+				t.Errorf("%q, idle for %v: %d connections, want %d", row.says, row.idle, dials.Load(), row.dials)
+			}
+			tr.CloseIdleConnections()
+		})
+	}
+}
+
 func TestOldConnectionTakesNoNewRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := &Transport{}
