@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // How a first write ended, and what its repeat gets: without a key, and with the same key.
@@ -309,10 +311,7 @@ func TestOffRemembersNothing(t *testing.T) {
 }
 
 func TestEqualWritesWithoutFaultsAreAllSent(t *testing.T) {
-	n := 100_000
-	if testing.Short() {
-		n = 10_000
-	}
+	n := wiretest.Sized(10_000, 100_000)
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal(t)
 		w := payment("x")
