@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -323,6 +324,32 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 		if second := lines[1]; second["repeat_of"] != "first" || second["status"] != 201.0 || second["delivered"] != true {
 			t.Errorf("the second line is %v", second)
 		}
+	}
+}
+
+func TestFollowedWriteHoldsNoBody(t *testing.T) {
+	r, f := newRepeatRig(t)
+	cue := make(chan struct{})
+	t.Cleanup(sync.OnceFunc(func() { close(cue) }))
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what is pooled goes with the second
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc) //nolint:gosec // no heap is that large
+	}
+	const writes, size = 50, 60 << 10
+	before := heap()
+	for n := range writes {
+		f.meet(onCue(cue))
+		a := r.dial()
+		a.Say(post(approvePath, fmt.Sprintf("%0*d", size, n)))
+		wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == int64(n+1) })
+		_ = a.Close()
+	}
+	wiretest.Eventually(t, "the writes are followed", func() bool { return r.handler.Followed() == writes && r.handler.InFlight() == 0 })
+	if each := (heap() - before) / writes; each > size {
+		t.Errorf("each holds %d bytes", each)
 	}
 }
 

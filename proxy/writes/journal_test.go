@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 )
 
 // How a first write ended, and what its repeat gets: without a key, and with the same key.
@@ -102,15 +104,14 @@ func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
 		delivered bool
 		want      Verdict
 	}{{false, Replay}, {true, Send}} {
-		synctest.Test(t, func(t *testing.T) {
-			j := newJournal(t)
+		bubble(t, func(t *testing.T, j *Journal) {
 			first := sent(t, j, payment("first"))
 			first.Answered(201, created("a"))
 			first.Written(func() bool {
 				first.Delivered(tt.delivered)
 				return true
 			})
-			time.Sleep(untilHeard)
+			time.Sleep(untilHeard) // until then it would be asked again
 			is(t, j, payment("second"), tt.want)
 		})
 	}
@@ -312,10 +313,7 @@ func TestOffRemembersNothing(t *testing.T) {
 }
 
 func TestEqualWritesWithoutFaultsAreAllSent(t *testing.T) {
-	n := 100_000
-	if testing.Short() {
-		n = 10_000
-	}
+	n := wiretest.Sized(10_000, 100_000)
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal(t)
 		w := payment("x")
