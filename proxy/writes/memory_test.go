@@ -72,6 +72,13 @@ func TestResponsesAreForgottenFirstAndTheOldestBeforeOthers(t *testing.T) {
 	}
 }
 
+func TestSizeOfAResponseIsThatOfAllItHolds(t *testing.T) {
+	r := &Response{Fields: map[string][]string{"Content-Type": {"a", "bc"}, "Etag": {"d"}}, Body: []byte("xyz")}
+	if got, want := r.Size(), len("Content-Type"+"a"+"bc"+"Etag"+"d"+"xyz"); got != want {
+		t.Errorf("Size() = %d, want %d", got, want)
+	}
+}
+
 func TestPendingRecordsAreNotPushedOut(t *testing.T) {
 	j := newJournal(t, small(2, 1<<20), func(c *Config) { c.Patience = time.Millisecond })
 	for i := range 4 {
