@@ -234,7 +234,7 @@ func (c *stdConn) linger(ourEnd bool) (taken bool) {
 		silent := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case err != nil && !silent:
-			return inOrder(err) && !c.server.cut.Load()
+			return inOrder(err) && !c.server.cut.Load() && !socket.Broke(c, err)
 		case silent && c.server.stopping.Load():
 			return true
 		}

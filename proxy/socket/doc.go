@@ -9,7 +9,8 @@
 // CPU: four wake-ups per request. Here the same calls go to the kernel directly.
 // Deadlines, waiting and closing are package net's as before (syscall.RawConn).
 //
-// Gone (gone_linux.go; elsewhere, gone_other.go, it does not know) asks the kernel whether the peer took what was written to it.
+// Gone (gone_linux.go; elsewhere, gone_other.go, it does not know) asks the kernel whether the peer took what was written to it;
+// Broke asks once more at the end.
 //
 // It is for what Linux does on amd64 and arm64; elsewhere, under the race detector
 // (which learns from package syscall what a read writes), and for connections that

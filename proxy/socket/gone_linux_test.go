@@ -35,6 +35,37 @@ func TestPeerThatClosesWithBytesUnreadIsGone(t *testing.T) {
 	}
 }
 
+// The end of the peer is read before its reset comes.
+func TestResetAfterTheEndIsNoticed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		act  func(near, far net.Conn)
+		want bool
+	}{
+		"it reads and closes": {func(near, far net.Conn) {
+			_, _ = near.Write([]byte("done"))
+			_ = near.(interface{ CloseWrite() error }).CloseWrite()
+			_, _ = io.ReadAll(far)
+			_ = far.Close()
+			_, _ = near.Read(make([]byte, 1))
+		}, false},
+		"it closes and is sent more": {func(near, far net.Conn) {
+			_ = far.Close()
+			_, _ = near.Read(make([]byte, 1))
+			_, _ = near.Write([]byte("done"))
+			_ = near.(interface{ CloseWrite() error }).CloseWrite()
+		}, true},
+	} {
+		near, far := pair(t, "tcp")
+		tt.act(near, far)
+		if got := Broke(near, io.EOF); got != tt.want {
+			t.Errorf("%s: broke is %v", name, got)
+		}
+		if Broke(near, io.ErrNoProgress) {
+			t.Errorf("%s: it broke, though its end was not read", name)
+		}
+	}
+}
+
 func TestPeerThatEndsItsSideHasHungUp(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		for name, tt := range map[string]struct {

@@ -10,5 +10,8 @@ const KnowsGone = false
 // Gone is not known here: what a read of the connection says must do.
 func Gone(net.Conn) bool { return false }
 
-// HungUp is not known here either.
+// Broke is not known here either.
+func Broke(net.Conn, error) bool { return false }
+
+// HungUp likewise.
 func HungUp(net.Conn) bool { return false }

@@ -51,7 +51,7 @@ func (c *conn) linger() {
 		}
 		_ = c.reads.at(end)
 		if _, err := c.stream.Read(c.buf); err != nil {
-			c.pay(ended(err))
+			c.pay(ended(err) && (c.owed == nil || !socket.Broke(c.nc, err)))
 			return
 		}
 	}
