@@ -225,13 +225,14 @@ type hit struct{ canary, form, place string }
 // sweep looks for canaries (name -> value) in texts (place -> text), in every
 // form in which a value could slip through. Case does not count.
 func sweep(canaries, texts map[string]string) (hits []hit) {
+	forms := map[string][]spelling{}
 	for name, value := range canaries {
-		forms := spellings("", value)
-		forms = append(forms, spellings("first half, ", value[:len(value)/2])...)
-		forms = append(forms, spellings("second half, ", value[len(value)/2:])...)
-		for place, text := range texts {
-			text = strings.ToLower(text)
-			for _, form := range forms {
+		forms[name] = slices.Concat(spellings("", value), spellings("first half, ", value[:len(value)/2]), spellings("second half, ", value[len(value)/2:]))
+	}
+	for place, text := range texts {
+		text = strings.ToLower(text)
+		for name := range canaries {
+			for _, form := range forms[name] {
 				if strings.Contains(text, strings.ToLower(form.text)) {
 					hits = append(hits, hit{name, form.name, place})
 				}
@@ -382,13 +383,16 @@ func (w *canaryWalk) failures() {
 			}
 		}
 	}
-	<-time.After(1100 * time.Millisecond) // a younger token is not replaced
-	for _, name := range []string{"400 expired", "401"} {
-		answer := badAnswers[name]
-		w.upstream.api.Store(&answer)
-		w.call("replay: "+name, "POST", "/v1/payables", "")
-		w.upstream.api.Store(nil)
-	}
+	expired, refused := badAnswers["400 expired"], badAnswers["401"]
+	w.upstream.api.Store(&expired)
+	// Once the token is old enough, and the next one comes while the request is held.
+	w.s.waitFor("a replay", func() bool {
+		w.call("replay: 400 expired", "POST", "/v1/payables", "")
+		return w.s.loggedNow(`"replay":"expired"`)
+	})
+	w.upstream.api.Store(&refused)
+	w.call("replay: 401", "POST", "/v1/payables", "")
+	w.upstream.api.Store(nil)
 	hang := betrayal(hangUntilClosed)
 	w.upstream.api.Store(&hang)
 	w.call("upstream hangs", "POST", "/v1/payables", "")

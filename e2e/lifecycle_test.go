@@ -178,6 +178,7 @@ func TestShutdownDelayGoesOnServing(t *testing.T) {
 	if took := time.Since(begin); took > 500*time.Millisecond {
 		t.Errorf("not ready only after %v", took)
 	}
+	s.wantProbe("/livez", http.StatusOK) // or a kubelet would kill it
 	for range 3 {
 		o := <-s.inBackground(1, "/v1/entities")
 		if o.err != nil || o.answer.Status != http.StatusOK || o.answer.Header.Get("Connection") != "close" {

@@ -121,23 +121,6 @@ func TestAppFirst(t *testing.T) {
 	}
 }
 
-// A Job is complete when its own container is; the kubelet then stops the native sidecar.
-func TestJobCompletesWithNativeSidecar(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, monitetest.Config{})
-	p := n.newPod()
-	p.startSidecar(nil)
-	p.answers(":8081/startupz")
-	p.runJob()
-	begin := time.Now()
-	p.sidecar.signal(syscall.SIGTERM)
-	p.sidecar.ends(0, 5*time.Second)
-	if got := n.sim.Stats().Executed["job"]; got != 1 {
-		t.Errorf("the job's request was executed %d times, want 1", got)
-	}
-	t.Logf("the sidecar ended %v after the job", time.Since(begin).Round(time.Millisecond))
-}
-
 // On a cluster without native sidecars the job tells the sidecar that it is done.
 func TestJobStopsItsClassicSidecar(t *testing.T) {
 	t.Parallel()
@@ -155,69 +138,6 @@ func TestJobStopsItsClassicSidecar(t *testing.T) {
 	p.sidecar.ends(0, 5*time.Second)
 }
 
-// A node that is shut down stops all its pods at once. What is under way is answered, by whatever kind of sidecar: a
-// native one is stopped after its app; the others at the same moment, here without the delay that spares them that.
-func TestNodeShutdownAnswersWhatIsUnderWay(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []sidecarKind{native, classic, gateway} {
-		t.Run(kind.String(), func(t *testing.T) {
-			t.Parallel()
-			shutDownNode(t, kind)
-		})
-	}
-}
-
-func shutDownNode(t *testing.T, kind sidecarKind) {
-	n := newNode(t, monitetest.Config{KeepRequests: -1, Latency: 300 * time.Millisecond})
-	var pods []*pod
-	for range 3 {
-		pods = append(pods, n.startPod(kind, env{"MONITE_SHUTDOWN_DELAY": "0s"}))
-	}
-	answers := make(chan result, 64)
-	sent := 0
-	for _, p := range pods {
-		for i := range 4 {
-			nonce := fmt.Sprint(p.name, "-", i)
-			sent++
-			go func() { answers <- n.call(p, nonce) }()
-		}
-	}
-	wiretest.Eventually(t, "the requests", func() bool { return n.working.Load() == int64(sent) })
-	var stopping sync.WaitGroup
-	for _, p := range pods {
-		stopping.Go(func() { p.terminate(kind) })
-	}
-	for range sent {
-		if a := <-answers; a.err != nil || a.status != http.StatusCreated {
-			t.Errorf("under way at the shutdown: %d, %v", a.status, a.err)
-		}
-	}
-	stopping.Wait()
-	executed := n.sim.Stats().Executed
-	if len(executed) != sent {
-		t.Errorf("%d requests were executed, want %d", len(executed), sent)
-	}
-	for nonce, times := range executed {
-		if times != 1 {
-			t.Errorf("%s was executed %d times", nonce, times)
-		}
-	}
-}
-
-// A pod that ends says so to its readiness probe, and serves on for those who have not heard of it yet.
-func TestPodThatEndsIsNotReadyAndServes(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, monitetest.Config{})
-	p := n.startPod(gateway, env{"MONITE_SHUTDOWN_DELAY": "3s"})
-	p.sidecar.signal(syscall.SIGTERM)
-	wiretest.Eventually(t, "readiness to end", func() bool { return p.probe(":8081/readyz") == http.StatusServiceUnavailable })
-	if a := n.call(p, "late"); a.err != nil || a.status != http.StatusCreated {
-		t.Errorf("a request after that: %d, %v", a.status, a.err)
-	}
-	p.wantProbe(":8081/livez", http.StatusOK) // or the kubelet would kill it in its drain
-	p.sidecar.ends(0, 15*time.Second)
-}
-
 // sidecarKind is how the kubelet starts and stops the sidecar.
 type sidecarKind int
 
@@ -231,12 +151,11 @@ func (k sidecarKind) String() string { return [...]string{"native", "classic", "
 
 // node is a network of its own with a simulated Monite, and pods on it. The test is its kubelet.
 type node struct {
-	t       *testing.T
-	name    string // of its network namespace
-	sim     *monitetest.Simulator
-	url     string       // of the simulator
-	working atomic.Int64 // requests that have reached the simulator, tokens apart
-	pods    int
+	t    *testing.T
+	name string // of its network namespace
+	sim  *monitetest.Simulator
+	url  string // of the simulator
+	pods int
 }
 
 var nodes atomic.Int64
@@ -253,12 +172,7 @@ func newNode(t *testing.T, config monitetest.Config) *node {
 	n.ip(n.name, "link set lo up", "link add br0 type bridge", "address add "+nodeAddress+"/24 dev br0", "link set br0 up")
 
 	n.sim = monitetest.New(config)
-	server := &httptest.Server{Listener: n.listen(n.name, nodeAddress+":0"), Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/v1/auth/") {
-			n.working.Add(1)
-		}
-		n.sim.ServeHTTP(w, r)
-	})}}
+	server := &httptest.Server{Listener: n.listen(n.name, nodeAddress+":0"), Config: &http.Server{Handler: n.sim}}
 	server.Start()
 	t.Cleanup(func() { closeSoon(t, server) })
 	n.url = server.URL

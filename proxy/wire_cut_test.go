@@ -92,20 +92,6 @@ func TestStalledAnswerIsCutVisibly(t *testing.T) {
 }
 
 // It is the app that stands still, not upstream.
-func TestStalledUploadIsTheAppsFault(t *testing.T) {
-	t.Parallel()
-	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) { _, _, _ = p.Request() })
-	r := newRig(t, o.URL, shortTimeouts, streaming)
-	a := r.dial()
-	a.Say(head("POST", "/v1/x", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n")
-	response, body := a.WantStatus("POST", http.StatusBadRequest)
-	checkOurs(t, response, body, &problemBodyRead, Unknown, "")
-	a.Closed()
-	if o.Complete.Load() != 0 {
-		t.Error("upstream saw a complete request")
-	}
-}
-
 func TestUpstreamThatTakesNoBodyIs504(t *testing.T) {
 	o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 		if _, err := p.Head(); err == nil {

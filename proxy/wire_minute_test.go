@@ -87,18 +87,31 @@ func TestAppThatDoesNotReadIsCutAfterAMinute(t *testing.T) {
 }
 
 func TestAppThatStopsSendingIsToldAfterAMinute(t *testing.T) {
-	for _, framing := range []string{"Content-Length: 10", "Content-Length: 100000", "Transfer-Encoding: chunked"} {
-		t.Run(framing, func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		framing, body string
+		outcome       Outcome
+	}{
+		"kept":              {"Content-Length: 10", "1234567", NotSent},
+		"streamed":          {"Content-Length: 100000", "1234567", Unknown},
+		"chunked":           {"Transfer-Encoding: chunked", "3\r\nabc\r", NotSent},
+		"chunked, streamed": {"Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%070000d\r\n", 70_000, 0), Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			inBubble(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(conn net.Conn) {
+			inBubble(t, func(conn net.Conn) {
+				if got, _ := io.ReadAll(conn); strings.HasSuffix(string(got), "0\r\n\r\n") {
+					t.Error("upstream saw a complete request")
+				}
+			}, func(conn net.Conn) {
 				start = time.Now()
-				_, _ = io.WriteString(conn, head("POST", "/v1/x", framing)+"\r\n3\r\nabc\r\n"[:9])
+				_, _ = io.WriteString(conn, head("POST", "/v1/x", tt.framing)+"\r\n"+tt.body)
 				if answer := readHead(conn); !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !strings.Contains(answer, "Connection: close\r\n") {
 					t.Errorf("answer = %q", answer)
 				}
 				_, _ = io.Copy(io.Discard, conn)
 			}, func(record Record) {
-				if took := time.Since(start); record.ErrorType != "proxy_body_read" || took < progressTimeout || took > progressTimeout*5/4 {
+				if took := time.Since(start); record.ErrorType != "proxy_body_read" || record.Outcome != tt.outcome ||
+					took < progressTimeout || took > progressTimeout*5/4 {
 					t.Errorf("after %v: %+v", took, record)
 				}
 			})

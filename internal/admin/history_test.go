@@ -26,6 +26,9 @@ func TestHistoryKeepsTheLastTwoHundredRequestsNewestFirst(t *testing.T) {
 	}
 	for i := range 1234 {
 		h.ObserveRequest(ended(200, time.Millisecond, fmt.Sprint(i)))
+		if i%100 > 1 {
+			continue // each look reads them all
+		}
 		if got, seen := h.lastRequests(); len(got) != min(i+1, keptRequests) || seen != i+1 {
 			t.Fatalf("after %d requests %d are kept, %d seen", i+1, len(got), seen)
 		}

@@ -59,17 +59,16 @@ func Must(t testing.TB, err error) {
 }
 
 // Eventually waits until done reports true: for what another goroutine, another
-// process or the kernel does, where no bubble can help. It asks less and less often,
-// because each question may cost what it waits for.
+// process or the kernel does, where no bubble can help. It asks after each sixteenth of
+// the time that it has waited, because each question may cost what it waits for.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	limit := time.After(Patience)
-	for pause := 2 * time.Millisecond; !done(); pause = min(pause*5/4, 20*time.Millisecond) {
-		select {
-		case <-time.After(pause):
-		case <-limit:
+	for began := time.Now(); !done(); {
+		waited := time.Since(began)
+		if waited > Patience {
 			t.Fatalf("gave up waiting for %s", what)
 		}
+		<-time.After(min(max(waited/16, 2*time.Millisecond), 100*time.Millisecond))
 	}
 }
 

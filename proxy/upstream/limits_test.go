@@ -153,6 +153,21 @@ func TestUploadThatStandsStillTimesOut(t *testing.T) {
 			wantTimeout(t, start, err, OpBody)
 		})
 	})
+	t.Run("the process is paused between two steps", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tr := &Transport{}
+			pipes(tr, func(_ net.Conn, br *bufio.Reader) { _, _ = io.Copy(io.Discard, br) })
+			tr.once.Do(tr.setup)
+			req := pipeRequest("POST", &streamBody{Reader: &slowReader{pieces: 1, every: 2 * time.Minute}}, -1)
+			x := &exchange{t: tr, req: req, ctx: req.Context()}
+			go func() {
+				synctest.Wait()
+				x.up.reading.Store(false)
+			}()
+			_, err := x.run()
+			wantError(t, err, OpBody, Unknown)
+		})
+	})
 }
 
 func TestSlowBodyStreamsAndStuckBodyTimesOut(t *testing.T) {

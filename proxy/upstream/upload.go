@@ -33,6 +33,7 @@ type upload struct {
 	op        Op    // with err, valid once done is closed
 	err       error // nil: all sent
 	reading   atomic.Bool
+	writing   atomic.Bool // to the end of the upload, if the write fails or is the last
 	aborted   atomic.Bool
 	finishing atomic.Bool // in the last write
 	closed    atomic.Bool
@@ -150,6 +151,7 @@ func (u *upload) read(p []byte) (int, error) {
 }
 
 func (u *upload) write(p []byte, last bool) (Op, error) {
+	u.writing.Store(true)
 	if last {
 		u.finishing.Store(true)
 	}
@@ -158,6 +160,7 @@ func (u *upload) write(p []byte, last bool) (Op, error) {
 		return OpWrite, err
 	}
 	if !last {
+		u.writing.Store(false)
 		u.c.wire.awaitHead(u.limits.progress)
 	}
 	return OpWrite, nil
