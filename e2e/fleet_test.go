@@ -29,12 +29,13 @@ type replicas struct {
 	all []*sidecar
 }
 
-// startReplicas starts n at once. A busy machine takes longer than 50 ms now and then,
-// and a replica would mint for itself: they wait longer.
+// startReplicas starts n at once. They wait for the store for as long as is allowed: by
+// default a replica mints for itself after 50 ms, which a busy machine takes now and then.
+// TestStoreThatRefusesUsCostsNoRequest and TestFleetChaos have the default.
 func startReplicas(t *testing.T, n int, url string, pairs ...string) *replicas {
 	t.Helper()
 	sim, upstream := simulate(t, monitetest.Config{Latency: 100 * time.Millisecond})
-	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", url, "MONITE_REDIS_TIMEOUT", "300ms",
+	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", url, "MONITE_REDIS_TIMEOUT", "2s",
 		"MONITE_LOG_LEVEL", "debug").with(pairs...)}
 	f.add(n)
 	return f
@@ -358,7 +359,7 @@ func TestRotationThroughTheStoreIsOneMint(t *testing.T) {
 	sim, upstream := simulate(t, monitetest.Config{Latency: 50 * time.Millisecond, ExtraCredentials: []monitetest.Credentials{next}})
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, monitetest.DemoClientSecret)
-	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", redis.url(), "MONITE_REDIS_TIMEOUT", "1s",
+	f := &replicas{t: t, sim: sim, env: defaultEnv(upstream).with("MONITE_REDIS_URL", redis.url(), "MONITE_REDIS_TIMEOUT", "2s",
 		"MONITE_CLIENT_SECRET", "", "MONITE_CLIENT_SECRET_FILE", file)}
 	f.add(5)
 	f.callAll()
