@@ -111,6 +111,15 @@ func (f *replicas) revoke() {
 	f.sim.RevokeAll()
 }
 
+// good waits until each has a token that is good: after several revocations in one second
+// it may pass a 401.
+func (f *replicas) good() {
+	f.t.Helper()
+	f.each("a token that is good", func(s *sidecar) bool {
+		return s.mustCall("GET", "/v1/entities?limit=1", "").Status == http.StatusOK
+	})
+}
+
 func TestReplicasShareOneToken(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
@@ -147,10 +156,7 @@ func TestReplicasShareOneToken(t *testing.T) {
 		s.mustCall("GET", "/v1/entities?limit=1", "")
 		return s.metricValue("monite_proxy_shared_up") == 1
 	})
-	// Until they have the same token again: upstream has just refused all of them several times.
-	f.each("a token that is good", func(s *sidecar) bool {
-		return s.mustCall("GET", "/v1/entities?limit=1", "").Status == http.StatusOK
-	})
+	f.good()
 	f.mints()
 	f.revoke()
 	f.callAll()
@@ -318,7 +324,7 @@ func TestSentinelFailover(t *testing.T) {
 		s.mustCall("GET", "/v1/entities?limit=1", "")
 		return s.metricValue("monite_proxy_shared_up") == 1
 	})
-	f.callAll() // a replica that was idle between two revocations may pass one 401
+	f.good()
 	f.revoke()
 	f.callAll()
 	f.mints()
