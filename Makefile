@@ -9,8 +9,6 @@ FUZZTIME ?= 10s
 TOOLS    := $(CURDIR)/.tools
 GOLANGCI_VERSION := v2.13.2
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
-GREMLINS_VERSION := v0.6.0
-GREMLINS := $(TOOLS)/gremlins-$(GREMLINS_VERSION)
 CADDY_VERSION := v2.11.9
 CADDY    := $(TOOLS)/caddy-$(CADDY_VERSION)
 
@@ -161,8 +159,8 @@ mutants: ## break the proxy on purpose, flaw by flaw: each test of a published f
 	MUTANTS=1 go test -count=1 -v -timeout 60m -run 'MutantsAreCaught' ./internal/mutants
 
 .PHONY: mutation
-mutation: $(GREMLINS) ## change single operators and count what no test sees: guard, identity, rewrite, credential step, write records, token cache
-	GREMLINS=$(GREMLINS) bash internal/mutants/mutation.sh
+mutation: ## change single operators and name what no test sees: guard, identity, rewrite, credential step, write records, token cache
+	go run ./internal/mutants/mutation proxy/guard.go proxy/rewrite.go proxy/credential.go proxy/identity proxy/writes tokencache
 
 .PHONY: long
 long: ## what is shorter in make test at its full size: cuts, crossed answers, pools, models of writes, what outlives a request, crowds
@@ -197,11 +195,6 @@ $(CADDY):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) go install github.com/caddyserver/caddy/v2/cmd/caddy@$(CADDY_VERSION)
 	mv $(TOOLS)/caddy $@
-
-$(GREMLINS):
-	@mkdir -p $(TOOLS)
-	GOBIN=$(TOOLS) go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
-	mv $(TOOLS)/gremlins $@
 
 .PHONY: generate
 generate: ## the generated parts: the tables of docs/, golden files, route tables (OPENAPI=file)

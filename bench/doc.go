@@ -10,7 +10,7 @@
 //	contenders.go  how each contender is configured and started
 //	stock.go       the contender made of the standard library
 //	load.go        the open-loop client; wrk is the closed-loop one
-//	rounds.go      what is measured, in interleaved rounds
+//	rounds.go      what is measured, in interleaved rounds; samples.go what that gave
 //	proc.go        CPU, memory and foreign load from /proc
 //	report.go      the table; plot.go the picture
 //

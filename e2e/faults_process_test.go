@@ -142,9 +142,15 @@ func faultsConfiguration(r *faultRun) {
 				if twin, isFile := strings.CutSuffix(name, "_FILE"); isFile {
 					e = e.with(twin, "")
 				}
-				began := time.Now()
-				code, output := runCommand(c.T, e)
-				if took := time.Since(began); code != 2 || took > time.Second {
+				var code int
+				var output string
+				took := time.Hour
+				for try := 0; try < 3 && took > time.Second; try++ { // on a busy machine one may be late
+					began := time.Now()
+					code, output = runCommand(c.T, e)
+					took = time.Since(began)
+				}
+				if code != 2 || took > time.Second {
 					c.Errorf("%s=%.40q: exit code = %d after %v, want 2 within 1 s\n%.2000s", name, value, code, took, output)
 				}
 				if !strings.Contains(output, name) || strings.Contains(output, `"listening"`) {

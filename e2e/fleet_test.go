@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"cmp"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -429,22 +428,10 @@ func startRedisAt(t *testing.T, host, port string, options ...string) *redisServ
 	return r
 }
 
-// redisProgram is redis-server, or what REDIS_SERVER names: valkey-server takes the same
-// options.
-func redisProgram(t *testing.T) string {
-	t.Helper()
-	name := cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server")
-	program, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed (apt-get install %s)", name, name)
-	}
-	return program
-}
-
 // restart starts it again where it was.
 func (r *redisServer) restart() {
 	r.t.Helper()
-	r.cmd = exec.Command(redisProgram(r.t), r.args...)
+	r.cmd = exec.Command(wiretest.RedisProgram(r.t), r.args...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := startBound(r.cmd); err != nil {
 		r.t.Fatal(err)
@@ -568,7 +555,7 @@ func startSentinels(t *testing.T, deadAfter time.Duration, options ...string) (m
 			port, dir, dir, master.port, deadAfter.Milliseconds())
 		at := filepath.Join(dir, "sentinel.conf")
 		writeFile(t, at, config)
-		cmd := exec.Command(redisProgram(t), at, "--sentinel")
+		cmd := exec.Command(wiretest.RedisProgram(t), at, "--sentinel")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := startBound(cmd); err != nil {
 			t.Fatal(err)

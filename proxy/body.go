@@ -333,6 +333,15 @@ func (b *requestBody) abandon() {
 	}
 }
 
+// leaveBody is called when nothing sends the body any more. A write that is followed
+// holds its call, for minutes perhaps.
+func (c *call) leaveBody() {
+	c.body.abandon()
+	if c.followed {
+		c.body.kept = nil
+	}
+}
+
 // unfinished reports whether there is a response although the body was not read
 // to its end.
 func (b *requestBody) unfinished() bool { return b.stream != nil && !b.stream.whole() }

@@ -151,6 +151,7 @@ func TestTokenCountsAsAcceptedWithARequestThatSucceeded(t *testing.T) {
 	}{
 		{answer(200, "a/b", "done"), 1},
 		{answer(201, "a/b", "done"), 1},
+		{answer(400, "a/b", "bad"), 0},
 		{answer(404, "a/b", "none"), 0},
 		{answer(502, "a/b", "gateway"), 0},
 		{answer(401, "a/b", "no"), 0},

@@ -96,8 +96,9 @@ func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 func (c *call) toItsEnd(from source) {
 	claim := c.claim
 	defer c.tellAudit()
+	status := 0    // of upstream
 	defer func() { // whatever happens, the claim ends
-		claim.Unknown(c.record.Status)
+		claim.Unknown(status)
 		claim.Delivered(false)
 	}()
 	ctx, cancel := context.WithTimeout(c.handler.followers.ends, c.handler.followers.limit)
@@ -108,6 +109,7 @@ func (c *call) toItsEnd(from source) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	refused := rejected(response) != ""
+	status = response.StatusCode
 	c.record.Status, c.record.Origin, c.record.ErrorType = response.StatusCode, OriginUpstream, ""
 	if id := safeID(response.Header.Get("X-Request-Id")); id != "" {
 		c.record.UpstreamRequestID = id

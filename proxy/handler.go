@@ -207,7 +207,7 @@ func (c *call) forward() {
 		c.fail(err)
 		return
 	}
-	defer c.body.abandon()
+	defer c.leaveBody()
 	if c.remembers() {
 		c.passOnce()
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -326,6 +327,32 @@ func TestAbandonedWriteIsFollowedAndItsRepeatGetsTheResponse(t *testing.T) {
 	}
 }
 
+func TestFollowedWriteHoldsNoBody(t *testing.T) {
+	r, f := newRepeatRig(t)
+	cue := make(chan struct{})
+	t.Cleanup(sync.OnceFunc(func() { close(cue) }))
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what is pooled goes with the second
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc) //nolint:gosec // no heap is that large
+	}
+	const writes, size = 50, 60 << 10
+	before := heap()
+	for n := range writes {
+		f.meet(onCue(cue))
+		a := r.dial()
+		a.Say(post(approvePath, fmt.Sprintf("%0*d", size, n)))
+		wiretest.Eventually(t, "the write arrives", func() bool { return f.executed.Load() == int64(n+1) })
+		_ = a.Close()
+	}
+	wiretest.Eventually(t, "the writes are followed", func() bool { return r.handler.Followed() == writes && r.handler.InFlight() == 0 })
+	if each := (heap() - before) / writes; each > size {
+		t.Errorf("each holds %d bytes", each)
+	}
+}
+
 // An app that has ended only its side may still read. A repeat of its write is not sent
 // now, and the app must not be told that sending it again is safe.
 func TestRepeatThatEndsItsSideIsToldOfTheEarlierWrite(t *testing.T) {
@@ -378,10 +405,29 @@ func TestFollowedWriteMayBreakAndIsUnknown(t *testing.T) {
 	f.meet(func(p *wiretest.Peer) { <-cue; p.Cut(true) })
 	r.do("POST", approvePath, "")
 	close(cue)
-	if response, _ := r.do("POST", approvePath, ""); response.StatusCode != 409 {
-		t.Errorf("the repeat: %d", response.StatusCode)
+	response, text := r.do("POST", approvePath, "")
+	if p := problemIn(t, text); response.StatusCode != 409 || p.Error.Earlier == nil || p.Error.Earlier.Status != 0 {
+		t.Errorf("the repeat: %d %s", response.StatusCode, text)
 	}
 	f.wants(t, 1)
+}
+
+// What an app sends before it has a response does not show that it has it.
+func TestRequestThatIsSentAheadIsNoSignOfDelivery(t *testing.T) {
+	for _, listener := range []string{"strict", "std"} {
+		for name, next := range map[string]string{"a read": get("/v1/payables"), "a write": post("/v1/tags", "{}")} {
+			f := &fates{}
+			r := newRigOf(t, listener, wiretest.Listen(t, nil, f.script).URL, remembering())
+			a := r.dial()
+			a.Say(head("POST", approvePath, "Content-Length: 0") + "\r\n" + next)
+			_, _ = a.Read(make([]byte, 1))
+			_ = a.Close()
+			response, text := r.do("POST", approvePath, "")
+			if text != `{"n":1}` || response.Header.Get(headerReplayed) != "true" {
+				t.Errorf("%s, %s: %d %v %q", listener, name, response.StatusCode, response.Header, text)
+			}
+		}
+	}
 }
 
 // The app has closed with the response unread, or before it came.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/monite-proxy/monite-proxy/config/secret"
 	"github.com/monite-proxy/monite-proxy/internal/routes"
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
 	"github.com/monite-proxy/monite-proxy/proxy/identity"
@@ -302,6 +303,18 @@ func TestEchoedTokenIsNotInAFieldOfTheAnswer(t *testing.T) {
 		}
 		if response.Header.Get("X-Fine") != "yes" {
 			t.Error("a field without the token is gone")
+		}
+	}
+}
+
+// A token as short as that is in a field by chance. The request id goes to the log too.
+func TestShortTokenIsLookedForInTheRequestIDAlone(t *testing.T) {
+	for length, want := range map[int]int{minEcho - 1: 1, minEcho: 0} {
+		text := strings.Repeat("t", length)
+		header := http.Header{"X-Echo": {text}, "X-Request-Id": {text}}
+		dropEchoes(header, secret.New(text))
+		if _, left := header["X-Request-Id"]; left || len(header) != want {
+			t.Errorf("of a token of %d bytes, %v is left", length, header)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // retry sends a request once more where nothing can happen twice:
 //
 //   - GET and HEAD, when the connection broke before a response;
-//   - anything, when the connection had served before and provably no byte of
+//   - anything, when the connection was not made for it and provably no byte of
 //     this request left.
 //
 // Never after a time-out, never a body that cannot be sent again, and no more

@@ -151,6 +151,27 @@ func TestRewriteLeavesThePathAndTheQueryAlone(t *testing.T) {
 	}
 }
 
+func TestVersionIsTheAppsOrTheIdentitysOrOurs(t *testing.T) {
+	for _, row := range []struct {
+		named      *identity.Named
+		says, want string
+	}{
+		{nil, "", "2024-05-25"},
+		{&identity.Named{}, "", "2024-05-25"},
+		{&identity.Named{APIVersion: "2023-06-04"}, "", "2023-06-04"},
+		{&identity.Named{APIVersion: "2023-06-04"}, "2024-01-31", "2024-01-31"},
+	} {
+		c := newTestCall(nil, nil)
+		c.in, c.identity.Named = &http.Request{Method: "GET", RequestURI: "/v1/x", Header: http.Header{}}, row.named
+		if row.says != "" {
+			c.in.Header.Set("X-Monite-Version", row.says)
+		}
+		if got := c.rewrite().Header["X-Monite-Version"]; !slices.Equal(got, []string{row.want}) {
+			t.Errorf("%+v, %q: version %q, want %q", row.named, row.says, got, row.want)
+		}
+	}
+}
+
 func TestAcceptEncodingIsNarrowedToWhatWeUnpack(t *testing.T) {
 	for _, row := range []struct{ given, want string }{
 		{"gzip", "gzip"}, {"gzip, deflate", "gzip, deflate"}, {"identity", "identity"}, {"", ""}, {"gzip;q=0.5, identity;q=0", "gzip;q=0.5, identity;q=0"},

@@ -89,6 +89,7 @@ type stdConn struct {
 	mu       sync.Mutex // guards the rest
 	owed     func(taken bool)
 	idle     bool // between two requests
+	sent     bool // the app has sent something since then
 	early    bool // the app has closed its side before that
 	broken   bool // and not in order
 	ourEnd   bool // CloseWrite was called
@@ -98,6 +99,7 @@ type stdConn struct {
 // OnTaken has taken called once, when it is known whether the app has the response:
 // as strict's does.
 func (c *stdConn) OnTaken(taken func(bool)) {
+	c.pay(false) // this request was sent ahead, and nothing is known of the one before
 	c.mu.Lock()
 	late := c.isClosed
 	if !late {
@@ -123,8 +125,10 @@ func (c *stdConn) pay(taken bool) {
 func (c *stdConn) turn(state http.ConnState) {
 	c.mu.Lock()
 	c.idle = state == http.StateIdle
+	ahead := !c.sent // the next request was here before the last response had left
+	c.sent = c.sent && !c.idle
 	c.mu.Unlock()
-	if state == http.StateActive { // the next request has begun
+	if state == http.StateActive && !ahead {
 		c.pay(true)
 	}
 }
@@ -135,11 +139,12 @@ func (c *stdConn) NetConn() net.Conn { return c.Conn }
 // Read implements net.Conn.
 func (c *stdConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = c.sent || n > 0
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.mu.Lock()
 		c.early = c.early || !c.idle
 		c.broken = c.broken || !inOrder(err)
-		c.mu.Unlock()
 	}
 	return n, err
 }

@@ -114,6 +114,9 @@ func New(config Config) *Cache {
 	config.MaxMints = cmp.Or(config.MaxMints, 16)
 	config.MintsPerSecond = cmp.Or(config.MintsPerSecond, 20)
 	config.StoreTimeout = cmp.Or(config.StoreTimeout, 50*time.Millisecond)
+	if config.OnMint == nil {
+		config.OnMint = func(Mint) {}
+	}
 	c := &Cache{
 		config: config,
 		clock:  clock{base: time.Now()},
@@ -262,7 +265,7 @@ func (c *Cache) lastResort(e *entry, now instant) (secret.String, bool) {
 func (c *Cache) join(ctx context.Context, e *entry, timeout <-chan time.Time) (token secret.String, err error, ended bool) {
 	e.waiting.Add(1)
 	defer func() {
-		if e.waiting.Add(-1) == 0 && !ended {
+		if e.waiting.Add(-1); !ended {
 			c.gate.abandon(e)
 		}
 	}()

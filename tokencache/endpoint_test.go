@@ -230,9 +230,11 @@ func (with setup) bubble(t *testing.T, test func(*testing.T, *endpoint, *Cache))
 	})
 }
 
-// open makes a cache whose mints end with the test, also without Run.
+// open makes a cache whose mints end with the test, also without Run. It is an hour old:
+// at the moment zero, what is since then and what is until then are the same.
 func open(t *testing.T, config Config) *Cache {
 	c := New(config)
+	c.clock.base = c.clock.base.Add(-time.Hour)
 	t.Cleanup(c.close)
 	return c
 }

@@ -128,12 +128,7 @@ func retryAfter(err *FetchError) time.Duration {
 	return asked
 }
 
-// double returns first doubled (attempts-1) times, at most limit.
+// double returns first doubled (attempts-1) times, at most limit, which twenty times exceed.
 func double(first time.Duration, attempts int, limit time.Duration) time.Duration {
-	for range attempts - 1 {
-		if first *= 2; first >= limit {
-			return limit
-		}
-	}
-	return min(first, limit)
+	return min(first<<min(max(attempts-1, 0), 20), limit)
 }

@@ -120,6 +120,24 @@ func TestHoldTimeoutEndsTheWait(t *testing.T) {
 	}
 }
 
+// A caller whose time ends in a try learns why the try before failed. What was refused long
+// ago says nothing of a try that hangs.
+func TestTryThatHangsHasTheReasonOfTheOneBefore(t *testing.T) {
+	for fault, want := range map[*FetchError]Reason{errDown: Unavailable, errRejected: TimedOut} {
+		setup{down: fault}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+			_ = time.AfterFunc(2*time.Second, func() { s.set(func(s *endpoint) { s.hangs = true }) })
+			_, err := c.Token(t.Context(), partner)
+			if fault == errRejected {
+				time.Sleep(10 * time.Second)
+				_, err = c.Token(t.Context(), partner)
+			}
+			if e, ok := errors.AsType[*Error](err); !ok || e.Reason != want {
+				t.Errorf("%s, then nothing: Token() = %v, want %s", fault.Reason, err, want)
+			}
+		})
+	}
+}
+
 func TestMintTimeoutEndsTheMint(t *testing.T) {
 	var mints []Mint
 	keep := func(c *Config) { c.OnMint = func(m Mint) { mints = append(mints, m) } }
@@ -128,7 +146,7 @@ func TestMintTimeoutEndsTheMint(t *testing.T) {
 		_, _ = c.Token(t.Context(), partner)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if len(mints) != 1 || mints[0].Err.Reason != TimedOut || mints[0].Duration != 10*time.Second || mints[0].RetryIn <= 0 {
+		if len(mints) != 1 || mints[0].Err.Reason != TimedOut || mints[0].Duration != 10*time.Second || mints[0].RetryIn <= 0 || mints[0].RetryIn > firstBackoff {
 			t.Errorf("mints = %+v, want one that timed out after 10s", mints)
 		}
 	})

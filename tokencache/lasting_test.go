@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,7 @@ func TestLastingTokenIsMintedAnewInTime(t *testing.T) {
 		{"less than the wish left, without Run", 30 * time.Minute, 20 * time.Minute, 2, 30*time.Minute - time.Second, true, false},
 		{"at its end", 30 * time.Minute, 30*time.Minute - 200*ms, 2, 30*time.Minute - time.Second, true, false},
 		{"short-lived, in its first half", time.Minute, 20 * time.Second, 1, 39 * time.Second, true, false},
+		{"short-lived, at its half", time.Minute, 30*time.Second - 100*ms, 1, 30 * time.Second, true, false},
 		{"short-lived, in its second half", time.Minute, 31 * time.Second, 2, 59 * time.Second, true, false},
 	}
 	for _, tc := range tests {
@@ -45,11 +47,11 @@ func TestLastingTokenIsMintedAnewInTime(t *testing.T) {
 }
 
 func TestLastingFallsBackUntilTheTokenIsAboutToEnd(t *testing.T) {
-	for _, fault := range []*FetchError{errDown, errRejected, {Reason: Throttled, RetryAfter: time.Minute}} {
-		setup{latency: 100 * ms, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+	for _, fault := range []*FetchError{errDown, errRejected, {Reason: Malformed}, {Reason: Throttled, RetryAfter: time.Minute}} {
+		setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.get(t, c, user(1))
 			s.set(func(s *endpoint) { s.down = fault })
-			for _, age := range []time.Duration{25 * time.Minute, 28*time.Minute + 50*time.Second} {
+			for _, age := range []time.Duration{25 * time.Minute, 29 * time.Minute} {
 				time.Sleep(age - c.Status()[0].Age)
 				if _, left, err := c.Lasting(t.Context(), user(1), 11*time.Minute); err != nil || left < time.Minute || left > 30*time.Minute-age {
 					t.Errorf("%s at %v: %v left, %v, want the old token", fault.Reason, age, left, err)
@@ -75,7 +77,34 @@ func TestLastingHangsNoLongerThanTheHold(t *testing.T) {
 		if _, left, err := c.Lasting(t.Context(), user(1), 11*time.Minute); err != nil || left < 4*time.Minute || time.Since(began) != 5*time.Second {
 			t.Errorf("%v left, %v after %v, want the old token after the hold", left, err, time.Since(began))
 		}
+		time.Sleep(4*time.Minute + 20*time.Second) // it is about to end
+		_, _, err := c.Lasting(t.Context(), user(1), 11*time.Minute)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Reason != TimedOut {
+			t.Errorf("Lasting() = %v, want a timeout", err)
+		}
 	})
+}
+
+func TestLastingEndsWithItsCallerAndWithTheCache(t *testing.T) {
+	for name, want := range map[string]error{"the caller leaves": context.DeadlineExceeded, "the cache ends": ErrClosed} {
+		setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+			s.get(t, c, user(1))
+			time.Sleep(25 * time.Minute)
+			s.set(func(s *endpoint) { s.hangs = true })
+			ctx := t.Context()
+			if want == ErrClosed {
+				_ = time.AfterFunc(time.Second, c.close)
+			} else {
+				leaves, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				ctx = leaves
+			}
+			began := time.Now()
+			if _, _, err := c.Lasting(ctx, user(1), 11*time.Minute); !errors.Is(err, want) || time.Since(began) != time.Second {
+				t.Errorf("%s: Lasting() = %v after %v, want %v after a second", name, err, time.Since(began), want)
+			}
+		})
+	}
 }
 
 func TestLastingNeverGivesAwayARefusedToken(t *testing.T) {

@@ -102,12 +102,11 @@ func (f *flight) look() (token secret.String, err error, done bool) {
 	return secret.String{}, nil, false
 }
 
-// hopeless reports whether the line here is too long for the callers that wait.
-// Without a Store callers have seen that before; with one they first ask it for a
-// token.
+// hopeless reports whether the line here is too long for the callers that wait. With a
+// Store they have not looked at it before: they first ask the Store for a token.
 func (f *flight) hopeless() bool {
-	return f.config.Store != nil && f.e.waiting.Load() > 0 && f.claim == nil &&
-		f.gate.delay(f.e) > f.config.HoldTimeout*4/5
+	hold := f.config.HoldTimeout
+	return f.e.waiting.Load() > 0 && f.claim == nil && f.gate.delay(f.e) > hold-hold/5
 }
 
 // fetchAndKeep mints, in its turn, and keeps what comes of it.
@@ -127,9 +126,7 @@ func (f *flight) fetchAndKeep(turn *turn) (secret.String, error) {
 	event := r.event
 	defer func() {
 		f.poke()
-		if f.config.OnMint != nil {
-			f.config.OnMint(event)
-		}
+		f.config.OnMint(event)
 	}()
 	if r.err != nil {
 		failed := f.fail(f.e, r.err, start, r.ended)
@@ -140,7 +137,7 @@ func (f *flight) fetchAndKeep(turn *turn) (secret.String, error) {
 	}
 	m := newMinted(r.token, start, r.ended, f.config.RefreshBefore, jitter())
 	m.mark, m.by = f.mark, r.token.By
-	if f.config.Store != nil && m.refreshAt < m.lifetime {
+	if f.config.Store != nil {
 		m.refreshAt = sharedRefresh(m.lifetime, f.config.RefreshBefore, m.age(r.ended)+minInterval, jitter())
 	}
 	f.keep(f.e, m)
@@ -218,7 +215,7 @@ func (f *flight) drop(r fetched) {
 		f.e.mints.Add(1)
 		r.event.ExpiresIn = r.token.ExpiresIn - r.event.Duration
 	}
-	if f.config.OnMint != nil && f.lifetime.Err() == nil {
+	if f.lifetime.Err() == nil {
 		f.config.OnMint(r.event)
 	}
 }

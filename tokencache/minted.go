@@ -60,21 +60,14 @@ type minted struct {
 // 25 and 26 minutes; expires_in 60 s gives one between 30 and 36 s.
 func newMinted(token Token, start, stored instant, refreshBefore time.Duration, jitter float64) *minted {
 	took := time.Duration(stored.mono - start.mono)
-	lifetime := min(token.ExpiresIn, maxLifetime)
-	ahead := true
-	if lifetime < took+minInterval {
-		// Nothing, a negative number, or less than the mint itself took. Those who
-		// wait are served, and a second passes before the next mint.
-		lifetime, ahead = took+minInterval, false
-	}
-	m := &minted{token: token.AccessToken, start: start, storedAt: stored.mono, lifetime: lifetime, refreshAt: lifetime}
-	if ahead {
-		lead := min(refreshBefore, lifetime/2)
-		m.refreshAt = lifetime - lead + time.Duration(float64(lead)*jitter/5)
-		// The refresh must not fall into the second in which no mint is made.
-		m.refreshAt = min(max(m.refreshAt, took+minInterval), lifetime)
-	}
-	return m
+	// It may say nothing, a negative number, or less than the mint itself took. Those who
+	// wait are served, and a second passes before the next mint.
+	lifetime := max(min(token.ExpiresIn, maxLifetime), took+minInterval)
+	lead := min(refreshBefore, lifetime/2)
+	refreshAt := lifetime - lead + time.Duration(float64(lead)*jitter/5)
+	// The refresh must not fall into the second in which no mint is made.
+	refreshAt = min(max(refreshAt, took+minInterval), lifetime)
+	return &minted{token: token.AccessToken, start: start, storedAt: stored.mono, lifetime: lifetime, refreshAt: refreshAt}
 }
 
 // sharedRefresh draws when a token is refreshed that many processes hold, counted

@@ -57,7 +57,7 @@ func (f *flight) others() (token secret.String, err error, done bool) {
 			return secret.String{}, ErrClosed, true
 		// It is there and has much to do. All replicas would mint now.
 		case slow(err) && answered && f.waited() && f.patient():
-			a = Answer{Kind: Busy, Wait: 500 * time.Millisecond}
+			a = Answer{Kind: Busy, Wait: slowPause}
 		case err != nil:
 			return secret.String{}, nil, false //nolint:nilerr // a store that fails costs a mint, and no request
 		}
@@ -86,7 +86,7 @@ func (f *flight) claimNow() (a Answer, token secret.String, err error, done bool
 		f.giveBack()
 		return a, secret.String{}, ErrClosed, true
 	case slow(err) && f.patient():
-		return Answer{Kind: Busy, Wait: 500 * time.Millisecond}, secret.String{}, nil, false
+		return Answer{Kind: Busy, Wait: slowPause}, secret.String{}, nil, false
 	case err != nil:
 		return Answer{}, secret.String{}, nil, false //nolint:nilerr // as above
 	}
@@ -102,9 +102,12 @@ func (f *flight) claimNow() (a Answer, token secret.String, err error, done bool
 
 func slow(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
-// maxPause is the longest between two questions of a flight that is waited for, half
-// more or less.
-const maxPause = 1200 * time.Millisecond
+// Pauses between two questions of a flight that is waited for, half more or less.
+const (
+	leastPause = 100 * time.Millisecond
+	slowPause  = 500 * time.Millisecond // after a question that the Store was too slow for
+	maxPause   = 1200 * time.Millisecond
+)
 
 // ask puts one question. A token that it finds is in the entry when it returns.
 func (f *flight) ask(whole context.Context, look, known bool) (Answer, error) {
@@ -251,19 +254,10 @@ func (f *flight) unforce(failed *failure, now instant) {
 func (f *flight) leaveIt(a Answer) error {
 	if !f.waited() {
 		times := min(f.e.postponed.Add(1)-1, 3)
-		f.e.lookAt.Store(f.clock.now().mono + int64(between(2*time.Second, 6*time.Second))<<times)
+		f.e.lookAt.Store(f.clock.now().mono + int64(2*time.Second+rand.N(4*time.Second))<<times)
 		return f.abandoned()
 	}
-	// A Store that is slow has many to serve.
-	pause := min(5*f.took, maxPause)
-	if a.Kind == Busy {
-		pause = min(max(pause, a.Wait, 100*time.Millisecond), maxPause)
-	}
-	pause = time.Duration(float64(pause) * (0.5 + rand.Float64()))
-	if a.Kind == Pacing {
-		pause = max(pause, a.Wait+between(0, 100*time.Millisecond))
-	}
-	timer := time.NewTimer(pause)
+	timer := time.NewTimer(pauseAfter(a, f.took, jitter()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -282,7 +276,18 @@ func (f *flight) abandoned() error {
 	return errAbandoned
 }
 
-func between(from, to time.Duration) time.Duration { return from + rand.N(to-from) }
+// pauseAfter is the time until a flight that is waited for asks again. jitter is in [0, 1).
+func pauseAfter(a Answer, took time.Duration, jitter float64) time.Duration {
+	pause := min(5*took, maxPause) // a Store that is slow has many to serve
+	if a.Kind == Busy {
+		pause = min(max(pause, a.Wait, leastPause), maxPause)
+	}
+	pause = time.Duration(float64(pause) * (0.5 + jitter))
+	if a.Kind == Pacing {
+		pause = max(pause, a.Wait+time.Duration(jitter*float64(leastPause)))
+	}
+	return pause
+}
 
 // giveBack lets another process mint at once.
 func (f *flight) giveBack() { f.tell(Outcome{}) }

@@ -342,10 +342,82 @@ func TestFlightThatFindsATokenUsesNoMint(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if s.mints() != 1 || c.gate.budget != c.gate.burst-1 {
-			t.Errorf("%d mints, budget %v of %v, want one mint less", s.mints(), c.gate.budget, c.gate.burst)
+		if s.mints() != 1 || c.gate.budget != 7 {
+			t.Errorf("%d mints, budget %v, want one mint of 8 less", s.mints(), c.gate.budget)
 		}
 	})
+}
+
+// A token comes while a flight stands in line for its mint.
+func TestTurnThatIsNoLongerNeededGivesItsMintBack(t *testing.T) {
+	setup{paced: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		c.gate.budget, c.gate.filled = reserve, c.gate.now() // the next mint is in 50 ms
+		e := c.table.pin(partner, 9, c.clock.now())
+		go func() { _, _ = c.mint(e) }()
+		synctest.Wait()
+		c.keep(e, newMinted(s.issue(partner), c.clock.now(), c.clock.now(), 0, 0))
+		time.Sleep(51 * ms)
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		if s.mints() != 0 || c.gate.inLine() != 0 || c.gate.budget < 1+reserve {
+			t.Errorf("%d mints, %d in line, budget %v, want none, none, and the mint back", s.mints(), c.gate.inLine(), c.gate.budget)
+		}
+	})
+}
+
+func TestNoKindOfGrantTakesAllSlots(t *testing.T) {
+	for _, tc := range []struct {
+		running [lanes]int
+		lane    lane
+		want    bool
+	}{
+		{[lanes]int{suspect: 3}, suspect, true},
+		{[lanes]int{suspect: 4}, suspect, false},
+		{[lanes]int{suspect: 4}, stranger, true},
+		{[lanes]int{stranger: 6, ahead: 3, suspect: 2}, stranger, true},
+		{[lanes]int{stranger: 6, ahead: 3, suspect: 3}, stranger, false},
+		{[lanes]int{stranger: 6, ahead: 3, suspect: 3}, ahead, false},
+		{[lanes]int{stranger: 6, ahead: 3, suspect: 3, known: 3}, known, true},
+		{[lanes]int{stranger: 6, ahead: 3, suspect: 3, known: 4}, known, false},
+		{[lanes]int{known: 16}, stranger, false},
+	} {
+		g := newGate(nil, 16, 1, 20)
+		g.running = tc.running
+		if got := g.hasSlot(tc.lane); got != tc.want {
+			t.Errorf("%v running: a slot for lane %d: %t, want %t", tc.running, tc.lane, got, tc.want)
+		}
+	}
+}
+
+func TestDelayCountsThoseWhoGoFirst(t *testing.T) {
+	known1, inLine := &entry{}, &entry{turn: &turn{}}
+	known1.mints.Store(1)
+	for name, tc := range map[string]struct {
+		entry  *entry
+		line   [lanes]int
+		budget float64
+		rate   int
+		want   time.Duration
+	}{
+		"all of a lane that ends before":       {&entry{}, [lanes]int{known: 3, stranger: 4}, reserve, 20, 400 * ms},
+		"of a longer one its share":            {&entry{}, [lanes]int{known: 10, stranger: 1}, reserve, 20, 250 * ms},
+		"a share of each":                      {known1, [lanes]int{known: 2, stranger: 9, ahead: 9, suspect: 9}, reserve, 20, 400 * ms},
+		"the budget at hand is used first":     {&entry{}, [lanes]int{stranger: 4}, reserve + 3, 20, 100 * ms},
+		"the reserve is not for others":        {&entry{}, [lanes]int{}, 1, 20, 50 * ms},
+		"more budget than needed":              {&entry{}, [lanes]int{}, reserve + 3, 20, 0},
+		"a warm grant does not wait":           {&entry{warm: true}, [lanes]int{known: 9}, 0, 20, 0},
+		"a mint in line is somebody's already": {inLine, [lanes]int{known: 9}, 0, 20, 0},
+		"no budget":                            {&entry{}, [lanes]int{known: 9}, 0, -1, 0},
+	} {
+		g := newGate(func() int64 { return 0 }, 16, 1, tc.rate)
+		g.budget = tc.budget
+		for l, n := range tc.line {
+			g.line[l] = make([]*turn, n)
+		}
+		if got := g.delay(tc.entry); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
 }
 
 // Nothing that the gate counts may drift.

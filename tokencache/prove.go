@@ -20,14 +20,9 @@ func Prove(ctx context.Context, config Config, grant Grant) error {
 	defer e.pins.Add(-1)
 	e.waiting.Add(1) // it is wanted now
 	defer e.waiting.Add(-1)
-	for {
-		_, err := c.mint(e)
-		switch {
-		case errors.Is(err, errAbandoned) && ctx.Err() == nil:
-		case errors.Is(err, ErrClosed):
-			return ctx.Err()
-		default:
-			return err
-		}
+	_, err := c.mint(e)
+	if errors.Is(err, ErrClosed) {
+		return ctx.Err()
 	}
+	return err
 }

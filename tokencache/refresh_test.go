@@ -28,14 +28,14 @@ func TestNobodyWaitsWhileRunRuns(t *testing.T) {
 func TestRefreshAheadOfExpiry(t *testing.T) {
 	var mints []Mint
 	keep := func(c *Config) { c.OnMint = func(m Mint) { mints = append(mints, m) } }
-	setup{config: keep, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+	setup{latency: 100 * ms, config: keep, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.steady(t, c, partner, 10*time.Second, 27*time.Minute)
 		synctest.Wait()
 		times := s.mintsOf(partner)
 		if len(times) != 2 {
 			t.Fatalf("%d mints in 27 minutes, want 2", len(times))
 		}
-		if after := times[1].Sub(times[0]); after < 25*time.Minute || after > 26*time.Minute || after != mints[0].RefreshIn {
+		if after := times[1].Sub(times[0]); after < 25*time.Minute || after > 26*time.Minute || after != 100*ms+mints[0].RefreshIn {
 			t.Errorf("refreshed after %v, announced %v, want 25m to 26m", after, mints[0].RefreshIn)
 		}
 	})
@@ -43,8 +43,8 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 
 func TestIdleGrantIsNotRefreshed(t *testing.T) {
 	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
-		for n := range 10 {
-			s.get(t, c, user(n))
+		for n := range 20 { // the second time is a hit on a fresh token
+			s.get(t, c, user(n%10))
 		}
 		time.Sleep(48 * time.Hour)
 		if s.mints() != 10 {
@@ -133,6 +133,8 @@ func TestThousandGrantsExpiringTogetherAreSpread(t *testing.T) {
 
 func TestRefreshMintsForAllThatHoldAToken(t *testing.T) {
 	setup{latency: 100 * ms, warm: []Grant{partner}, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		s.set(func(s *endpoint) { s.refused[user(99)] = errRejected })
+		refuse(t, c, user(99)) // holds none
 		for n := range 50 {
 			s.get(t, c, user(n))
 		}
@@ -147,8 +149,8 @@ func TestRefreshMintsForAllThatHoldAToken(t *testing.T) {
 				t.Errorf("grant %d: token %d, want 2", n, number)
 			}
 		}
-		if _, number := s.get(t, c, partner); number != 2 || s.mints() != 102 {
-			t.Errorf("token %d, %d mints, want 2, 102", number, s.mints())
+		if _, number := s.get(t, c, partner); number != 2 || s.mints() != 103 {
+			t.Errorf("token %d, %d mints, want 2, 103", number, s.mints())
 		}
 	})
 }
@@ -204,19 +206,22 @@ func TestRefreshDuringTheFirstMintIsNotLost(t *testing.T) {
 	})
 }
 
+// A refusal ends the wish for a new token, and an outage does not.
 func TestRefreshIsTriedAgainAfterAFailure(t *testing.T) {
-	setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
-		s.get(t, c, partner)
-		time.Sleep(2 * time.Second)
-		s.set(func(s *endpoint) { s.down = errDown })
-		c.Refresh()
-		time.Sleep(10 * time.Second)
-		s.set(func(s *endpoint) { s.down = nil })
-		time.Sleep(30 * time.Second)
-		if _, number := s.get(t, c, partner); number != 2 {
-			t.Errorf("token %d, want 2", number)
-		}
-	})
+	for fault, want := range map[*FetchError]int{errDown: 2, errRejected: 1} {
+		setup{run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+			s.get(t, c, partner)
+			time.Sleep(2 * time.Second)
+			s.set(func(s *endpoint) { s.down = fault })
+			c.Refresh()
+			time.Sleep(10 * time.Second)
+			s.set(func(s *endpoint) { s.down = nil })
+			time.Sleep(30 * time.Second)
+			if _, number := s.get(t, c, partner); number != want {
+				t.Errorf("%s: token %d, want %d", fault.Reason, number, want)
+			}
+		})
+	}
 }
 
 // Each mint that ends wakes Run, which finds all the others still under way.

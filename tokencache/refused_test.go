@@ -153,6 +153,16 @@ func TestThrottlingPausesAllGrants(t *testing.T) {
 	})
 }
 
+func TestRefusedGrantIsToldSoDuringAPauseOfAll(t *testing.T) {
+	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		s.refused[user(1)] = errRejected
+		refuse(t, c, user(1))
+		s.quiet = time.Now().Add(30 * time.Second)
+		_, _ = c.Token(t.Context(), partner)
+		refuse(t, c, user(1))
+	})
+}
+
 func TestShortThrottlingIsHeldOver(t *testing.T) {
 	setup{}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 		s.quiet = time.Now().Add(3 * time.Second)

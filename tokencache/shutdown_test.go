@@ -162,15 +162,18 @@ func TestStatusShowsEveryGrant(t *testing.T) {
 			t.Errorf("%d grants, partner: %+v", len(all), got)
 		}
 		got = all[user(1)]
-		if got.State != "missing" || got.Failures != 1 || got.LastFailure.Reason != Rejected || got.RetryIn < 4*time.Second || got.Age != 0 {
+		if got.State != "missing" || got.Failures != 1 || got.LastFailure.Reason != Rejected || got.RetryIn < 4*time.Second || got.RetryIn > 7*time.Second || got.Age != 0 {
 			t.Errorf("refused: %+v", got)
 		}
 		if got = all[user(2)]; !got.Warm || got.State != "missing" || got.Mints != 0 {
 			t.Errorf("warm: %+v", got)
 		}
 		time.Sleep(time.Hour)
-		if got = c.Status()[0]; got.Left != 0 {
-			t.Errorf("left = %v after the end, want 0", got.Left)
+		_, _ = c.Token(t.Context(), user(1))
+		for _, got := range c.Status() {
+			if got.Left != 0 || got.Grant == partner && got.RefreshIn >= 0 || got.Grant == user(1) && got.Idle != 0 {
+				t.Errorf("an hour later: %+v, want nothing left, a refresh that is overdue, and the last use", got)
+			}
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/monite-proxy/monite-proxy/config/secret"
 )
 
 // shelf is a Store of which a test says what it answers; by default there is nothing
@@ -87,6 +89,13 @@ func TestFoundTokenIsTakenOverWithoutAMint(t *testing.T) {
 		if len(adopted) != 1 || adopted[0] != 7*time.Minute || !c.Status()[0].Shared || c.Status()[0].Adopted != 1 {
 			t.Errorf("adopted %v, status %+v", adopted, c.Status())
 		}
+		if asks, _ := store.seen(); asks[0].Share != 1 {
+			t.Errorf("asked for %v of the budget, want all of it for a caller who waits", asks[0].Share)
+		}
+		wallJumps(c, 20*time.Minute) // a suspend
+		if left := c.Status()[0].Left; left != 3*time.Minute {
+			t.Errorf("%v left after a suspend of 20m, want 3m", left)
+		}
 	})
 }
 
@@ -138,6 +147,36 @@ func TestTokenThatIsNoBetterIsNotTakenOver(t *testing.T) {
 		c.Invalidate(partner, held.token)
 		if _, err := c.Token(t.Context(), partner); err != nil || s.mints() != 2 {
 			t.Errorf("%v after %d mints, want a second one", err, s.mints())
+		}
+	})
+}
+
+func TestTokenIsTakenOverIfItIsBetter(t *testing.T) {
+	setup{}.bubble(t, func(t *testing.T, _ *endpoint, c *Cache) {
+		now := c.clock.now()
+		f := c.newFlight(c.table.pin(partner, 9, now))
+		minute := int64(time.Minute) // so old is the one at hand
+		for name, tc := range map[string]struct {
+			heldMark, mark, by, text string
+			age                      time.Duration
+			want                     bool
+		}{
+			"later by its mark":          {"1", "2", "pair", "other", 2 * time.Minute, true},
+			"the same mark":              {"1", "1", "pair", "other", 0, false},
+			"earlier by its mark":        {"2", "1", "pair", "other", 0, false},
+			"later by its age":           {"", "1", "pair", "other", time.Minute - 1, true},
+			"as old":                     {"", "1", "pair", "other", time.Minute, false},
+			"older":                      {"", "1", "pair", "other", time.Minute + 1, false},
+			"of another pair":            {"2", "1", "new pair", "other", 2 * time.Minute, true},
+			"the very token":             {"1", "2", "new pair", "held", 0, false},
+			"two seconds before its end": {"1", "2", "pair", "other", 30*time.Minute - tooOld, true},
+			"less than that":             {"1", "2", "pair", "other", 30*time.Minute - tooOld + 1, false},
+		} {
+			held := &minted{token: secret.New("held"), start: instant{now.mono - minute, now.wall - minute}, mark: tc.heldMark, by: "pair"}
+			token := Token{AccessToken: secret.New(tc.text), ExpiresIn: 30 * time.Minute, By: tc.by}
+			if got := f.adopt(Answer{Kind: Found, Token: token, Age: tc.age, Mark: tc.mark}, now, held); got != tc.want {
+				t.Errorf("%s: taken over: %t, want %t", name, got, tc.want)
+			}
 		}
 	})
 }
@@ -234,6 +273,9 @@ func TestSlowIsWaitedForAndDownIsNot(t *testing.T) {
 				if took := time.Since(began); err != nil || took < tc.from || took > tc.to {
 					t.Errorf("%v after %v, want a token after %v to %v", err, took, tc.from, tc.to)
 				}
+				if asks, _ := store.seen(); len(asks) > 15 { // every 250 ms in 3 s, at the most
+					t.Errorf("%d questions", len(asks))
+				}
 			})
 		})
 	}
@@ -284,7 +326,11 @@ func TestLookAndClaimThatDisagreeAreNoLoop(t *testing.T) {
 		c.gate.mu.Unlock()
 		var all sync.WaitGroup
 		for n := range grants {
-			all.Go(func() { _, _ = c.Token(t.Context(), user(n)) })
+			all.Go(func() {
+				if _, err := c.Token(t.Context(), user(n)); err == nil {
+					t.Error("a token out of nothing")
+				}
+			})
 		}
 		all.Wait()
 		// Ten rounds of 500 ms in the 5 s of the hold, of a look and a claim each.
@@ -397,18 +443,76 @@ func TestPatienceEndsBeforeTheHoldDoes(t *testing.T) {
 
 // A refresh that nobody waits for is left to whoever mints, and asked for later.
 func TestRefreshThatOthersDoIsPutOff(t *testing.T) {
-	store := &shelf{}
-	setup{latency: 100 * ms, store: store, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
-		s.get(t, c, partner)
-		store.answer = func(int, Question) (Answer, error) { return Answer{Kind: Busy, Wait: 100 * ms}, nil }
-		for range 29 {
-			time.Sleep(time.Minute)
+	for share, warm := range map[float64][]Grant{0.5: nil, 1: {partner}} {
+		store := &shelf{}
+		setup{latency: 100 * ms, store: store, warm: warm, run: true}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
 			s.get(t, c, partner)
+			store.answer = func(int, Question) (Answer, error) { return Answer{Kind: Busy, Wait: 100 * ms}, nil }
+			for range 29 {
+				time.Sleep(time.Minute)
+				s.get(t, c, partner)
+			}
+			asks, _ := store.seen()
+			// From the 20th to the 27.5th minute at the latest.
+			if n := len(asks) - 1; n < 2 || n > 120 || s.mints() != 1 || asks[1].Share != share {
+				t.Fatalf("%d questions in the refresh window, %d mints, first %+v", n, s.mints(), asks[1])
+			}
+			for i, at := range store.at[2:] { // every 2 to 6 s, then less often
+				gap, times := at.Sub(store.at[i+1]), min(i, 3)
+				if gap < 2*time.Second<<times || gap >= 6*time.Second<<times {
+					t.Errorf("question %d after %v", i+2, gap)
+				}
+			}
+		})
+	}
+}
+
+func TestPauseBetweenTwoQuestions(t *testing.T) {
+	for _, tc := range []struct {
+		answer Answer
+		took   time.Duration
+		jitter float64
+		want   time.Duration
+	}{
+		{Answer{Kind: Busy}, 0, 0, 50 * ms},
+		{Answer{Kind: Busy}, 0, 1, 150 * ms},
+		{Answer{Kind: Busy, Wait: 400 * ms}, 0, 0.5, 400 * ms},
+		{Answer{Kind: Busy, Wait: 400 * ms}, 100 * ms, 0.5, 500 * ms}, // it is slow: five times what it took
+		{Answer{Kind: Busy, Wait: 5 * time.Second}, 0, 0.5, maxPause},
+		{Answer{Kind: Pacing, Wait: 600 * ms}, 0, 0, 600 * ms},
+		{Answer{Kind: Pacing, Wait: 600 * ms}, 0, 1, 700 * ms}, // never before its time
+		{Answer{Kind: Pacing, Wait: 600 * ms}, time.Minute, 1, maxPause * 3 / 2},
+	} {
+		if got := pauseAfter(tc.answer, tc.took, tc.jitter); got != tc.want {
+			t.Errorf("%+v in %v, jitter %v: %v, want %v", tc.answer, tc.took, tc.jitter, got, tc.want)
 		}
-		asks, _ := store.seen()
-		// From the 20th to the 27.5th minute at the latest, every 2 to 6 s, then less often.
-		if n := len(asks) - 1; n < 2 || n > 120 || s.mints() != 1 {
-			t.Errorf("%d questions in the refresh window, %d mints", n, s.mints())
+	}
+}
+
+// The line is long, and only a caller must not wait that long.
+func TestRefreshStandsInALongLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openWithALine(t, sharing(newEndpoint(100*ms, 30*time.Minute), &shelf{}), time.Minute)
+		e := c.table.pin(partner, 9, c.clock.now())
+		c.refresh(e)
+		synctest.Wait()
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		if e.turn == nil {
+			t.Error("the refresh has left the line")
+		}
+	})
+}
+
+// The window of a short life begins late enough.
+func TestSharedRefreshIsNotInTheFirstSecond(t *testing.T) {
+	setup{latency: time.Second, lifetime: 3 * time.Second, store: &shelf{}}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+		for range 50 {
+			s.get(t, c, partner)
+			if at := c.table.get(partner).current.Load().refreshAt; at < 2*time.Second || at > 2250*ms {
+				t.Errorf("refresh at %v, want 2s to 2.25s", at)
+			}
+			time.Sleep(3 * time.Second)
 		}
 	})
 }
@@ -431,41 +535,55 @@ func TestClaimIsGivenBackAtTheEnd(t *testing.T) {
 // With an endpoint that takes its time many mint, and all take the first token that
 // comes. The mint goes on, and its outcome changes nothing.
 func TestTokenOfAnotherIsTakenWhileAMintTakesLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(4*time.Second, 30*time.Minute)
-		var minted []Mint
-		store := &shelf{}
-		store.answer = func(n int, q Question) (Answer, error) {
-			switch {
-			case n == 0:
-				return Answer{Kind: Claimed, Claim: n}, nil
-			case n < 3:
-				return Answer{Kind: Busy, Wait: 100 * ms}, nil
-			}
-			return s.found(ms), nil
-		}
-		config := sharing(s, store)
-		config.OnMint = func(m Mint) { minted = append(minted, m) }
-		c := open(t, config)
-		began := time.Now()
-		token, err := c.Token(t.Context(), partner)
-		if took := time.Since(began); err != nil || took < 3*time.Second || took > 3100*ms {
-			t.Errorf("%v after %v, want the other's token after 3 s", err, took)
-		}
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if again, _ := c.Token(t.Context(), partner); !again.Equal(token) || len(minted) != 1 || minted[0].Err != nil {
-			t.Errorf("another token: %t, mints %+v", !again.Equal(token), minted)
-		}
-		if asks, told := store.seen(); len(told) != 0 || !asks[1].Look {
-			t.Errorf("told %+v, asked %+v", told, asks)
-		}
-		c.gate.mu.Lock()
-		defer c.gate.mu.Unlock()
-		if c.gate.running != [lanes]int{} {
-			t.Errorf("%v are said to run", c.gate.running)
-		}
-	})
+	for name, tc := range map[string]struct {
+		fails          *FetchError
+		expires, pause time.Duration
+	}{
+		"a token":   {nil, 30*time.Minute - 4*time.Second, 0},
+		"down":      {errDown, 0, 0},
+		"throttled": {&FetchError{Reason: Throttled, RetryAfter: 20 * time.Second}, 0, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var minted []Mint
+			keep := func(c *Config) { c.OnMint = func(m Mint) { minted = append(minted, m) } }
+			store := &shelf{}
+			setup{latency: 4 * time.Second, store: store, config: keep}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+				if tc.fails != nil {
+					s.down = tc.fails
+				}
+				store.answer = func(n int, q Question) (Answer, error) {
+					switch {
+					case n == 0:
+						return Answer{Kind: Claimed, Claim: n}, nil
+					case n < 3:
+						return Answer{Kind: Busy, Wait: 100 * ms}, nil
+					}
+					return s.found(ms), nil
+				}
+				began := time.Now()
+				token, err := c.Token(t.Context(), partner)
+				if took := time.Since(began); err != nil || took < 3*time.Second || took > 3100*ms {
+					t.Errorf("%v after %v, want the other's token after 3 s", err, took)
+				}
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if again, _ := c.Token(t.Context(), partner); !again.Equal(token) || len(minted) != 1 || minted[0].Err != tc.fails || minted[0].ExpiresIn != tc.expires {
+					t.Errorf("another token: %t, mints %+v", !again.Equal(token), minted)
+				}
+				if left := time.Duration(c.pausedUntil.Load() - c.clock.now().mono); left > 0 && left != tc.pause-4*time.Second || left <= 0 && tc.pause > 0 {
+					t.Errorf("all wait for %v, want %v", left, tc.pause)
+				}
+				if asks, told := store.seen(); len(told) != 0 || !asks[1].Look {
+					t.Errorf("told %+v, asked %+v", told, asks)
+				}
+				c.gate.mu.Lock()
+				defer c.gate.mu.Unlock()
+				if c.gate.running != [lanes]int{} {
+					t.Errorf("%v are said to run", c.gate.running)
+				}
+			})
+		})
+	}
 }
 
 // Whoever hears a verdict comes back at a moment of his own.
@@ -476,16 +594,24 @@ func TestVerdictEndsAtNoCommonMoment(t *testing.T) {
 			ends := map[int64]bool{}
 			for range 50 {
 				c := open(t, sharing(s, &shelf{answer: func(int, Question) (Answer, error) {
-					return Answer{Kind: Failed, Err: &FetchError{Reason: reason, Status: 429, RetryAfter: 20 * time.Second}}, nil
+					return Answer{Kind: Failed, Err: &FetchError{Reason: reason, Status: 429, RetryAfter: 12 * time.Second}}, nil
 				}}))
 				_, err := c.Token(t.Context(), partner)
 				if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != reason {
 					t.Fatal(err)
 				}
-				ends[max(c.pausedUntil.Load(), c.table.get(partner).failure.Load().demandAt)/int64(time.Second)] = true
+				f, paused := c.table.get(partner).failure.Load(), c.pausedUntil.Load()
+				in := time.Duration(f.demandAt - c.clock.now().mono)
+				if in < 12*time.Second || in > 18*time.Second || f.aheadAt != f.demandAt || f.alone != (reason == Rejected) {
+					t.Errorf("%s: the next try is in %v, %+v, want 12s to 18s", reason, in, f)
+				}
+				if reason == Throttled && paused != f.demandAt || reason == Rejected && paused != 0 {
+					t.Errorf("%s: all are paused until %d, %+v", reason, paused, f)
+				}
+				ends[int64(in/time.Second)] = true
 			}
 			if len(ends) < 5 {
-				t.Errorf("%s: 50 caches come back in %d different seconds, want them spread over ten", reason, len(ends))
+				t.Errorf("%s: 50 caches come back in %d different seconds, want them spread over six", reason, len(ends))
 			}
 		}
 		if s.mints() != 0 {
@@ -630,4 +756,32 @@ func TestTokenOfBeforeTheRefusalIsNotTakenOver(t *testing.T) {
 			t.Error("a token that was minted after a refusal is not taken over")
 		}
 	})
+}
+
+// A token that was minted after a refusal, but before upstream took the one here, was
+// minted after an earlier refusal.
+func TestTokenOfBeforeAnAcceptedRequestIsNotTakenOver(t *testing.T) {
+	for age, taken := range map[time.Duration]bool{30 * time.Second: true, 2 * time.Minute: false} {
+		store := &shelf{}
+		setup{store: store}.bubble(t, func(t *testing.T, s *endpoint, c *Cache) {
+			first, _ := s.get(t, c, partner)
+			time.Sleep(10 * time.Minute)
+			c.Accepted(partner, time.Now())
+			c.Accepted(partner, time.Now().Add(-5*time.Minute)) // says less
+			c.Accepted(user(1), time.Now())                     // says nothing
+			time.Sleep(time.Minute)
+			other := s.found(age)
+			other.AfterRefusal, other.StoreAge = true, age
+			store.answer = func(n int, q Question) (Answer, error) {
+				if q.Have == other.Mark {
+					return Answer{Kind: Claimed, Claim: n, Mark: mark(time.Now())}, nil
+				}
+				return other, nil
+			}
+			c.Invalidate(partner, first)
+			if token, _ := s.get(t, c, partner); token.Equal(other.Token.AccessToken) != taken {
+				t.Errorf("%v old, a minute after the last accepted request: taken over: %t, want %t", age, !taken, taken)
+			}
+		})
+	}
 }

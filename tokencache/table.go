@@ -81,20 +81,19 @@ const usedGranularity = int64(50e6) // 50 ms
 // never is a monotonic moment before all others.
 const never = -1 << 62
 
-func (e *entry) touch(now instant) {
-	if now.mono-e.lastUsed.Load() > usedGranularity {
+// touch reports whether it noted a use.
+func (e *entry) touch(now instant) (noted bool) {
+	if noted = now.mono-e.lastUsed.Load() > usedGranularity; noted {
 		e.lastUsed.Store(now.mono)
 	}
+	return noted
 }
 
 // hit is touch for a use that found a token. What a page loads within a second
 // is one use.
 func (e *entry) hit(now instant) {
-	if now.mono-e.lastUsed.Load() > usedGranularity {
-		e.lastUsed.Store(now.mono)
-		if now.mono-e.born >= int64(minInterval) && !e.again.Load() {
-			e.again.Store(true)
-		}
+	if e.touch(now) && now.mono-e.born >= int64(minInterval) {
+		e.again.Store(true)
 	}
 }
 

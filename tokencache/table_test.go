@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,46 @@ func TestUsesWithinASecondAreOne(t *testing.T) {
 			t.Error("the use after it does not count as one")
 		}
 	})
+}
+
+func TestUseIsNotedTwentyTimesASecondAtMost(t *testing.T) {
+	e := &entry{}
+	for after, want := range map[time.Duration]bool{0: false, 50 * ms: false, 50*ms + 1: true} {
+		e.lastUsed.Store(int64(time.Hour))
+		if got := e.touch(instant{mono: int64(time.Hour + after)}); got != want {
+			t.Errorf("%v after the last: noted %t, want %t", after, got, want)
+		}
+	}
+}
+
+// More are waited for than an eviction looks at.
+func TestTheOneThatCanGoIsFoundAmongManyThatCannot(t *testing.T) {
+	const entries = 2 * evictLook
+	var c table
+	for n := range entries {
+		c.pin(user(n), entries, instant{})
+	}
+	for n := range 10 { // an eviction begins anywhere
+		c.get(user(n)).pins.Add(-1)
+		if c.pin(user(entries+n), entries, instant{}) == nil || c.get(user(n)) != nil {
+			t.Fatal("no room was made")
+		}
+	}
+}
+
+func TestGrantsAreSpreadOverTheShards(t *testing.T) {
+	var c table
+	random := rand.New(rand.NewPCG(7, 8))
+	seen := map[*atomic.Pointer[map[Grant]*entry]]int{}
+	const each = 100
+	for range each * shardCount {
+		seen[c.shard(Grant{EntityUser, fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012x", random.Uint64N(1<<48))})]++
+	}
+	for _, n := range seen {
+		if len(seen) != shardCount || n > 2*each {
+			t.Fatalf("%d shards are in use, one by %d grants, want %d and about %d", len(seen), n, shardCount, each)
+		}
+	}
 }
 
 func TestEntryWithoutTokenGoesFirst(t *testing.T) {

@@ -1,10 +1,8 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -23,10 +21,7 @@ import (
 // realStore starts a redis-server, or what REDIS_SERVER names, and ends it with the test.
 func realStore(t *testing.T) (address string, admin redis.Conn) {
 	t.Helper()
-	program, err := exec.LookPath(cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server"))
-	if err != nil {
-		t.Skip("redis-server is not installed (apt-get install redis-server)")
-	}
+	program := wiretest.RedisProgram(t)
 	address = wiretest.Nobody(t)
 	_, port, _ := net.SplitHostPort(address)
 	command := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
@@ -35,6 +30,7 @@ func realStore(t *testing.T) (address string, admin redis.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	var err error
 	for range 200 {
 		if admin, err = redis.Dial("tcp", address); err == nil {
 			t.Cleanup(func() { _ = admin.Close() })

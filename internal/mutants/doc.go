@@ -7,4 +7,7 @@
 //     itself (make mutants), which changes no file: go test -overlay
 //   - ledger_test.go: that the ledger of e2e sees a transport that repeats
 //     requests (make ledger-mutant)
+//
+// Folder mutation has a program of its own, which knows no flaws: it changes one
+// operator at a time (make mutation).
 package mutants

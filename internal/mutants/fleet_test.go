@@ -58,7 +58,7 @@ var shared = []mutant{
 		{"tokencache/cache.go", "(c.config.Store == nil || joined)", "(joined || !joined)"},
 	}, "tokencache", []string{"TestAdoptingStandsInNoLine", "TestLineThatIsTooLongIsNotStoodIn"}},
 	{"a line that is too long is stood in", []edit{
-		{"tokencache/mint.go", "return f.config.Store != nil && f.e.waiting", "return f.config.Store == nil && f.e.waiting"},
+		{"tokencache/mint.go", "return f.e.waiting.Load() > 0", "return f.e.waiting.Load() < 0"},
 	}, "tokencache", []string{"TestLineThatIsTooLongIsNotStoodIn"}},
 	{"a narrow window", []edit{
 		{"tokencache/minted.go", "from := max(lifetime-2*lead,", "from := max(lifetime-lead,"},
@@ -75,7 +75,7 @@ var shared = []mutant{
 	{"patience is short", []edit{{others, "(0.4 + 0.2*jitter())", "(0.1 + 0*jitter())"}}, "tokencache", []string{"TestPatienceEndsBeforeTheHoldDoes"}},
 	{"patience is the same for all", []edit{
 		{others, "(0.4 + 0.2*jitter())", "(0.5 + 0*jitter())"},
-		{others, "pause = time.Duration(float64(pause) * (0.5 + rand.Float64()))", "pause = time.Duration(float64(pause) * (1 + 0*rand.Float64()))"},
+		{others, "pause = time.Duration(float64(pause) * (0.5 + jitter))", "pause = time.Duration(float64(pause) * (1 + 0*jitter))"},
 	}, "tokencache", []string{"TestPatienceEndsBeforeTheHoldDoes"}},
 	{"a crowd asks as often as one", []edit{
 		{store + "lua/ask.lua", "math.floor(n / 15)", "0"},
@@ -134,7 +134,7 @@ var shared = []mutant{
 		{store + "records.go", "record.State == writes.Pending && found.ms > lapse", "record.State == writes.Pending && found.ms > lapse+1<<50"},
 	}, "tokencache/redisstore", []string{"TestClaimOfADeadProcessBecomesUnknown"}},
 	{"a claim takes what is there", []edit{
-		{store + "lua/claim.lua", "if claim ~= ARGV[2] then", "if false then"},
+		{store + "lua/claim.lua", "if claim ~= ARGV[2] or", "if"},
 	}, "tokencache/redisstore", []string{"TestMemoryDoesWhatRedisDoes", "TestRecordIsKeptFromClaimToSettling"}},
 	{"anybody settles", []edit{
 		{store + "lua/settle.lua", "~= ARGV[1] then return 'other' end", "== '' then return 'other' end"},

@@ -13,6 +13,7 @@
 //   - relay.go: Relay is a bad link between two ends: slow, parted, lossy
 //   - filter_linux.go, filter_other.go: segments that the kernel drops
 //   - names.go: Names is a name server on loopback
+//   - redis.go: RedisProgram finds the server of tests that need a real one
 //   - authority.go: Authority signs certificates
 //   - spoil.go: Spoil fills an object with what an earlier use could have left in it;
 //     Left finds it again

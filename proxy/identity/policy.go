@@ -114,10 +114,9 @@ func (v *View) Cut(path string) (n *Named, rest string, ok bool) {
 		return nil, path, true
 	}
 	for _, depth := range v.depths {
-		if end := segmentsEnd(path, depth); end > 0 {
-			if n := v.byPrefix[path[:end]]; n != nil {
-				return n, path[end:], !v.claims(path[end:])
-			}
+		end := segmentsEnd(path, depth)
+		if n := v.byPrefix[path[:end]]; n != nil {
+			return n, path[end:], !v.claims(path[end:])
 		}
 	}
 	return nil, path, !v.claims(path)

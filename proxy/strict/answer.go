@@ -215,7 +215,10 @@ func (x *answer) SetWriteDeadline(when time.Time) error {
 // response: it has, when its next request begins or it closes the connection in
 // order; it has not, if it is gone before. That is after the handler has
 // returned, on the connection's goroutine.
-func (x *answer) OnTaken(taken func(bool)) { x.c.owed = taken }
+func (x *answer) OnTaken(taken func(bool)) {
+	x.c.pay(false) // this request was sent ahead, and nothing is known of the one before
+	x.c.owed = taken
+}
 
 // EnableFullDuplex allows reading the body while the response is written. That is
 // always allowed here; what changes is that a response which begins before the body

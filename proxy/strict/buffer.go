@@ -31,7 +31,9 @@ func (c *conn) readHead() (text string, lines int, why Violation, err error) {
 				return "", 0, None, net.ErrClosed
 			}
 			begun = true
-			c.pay(true)
+			if !c.gone.ahead { // which says nothing of the response
+				c.pay(true)
+			}
 			length, why := s.next(c.buf[:c.w])
 			if (why != None || length > 0) && !c.headHere() {
 				return "", 0, None, net.ErrClosed

@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ type gone struct {
 	done  sync.Cond // reading became false
 
 	mu      sync.Mutex // guards all below
+	ahead   bool       // the next request was sent before this one had its response
 	wanted  bool
 	reading bool
 	aborted bool // by rest: its deadline does not count as an end
@@ -38,6 +40,7 @@ func (g *gone) watch() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wanted = true
+	g.ahead = len(bytes.TrimLeft(g.c.buf[g.c.r:g.c.w], "\r\n")) > 0 // an empty line is not a request
 	// What was taken makes room: into a buffer that a body has filled to its end
 	// nothing could be read.
 	if c := g.c; c.w == len(c.buf) || c.r == c.w {

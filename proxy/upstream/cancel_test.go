@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/monite-proxy/monite-proxy/internal/wiretest"
@@ -49,6 +50,24 @@ func TestCancelDuringDial(t *testing.T) {
 	})
 	_, err := tr.RoundTrip(newRequest(ctx, o, "POST", "/", nil, 0))
 	wantCancelled(t, tr, err, OpDial, NotSent)
+}
+
+// The dial takes no notice, and its connection comes all the same.
+func TestCancelledRequestIsNotSentWhenItsConnectionComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{}
+		far(tr)
+		slow := tr.dialer.dial
+		tr.dialer.dial = func(_ context.Context, network, addr string) (net.Conn, error) {
+			return slow(context.Background(), network, addr)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		_, err := tr.RoundTrip(pipeRequest(http.MethodPost, nil, 0).WithContext(ctx))
+		defer tr.CloseIdleConnections()
+		wantError(t, err, OpConnLimit, NotSent)
+		wantAtRest(t, tr, 1)
+	})
 }
 
 func TestCancelDuringHandshake(t *testing.T) {

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -148,8 +149,9 @@ type conn struct {
 	made     time.Time // when
 	retire   time.Time // not used for a new request after this
 	idleFrom time.Time
-	since    time.Time // the last use began
-	served   bool      // has served a request
+	keptFor  time.Duration // idle, as upstream says; 0: it does not say
+	since    time.Time     // the last use began
+	served   bool          // has served a request
 
 	buf      []byte // buf[r:w] has been received and not been used
 	r, w     int
@@ -300,7 +302,7 @@ func (c *conn) atRest() bool {
 func (c *conn) usable(idleTimeout time.Duration) bool {
 	c.since = time.Now()
 	idle := c.since.Sub(c.idleFrom)
-	return c.since.Before(c.retire) && idle < idleTimeout && (c.live.ok(idle) || c.settle() && c.live.ok(idle))
+	return c.since.Before(c.retire) && idle < min(idleTimeout, cmp.Or(c.keptFor, idleTimeout)) && (c.live.ok(idle) || c.settle() && c.live.ok(idle))
 }
 
 // closeIdle ends a connection in good order (close_notify). Everything else is

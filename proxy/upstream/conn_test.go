@@ -25,7 +25,7 @@ func names(v any) (all []string) {
 // or explained.
 func TestWhatARequestLeavesBehindIsReset(t *testing.T) {
 	ofConnection := map[string][]string{
-		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served", "urgent", "ahead", "made"},
+		"conn": {"wire", "nc", "tlsState", "live", "retire", "idleFrom", "since", "served", "urgent", "ahead", "made", "keptFor"},
 		// sawEOF comes with a readErr, which costs the connection; probing is false between two looks.
 		"wire": {"Conn", "stream", "closed", "written", "progress", "writeBy", "mu", "readBy", "sawEOF", "probing", "waiting"},
 	}

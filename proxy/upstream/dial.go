@@ -52,11 +52,16 @@ func (d *dialer) connectSafely(ctx context.Context) (c *conn, failed *stepError)
 	return d.connect(ctx)
 }
 
-func (d *dialer) connect(ctx context.Context) (*conn, *stepError) {
+func (d *dialer) connect(ctx context.Context) (c *conn, failed *stepError) {
 	w, tunnel, failed := d.reach(ctx)
 	if failed != nil {
 		return nil, failed
 	}
+	defer func() {
+		if c == nil { // after a panic too
+			_ = w.Close()
+		}
+	}()
 	// Up to a fifth less, so that connections made together do not end together.
 	age := d.maxConnAge - rand.N(d.maxConnAge/5+1)
 	retire := time.Now().Add(age)
@@ -65,7 +70,6 @@ func (d *dialer) connect(ctx context.Context) (*conn, *stepError) {
 	}
 	tc, err := d.handshake(ctx, tunnel, d.tls)
 	if err != nil {
-		_ = w.Close()
 		return nil, &stepError{OpTLS, err}
 	}
 	return newConn(w, tc, retire), nil

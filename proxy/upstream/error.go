@@ -43,7 +43,7 @@ type Error struct {
 	Outcome Outcome
 	// Timeout: a limit of the Transport or the context's deadline passed.
 	Timeout bool
-	// Reused: the connection had served a request before this one.
+	// Reused: the connection was not made for this request.
 	Reused bool
 	// Rest is not nil if the request was Followable and the exchange can go on: its
 	// owner must then call one of its methods. Only RoundTrip returns one.

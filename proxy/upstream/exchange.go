@@ -96,18 +96,23 @@ func (x *exchange) connect() *Error {
 	if x.ctx.Err() != nil {
 		return x.unsent(OpConnLimit, contextError(x.ctx))
 	}
-	c, err := x.t.pool.get(x.ctx, x.t.limits.header, want{urgent: x.urgent, youngest: !safe(x.req.Method)})
+	need := want{urgent: x.urgent, youngest: !safe(x.req.Method)}
+	c, err := x.t.pool.get(x.ctx, x.t.limits.header, &need)
 	if err != nil {
 		return x.unsent(OpConnLimit, err)
 	}
+	x.reused = c != nil
 	for c == nil {
 		var failed *Error
-		if c, failed = x.dial(); failed != nil {
+		if c, failed = x.dial(&need); failed != nil {
 			return failed
 		}
 	}
-	x.c = c
-	x.reused, c.served = c.served, true
+	if x.ctx.Err() != nil { // meanwhile: nobody waits for the response
+		x.t.pool.put(c, time.Now())
+		return x.unsent(OpConnLimit, contextError(x.ctx))
+	}
+	x.c, c.served = c, true
 	c.begin(x.t.limits.headBytes, isFollowable(x.ctx))
 	x.base = c.wire.written.Load()
 	x.t.watch.begin(x, c.since)
@@ -117,21 +122,18 @@ func (x *exchange) connect() *Error {
 // dial makes a connection in the slot that the pool has given. It may return one that
 // became idle meanwhile, or nil for the slot of one that is of no use. The dial has a
 // context of its own, because it may outlast the request.
-func (x *exchange) dial() (*conn, *Error) {
+func (x *exchange) dial(need *want) (*conn, *Error) {
 	start := time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
 	// A connection that was given back just now may be about to be closed, and that does
 	// not show yet: a write, which is not sent again, waits for a new one.
-	w := x.t.pool.dial(x.urgent, x.t.pool.far && safe(x.req.Method), cancel)
+	w := x.t.pool.dial(need, x.t.pool.far && !need.youngest, cancel)
 	go x.t.dial(ctx, w)
 	stop := context.AfterFunc(x.ctx, cancel)
 	g := <-w.given
 	stop()
-	if g.c != nil && !g.made {
-		if x.ctx.Err() != nil {
-			x.t.pool.put(g.c, time.Now())
-			return nil, x.unsent(OpConnLimit, contextError(x.ctx))
-		}
+	x.reused = !g.made
+	if g.c != nil && x.reused {
 		return x.t.pool.accept(g.c), nil
 	}
 	now := time.Now()

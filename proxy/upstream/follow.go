@@ -45,6 +45,7 @@ func (x *exchange) rest(op Op, err error) *Rest {
 		return nil
 	}
 	x.t.watch.end(x)
+	x.req.Body = nil // it was sent whole, and the response may take long
 	return &Rest{x}
 }
 

@@ -225,13 +225,20 @@ func TestStaleIdleConnectionIsNoticedAndPostSucceeds(t *testing.T) {
 // Not a byte can be written, and what upstream said before is no answer to
 // this request.
 func TestWriteOnDeadConnectionIsNotSent(t *testing.T) {
-	for _, stray := range []string{"", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"} {
+	for _, row := range []struct {
+		stray  string
+		served bool // else it was made ahead, and this write is its first request
+	}{
+		{"", true},
+		{"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", true},
+		{"", false},
+	} {
 		sayIt := make(chan struct{})
 		o := wiretest.Listen(t, nil, func(p *wiretest.Peer) {
 			_, _, _ = p.Request()
 			p.Say(okEmpty)
 			<-sayIt
-			p.Say(stray)
+			p.Say(row.stray)
 			_, _, _ = p.Request()
 		})
 		tr := transport(t, o)
@@ -242,10 +249,10 @@ func TestWriteOnDeadConnectionIsNotSent(t *testing.T) {
 		}
 		close(sayIt)
 		wiretest.Eventually(t, "stray answer or FIN arrives", func() bool { return !c.live.ok(0) })
-		c.live = liveness{} // blind
+		c.live, c.served = liveness{}, row.served // blind
 		_, err := tr.RoundTrip(newRequest(t.Context(), o, "POST", "/v1/pay", nil, 0))
 		if e := wantError(t, err, OpWrite, NotSent); !e.Reused {
-			t.Error("Reused = false, want true")
+			t.Errorf("%+v: Reused = false, want true", row)
 		}
 		if got := o.Complete.Load(); got != 1 {
 			t.Errorf("executed = %d, want 1", got)

@@ -15,7 +15,7 @@ import (
 // waiter directly, to an urgent one first.
 //
 // A read that waits for its own dial takes a connection that becomes free, if no other
-// request waits for it: to an https origin a dial takes two round trips or three.
+// request has waited longer: to an https origin a dial takes two round trips or three.
 // What it has dialled is then for a later request. A plain origin is near, and may be a
 // server that serves one connection at a time.
 //
@@ -44,6 +44,7 @@ type want struct {
 	// youngest: the longer a connection has been idle and open, the likelier
 	// upstream closes it as a request comes. A read is then sent again, a write not.
 	youngest bool
+	since    time.Time // when it was not to be had at once
 }
 
 func (p *pool) mayLocked(urgent bool) bool { return urgent || p.ordinary < p.maxOpen-p.reserve }
@@ -62,8 +63,8 @@ func (p *pool) leaveLocked(urgent bool) {
 }
 
 // get returns an idle connection, or nil for a slot in which the caller dials:
-// it owes freeSlot if it makes no connection.
-func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, error) {
+// it owes freeSlot if it makes no connection. It sets need.since.
+func (p *pool) get(ctx context.Context, limit time.Duration, need *want) (*conn, error) {
 	trusts := !need.urgent && !need.youngest // a write gets no connection that was given back just now
 	for {
 		p.mu.Lock()
@@ -80,6 +81,9 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 			p.discard(c)
 			continue
 		}
+		if need.since.IsZero() {
+			need.since = time.Now()
+		}
 		room := may && p.open < p.maxOpen
 		if room && !(trusts && p.enoughLocked()) {
 			p.open++
@@ -87,7 +91,7 @@ func (p *pool) get(ctx context.Context, limit time.Duration, need want) (*conn, 
 			p.mu.Unlock()
 			return nil, nil
 		}
-		w, queue := &waiter{urgent: need.urgent, given: make(chan given, 1)}, &p.waiters
+		w, queue := &waiter{urgent: need.urgent, since: need.since, given: make(chan given, 1)}, &p.waiters
 		if need.urgent {
 			queue = &p.urgent
 		}

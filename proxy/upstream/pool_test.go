@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -44,6 +45,37 @@ func TestIdleConnectionsAgeOutWithoutAnyRequest(t *testing.T) {
 			t.Errorf("idle connection closed after %v, want 31s", d)
 		}
 	})
+}
+
+// A request that is on its way when upstream closes would be of unknown outcome.
+func TestConnectionIsNotUsedWhenUpstreamIsAboutToCloseIt(t *testing.T) {
+	for _, row := range []struct {
+		says  string
+		idle  time.Duration
+		dials int64
+	}{
+		{"", 1500 * time.Millisecond, 1},
+		{"timeout=2", 900 * time.Millisecond, 1},
+		{"timeout=2", 1100 * time.Millisecond, 2},
+		{"max=9, Timeout=2", 1100 * time.Millisecond, 2},
+		{"timeout=1", 400 * time.Millisecond, 1},
+		{"timeout=1", 600 * time.Millisecond, 2},
+		{"timeout=0", time.Millisecond, 2},
+		{"timeout=60", 1500 * time.Millisecond, 1},
+		{"timeout=x, timeout", 1500 * time.Millisecond, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := &Transport{}
+			dials := pipes(tr, pipeAnswering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: "+row.says+"\r\n\r\n"))
+			mustDo(t, tr, pipeRequest("POST", nil, 0))
+			time.Sleep(row.idle)
+			mustDo(t, tr, pipeRequest("POST", nil, 0))
+			if dials.Load() != row.dials {
+				t.Errorf("%q, idle for %v: %d connections, want %d", row.says, row.idle, dials.Load(), row.dials)
+			}
+			tr.CloseIdleConnections()
+		})
+	}
 }
 
 func TestOldConnectionTakesNoNewRequest(t *testing.T) {
@@ -495,21 +527,56 @@ func TestSharedDialsKeepTheCount(t *testing.T) {
 	}
 }
 
+// hang makes some of tr's dials hang, from one to another.
+func hang(tr *Transport, from, to int64) {
+	dial, dials := tr.dialer.dial, atomic.Int64{}
+	tr.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if n := dials.Add(1); n < from || n > to {
+			return dial(ctx, network, addr)
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+}
+
+// No dial ends any more: a read that has begun one, after it has counted on another's, does
+// not lose its turn to a later read.
+func TestConnectionGoesToTheReadThatHasWaitedLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{}
+		far(tr)
+		hang(tr, 2, 4)
+		mustDo(t, tr, taking(0))
+		var all sync.WaitGroup
+		for _, read := range []struct{ takes, pause, whole time.Duration }{
+			{100 * time.Millisecond, 0, 100 * time.Millisecond},
+			{600 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond}, // its dial is nobody's from 100 ms on
+			{10 * time.Millisecond, 350 * time.Millisecond, 560 * time.Millisecond},  // dials from 400 ms on
+			{10 * time.Millisecond, 0, 220 * time.Millisecond},                       // counts on the dial of the second
+		} {
+			all.Go(func() {
+				start := time.Now()
+				if mustDo(t, tr, taking(read.takes)); time.Since(start) != read.whole {
+					t.Errorf("the read of %v took %v, want %v", read.takes, time.Since(start), read.whole)
+				}
+			})
+			synctest.Wait()
+			time.Sleep(read.pause)
+		}
+		all.Wait()
+		tr.CloseIdleConnections()
+		wantAtRest(t, tr, 0)
+	})
+}
+
 // A dial that nobody waits for may hang: a request that counts on it dials itself after a
 // while, and an urgent one at once.
 func TestSpareDialThatHangsHoldsUpNobody(t *testing.T) {
 	for urgent, want := range map[bool]time.Duration{false: spareTrust + time.Second, true: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			tr, dials := &Transport{Reserve: 16}, atomic.Int64{}
+			tr := &Transport{Reserve: 16}
 			far(tr)
-			slow := tr.dialer.dial
-			tr.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if dials.Add(1) == 2 {
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-				return slow(ctx, network, addr)
-			}
+			hang(tr, 2, 2)
 			mustDo(t, tr, taking(0))
 			var all sync.WaitGroup
 			all.Go(func() { mustDo(t, tr, taking(100*time.Millisecond)) })
@@ -604,4 +671,16 @@ func TestDialThatPanicsIsAnError(t *testing.T) {
 		wantError(t, err, OpDial, NotSent)
 		wantAtRest(t, tr, 0)
 	})
+}
+
+func TestDialThatPanicsLeavesNoConnection(t *testing.T) {
+	config := ca().Server()
+	config.ClientAuth = tls.RequestClientCert
+	o := wiretest.Listen(t, config, func(p *wiretest.Peer) { p.UntilCut() }) // makes the handshake
+	tr := transport(t, o, trusting, func(tr *Transport) {
+		tr.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { panic("on purpose") }
+	})
+	_, err := tr.RoundTrip(get(t, o))
+	wantError(t, err, OpDial, NotSent)
+	wiretest.Eventually(t, "the connection is closed", func() bool { return o.Open.Load() == 0 })
 }

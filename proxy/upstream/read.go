@@ -3,6 +3,9 @@ package upstream
 import (
 	"math"
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // maxInterim is the number of 1xx responses that are skipped.
@@ -29,6 +32,7 @@ func (x *exchange) receive() (*http.Response, *Error) {
 			continue
 		}
 		x.keep = !doubtful && !resp.Close && resp.ProtoMinor > 0 && !x.req.Close
+		c.keptFor = idleLimit(resp.Header["Keep-Alive"])
 		if x.trace != nil {
 			x.trace.FieldNames = x.spelt
 		}
@@ -36,6 +40,25 @@ func (x *exchange) receive() (*http.Response, *Error) {
 		return resp, nil
 	}
 	return nil, x.fail(OpRead, errInterim)
+}
+
+// closeMargin is for a request that is on its way when upstream closes: its outcome
+// would be unknown.
+const closeMargin = time.Second
+
+// idleLimit returns how long upstream's Keep-Alive field allows a connection to be
+// idle, less closeMargin or half of it. 0: the field does not say.
+func idleLimit(values []string) time.Duration {
+	for _, value := range values {
+		for option := range strings.SplitSeq(value, ",") {
+			name, text, _ := strings.Cut(strings.TrimSpace(option), "=")
+			if seconds, err := strconv.ParseUint(text, 10, 16); err == nil && equalFold(name, "timeout") {
+				limit := time.Duration(seconds) * time.Second //nolint:gosec // 16 bits
+				return max(limit-closeMargin, limit/2, 1)
+			}
+		}
+	}
+	return 0
 }
 
 func (x *exchange) firstByte() error {

@@ -49,7 +49,7 @@ type Transport struct {
 	ProgressTimeout time.Duration
 
 	// IdleTimeout closes a connection unused for that long; keep it below
-	// upstream's. Default 30s.
+	// upstream's. A shorter timeout in upstream's Keep-Alive field wins. Default 30s.
 	IdleTimeout time.Duration
 
 	// MaxConnAge is the age from which a connection takes no new request, so

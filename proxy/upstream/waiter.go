@@ -9,6 +9,7 @@ import (
 // waiter is a request that waits for a connection, or a dial that nobody waits for.
 type waiter struct {
 	urgent bool
+	since  time.Time // its request has waited
 	given  chan given
 	cancel func() // ends its dial; nil: it has none
 
@@ -76,19 +77,14 @@ func (p *pool) accept(c *conn) *conn {
 
 // offerLocked gives c (nil: a slot) to the longest waiter.
 func (p *pool) offerLocked(c *conn) bool {
-	queue := &p.urgent
-	if queue.Len() == 0 {
-		queue = &p.waiters
+	w := first(&p.urgent)
+	if w == nil {
+		w = first(&p.waiters)
+		if d := first(&p.dialling); c != nil && d != nil && (w == nil || d.since.Before(w.since)) {
+			w = d
+		}
 	}
-	if queue.Len() == 0 && c != nil {
-		queue = &p.dialling
-	}
-	front := queue.Front()
-	if front == nil {
-		return false
-	}
-	w := front.Value.(*waiter)
-	if !p.mayLocked(w.urgent) {
+	if w == nil || !p.mayLocked(w.urgent) {
 		return false
 	}
 	p.takeLocked(w.urgent)
@@ -103,10 +99,18 @@ func (p *pool) offerLocked(c *conn) bool {
 	return true
 }
 
+// first returns the one at the front of queue; nil: it is empty.
+func first(queue *list.List) *waiter {
+	if front := queue.Front(); front != nil {
+		return front.Value.(*waiter)
+	}
+	return nil
+}
+
 // dial makes a waiter whose dial ends by cancel. takes: it takes a connection that
 // becomes free as well.
-func (p *pool) dial(urgent, takes bool, cancel func()) *waiter {
-	w, queue := &waiter{urgent: urgent, given: make(chan given, 1), cancel: cancel}, &p.dialling
+func (p *pool) dial(need *want, takes bool, cancel func()) *waiter {
+	w, queue := &waiter{urgent: need.urgent, since: need.since, given: make(chan given, 1), cancel: cancel}, &p.dialling
 	if !takes {
 		queue = new(list.List) // its own
 	}

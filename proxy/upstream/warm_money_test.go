@@ -23,7 +23,13 @@ import (
 // says NotSent, and each response is the one to its own write.
 //
 //	WARM_WRITES=n  400 if not set, or 20,000 with LONG
-func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
+func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) { sendEachOnce(t, false) }
+
+// The same for reads, writes and mints that share a few connections, so that most dials
+// serve another request than the one that began them.
+func TestSharedConnectionsSendEachRequestOnce(t *testing.T) { sendEachOnce(t, true) }
+
+func sendEachOnce(t *testing.T, shared bool) {
 	t.Parallel()
 	writes := wiretest.Number(t, "WARM_WRITES", wiretest.Sized(400, 20_000))
 	var mu sync.Mutex
@@ -75,18 +81,34 @@ func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
 	var good, unsent, unknown, ahead atomic.Int64
 	var all sync.WaitGroup
 	const workers = 16
+	var tr *Transport
 	for worker := range workers {
-		tr := transport(t, o, trusting, func(tr *Transport) {
-			tr.KeepWarm, tr.IdleTimeout, tr.MaxConnAge = time.Minute, 400*time.Millisecond, 700*time.Millisecond
-		})
+		if tr == nil || !shared {
+			tr = transport(t, o, trusting, func(tr *Transport) {
+				tr.KeepWarm, tr.IdleTimeout, tr.MaxConnAge = time.Minute, 400*time.Millisecond, 700*time.Millisecond
+				if shared {
+					tr.MaxConns, tr.Reserve = 10, 2
+				}
+			})
+		}
+		tr := tr
 		all.Go(func() {
 			// A busy machine makes connections so slowly that most are closed unused: it takes more writes.
 			for i := 0; i < writes/workers || good.Load() < int64(writes/3) && i < 10*writes/workers; i++ {
-				time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
-				nonce := fmt.Sprintf("nonce-%d-%d|", worker, i)
-				req := newRequest(t.Context(), o, http.MethodPost, "/", mem("body"), 4)
+				nonce, want := fmt.Sprintf("nonce-%d-%d|", worker, i), "body"
+				req, trip := newRequest(t.Context(), o, http.MethodPost, "/", mem(want), 4), tr.RoundTrip
+				switch pause := rand.IntN(500); {
+				case !shared:
+					time.Sleep(time.Duration(pause) * time.Millisecond)
+				case pause < 300:
+					time.Sleep(time.Duration(pause) * time.Millisecond / 4)
+					req, want = get(t, o), ""
+				case pause < 350:
+					trip = tr.Reserved().RoundTrip
+				}
+				want = nonce + want
 				req.Header.Set("Nonce", nonce)
-				resp, err := tr.RoundTrip(req)
+				resp, err := trip(req)
 				said := ""
 				if err == nil {
 					var text []byte
@@ -101,11 +123,11 @@ func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
 				switch {
 				case times > 1:
 					t.Errorf("%s was executed %d times", nonce, times)
-				case err == nil && (said != nonce+"body" || times != 1):
+				case err == nil && (said != want || times != 1):
 					t.Errorf("%s was executed %d times, and its response is %q", nonce, times, said)
 				case err == nil:
 					good.Add(1)
-				case !strings.HasPrefix(nonce+"body", said):
+				case !strings.HasPrefix(want, said):
 					t.Errorf("%s: the response begins with %q", nonce, said)
 				case errors.As(err, &broken) && broken.Outcome == NotSent:
 					unsent.Add(1)
@@ -124,7 +146,7 @@ func TestConnectionsMadeAheadSendEachWriteOnce(t *testing.T) {
 				}
 			}
 			_, used, _ := tr.MadeAhead()
-			ahead.Add(int64(used))
+			ahead.Add(int64(used)) // of a shared one often, but only 0 counts
 		})
 	}
 	all.Wait()

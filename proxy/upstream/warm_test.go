@@ -210,7 +210,7 @@ func TestWritesTakeTheYoungestConnection(t *testing.T) {
 	}
 }
 
-func needs(write bool) want { return want{youngest: write} }
+func needs(write bool) *want { return &want{youngest: write} }
 
 func TestReserveIsForReservedRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -49,12 +49,9 @@ func (c *Claim) takeBack(ctx context.Context, store Store, earlier *Record) {
 	}
 	pending := *earlier
 	pending.State = Pending
-	if found, err := store.Claim(ctx, c.name, pending, c.record.Claim); err == nil && found.Claim == pending.Claim {
-		if store == Store(c.journal.memory) {
-			c.journal.memory.about(c.name, pending.Claim, c.request)
-		}
-		_ = store.Settle(ctx, c.name, *earlier)
-	}
+	_, _ = store.Claim(ctx, c.name, pending, c.record.Claim)
+	c.journal.memory.about(c.name, pending.Claim, c.request)
+	_ = store.Settle(ctx, c.name, *earlier)
 }
 
 // takeBackIfThere is takeBack for a claim of which the shared store has said nothing. If
@@ -62,7 +59,7 @@ func (c *Claim) takeBack(ctx context.Context, store Store, earlier *Record) {
 func (c *Claim) takeBackIfThere(ctx context.Context, earlier *Record) {
 	store := c.journal.config.Shared
 	if earlier != nil { // which must not be put back where it still is: it may know more by now
-		if there, ok, err := store.Look(ctx, c.name); err != nil || !ok || there.Claim != c.record.Claim {
+		if there, _, _ := store.Look(ctx, c.name); there.Claim != c.record.Claim {
 			return
 		}
 	}

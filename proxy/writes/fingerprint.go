@@ -3,6 +3,7 @@ package writes
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -76,8 +77,8 @@ func (r *Request) resources() []Name {
 	path := readPath(r.Target)
 	segments := strings.Split(path, "/")
 	upTo := min(len(segments), len([]string{"", "v1", "payables"}))
-	for i := len(segments) - 1; i > 0; i-- {
-		if isID(segments[i]) {
+	for i, segment := range slices.Backward(segments) {
+		if isID(segment) {
 			upTo = i + 1
 			break
 		}

@@ -81,6 +81,23 @@ func TestMultipartIsRecognisedWithAnotherBoundary(t *testing.T) {
 	}
 }
 
+func TestBoundaryIsFoundAsClientsWriteIt(t *testing.T) {
+	for contentType, want := range map[string]string{
+		"multipart/form-data; boundary=abc":                               "abc",
+		`Multipart/Mixed;charset=utf-8;boundary="a b:c"`:                  "a b:c",
+		"multipart/form-data; boundary=----=_Part_1_2.3":                  "----=_Part_1_2.3", // it needs quotes
+		"multipart/related; boundary=a:b/c; charset=utf-8; charset=utf-8": "a:b/c",
+		`multipart/related; boundary="a:b" ; charset`:                     "a:b",
+		"multipart/":                       "",
+		"application/json; boundary=abc":   "",
+		"application/json; boundary=----=": "",
+	} {
+		if got := boundaryOf(contentType); got != want {
+			t.Errorf("%s: boundary %q, want %q", contentType, got, want)
+		}
+	}
+}
+
 // However the limit cuts the body, also within a delimiter.
 func TestMultipartIsRecognisedWhereverItIsCut(t *testing.T) {
 	for n := HeadBytes - 400; n < HeadBytes+10; n++ {
@@ -106,11 +123,23 @@ func TestShortMultipartMayHaveABoundaryOfAnyLength(t *testing.T) {
 
 func TestBoundaryThatOccursInAPartIsNotTakenOut(t *testing.T) {
 	for _, file := range []string{"%s", "\r\n--%sX", "\n--%s\r\n", "x--%s\r\n"} {
-		a := form("0123456789abcdef", fmt.Sprintf(file, "0123456789abcdef"))
-		b := form("fedcba9876543210", fmt.Sprintf(file, "fedcba9876543210"))
-		if a.Fingerprint() == b.Fingerprint() {
-			t.Errorf("%q: two different files have the same fingerprint", file)
+		for _, more := range []string{"", strings.Repeat("x", HeadBytes)} {
+			a := form("0123456789abcdef", fmt.Sprintf(file, "0123456789abcdef")+more)
+			b := form("fedcba9876543210", fmt.Sprintf(file, "fedcba9876543210")+more)
+			if a.Fingerprint() == b.Fingerprint() {
+				t.Errorf("%q and %d bytes: two different files have the same fingerprint", file, len(more))
+			}
 		}
+	}
+}
+
+func TestLastByteThatIsLookedAtCounts(t *testing.T) {
+	a := form("0123456789abcdef", strings.Repeat("x", HeadBytes))
+	b := a
+	b.Head = bytes.Clone(a.Head)
+	b.Head[HeadBytes-1] = 'y'
+	if a.Fingerprint() == b.Fingerprint() {
+		t.Error("two different bodies have the same fingerprint")
 	}
 }
 
@@ -119,6 +148,10 @@ func TestPartsDoNotRunIntoEachOther(t *testing.T) {
 	other := multipartRequest("~", "--~\r\n\r\na\r\n-~\r\n\r\nb\r\n--~--\r\n")
 	if one.Fingerprint() == other.Fingerprint() {
 		t.Error("two different bodies have the same fingerprint")
+	}
+	one, other = multipartRequest("--x", "----x--x\r\n"), multipartRequest("--y", "----y--x\r\n")
+	if one.Fingerprint() == other.Fingerprint() {
+		t.Error("a boundary right behind a boundary was taken out")
 	}
 }
 

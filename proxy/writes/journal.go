@@ -186,6 +186,7 @@ func (j *Journal) outdated(ctx context.Context, c *Claim, d *Decision) (yes, bea
 		return false, false
 	}
 	c.follows(&found)
+	c.follows(mine)
 	taken, _ := j.memory.Claim(ctx, c.name, c.record, mine.Claim)
 	yes = taken.Claim == c.record.Claim
 	return yes, !yes
@@ -222,7 +223,7 @@ func (j *Journal) claimShared(ctx context.Context, local Decision, c *Claim, out
 		d.Earlier.shared = true
 		j.memory.adopt(c.name, c.record.Claim, d.Earlier)
 	default:
-		d.Earlier.told = d.Verdict == Replay
+		d.Earlier.told = true
 		c.takeBack(ctx, j.memory, c.earlier)
 	}
 	return j.refused(d, c)

@@ -104,14 +104,16 @@ func TestConnectionThatEndsWhileItIsAskedIsBelieved(t *testing.T) {
 		delivered bool
 		want      Verdict
 	}{{false, Replay}, {true, Send}} {
-		j := newJournal(t)
-		first := sent(t, j, payment("first"))
-		first.Answered(201, created("a"))
-		first.Written(func() bool {
-			first.Delivered(tt.delivered)
-			return true
+		bubble(t, func(t *testing.T, j *Journal) {
+			first := sent(t, j, payment("first"))
+			first.Answered(201, created("a"))
+			first.Written(func() bool {
+				first.Delivered(tt.delivered)
+				return true
+			})
+			time.Sleep(untilHeard) // until then it would be asked again
+			is(t, j, payment("second"), tt.want)
 		})
-		is(t, j, payment("second"), tt.want)
 	}
 }
 
@@ -177,6 +179,8 @@ func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
 	late.HungUp = func() bool { return true }
 	is(t, j, late, Left)
 	is(t, j, payment("meant"), Send)
+	late.Target = resource // nothing is in the way of it
+	is(t, j, late, Send)
 }
 
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {
@@ -227,7 +231,12 @@ func TestRepeatOnPurposeThatWasNotSentChangesNothing(t *testing.T) {
 		if d := is(t, j, payment("third"), Refuse); d.Earlier.RequestID != "first" {
 			t.Errorf("refused because of %q", d.Earlier.RequestID)
 		}
-		is(t, j, onPurpose("fourth", "first"), Send)
+		sent(t, j, onPurpose("fourth", "first")).Release()
+		time.Sleep(time.Minute)
+		r := payment("read").Request
+		r.Target = resource
+		j.Read(&r, time.Now())
+		sent(t, j, payment("looked"))
 	})
 }
 

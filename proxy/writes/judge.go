@@ -19,6 +19,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 	var over, holder ID
 	var until time.Time
 	heard := -1 // the Version that was given time
+	begun := c.record.Version
 	for {
 		found, err := store.Claim(ctx, c.name, c.record, over)
 		switch {
@@ -41,7 +42,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 				holder, until = found.Claim, time.Now().Add(j.config.Patience)
 			}
 			d.Waited = true
-			if !j.wait(ctx, store, c.name, holder, until) {
+			if !j.wait(ctx, store, c.name, &found, until) {
 				d.Verdict = InProgress
 				if ctx.Err() != nil {
 					d.Verdict = Left
@@ -57,19 +58,20 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 		if d.Verdict != Send {
 			return d
 		}
-		if j.mayKnowMore(ctx, store, c.name, &found, &heard) {
+		if j.mayHearMore(ctx, store, c.name, &found, &heard) {
 			continue
 		}
 		replaced := found // a copy, so that found itself needs no place on the heap
 		over, d.Overridden, d.replaced = found.Claim, found.State == Unknown, &replaced
+		c.record.Version = begun
 		c.follows(&replaced)
 	}
 }
 
-// mayKnowMore reports whether found, which may be replaced, has to be looked at once
+// mayHearMore reports whether found, which may be replaced, has to be looked at once
 // more: its process may not have heard yet that the app had gone. heard is the Version
-// that was given the time for that.
-func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found *Record, heard *int) bool {
+// that was given the time for that. What is heard later than this is seen by Claim.
+func (j *Journal) mayHearMore(ctx context.Context, store Store, name Name, found *Record, heard *int) bool {
 	switch {
 	case found.taken != nil && time.Since(found.written) < untilHeard:
 		*heard = found.Version
@@ -81,23 +83,25 @@ func (j *Journal) mayKnowMore(ctx context.Context, store Store, name Name, found
 		pause(ctx, untilHeard)
 		return true
 	}
-	if found.taken == nil {
-		return false
-	}
-	// Its connection may have been closed before it was asked, and knows nothing then;
-	// but what it knew at its end was settled before.
-	now, ok, _ := store.Look(ctx, name)
-	return ok && now.Claim == found.Claim && !now.Delivered
+	return false
 }
 
 // hear waits until more is known of a response that was written just now, or nothing is
 // to be expected any more.
 func (j *Journal) hear(ctx context.Context, name Name, found *Record) {
-	for ctx.Err() == nil && time.Since(found.written) < untilHeard {
-		pause(ctx, untilHeard/20)
-		if now, ok, _ := j.memory.Look(ctx, name); !ok || now.Claim != found.Claim || now.taken == nil || !now.delivered() {
-			return
+	over := time.NewTimer(untilHeard - time.Since(found.written))
+	defer over.Stop()
+	look := time.NewTicker(untilHeard / 20) // the kernel may know before the connection's goroutine
+	defer look.Stop()
+	for change := j.memory.change(name, found); change != nil && found.taken(); {
+		select {
+		case <-look.C:
+			continue
+		case <-change:
+		case <-over.C:
+		case <-ctx.Done():
 		}
+		return
 	}
 }
 
@@ -157,13 +161,13 @@ const (
 	maxLook = 250 * time.Millisecond
 )
 
-// wait waits until the record of holder has ended, or until. It reports whether
-// it is worth looking again.
-func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, until time.Time) bool {
+// wait waits until the pending record found has ended, or until. It reports whether it is
+// worth looking again.
+func (j *Journal) wait(ctx context.Context, store Store, name Name, found *Record, until time.Time) bool {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	if store == Store(j.memory) {
-		end := j.memory.end(name, holder)
+		end := j.memory.change(name, found)
 		if end == nil {
 			return true
 		}
@@ -186,8 +190,8 @@ func (j *Journal) wait(ctx context.Context, store Store, name Name, holder ID, u
 			last = true
 		}
 		look.Stop()
-		found, ok, err := store.Look(ctx, name)
-		if err != nil || !ok || found.Claim != holder || found.State != Pending {
+		now, ok, err := store.Look(ctx, name)
+		if err != nil || !ok || now.Claim != found.Claim || now.State != Pending {
 			return ctx.Err() == nil // an error is Claim's to report
 		}
 		if last {

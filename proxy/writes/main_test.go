@@ -129,7 +129,7 @@ func (s *shared) Claim(_ context.Context, name Name, mine Record, over ID) (Reco
 	found := mine
 	if ok {
 		there, exists := s.now(name)
-		if exists && there.Claim != over {
+		if exists && (there.Claim != over || there.State == Answered && !there.Delivered) {
 			found = there
 		} else {
 			s.records[name] = sharedRecord{mine, time.Now()}

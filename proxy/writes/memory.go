@@ -56,7 +56,7 @@ type entry struct {
 	about     *Request      // without a body: which reads tell of it; nil once it has ended
 	resources []Name        // those reads; of an unknown one
 	refused   time.Time     // when a repeat was refused last
-	changed   chan struct{} // closed when it ends; nil until a repeat waits
+	changed   chan struct{} // closed when more is known; nil until a repeat waits
 }
 
 // NewMemory returns a Memory for maxRecords records, and maxBytes of responses.
@@ -70,8 +70,8 @@ func (m *Memory) Claim(_ context.Context, name Name, mine Record, over ID) (Reco
 	defer m.mu.Unlock()
 	m.expire()
 	if found := m.records[name]; found != nil {
-		if found.record.Claim != over {
-			return found.record, nil
+		if there := &found.record; there.Claim != over || there.State != Pending && there.Version >= mine.Version {
+			return *there, nil // more is known of over than when it was looked at
 		}
 		m.remove(found)
 	}
@@ -118,13 +118,13 @@ func (m *Memory) Look(_ context.Context, name Name) (Record, bool, error) {
 	return Record{}, false, nil
 }
 
-// ended returns a channel that is closed when the pending record of claim ends,
-// or nil if there is none.
-func (m *Memory) end(name Name, claim ID) <-chan struct{} {
+// change returns a channel that is closed when more is known of a record than found
+// says, or nil if that is so already.
+func (m *Memory) change(name Name, found *Record) <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.find(name, claim)
-	if e == nil || e.record.State != Pending {
+	e := m.find(name, found.Claim)
+	if e == nil || e.record.State != found.State || e.record.Version != found.Version {
 		return nil
 	}
 	if e.changed == nil {

@@ -39,6 +39,13 @@ func TestUnknownRecordsAreForgottenLast(t *testing.T) {
 // writes are unknown, it must still be there.
 func TestFloodOfUnknownWritesLeavesRoomForOthers(t *testing.T) {
 	j := newJournal(t, small(40, 1<<20))
+	for i := range 36 {
+		sent(t, j, numberedWrite(1000+i)).Unknown(0)
+	}
+	for i := range 10 {
+		answered(sent(t, j, numberedWrite(2000+i)), false)
+	}
+	is(t, j, numberedWrite(1000), Refuse)
 	for i := range 100 {
 		sent(t, j, numberedWrite(i)).Unknown(0)
 	}
@@ -52,7 +59,7 @@ func TestFloodOfUnknownWritesLeavesRoomForOthers(t *testing.T) {
 }
 
 func TestResponsesAreForgottenFirstAndTheOldestBeforeOthers(t *testing.T) {
-	j := newJournal(t, small(100, 250))
+	j := newJournal(t, small(100, 200))
 	body := func() *Response { return &Response{Status: 201, Body: make([]byte, 100)} }
 	for _, key := range []string{"a", "b", "c"} {
 		sent(t, j, keyed(key, key)).Answered(201, body())
@@ -72,6 +79,21 @@ func TestPendingRecordsAreNotPushedOut(t *testing.T) {
 	}
 	for i := range 4 {
 		is(t, j, numberedWrite(i), InProgress)
+	}
+}
+
+// Its delivery is taken back between the look at it and the claim of a repeat.
+func TestRecordOfWhichMoreIsKnownIsNotReplaced(t *testing.T) {
+	m, name := NewMemory(10, 1<<20), Name{1}
+	first := Record{Claim: NewID(), State: Pending, TTL: time.Minute}
+	_, _ = m.Claim(t.Context(), name, first, ID{})
+	first.State, first.Delivered, first.Version = Answered, true, 1
+	_ = m.Settle(t.Context(), name, first)
+	repeat := Record{Claim: NewID(), State: Pending, Version: first.Version + 1}
+	first.Delivered, first.Version = false, first.Version+1
+	_ = m.Settle(t.Context(), name, first)
+	if found, _ := m.Claim(t.Context(), name, repeat, first.Claim); found.Claim != first.Claim || found.Delivered {
+		t.Errorf("the repeat has taken the place of %+v", found)
 	}
 }
 

@@ -13,8 +13,10 @@ func boundaryOf(contentType string) string {
 		return ""
 	}
 	_, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return ""
+	if err != nil { // it may lack the quotes that it needs; split is sound with any text
+		_, boundary, _ := strings.Cut(contentType, "boundary=")
+		boundary, _, _ = strings.Cut(boundary, ";")
+		return strings.Trim(boundary, "\" \t")
 	}
 	return parameters["boundary"]
 }
@@ -84,10 +86,9 @@ func delimiterEnds(rest []byte, whole bool) bool {
 // beginning returns how much of the end of text may be the beginning of the next
 // delimiter, cut off by the limit on what is looked at.
 func beginning(text []byte, delimiter string) int {
-	for n := min(len(delimiter)-1, len(text)); n > 0; n-- {
-		if string(text[len(text)-n:]) == delimiter[:n] {
-			return n
-		}
+	n := min(len(delimiter)-1, len(text))
+	for string(text[len(text)-n:]) != delimiter[:n] {
+		n--
 	}
-	return 0
+	return n
 }

@@ -193,10 +193,49 @@ func TestRepeatThatIsBeatenToTheStoreWaits(t *testing.T) {
 		time.AfterFunc(time.Second, func() {
 			answered(again, false)
 		})
-		is(t, b, payment("second"), Replay)
+		if !is(t, b, payment("second"), Replay).Waited {
+			t.Error("it has waited, and does not say so")
+		}
 		synctest.Wait()
 		if other.Verdict != Replay {
 			t.Errorf("verdict %d, want %d", other.Verdict, Replay)
+		}
+	})
+}
+
+// looksOnly is a shared store that goes away between a look and a claim.
+type looksOnly struct{ *shared }
+
+func (looksOnly) Claim(context.Context, Name, Record, ID) (Record, error) { return Record{}, errDown }
+
+// Another replica has let go of the write, and the store goes away before the repeat can
+// be claimed there: what is remembered here holds.
+func TestLettingGoThatCannotBeClaimedFreesNothing(t *testing.T) {
+	for want, w := range map[Verdict]*Write{Refuse: payment("first"), Unavailable: keyed("first", "k")} {
+		replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+			sent(t, a, w).Unknown(0)
+			again := *w
+			again.RequestID = "again"
+			is(t, b, &again, Refuse)
+			b.Forget("first")
+			a.config.Shared = looksOnly{store}
+			is(t, a, &again, want)
+			store.down = true
+			is(t, a, &again, Refuse)
+		})
+	}
+}
+
+// The other replica sends it again on purpose, and its id is the one to name from then on.
+func TestRepeatOnPurposeIsKnownToAll(t *testing.T) {
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
+		sent(t, a, payment("first")).Unknown(0)
+		is(t, b, payment("repeat"), Refuse)
+		sent(t, a, onPurpose("second", "first")).Unknown(0)
+		is(t, b, onPurpose("third", "second"), Send).Claim.Unknown(0)
+		began := time.Now()
+		if d := is(t, a, onPurpose("fourth", "third"), Send); !d.Overridden || d.Earlier.RequestID != "third" || time.Since(began) > 0 {
+			t.Errorf("overridden: %v, of %q, after %v", d.Overridden, d.Earlier.RequestID, time.Since(began))
 		}
 	})
 }
@@ -234,7 +273,7 @@ func TestOneAtATimeAcrossReplicas(t *testing.T) {
 }
 
 func TestExchangesPerWrite(t *testing.T) {
-	replicas(t, func(t *testing.T, store *shared, a, _ *Journal) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
 		c := sent(t, a, keyed("first", "k"))
 		if store.calls != 1 {
 			t.Errorf("%d exchanges before the write", store.calls)
@@ -247,6 +286,11 @@ func TestExchangesPerWrite(t *testing.T) {
 		written(sent(t, a, payment("first")), true)
 		if store.calls != 2 {
 			t.Errorf("%d exchanges for a write without a key", store.calls)
+		}
+		store.calls = 0
+		is(t, b, keyed("again", "k"), Replay).Claim.Delivered(true)
+		if store.calls != 1 {
+			t.Errorf("%d exchanges for a repeat", store.calls)
 		}
 	})
 }
@@ -313,6 +357,42 @@ func TestRepeatElsewhereHearsThatTheDeliveryIsTakenBack(t *testing.T) {
 	})
 }
 
+// lateStore is a shared store in which something else happens before a claim takes the
+// place of another.
+type lateStore struct {
+	*shared
+	meanwhile func()
+}
+
+func (s lateStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	if over != (ID{}) {
+		s.meanwhile()
+	}
+	return s.shared.Claim(ctx, name, mine, over)
+}
+
+func TestRepeatElsewhereHearsOfItAtTheLastMoment(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		c := sent(t, a, payment("first"))
+		c.Answered(201, created("a"))
+		c.Written(yes)
+		b.config.Shared = lateStore{store, func() { c.Delivered(false) }}
+		is(t, b, payment("repeat"), Replay)
+	})
+}
+
+// A process hears of the end of a connection much sooner.
+func TestEqualWriteElsewhereAMinuteLaterDoesNotWait(t *testing.T) {
+	replicas(t, func(t *testing.T, _ *shared, a, b *Journal) {
+		written(sent(t, a, payment("first")), true)
+		time.Sleep(time.Minute)
+		began := time.Now()
+		if sent(t, b, payment("second")); time.Since(began) > 0 {
+			t.Errorf("it waited %v", time.Since(began))
+		}
+	})
+}
+
 // A replica knows of its own responses whether they were taken.
 func TestEqualWriteOfOneReplicaDoesNotWait(t *testing.T) {
 	replicas(t, func(t *testing.T, _ *shared, a, _ *Journal) {
@@ -327,12 +407,21 @@ func TestEqualWriteOfOneReplicaDoesNotWait(t *testing.T) {
 	})
 }
 
-// lossyStore loses the reply to a claim that takes the place of another.
-type lossyStore struct{ *shared }
+// lossyStore loses the reply to a claim that takes the place of another, or the claim
+// itself, and then something else happens instead.
+type lossyStore struct {
+	*shared
+	instead func()
+}
 
 func (s lossyStore) Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error) {
+	loses := over != (ID{}) && mine.Keyed && mine.RepeatOf != ""
+	if loses && s.instead != nil {
+		s.instead()
+		return Record{}, errDown
+	}
 	found, err := s.shared.Claim(ctx, name, mine, over)
-	if over != (ID{}) && mine.Keyed && mine.RepeatOf != "" {
+	if loses {
 		err = errDown
 	}
 	return found, err
@@ -345,10 +434,24 @@ func TestRepeatOnPurposeWithoutAReplyFreesNothing(t *testing.T) {
 		sent(t, b, keyed("first", "k")).Unknown(0)
 		again := keyed("again", "k")
 		again.RepeatOf = "first"
-		a.config.Shared = lossyStore{store}
+		a.config.Shared = lossyStore{shared: store}
 		is(t, a, again, Unavailable)
 		b.memory = NewMemory(10, 1<<20)
 		is(t, b, keyed("repeat", "k"), Refuse)
+	})
+}
+
+// The first write ends at that moment: what is known of it by now is not undone.
+func TestRepeatOnPurposeThatGetsLostUndoesNothing(t *testing.T) {
+	replicas(t, func(t *testing.T, store *shared, a, b *Journal) {
+		first := sent(t, b, keyed("first", "k"))
+		time.Sleep(time.Minute + lapseMargin)
+		again := keyed("again", "k")
+		again.RepeatOf = "first"
+		a.config.Shared = lossyStore{store, func() { answered(first, false) }}
+		is(t, a, again, Unavailable)
+		a.config.Shared = store
+		is(t, a, keyed("repeat", "k"), Replay)
 	})
 }
 

@@ -25,6 +25,10 @@ type Store interface {
 	// that was in the way. It comes before the first byte of the write leaves, and
 	// when it has returned mine, the record survives this process.
 	//
+	// What the caller has found of over may be old by then. Memory goes by the Version. A
+	// store of several processes does not replace a record that is Answered and not
+	// Delivered.
+	//
 	// After an error the caller does not know whether mine is there. It then calls
 	// Release; if that fails too, mine lapses and is Unknown, which is safe.
 	Claim(ctx context.Context, name Name, mine Record, over ID) (Record, error)

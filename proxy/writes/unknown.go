@@ -16,7 +16,7 @@ type held struct {
 func (m *Memory) adopt(name Name, mine ID, found Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.find(name, mine); e != nil && e.place == nil {
+	if e := m.find(name, mine); e != nil {
 		e.record, e.at, e.refused = found, time.Now(), time.Now()
 		m.list(e)
 		m.wake(e)
@@ -27,7 +27,7 @@ func (m *Memory) adopt(name Name, mine ID, found Record) {
 func (m *Memory) about(name Name, claim ID, request *Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.find(name, claim); e != nil && e.place == nil {
+	if e := m.find(name, claim); e != nil {
 		e.about = request
 	}
 }

@@ -142,11 +142,10 @@ func (m *memory) claimRecord(ms int64, key string, argv []string) any {
 		return wrongType
 	}
 	if head := h.value[:min(len(h.value), headLen)]; head != "" {
-		switch claim := head[min(1, len(head)):min(33, len(head))]; claim {
-		case argv[0]:
+		switch claim := head[min(1, len(head)):min(33, len(head))]; {
+		case claim == argv[0]:
 			return []any{[]byte("mine"), ms, []byte("")}
-		case argv[1]:
-		default:
+		case claim != argv[1], head[0] == letterAnswered:
 			return []any{[]byte("there"), ms, []byte(h.value[:min(len(h.value), maxRecord)])}
 		}
 	}

@@ -79,6 +79,22 @@ func (s *Records) Claim(ctx context.Context, name writes.Name, mine writes.Recor
 	return writes.Record{}, context.DeadlineExceeded
 }
 
+// unclaimTimeout is as short as the default for a claim: a write waits for both.
+const unclaimTimeout = 50 * time.Millisecond
+
+// unclaim takes back a claim whose reply has not come: it may have been made. The breaker,
+// which is open by now, would keep Release back; the claim would lapse, and an equal write
+// that is meant be refused. One that replaces a record is left alone: see takeBackIfThere
+// of package writes.
+func (c *core) unclaim(ctx context.Context, keys []string, args []any) {
+	if args[1] != (writes.ID{}).String() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTimeout)
+	defer cancel()
+	_, _ = c.server.run(ctx, settleScript, keys, args[0], "", 1)
+}
+
 // Settle implements writes.Store.
 func (s *Records) Settle(ctx context.Context, name writes.Name, record writes.Record) error {
 	r := s.rings.of(s.credentials)

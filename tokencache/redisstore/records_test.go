@@ -78,6 +78,12 @@ func TestRecordIsKeptFromClaimToSettling(t *testing.T) {
 		if got := mustLook(t, s, name); got.Claim != mine.Claim || got.State != writes.Answered {
 			t.Errorf("after another's settling: %+v", got)
 		}
+		// A response that was not delivered stays, though somebody has found it delivered.
+		if got := mustClaim(t, s, name, other, mine.Claim); got.Claim != mine.Claim {
+			t.Error("a response is replaced that its app does not have")
+		}
+		mine.Delivered = true
+		wiretest.Must(t, s.Settle(t.Context(), name, mine))
 		// Replaced by who names it, and released by who made it.
 		if got := mustClaim(t, s, name, other, mine.Claim); got.Claim != other.Claim {
 			t.Error("a record is not replaced by who names its claim")
@@ -288,6 +294,24 @@ func TestLateClaimOfAWriteClaimsNothing(t *testing.T) {
 		m.service = 0
 		if _, ok, err := s.Look(t.Context(), writes.Name{1}); ok || err != nil {
 			t.Errorf("it is claimed (%t) by somebody who has gone; %v", ok, err)
+		}
+	})
+}
+
+// The claim was made, and its reply came too late: nothing is sent under it, and nobody
+// may be told that something was.
+func TestClaimWhoseReplyIsLateIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		s := newStore(Config{Credentials: creds}, m).Records(0)
+		m.way = 90 * ms
+		if _, err := s.Claim(t.Context(), writes.Name{1}, pending(false), writes.ID{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		s.breaker.succeed()
+		if found, ok, err := s.Look(t.Context(), writes.Name{1}); ok || err != nil {
+			t.Errorf("it is %s (%t), %v", found.State, ok, err)
 		}
 	})
 }

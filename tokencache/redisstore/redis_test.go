@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"cmp"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,11 +20,7 @@ import (
 // realServer starts a redis-server on a unix socket, and ends it with the test.
 func realServer(t testing.TB, options ...string) (socket string) {
 	t.Helper()
-	name := cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server")
-	program, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed (apt-get install %s)", name, name)
-	}
+	program := wiretest.RedisProgram(t)
 	dir, err := os.MkdirTemp("", "redis") // t.TempDir() may be too long for a socket
 	wiretest.Must(t, err)
 	socket = filepath.Join(dir, "s")

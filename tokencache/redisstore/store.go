@@ -277,7 +277,11 @@ func (c *core) exchange(ctx context.Context, s *script, keys []string, args ...a
 	case ctx.Err() == context.Canceled: //nolint:errorlint // it is that very value
 		c.breaker.forget() // the cache ends; it says nothing of the server
 	default:
-		return nil, c.breaker.trip(time.Now(), err)
+		err = c.breaker.trip(time.Now(), err)
+		if s == claimScript {
+			c.unclaim(ctx, keys, args)
+		}
+		return nil, err
 	}
 	return reply, err
 }

@@ -8,7 +8,9 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 45)       -- WRONGTYPE is an err
 if head ~= '' then
   local claim = string.sub(head, 2, 33)
   if claim == ARGV[1] then return {'mine', ms, ''} end    -- asked twice
-  if claim ~= ARGV[2] then return {'there', ms, redis.call('GETRANGE', KEYS[1], 0, 65535)} end
+  if claim ~= ARGV[2] or string.sub(head, 1, 1) == 'a' then   -- 'a': it was found delivered, and that has been taken back
+    return {'there', ms, redis.call('GETRANGE', KEYS[1], 0, 65535)}
+  end
 end
 if ARGV[6] ~= '0' and ms > tonumber(ARGV[6]) then return {'late', ms, ''} end   -- whoever asked has gone, and will not send it
 redis.call('SET', KEYS[1], 'p' .. ARGV[1] .. string.format('%013.0f', ms + ARGV[4]) .. ARGV[3], 'PX', ARGV[4] + ARGV[5])

@@ -1,0 +1,25 @@
+package wiretest
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// RedisProgram returns the path of redis-server, and skips the test where it is not
+// installed. REDIS_SERVER names another one that takes the same options, such as
+// valkey-server; that one must be installed.
+func RedisProgram(t testing.TB) string {
+	t.Helper()
+	named := os.Getenv("REDIS_SERVER")
+	if named != "" {
+		program, err := exec.LookPath(named)
+		Must(t, err)
+		return program
+	}
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed (apt-get install redis-server)")
+	}
+	return program
+}
