@@ -642,20 +642,21 @@ func TestAdoptingStandsInNoLine(t *testing.T) {
 
 // A caller that would wait in vain is told so as soon as the Store has been looked into.
 func TestLineThatIsTooLongIsNotStoodIn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newEndpoint(100*ms, 30*time.Minute)
-		store := &shelf{takes: 20 * ms}
-		c := openWithALine(t, sharing(s, store), time.Minute)
-		began := time.Now()
-		_, err := c.Token(t.Context(), user(1))
-		failed, ok := errors.AsType[*Error](err)
-		if !ok || failed.Reason != Paced || failed.RetryAfter < 50*time.Second || time.Since(began) != 20*ms {
-			t.Errorf("%v after %v, want paced after one look of 20ms", err, time.Since(began))
-		}
-		if asks, _ := store.seen(); len(asks) != 1 || !asks[0].Look {
-			t.Errorf("asked %+v, want one look", asks)
-		}
-	})
+	for _, long := range []time.Duration{time.Minute, 4500 * ms} { // of a hold of 5 s, a fifth is for the mint
+		synctest.Test(t, func(t *testing.T) {
+			store := &shelf{takes: 20 * ms}
+			c := openWithALine(t, sharing(newEndpoint(100*ms, 30*time.Minute), store), long)
+			began := time.Now()
+			_, err := c.Token(t.Context(), user(1))
+			failed, ok := errors.AsType[*Error](err)
+			if !ok || failed.Reason != Paced || failed.RetryAfter < long*5/6 || time.Since(began) != 20*ms {
+				t.Errorf("%v after %v, want paced after one look of 20ms", err, time.Since(began))
+			}
+			if asks, _ := store.seen(); len(asks) != 1 || !asks[0].Look {
+				t.Errorf("asked %+v, want one look", asks)
+			}
+		})
+	}
 }
 
 // openWithALine makes a cache whose budget of mints is used up for that time, by grants

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,48 +22,46 @@ import (
 	"time"
 )
 
-// pkg is what go list says of a package.
+// pkg is a package as go list describes it.
 type pkg struct {
 	ImportPath, Dir, Name, Export string
 	GoFiles                       []string
 	DepOnly                       bool
 	Module                        *struct{ Path string }
+
+	exports map[string]string // of each import, the file with its types
 }
 
-// load asks go list, which also has the types of everything that the package imports.
-func load(dir string) (*loaded, error) {
+func load(dir string) (found pkg, err error) {
 	list := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Name,Export,GoFiles,DepOnly,Module", ".")
 	list.Dir, list.Stderr = dir, os.Stderr
 	out, err := list.Output()
 	if err != nil {
-		return nil, err
+		return pkg{}, err
 	}
-	l := &loaded{exports: map[string]string{}}
-	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+	exports := map[string]string{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			return l, nil
+			break
 		} else if err != nil {
-			return nil, err
+			return pkg{}, err
 		}
-		if l.exports[p.ImportPath] = p.Export; !p.DepOnly {
-			l.pkg = p
+		if exports[p.ImportPath] = p.Export; !p.DepOnly {
+			found = p
 		}
 	}
-}
-
-type loaded struct {
-	pkg
-	exports map[string]string // import path -> file
+	found.exports = exports
+	return found, nil
 }
 
 // rewrite returns the chosen files with their changes; none chosen means all.
-func (l *loaded) rewrite(chosen []string) (texts map[string]string, changes []change, err error) {
+func (p pkg) rewrite(chosen []string) (texts map[string]string, changes []change, err error) {
 	r := &rewriter{fset: token.NewFileSet(), info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}, alike: map[string]int{}}
-	sources := make([]string, len(l.GoFiles))
-	files := make([]*ast.File, len(l.GoFiles))
-	for i, name := range l.GoFiles {
-		source, err := os.ReadFile(filepath.Join(l.Dir, name))
+	sources := make([]string, len(p.GoFiles))
+	files := make([]*ast.File, len(p.GoFiles))
+	for i, name := range p.GoFiles {
+		source, err := os.ReadFile(filepath.Join(p.Dir, name))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -71,14 +70,14 @@ func (l *loaded) rewrite(chosen []string) (texts map[string]string, changes []ch
 			return nil, nil, err
 		}
 	}
-	lookup := func(path string) (io.ReadCloser, error) { return os.Open(l.exports[path]) }
+	lookup := func(imported string) (io.ReadCloser, error) { return os.Open(p.exports[imported]) }
 	conf := types.Config{Importer: importer.ForCompiler(r.fset, "gc", lookup)}
-	if _, err := conf.Check(l.ImportPath, r.fset, files, r.info); err != nil {
+	if _, err := conf.Check(p.ImportPath, r.fset, files, r.info); err != nil {
 		return nil, nil, err
 	}
-	folder := strings.TrimPrefix(strings.TrimPrefix(l.ImportPath, l.Module.Path), "/")
+	folder := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, p.Module.Path), "/")
 	texts = map[string]string{}
-	for i, name := range l.GoFiles {
+	for i, name := range p.GoFiles {
 		if len(chosen) == 0 || slices.Contains(chosen, name) {
 			texts[name] = r.file(path.Join(folder, name), sources[i], files[i])
 		}
@@ -103,17 +102,17 @@ type phase struct {
 	cpu time.Duration // at most: it says more than the clock does on a machine with other work
 }
 
-func (l *loaded) build(texts map[string]string) (*build, error) {
+func (p pkg) build(texts map[string]string) (*build, error) {
 	scratch, err := os.MkdirTemp("", "mutation")
 	if err != nil {
 		return nil, err
 	}
-	b := &build{dir: l.Dir, scratch: scratch, binary: filepath.Join(scratch, "test")}
-	texts["mutation_switches.go"] = fmt.Sprintf(switches, l.Name)
+	b := &build{dir: p.Dir, scratch: scratch, binary: filepath.Join(scratch, "test")}
+	texts["mutation_switches.go"] = fmt.Sprintf(switches, p.Name)
 	replace := map[string]string{}
 	for name, text := range texts {
 		at := filepath.Join(scratch, name)
-		replace[filepath.Join(l.Dir, name)] = at
+		replace[filepath.Join(p.Dir, name)] = at
 		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -127,7 +126,7 @@ func (l *loaded) build(texts map[string]string) (*build, error) {
 		return nil, err
 	}
 	compile := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", b.binary, ".")
-	compile.Dir = l.Dir
+	compile.Dir = p.Dir
 	if out, err := compile.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w, in the files of %s:\n%s", err, scratch, out)
 	}
