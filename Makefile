@@ -30,8 +30,8 @@ run: build ## sidecar and simulator, no credentials needed; against Monite if MO
 sim: build ## the simulator alone, on 127.0.0.1:8090
 	@exec bin/monite-sim
 
-# Without the race detector: e2e, which tests another process, and packages that start no
-# goroutines. They use what make build has compiled. go vet is a part of make lint.
+# Without the race detector: e2e, whose sidecar is another process, and packages that do
+# one thing at a time. They use what make build has compiled. go vet is a part of make lint.
 SEQUENTIAL := /e2e|/internal/(house|mutants|deploytest)$$|/conformance$$
 
 .PHONY: test

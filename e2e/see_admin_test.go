@@ -22,7 +22,7 @@ import (
 func TestAdminEndpointsAndMethods(t *testing.T) {
 	t.Parallel()
 	url := script(t, nil, answerOK)
-	s := start(t, defaultEnv(url)).ready()
+	s := start(t, defaultEnv(url).with("MONITE_STATUS_PAGE", "false")).ready()
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 	allowed := map[string]map[string]int{
 		"/livez": {"GET": 200, "HEAD": 200}, "/readyz": {"GET": 200, "HEAD": 200}, "/startupz": {"GET": 200, "HEAD": 200},
@@ -48,7 +48,8 @@ func TestAdminEndpointsAndMethods(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/v1/entities", "/debug/pprof/", "/debug/vars", "/livez/", "/nothing", "//livez"} {
+	page := []string{"/", "/events", "/page.css", "/page.js"}
+	for _, path := range append(page, "/v1/entities", "/debug/pprof/", "/debug/vars", "/livez/", "/nothing", "//livez") {
 		if a := s.admin("GET", path); a.Status != http.StatusNotFound {
 			t.Errorf("GET %s = %d, want 404", path, a.Status)
 		}
@@ -176,16 +177,6 @@ func TestStatusPageShowsTheLastRequestsAndRefreshesTokens(t *testing.T) {
 		t.Errorf("the button = %d to %q", done.Status, done.Header.Get("Location"))
 	}
 	wiretest.Eventually(t, "a new token", func() bool { return sim.Stats().Mints > before })
-}
-
-func TestStatusPageCanBeSwitchedOff(t *testing.T) {
-	t.Parallel()
-	s := start(t, defaultEnv(script(t, nil, answerOK)).with("MONITE_STATUS_PAGE", "false")).ready()
-	for _, path := range []string{"/", "/events", "/page.css", "/page.js"} {
-		if a := s.admin("GET", path); a.Status != http.StatusNotFound {
-			t.Errorf("GET %s = %d, want 404", path, a.Status)
-		}
-	}
 }
 
 // events is what an open page is told.

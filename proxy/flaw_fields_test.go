@@ -150,7 +150,7 @@ func TestCookiesStayHere_CVE_2025_58186(t *testing.T) {
 // chi's RealIP believed these from anybody: GO-2026-5774, 5775 and 5777.
 func TestAddressOfTheCallerIsNotBelieved_GO_2026_5774(t *testing.T) {
 	s := newScene(t)
-	names := []string{"X-Real-Ip", "True-Client-Ip", "X-Forwarded-For", "X-Client-Ip", "X-Cluster-Client-Ip", "Forwarded"}
+	names := []string{"X-Real-Ip", "True-Client-Ip", "X-Forwarded-For", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "Cf-Connecting-Ip", "Forwarded"}
 	var fields []string
 	for _, name := range names {
 		fields = append(fields, name+": 203.0.113.66")

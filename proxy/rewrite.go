@@ -73,8 +73,9 @@ func refusedField(name string) bool {
 		// The entity of Monite's successor.
 		"X-Organization-Id", "X-Organizationid", "Organization-Id",
 		// What would tell upstream to take the request for another one.
-		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
-		"X-Rewrite-Url",
+		"Forwarded", "X-Forwarded", "Proxy", "Remote-User", "Cookie2", "X-Host", "X-Rewrite-Url",
+		"X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip",
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Fastly-Client-Ip", "X-Azure-Clientip", "X-Azure-Socketip", "Wl-Proxy-Client-Ip",
 		"X-Http-Method", "X-Http-Method-Override", "X-Http-Path-Override", "X-Method-Override",
 		// What asks a hop on the way to repeat a request, to double it or to give it up.
 		"Grpc-Timeout", "Request-Timeout", "X-Request-Timeout", "X-Timeout", "X-Retry", "X-Retry-On", "X-Retries", "X-Max-Retries", "X-Hedge", "X-Mirror", "X-Shadow",

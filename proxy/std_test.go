@@ -14,7 +14,7 @@ import (
 )
 
 func TestStdServerTellsWhetherTheAppHasTheResponse(t *testing.T) {
-	wiretest.Taken(t, func(t *testing.T, on net.Listener, handler http.HandlerFunc) {
+	serve := func(t *testing.T, on net.Listener, handler http.HandlerFunc) {
 		server := NewServer(handler, "", nil)
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(on) }()
@@ -24,9 +24,12 @@ func TestStdServerTellsWhetherTheAppHasTheResponse(t *testing.T) {
 				t.Errorf("Serve() = %v", err)
 			}
 		})
-	}, func(_ http.ResponseWriter, in *http.Request, taken func(bool)) {
+	}
+	onTaken := func(_ http.ResponseWriter, in *http.Request, taken func(bool)) {
 		in.Context().Value(connKey{}).(tellsTaken).OnTaken(taken)
-	})
+	}
+	wiretest.Taken(t, serve, onTaken)
+	wiretest.TakenAhead(t, serve, onTaken)
 }
 
 // An app that asked for the end of its connection, and stays, keeps nobody from stopping.

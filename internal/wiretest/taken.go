@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -112,6 +113,27 @@ func Taken(t *testing.T, serve func(*testing.T, net.Listener, http.HandlerFunc),
 				tt.act(a, func() { release <- struct{}{} })
 				tells(t, taken, tt.want)
 			})
+		}
+	}
+}
+
+// TakenAhead is Taken for an app that sends two requests at once, and goes with the
+// responses unread: that the second one begins says nothing of the first response.
+func TakenAhead(t *testing.T, serve func(*testing.T, net.Listener, http.HandlerFunc), onTaken func(http.ResponseWriter, *http.Request, func(bool))) {
+	on, dial := listenOn(t, nil, "tcp")
+	taken := make(chan bool, 2)
+	serve(t, on, func(w http.ResponseWriter, in *http.Request) { onTaken(w, in, func(ok bool) { taken <- ok }) })
+	a := dial()
+	a.Say(strings.Repeat(Head("POST", "/", "Content-Length: 0")+"\r\n", 2))
+	leaveUnread(a)
+	for range 2 {
+		select {
+		case ok := <-taken:
+			if ok {
+				t.Error("taken = true")
+			}
+		case <-time.After(2 * Patience):
+			t.Fatal("nobody was told")
 		}
 	}
 }

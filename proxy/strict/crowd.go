@@ -48,10 +48,13 @@ func (s *Server) makeRoom() bool {
 }
 
 // forgetHead closes the connection whose unfinished head, a large one, has been waited
-// for longest.
+// for longest, unless another call has made room meanwhile.
 func (s *Server) forgetHead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.large.Load() <= maxLarge {
+		return
+	}
 	var victim *conn
 	left := crowdSample
 	for c := range s.conns {
@@ -62,8 +65,9 @@ func (s *Server) forgetHead() {
 			victim = c
 		}
 	}
-	if victim != nil {
-		victim.giveWay()
+	if victim != nil && victim.giveWay() {
+		// Now: until its goroutine ends, each head that grows would cost another one.
+		s.large.Add(-victim.large.Swap(0))
 	}
 }
 
@@ -101,11 +105,12 @@ func (c *conn) silence(now int64) (class, since int64) {
 }
 
 // giveWay closes c, unless a request has come meanwhile.
-func (c *conn) giveWay() {
+func (c *conn) giveWay() (closed bool) {
 	for _, state := range [...]int32{fresh, partial, inBody, idle, lingering} {
 		if c.state.CompareAndSwap(state, closing) {
 			_ = c.nc.Close()
-			return
+			return true
 		}
 	}
+	return false
 }

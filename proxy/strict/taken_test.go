@@ -11,8 +11,10 @@ import (
 
 func TestWhetherTheAppHasTheResponse(t *testing.T) {
 	t.Parallel()
-	wiretest.Taken(t, func(t *testing.T, on net.Listener, handler http.HandlerFunc) { serveOn(t, on, handler) },
-		func(w http.ResponseWriter, _ *http.Request, taken func(bool)) { w.(*answer).OnTaken(taken) })
+	serve := func(t *testing.T, on net.Listener, handler http.HandlerFunc) { serveOn(t, on, handler) }
+	onTaken := func(w http.ResponseWriter, _ *http.Request, taken func(bool)) { w.(*answer).OnTaken(taken) }
+	wiretest.Taken(t, serve, onTaken)
+	wiretest.TakenAhead(t, serve, onTaken)
 }
 
 func TestCutOffResponseIsNotTaken(t *testing.T) {

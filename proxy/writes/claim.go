@@ -39,9 +39,9 @@ func (c *Claim) Release() {
 	c.takeBack(ctx, c.journal.memory, c.earlier)
 }
 
-// takeBack removes the claim from store, and puts back what it has taken the
-// place of: nil if there was nothing. If that fails half-way, the earlier one lapses,
-// and is unknown.
+// takeBack removes the claim from store, and puts earlier in its place, such as what it
+// has taken the place of; nil: nothing. If that fails half-way, earlier lapses, and is
+// unknown.
 func (c *Claim) takeBack(ctx context.Context, store Store, earlier *Record) {
 	if earlier == nil {
 		_ = store.Release(ctx, c.name, c.record.Claim)
@@ -154,7 +154,15 @@ func (c *Claim) deliver(ok bool, taken func() bool) {
 	if c.final && ok && !c.record.Keyed {
 		// Without a key, whatever comes now is meant. The shared record stays, for
 		// replicas that still remember the response as undelivered.
-		_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
+		if c.record.Holder != (ID{}) {
+			_ = c.journal.memory.Release(ctx, c.name, c.record.Claim)
+			return
+		}
+		// It was a repeat's. A try between the two may be looked at only now, and its app
+		// has given it up: it finds a record. Other repeats cannot change that one.
+		last := c.record
+		last.Claim, last.Response, last.Version = NewID(), nil, last.Version+1
+		c.takeBack(ctx, c.journal.memory, &last)
 		return
 	}
 	_ = c.journal.memory.Settle(ctx, c.name, c.record)

@@ -183,6 +183,24 @@ func TestLateTryOfAnAppThatHasGoneIsNotSent(t *testing.T) {
 	is(t, j, late, Send)
 }
 
+// An app tries three times, and the second try is looked at last: the third one has the
+// response of the first by then.
+func TestTryThatWasGivenUpIsNotSentAfterAReplay(t *testing.T) {
+	bubble(t, func(t *testing.T, j *Journal) {
+		answered(sent(t, j, payment("first")), false)
+		third := is(t, j, payment("third"), Replay).Claim
+		third.Written(yes)
+		third.Delivered(true)
+		second := payment("second")
+		second.HungUp = func() bool { return true }
+		is(t, j, second, Left)
+		if j.Stats().Bytes > 0 {
+			t.Error("a response is kept that its app has")
+		}
+		is(t, j, payment("meant"), Send)
+	})
+}
+
 func TestDeliveredReplayEndsTheMatter(t *testing.T) {
 	bubble(t, func(t *testing.T, j *Journal) {
 		c := sent(t, j, payment("first"))

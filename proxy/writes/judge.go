@@ -18,7 +18,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 	var d Decision
 	var over, holder ID
 	var until time.Time
-	heard := -1 // the Version that was given time
+	heard := 0 // the Version that was given time; 0: none
 	begun := c.record.Version
 	for {
 		found, err := store.Claim(ctx, c.name, c.record, over)
@@ -27,7 +27,7 @@ func (j *Journal) claim(ctx context.Context, store Store, c *Claim) Decision {
 			d.Verdict = Unavailable
 			return d
 		case found.Claim != c.record.Claim: // another one is in the way
-		case over == (ID{}) && (d.Waited || heard >= 0) && c.left(ctx):
+		case over == (ID{}) && (d.Waited || heard > 0) && c.left(ctx):
 			_ = store.Release(context.WithoutCancel(ctx), c.name, c.record.Claim)
 			d.Verdict = Left
 			return d

@@ -72,6 +72,13 @@ func TestResponsesAreForgottenFirstAndTheOldestBeforeOthers(t *testing.T) {
 	}
 }
 
+func TestSizeOfAResponseIsThatOfAllItHolds(t *testing.T) {
+	r := &Response{Fields: map[string][]string{"Content-Type": {"a", "bc"}, "Etag": {"d"}}, Body: []byte("xyz")}
+	if got, want := r.Size(), len("Content-Type"+"a"+"bc"+"Etag"+"d"+"xyz"); got != want {
+		t.Errorf("Size() = %d, want %d", got, want)
+	}
+}
+
 func TestPendingRecordsAreNotPushedOut(t *testing.T) {
 	j := newJournal(t, small(2, 1<<20), func(c *Config) { c.Patience = time.Millisecond })
 	for i := range 4 {
@@ -95,6 +102,19 @@ func TestRecordOfWhichMoreIsKnownIsNotReplaced(t *testing.T) {
 	if found, _ := m.Claim(t.Context(), name, repeat, first.Claim); found.Claim != first.Claim || found.Delivered {
 		t.Errorf("the repeat has taken the place of %+v", found)
 	}
+	for given, want := range map[Name]bool{name: true, {2}: false} {
+		if found, ok, _ := m.Look(t.Context(), given); ok != want || ok && found.Claim != first.Claim {
+			t.Errorf("there is %+v, %v", found, ok)
+		}
+	}
+}
+
+func TestResponseThatTheAppHasIsForgottenFirst(t *testing.T) {
+	j := newJournal(t, small(2, 1<<20))
+	answered(sent(t, j, payment("first")), false)
+	answered(sent(t, j, keyed("second", "k")), true)
+	sent(t, j, numberedWrite(3))
+	is(t, j, payment("repeat"), Replay)
 }
 
 func TestManyUnknownWritesDoNotRefuseAGoodOne(t *testing.T) {
