@@ -387,6 +387,13 @@ func TestNoKindOfGrantTakesAllSlots(t *testing.T) {
 			t.Errorf("%v running: a slot for lane %d: %t, want %t", tc.running, tc.lane, got, tc.want)
 		}
 	}
+	for running, want := range []bool{true, false} {
+		g := newGate(nil, 16, 1, 20)
+		g.line[warm], g.running[warm] = []*turn{{}}, running
+		if _, got := g.pick(); got != want {
+			t.Errorf("%d of one warm grant running: picked %t, want %t", running, got, want)
+		}
+	}
 }
 
 func TestDelayCountsThoseWhoGoFirst(t *testing.T) {
