@@ -2,8 +2,9 @@ package main
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,30 +23,38 @@ func unmapProgram() {
 		return
 	}
 	defer func() { _ = maps.Close() }()
-	var from, to uintptr // of a read-only mapping of the file
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		switch {
-		case len(fields) >= 6 && strings.Contains(fields[0], "-"):
-			from, to = 0, 0
-			if perms := fields[1]; (perms == "r-xp" || perms == "r--p") && strings.HasSuffix(lines.Text(), " "+program) {
-				from, to = addresses(fields[0])
-			}
-		case len(fields) >= 2 && fields[0] == "Anonymous:" && fields[1] == "0" && to > from:
-			// Pages that differ from the file, such as those that a loader has relocated,
-			// would be lost.
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
-		}
+	for _, m := range unchanged(maps, program) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
 	}
 }
 
-// addresses reads those of a mapping; 0, 0 if they cannot be read.
-func addresses(text string) (from, to uintptr) {
-	low, high, _ := strings.Cut(text, "-")
-	a, err1 := strconv.ParseUint(low, 16, 64)
-	b, err2 := strconv.ParseUint(high, 16, 64)
-	if err1 != nil || err2 != nil {
-		return 0, 0
+// mapping is a range of addresses.
+type mapping struct{ from, to uintptr }
+
+// unchanged finds the read-only mappings of program in smaps, see proc_pid_smaps(5), whose
+// pages are all as in the file: those that a loader has relocated would be lost.
+func unchanged(smaps io.Reader, program string) (found []mapping) {
+	var m mapping
+	ours, changed := false, false
+	end := func() {
+		if ours && !changed {
+			found = append(found, m)
+		}
 	}
-	return uintptr(a), uintptr(b)
+	for lines := bufio.NewScanner(smaps); lines.Scan(); {
+		line := lines.Text()
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) < 2:
+		case !strings.HasSuffix(fields[0], ":"): // the first line of the next mapping
+			end()
+			_, err := fmt.Sscanf(fields[0], "%x-%x", &m.from, &m.to)
+			ours = err == nil && (fields[1] == "r-xp" || fields[1] == "r--p") && strings.HasSuffix(line, " "+program)
+			changed = false
+		case (fields[0] == "Anonymous:" || fields[0] == "Swap:") && fields[1] != "0":
+			changed = true
+		}
+	}
+	end()
+	return found
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,36 @@ func TestMostOfTheProgramLeavesTheMemory(t *testing.T) {
 	unmapProgram()
 	if after := fileKiB(t); after > before*3/4 {
 		t.Errorf("%d KiB of %d are left", after, before)
+	}
+}
+
+func TestOnlyUnchangedReadOnlyMappingsOfTheProgramAreUnmapped(t *testing.T) {
+	smaps := `00400000-00b44000 r-xp 00000000 fe:00 17 /bin/a
+Rss: 6544 kB
+Anonymous: 0 kB
+Swap: 0 kB
+VmFlags: rd ex mr mw me
+00b44000-01341000 r--p 00744000 fe:00 17    /bin/a
+Anonymous:             4 kB
+Swap: 0 kB
+01341000-013d1000 rw-p 00f41000 fe:00 17 /bin/a
+Anonymous: 0 kB
+02000000-02001000 r--p 00000000 fe:00 17 /bin/a
+Anonymous: 4 kB
+c000000000-c000800000 rw-p 00000000 00:00 0
+Anonymous: 0 kB
+c000800000-c000900000 r--p 00000000 fe:00 17 /bin/a
+Anonymous: 0 kB
+Swap: 4 kB
+c001000000-c001001000 r--p 00000000 fe:00 18 /lib/a
+Anonymous: 0 kB
+c002000000-c002001000 r--p 00000000 fe:00 17 /bin/a
+Anonymous: 0 kB
+Swap: 0 kB
+`
+	want := []mapping{{0x400000, 0xb44000}, {0xc002000000, 0xc002001000}}
+	if got := unchanged(strings.NewReader(smaps), "/bin/a"); !slices.Equal(got, want) {
+		t.Errorf("%x", got)
 	}
 }
 
