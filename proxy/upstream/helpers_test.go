@@ -53,7 +53,7 @@ type streamBody struct {
 }
 
 func (b *streamBody) Close() error {
-	b.closed.Add(1)
+	defer b.closed.Add(1) // last: whoever waits for it goes on then
 	if c, ok := b.Reader.(io.Closer); ok {
 		return c.Close()
 	}
