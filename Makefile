@@ -30,19 +30,10 @@ run: build ## sidecar and simulator, no credentials needed; against Monite if MO
 sim: build ## the simulator alone, on 127.0.0.1:8090
 	@exec bin/monite-sim
 
-# Without the race detector: e2e, whose sidecar is another process, and packages that do
-# one thing at a time. They use what make build has compiled. go vet is a part of make lint.
-SEQUENTIAL := /e2e|/internal/(house|mutants|deploytest)$$|/conformance$$
-
+# e2e first: it takes longest, and waits while others work. go vet is a part of make lint.
 .PHONY: test
-test: build ## unit, wire and end-to-end tests, with the race detector where it can find something
-	@$(MAKE) --no-print-directory -j2 test-race test-rest
-
-.PHONY: test-race test-rest
-test-race:
-	go test -race -vet=off -shuffle=on -timeout 15m $$(go list ./... | grep -vE '$(SEQUENTIAL)')
-test-rest: build
-	E2E_BINARIES=$(CURDIR)/bin CGO_ENABLED=0 go test -trimpath -vet=off -shuffle=on -timeout 15m $$(go list ./... | grep -E '$(SEQUENTIAL)')
+test: build ## unit, wire and end-to-end tests, with the race detector
+	E2E_BINARIES=$(CURDIR)/bin go test -race -vet=off -shuffle=on -timeout 15m ./e2e ./...
 
 # Of e2e the fault matrix, and the tests of files that hold connections to the
 # listener in their own hands; the others see of it what package proxy tests anyway.
