@@ -330,3 +330,14 @@ func TestHostIsNotLookedAtOnAUnixSocket(t *testing.T) {
 		done.Wait()
 	}
 }
+
+func TestMethodsThatAreForwardedHaveTheirNamesInTheLog(t *testing.T) {
+	for _, method := range methods {
+		if got := methodLabel(method); got != method {
+			t.Errorf("%s is called %s", method, got)
+		}
+	}
+	if got := methodLabel("BREW"); got != "other" {
+		t.Errorf("BREW is called %s", got)
+	}
+}
