@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -237,4 +238,19 @@ func (t *table) print() {
 		}
 		fmt.Printf("| %s | %s |\n", row, strings.Join(cells, " | "))
 	}
+	t.plot()
+}
+
+// plot draws the same as bars of 5 ms a letter.
+func (t *table) plot() {
+	fmt.Print("\n```text\n")
+	for _, row := range t.rows {
+		label := row
+		for i, cell := range t.cells[row] {
+			ms, _ := strconv.Atoi(cell)
+			fmt.Printf("%-44s %-12s %s %d\n", label, t.names[i], strings.Repeat("▇", (ms+2)/5), ms)
+			label = ""
+		}
+	}
+	fmt.Print("```\n")
 }
