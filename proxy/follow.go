@@ -96,8 +96,9 @@ func (c *call) follow(claim *writes.Claim, from source, told *failed) bool {
 func (c *call) toItsEnd(from source) {
 	claim := c.claim
 	defer c.tellAudit()
-	status := 0    // of upstream
-	defer func() { // whatever happens, the claim ends
+	status := 0 // upstream's; the app's may be 499
+	// Whatever happens, the claim ends.
+	defer func() {
 		claim.Unknown(status)
 		claim.Delivered(false)
 	}()

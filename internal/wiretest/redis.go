@@ -1,6 +1,7 @@
 package wiretest
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"testing"
@@ -12,14 +13,10 @@ import (
 func RedisProgram(t testing.TB) string {
 	t.Helper()
 	named := os.Getenv("REDIS_SERVER")
-	if named != "" {
-		program, err := exec.LookPath(named)
-		Must(t, err)
-		return program
-	}
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
+	program, err := exec.LookPath(cmp.Or(named, "redis-server"))
+	if err != nil && named == "" {
 		t.Skip("redis-server is not installed (apt-get install redis-server)")
 	}
+	Must(t, err)
 	return program
 }

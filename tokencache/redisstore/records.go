@@ -82,10 +82,10 @@ func (s *Records) Claim(ctx context.Context, name writes.Name, mine writes.Recor
 // unclaimTimeout is as short as the default for a claim: a write waits for both.
 const unclaimTimeout = 50 * time.Millisecond
 
-// unclaim takes back a claim whose reply has not come: it may have been made. The breaker,
-// which is open by now, would keep Release back; the claim would lapse, and an equal write
-// that is meant be refused. One that replaces a record is left alone: see takeBackIfThere
-// of package writes.
+// unclaim takes back a claim that may have been made although its reply did not come in
+// time. Release would not get through, because the breaker is open by now: the claim
+// would lapse, and the app's next equal write would be refused. A claim that replaces a
+// record is left alone: see takeBackIfThere of package writes.
 func (c *core) unclaim(ctx context.Context, keys []string, args []any) {
 	if args[1] != (writes.ID{}).String() {
 		return
